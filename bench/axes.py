@@ -1,0 +1,78 @@
+"""The vocabulary of the suite: the axes on which a case stands, and how each is written.
+
+Five things that must never be confused: *fraction* (how much moves), *placement* (inside the residual branch
+or before the whole block), *direction* (offline or causal), *mechanism* (how the bytes move: one strategy
+file each) and *runtime* (where the network runs).
+"""
+
+import math
+from fractions import Fraction
+from typing import Literal, get_args
+
+Placement = Literal["residual", "inplace"]
+Direction = Literal["bidirectional", "unidirectional"]
+Dtype = Literal["fp32", "bf16", "fp16"]
+MemoryFormat = Literal["nchw", "channels_last"]
+Device = Literal["cpu", "cuda"]
+
+PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+MEMORY_FORMATS: tuple[MemoryFormat, ...] = get_args(MemoryFormat)
+
+BASELINE = "no_shift"
+"""The 2-D network without exchange between frames; every overhead and every gain is taken against it."""
+
+BACKBONES: dict[str, str] = {
+    "resnet18": "torchvision ResNet-18: 8 basic blocks",
+    "resnet34": "torchvision ResNet-34: 16 basic blocks",
+    "resnet50": "torchvision ResNet-50: 16 bottleneck blocks (the paper's network)",
+    "resnet101": "torchvision ResNet-101: 33 bottleneck blocks, a shift in every second one, as released",
+    "mobilenet_v2": "torchvision MobileNetV2: a shift in the 10 blocks that have a shortcut",
+}
+"""The networks whose latency can be measured; ``bench.backbones`` builds exactly these."""
+
+ACCURACY_BACKBONE = "digits_resnet"
+"""The small network of the accuracy experiment; also built by ``bench.backbones``."""
+
+RUNTIMES: dict[str, str] = {"eager": "PyTorch, operator by operator"}
+"""Where a network can run; ``bench.runtimes`` holds one file for each."""
+
+DATASETS: dict[str, str] = {
+    "ring_digits": "real handwritten digits that move on a ring; four orders of the same frames"
+}
+"""What the accuracy experiment can train on; ``bench.accuracy.datasets`` makes them."""
+
+SECTIONS: tuple[str, ...] = ("latency", "accuracy")
+
+_LARGEST_DENOMINATOR = 10_000
+_ROUNDING = 1e-9  # 0.29 * 100 is 28.999…96 in binary; a count must not lose a channel to that
+
+
+class ValueNotAllowed(ValueError):
+    """A user's value that is not allowed; the message names it and lists what is."""
+
+
+def parse_fraction(text: str | float | int) -> Fraction:
+    """``"1/8"``, ``"0.125"`` or ``0.125`` -> Fraction(1, 8).
+
+    Raises ValueNotAllowed for anything that is not a number from 0 to 1.
+    """
+    hint = "a fraction is a number from 0 to 1, written like 1/8 or 0.125"
+    try:
+        value = Fraction(str(text).strip())
+    except (ValueError, ZeroDivisionError):
+        raise ValueNotAllowed(f"fraction {text!r} is not a number; {hint}") from None
+    if not 0 <= value <= 1:
+        raise ValueNotAllowed(f"fraction {text!r} is outside 0…1; {hint}")
+    return value.limit_denominator(_LARGEST_DENOMINATOR)
+
+
+def channels_moved(channels: int, fraction: float, direction: str) -> int:
+    """How many channels move in each direction that the shift has.
+
+    Bidirectional: floor(C * fraction / 2) forward and as many backward (the released code's ``fold_div`` is
+    2 / fraction). Unidirectional: floor(C * fraction), all of them from the past.
+    """
+    share = fraction / 2 if direction == "bidirectional" else fraction
+    return math.floor(channels * share + _ROUNDING)

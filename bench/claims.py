@@ -1,0 +1,188 @@
+"""Published findings as data (``claims.toml``) -> verdicts. A verdict is a pure function of (claim, evidence).
+
+First match wins: *not measured* (this run has no such rows), *invalid* (the A/A control or conformance failed),
+*reproduced*, *not reproduced*, *direction only* (magnitudes: beyond the smallest effect, of another size),
+*inconclusive*.
+"""
+
+import math
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from bench import statistics
+from bench.evidence import PICKERS, Evidence, Finding
+from bench.statistics import Interval
+
+_FILE = Path(__file__).with_name("claims.toml")
+
+Outcome = tuple[str, str]  # verdict, why
+
+
+class Claim(BaseModel):
+    """One published finding; ``claims.toml`` explains the fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    finding: str
+    source: str
+    kind: Literal["magnitude", "bound", "ordering", "equivalence", "exact"]
+    metric: str
+    where: dict[str, Any] = {}
+    paper: str
+    claimed: float = 0.0
+    tolerance: float = 0.0
+    smallest: float = 0.0
+    alike: str = ""
+    missing: str = ""
+    unit: str = "%"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An entry of ``claims.json``. measured, ci_low and ci_high are None where there is nothing to show."""
+
+    id: str
+    claim: str
+    subject: str
+    finding: str
+    source: str
+    paper: str
+    measured: float | None
+    ci_low: float | None
+    ci_high: float | None
+    unit: str
+    verdict: str
+    why: str
+
+
+def load_claims(path: Path = _FILE) -> list[Claim]:
+    """The claims that come with the suite."""
+    return [Claim.model_validate(entry) for entry in tomllib.loads(path.read_text(encoding="utf-8"))["claim"]]
+
+
+def judge(claims: Sequence[Claim], evidence: Evidence) -> list[Verdict]:
+    """A verdict on every claim, one for each mechanism where the claim speaks of mechanisms."""
+    return [verdict for claim in claims for verdict in _judge_one(claim, evidence)]
+
+
+def _judge_one(claim: Claim, evidence: Evidence) -> list[Verdict]:
+    picker = PICKERS.get(claim.metric)
+    findings = picker(claim.where, evidence) if picker else []
+    if not findings:
+        why = claim.missing or "this run has no such rows"
+        return [_verdict(claim, "", None, ("not measured", why))]
+    return [_judge_finding(claim, finding) for finding in findings]
+
+
+def _judge_finding(claim: Claim, finding: Finding) -> Verdict:
+    if finding.invalid:
+        return _verdict(claim, finding.subject, None, ("invalid", finding.invalid))
+    intervals = statistics.simultaneous(finding.samples)
+    weakest = min(range(len(intervals)), key=lambda i: intervals[i].mean)  # the weakest link is what is shown
+    if claim.kind != "exact" and any(math.isnan(interval.low) for interval in intervals):
+        few = "One value has no interval: at least two processes or seeds are needed."
+        return _verdict(claim, finding.subject, intervals[weakest], ("inconclusive", few))
+    verdict, why = _RULES[claim.kind](claim, intervals)
+    if verdict == "inconclusive":
+        why += _what_it_would_take(claim, finding.samples[weakest])
+    if len(intervals) > 1:
+        listed = ", ".join(
+            f"{name} {interval.mean:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]"
+            for name, interval in zip(finding.names, intervals, strict=True)
+        )
+        why += f" Simultaneous intervals: {listed}."
+    return _verdict(claim, finding.subject, intervals[weakest], (verdict, why))
+
+
+def _magnitude(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
+    interval = intervals[0]
+    low, high = claim.claimed - claim.tolerance, claim.claimed + claim.tolerance
+    if low <= interval.low and interval.high <= high and interval.low > 0:
+        return "reproduced", f"The interval lies within {low:g} to {high:g} %."
+    if interval.high < claim.smallest:
+        return (
+            "not reproduced",
+            f"The whole interval lies below {claim.smallest:g} %, the smallest effect that matters.",
+        )
+    if interval.low > claim.smallest:
+        return "direction only", f"It costs time, but the size is not shown to lie within {low:g} to {high:g} %."
+    return "inconclusive", f"The interval holds values on both sides of {claim.smallest:g} %."
+
+
+def _bound(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
+    interval, bound = intervals[0], claim.claimed + claim.tolerance
+    if interval.high <= bound:
+        return "reproduced", f"The interval's upper end is at or below {bound:g} %."
+    if interval.low > bound:
+        return "not reproduced", f"The whole interval lies above {bound:g} %."
+    return "inconclusive", f"The interval holds {bound:g} %."
+
+
+def _ordering(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
+    if all(interval.low > 0 for interval in intervals):
+        return "reproduced", "Every interval lies beyond zero on the claimed side."
+    if any(interval.high < claim.smallest for interval in intervals):
+        return "not reproduced", f"An interval lies entirely short of {claim.smallest:g} points, or on the other side."
+    return "inconclusive", "An interval holds zero."
+
+
+def _equivalence(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
+    interval = intervals[0]
+    if -claim.tolerance <= interval.low and interval.high <= claim.tolerance:
+        return "reproduced", f"The interval lies within ± {claim.tolerance:g} points."
+    if interval.low > claim.tolerance or interval.high < -claim.tolerance:
+        return "not reproduced", f"The whole interval lies outside ± {claim.tolerance:g} points."
+    return "inconclusive", f"The interval reaches beyond ± {claim.tolerance:g} points."
+
+
+def _exact(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
+    if all(interval.mean == claim.claimed for interval in intervals):
+        return "reproduced", "Equal."
+    return "not reproduced", f"Not equal to {claim.claimed:g}."
+
+
+_RULES: dict[str, Callable[[Claim, Sequence[Interval]], Outcome]] = {
+    "magnitude": _magnitude,
+    "bound": _bound,
+    "ordering": _ordering,
+    "equivalence": _equivalence,
+    "exact": _exact,
+}
+
+
+def _what_it_would_take(claim: Claim, samples: Sequence[float]) -> str:
+    """The smallest effect that would have been found, and the number of runs for the one that matters."""
+    effect = claim.smallest or claim.tolerance or 1.0
+    needed = statistics.count_needed(samples, effect)
+    runs = f"{needed} processes or seeds" if needed else "more than 10,000 processes or seeds"
+    found = statistics.smallest_detectable(samples)
+    return f" An effect of {found:.1f} points would have been found four times in five; {effect:g} points need {runs}."
+
+
+def _verdict(claim: Claim, subject: str, interval: Interval | None, outcome: Outcome) -> Verdict:
+    def number(value: float) -> float | None:
+        return None if math.isnan(value) else value
+
+    measured = (
+        (None, None, None) if interval is None else tuple(map(number, (interval.mean, interval.low, interval.high)))
+    )
+    return Verdict(
+        id=f"{claim.id}/{subject}" if subject else claim.id,
+        claim=claim.id,
+        subject=subject,
+        finding=claim.finding,
+        source=claim.source,
+        paper=claim.paper,
+        measured=measured[0],
+        ci_low=measured[1],
+        ci_high=measured[2],
+        unit=claim.unit,
+        verdict=outcome[0],
+        why=outcome[1] + (f" Set-up: {claim.alike}." if claim.alike and interval is not None else ""),
+    )

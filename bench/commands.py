@@ -1,0 +1,221 @@
+"""What each command does, and what it prints. Heavy imports stay inside the command that needs them."""
+
+import json
+import signal
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bench.axes import BACKBONES, ValueNotAllowed
+from bench.records import FolderError
+from bench.request import Request
+
+_RESULTS = Path(__file__).resolve().parent.parent / "results"
+
+_TEMPLATE = '''"""{name}: say here what the idea is, and what it should cost or buy."""
+
+from torch import Tensor
+
+from bench.strategy import Strategy
+
+
+class {cls}(Strategy):
+    """One line that says what moves where: it is shown in lists and reports."""
+
+    name = "{name}"
+    source = ""  # a paper, a repository and file, or empty
+    # same_function_as = "copy_shift"  # where this is the same function, faster: then it is proven, and not trained
+
+    def shift(self, clip: Tensor) -> Tensor:
+        """[N, T, C, H, W] -> the same shape. Must not overwrite ``clip``: the shortcut still needs it.
+
+        As it stands: the first group of channels comes from the previous frame, the rest stays.
+        """
+        moved = self.channels_each_way(clip.shape[2])
+        out = clip.clone()
+        out[:, 1:, :moved] = clip[:, :-1, :moved]
+        out[:, :1, :moved] = 0
+        return out
+'''
+
+
+def run(asked: Request, out: Path | None, resume: Path | None, *, quiet: bool, as_json: bool) -> int:
+    """Measure, then report. Returns the exit code."""
+    from bench import runner
+    from bench.executors import LocalExecutor
+    from bench.plan import prepare
+    from bench.progress import Bar, Silent
+
+    reporter = Silent() if quiet or as_json else Bar(Console(stderr=True))
+    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    folder = resume or out
+    try:
+        if resume is not None:
+            if out is not None or asked != Request(executor=asked.executor):
+                raise ValueNotAllowed("--resume goes on with what the run's folder says; give it alone")
+            tally = runner.resume(resume, reporter)
+        else:
+            settings, chosen = asked.settings(), asked.chosen()
+            _refuse_used_folder(out)
+            plan = prepare(settings, chosen, asked.strategies_dir)
+            if not plan.sweep.panels and not plan.sweep.arms:
+                raise ValueNotAllowed("nothing to measure: no section is left")
+            folder = out or _RESULTS / f"{datetime.now():%Y-%m-%d-%H%M%S}-{asked.name}"
+            command = "run_bench.py " + " ".join(sys.argv[1:])
+            tally = runner.start(plan, folder, asked.name, command, reporter, LocalExecutor(plan.cores))
+    except FolderError as error:
+        raise ValueNotAllowed(str(error)) from None
+    except KeyboardInterrupt:
+        reporter.close()
+        if folder is not None and (folder / "run.json").exists():
+            print(
+                f"interrupted; everything measured so far is kept. Go on with: run --resume {folder}", file=sys.stderr
+            )
+        raise
+    finally:
+        reporter.close()
+    assert folder is not None
+    page = _write_report(folder)
+    _summary(folder, page, tally, quiet=quiet, as_json=as_json)
+    return 1 if tally.failed else 0
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def _refuse_used_folder(out: Path | None) -> None:
+    """Before anything slow: an --out that is not free is a mistake that can be told at once."""
+    from bench.runner import refuse_used
+
+    if out is not None:
+        refuse_used(out)
+
+
+def _write_report(folder: Path) -> Path:
+    """Tables, figures and report.html."""
+    from bench import analysis
+    from bench.report import write
+
+    tables = analysis.load(folder)
+    analysis.write(tables)
+    return write(tables)
+
+
+def _summary(folder: Path, page: Path, tally: Any, *, quiet: bool, as_json: bool) -> None:
+    if as_json:
+        counts = {"ok": tally.ok, "failed": tally.failed, "skipped": tally.skipped}
+        print(json.dumps({"folder": str(folder), "report": str(page), "records": counts}))
+        return
+    if not quiet:
+        from bench import analysis
+        from bench.report import answer
+
+        tables = analysis.load(folder)
+        for line in answer(tables):
+            print(line)
+        for row in tables.failures.itertuples():
+            print(f"failed: {row.id}: {row.reason}")
+    print(f"report: {page}")
+
+
+def report(folder: Path) -> int:
+    """Rebuild everything that can be derived from a run's records."""
+    try:
+        print(f"report: {_write_report(folder)}")
+    except FolderError as error:
+        raise ValueNotAllowed(str(error)) from None
+    except OSError as error:
+        raise ValueNotAllowed(f"cannot write into {folder}: {error.strerror}") from None
+    return 0
+
+
+def compare(folder_a: Path, folder_b: Path) -> int:
+    """Two runs, case by case."""
+    from bench.comparison import compare_runs
+
+    try:
+        print(compare_runs(folder_a, folder_b))
+    except FolderError as error:
+        raise ValueNotAllowed(str(error)) from None
+    return 0
+
+
+def list_(what: str, strategies_dir: Path | None) -> int:
+    """One line for each thing of a kind."""
+    lines = {
+        "strategies": lambda: _strategy_lines(strategies_dir),
+        "backbones": lambda: BACKBONES.items(),
+        "presets": _preset_lines,
+        "claims": _claim_lines,
+    }
+    if what not in lines:
+        raise ValueNotAllowed(f"cannot list {what!r}; there are: {', '.join(lines)}")
+    for name, text in lines[what]():
+        print(f"{name:24} {text}")
+    return 0
+
+
+def _strategy_lines(strategies_dir: Path | None) -> list[tuple[str, str]]:
+    from bench import discovery
+
+    if strategies_dir and not strategies_dir.is_dir():
+        raise ValueNotAllowed(f"--strategies-dir {strategies_dir} is not a folder")
+    infos, _ = discovery.describe(discovery.strategy_files(strategies_dir))
+    return [(info.name, info.summary if info.error is None else f"NOT LOADED: {info.error}") for info in infos]
+
+
+def _preset_lines() -> list[tuple[str, str]]:
+    from bench.settings import load_preset, preset_names
+
+    return [(name, load_preset(name).title) for name in preset_names()]
+
+
+def _claim_lines() -> list[tuple[str, str]]:
+    from bench.claims import load_claims
+
+    return [(claim.id, f"{claim.finding} ({claim.source})") for claim in load_claims()]
+
+
+def check(strategy: str, strategies_dir: Path | None) -> int:
+    """Conformance of one strategy over its placements and directions, each check by name."""
+    from bench import discovery
+    from bench.checking import check_strategy
+
+    files = discovery.strategy_files(strategies_dir)
+    is_file = strategy.endswith(".py") or "/" in strategy
+    if is_file and not Path(strategy).is_file():
+        raise ValueNotAllowed(f"there is no file {strategy}")
+    return check_strategy(Path(strategy) if is_file else strategy, files)
+
+
+def new(name: str) -> int:
+    """Scaffold a strategy."""
+    path = _RESULTS.parent / "strategies" / f"{name}.py"
+    if not name.isidentifier() or name.startswith("_"):
+        raise ValueNotAllowed(
+            f"{name!r} cannot be a strategy's name; use letters, digits and underscores, like two_back"
+        )
+    if path.exists():
+        raise ValueNotAllowed(f"{path} exists already; choose another name")
+    cls = "".join(part.capitalize() for part in name.split("_"))
+    try:
+        path.write_text(_TEMPLATE.format(name=name, cls=cls), encoding="utf-8")
+    except OSError as error:
+        raise ValueNotAllowed(f"cannot write {path}: {error.strerror}") from None
+    print(f"wrote {path}\nnext: change it, then  run_bench.py check {name}  and  run_bench.py run --preset smoke")
+    return 0
+
+
+def doctor() -> int:
+    """The machine in a few lines."""
+    from bench.environment import advice, describe_machine
+
+    for key, value in describe_machine().items():
+        print(f"{key:12} {value}")
+    for line in advice():
+        print(f"note: {line}")
+    return 0

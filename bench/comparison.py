@@ -1,0 +1,152 @@
+"""Two runs (two machines, two versions, CPU and GPU) held against each other, case by case.
+
+Only overheads and accuracies are compared, never times: an overhead is a ratio within one run. Two cases are the same
+where strategy, fraction, placement, direction, network, runtime, dtype, layout and input are; device, threads and
+machine may differ, because that is what one compares.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench import statistics
+from bench.estimates import PARTS, Overhead, arms, overheads, suspicion
+from bench.records import FolderError, Record, read_header, read_records, write_atomically
+from bench.sweep import Case
+
+_COLUMNS = ["section", "what", "unit", "a", "b", "difference", "ci_low", "ci_high", "differs"]
+
+
+@dataclass(frozen=True)
+class _Side:
+    folder: Path
+    header: dict[str, Any]
+    records: list[Record]
+
+    @property
+    def machine(self) -> str:
+        return str(self.header.get("environment", {}).get("cpu", "unknown machine"))
+
+
+def compare_runs(folder_a: Path, folder_b: Path) -> str:
+    """What differs, in words; writes a table and a figure beside the second run.
+
+    Raises FolderError where one of the two is not a run, or where nothing in them can be compared.
+    """
+    sides = [_Side(folder, read_header(folder), list(read_records(folder))) for folder in (folder_a, folder_b)]
+    latency, why_latency = _latency(*sides)
+    accuracy, why_accuracy = _accuracy(*sides)
+    table = pd.DataFrame(latency + accuracy, columns=_COLUMNS)
+    reasons = [
+        f"{section} cannot be compared: {why}"
+        for section, why in zip(("latency", "accuracy"), (why_latency, why_accuracy), strict=True)
+        if why
+    ]
+    if table.empty:
+        raise FolderError("; ".join(reasons))
+    target = folder_b.resolve().parent / f"compare-{folder_a.resolve().name}-{folder_b.resolve().name}"
+    try:
+        target.mkdir(exist_ok=True)
+        write_atomically(target / "comparison.csv", table.to_csv(index=False))
+        _draw(table, target, [f"A: {folder_a.name} ({sides[0].machine})", f"B: {folder_b.name} ({sides[1].machine})"])
+    except OSError as error:
+        raise FolderError(f"cannot write to {target}: {error.strerror}") from None
+    lines = [
+        f"A: {folder_a} on {sides[0].machine}",
+        f"B: {folder_b} on {sides[1].machine}",
+        *reasons,
+        *(_sentence(row) for row in table.itertuples()),
+        f"{int(table.differs.sum())} of {len(table)} differ beyond their 95 % intervals (not corrected for number).",
+        f"table and figure: {target}",
+    ]
+    return "\n".join(lines)
+
+
+def _sentence(row: Any) -> str:
+    if pd.isna(row.ci_low):
+        return f"{row.what}: A {row.a:.2f}, B {row.b:.2f} {row.unit}; no interval"
+    interval = f"{row.difference:+.2f} [{row.ci_low:+.2f}, {row.ci_high:+.2f}]"
+    return f"{row.what}: A {row.a:.2f}, B {row.b:.2f} {row.unit}; B - A = {interval}{'  *' if row.differs else ''}"
+
+
+def _key(case: Case) -> str:
+    """What must be the same for two cases to be compared."""
+    panel = case.panel
+    return (
+        f"{case.variant.label} in {panel.backbone} {panel.frames}x{panel.size} batch {panel.batch} "
+        f"{panel.runtime} {panel.dtype} {panel.memory_format}"
+    )
+
+
+def _latency(a: _Side, b: _Side) -> tuple[list[tuple[Any, ...]], str | None]:
+    """Rows, or the reason why there are none."""
+    found: list[dict[str, Overhead]] = []
+    for side in (a, b):
+        measured = overheads(side.records)
+        if not measured:
+            return [], f"{side.folder} has no latency"
+        if suspect := suspicion(measured):
+            return [], f"the A/A control of {side.folder} failed ({suspect})"
+        moved = [o for o in measured if o.case.variant.fraction > 0]
+        found.append({_key(overhead.case): overhead for overhead in moved})
+    shared = [key for key in found[0] if key in found[1]]
+    if not shared:
+        return [], "the two have no case in common (network, input, runtime, dtype and layout must be the same)"
+    return [
+        _row("latency", key, "% overhead", found[0][key].per_process_pct, found[1][key].per_process_pct)
+        for key in shared
+    ], None
+
+
+def _accuracy(a: _Side, b: _Side) -> tuple[list[tuple[Any, ...]], str | None]:
+    """Rows, or the reason why there are none."""
+    trained = [{(arm.variant.label, arm.dataset): arm for arm in arms(side.records)} for side in (a, b)]
+    for side, found in zip((a, b), trained, strict=True):
+        if not found:
+            return [], f"{side.folder} has no accuracy"
+    recipes = [side.header["sweep"]["recipe"] for side in (a, b)]
+    if recipes[0] != recipes[1]:
+        different = [key for key in recipes[0] if recipes[0][key] != recipes[1].get(key)]
+        return [], f"the recipes differ in {', '.join(different)}"
+    rows = [
+        _row("accuracy", f"{key[0]} {part}", "% right", trained[0][key].values(part), trained[1][key].values(part))
+        for key in trained[0]
+        if key in trained[1]
+        for part in PARTS
+    ]
+    return rows, None if rows else "the two have no arm in common"
+
+
+def _row(section: str, what: str, unit: str, a: list[float], b: list[float]) -> tuple[Any, ...]:
+    difference = statistics.welch_interval(b, a)
+    differs = bool(difference.low > 0 or difference.high < 0)
+    means = statistics.t_interval(a).mean, statistics.t_interval(b).mean
+    return (section, what, unit, *means, difference.mean, difference.low, difference.high, differs)
+
+
+def _draw(table: pd.DataFrame, target: Path, names: list[str]) -> None:
+    """B - A with its interval, a line for each case."""
+    from matplotlib.figure import Figure
+
+    sections = [section for section in ("latency", "accuracy") if (table.section == section).any()]
+    heights = [int((table.section == section).sum()) for section in sections]
+    figure = Figure(figsize=(9, 1.6 + 0.28 * sum(heights)), layout="constrained")
+    for axes, section in zip(
+        figure.subplots(len(sections), 1, squeeze=False, height_ratios=heights)[:, 0], sections, strict=True
+    ):
+        rows = table[table.section == section].iloc[::-1]
+        places = range(len(rows))
+        errors = [rows.difference - rows.ci_low, rows.ci_high - rows.difference]
+        axes.errorbar(rows.difference, places, xerr=[e.fillna(0) for e in errors], fmt="o", color="#0072B2", capsize=3)
+        axes.axvline(0, color="0.5", linewidth=0.8)
+        axes.set_yticks(places, [_short(what) for what in rows.what], fontsize=7, parse_math=False)
+        axes.set_xlabel(f"B − A in points ({rows.unit.iloc[0]}), 95 % intervals")
+    figure.suptitle("\n".join(names), fontsize=9, parse_math=False)
+    for kind in ("svg", "png"):
+        figure.savefig(target / f"comparison.{kind}", dpi=150)
+
+
+def _short(what: str, limit: int = 70) -> str:
+    return what if len(what) <= limit else what[: limit - 1] + "…"

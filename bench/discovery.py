@@ -1,0 +1,147 @@
+"""``strategies/*.py`` -> strategies, or the reason why not.
+
+A file that cannot be loaded costs itself only. ``describe`` looks at files in a process of its own, so that a file
+that hangs or kills its process is survived too. As a module this file is that process.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench import workers
+from bench.strategy import Strategy
+from bench.sweep import StrategyInfo
+
+BUILTIN = Path(__file__).resolve().parent.parent / "strategies"
+
+_LOAD_LIMIT = 120.0  # seconds of silence: importing torch on a cold disk has taken 30 s
+
+
+class LoadError(Exception):
+    """A strategy file that cannot be used; the message says why."""
+
+
+def strategy_files(extra: Path | None = None) -> list[Path]:
+    """The built-in files, then those of ``extra``. Files whose name starts with ``_`` are not strategies."""
+    folders = [BUILTIN] + ([extra] if extra else [])
+    return [path for folder in folders for path in sorted(folder.glob("*.py")) if not path.name.startswith("_")]
+
+
+def load_file(path: Path) -> type[Strategy]:
+    """The one strategy that ``path`` defines. Raises LoadError."""
+    module_name = f"shiftbench_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise LoadError(f"{path.name} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # a stranger's code: whatever it raises is the reason
+        raise LoadError(f"cannot be loaded: {workers.one_line(error)}") from error
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Strategy) and value.__module__ == module_name
+    ]
+    found = [cls for cls in found if not cls.__name__.startswith("_")]
+    if len(found) != 1:
+        raise LoadError(f"must define exactly one subclass of Strategy, defines {len(found)}")
+    _require_declared(found[0])
+    return found[0]
+
+
+def _require_declared(cls: type[Strategy]) -> None:
+    name = getattr(cls, "name", None)
+    if not isinstance(name, str) or not name.strip() or any(mark in name for mark in ",\n\r"):
+        raise LoadError(f"{cls.__name__}.name must be a text without commas or line breaks, is {name!r}")
+    if cls.shift is Strategy.shift and cls.wrap is Strategy.wrap:
+        raise LoadError(f"{cls.__name__} defines neither shift nor wrap")
+
+
+def load_class(name: str, files: Sequence[Path]) -> type[Strategy]:
+    """The strategy called ``name`` among ``files``; the first file that takes a name keeps it. Raises LoadError."""
+    for path in files:
+        try:
+            cls = load_file(path)
+        except LoadError:
+            continue
+        if cls.name == name:
+            return cls
+    raise LoadError(f"no file among {len(files)} defines the strategy {name!r}")
+
+
+def info_of(path: Path) -> StrategyInfo:
+    """What a file says of its strategy; a file that cannot be loaded gets its stem as name and the reason."""
+    builtin = path.resolve().parent == BUILTIN
+    try:
+        cls = load_file(path)
+        fractions = None if cls.fractions is None else tuple(float(f) for f in cls.fractions)
+        return StrategyInfo(
+            name=cls.name,
+            file=str(path),
+            builtin=builtin,
+            summary=cls.summary(),
+            source=cls.source,
+            fractions=fractions,
+            placements=tuple(cls.placements),
+            directions=tuple(cls.directions),
+            same_function_as=cls.same_function_as,
+        )
+    except (LoadError, TypeError, ValueError) as error:
+        return StrategyInfo(name=path.stem, file=str(path), builtin=builtin, error=str(error))
+
+
+def settle_names(infos: Sequence[StrategyInfo]) -> list[StrategyInfo]:
+    """A name belongs to the first file that takes it; a later file with the same name fails, under its own label."""
+    owner: dict[str, StrategyInfo] = {}
+    settled = []
+    for info in infos:
+        if info.name in owner:
+            why = info.error or f"the name {info.name!r} is taken by {owner[info.name].file}"
+            info = StrategyInfo(name=f"{info.name} ({info.file})", file=info.file, builtin=info.builtin, error=why)
+        owner.setdefault(info.name, info)
+        settled.append(info)
+    return settled
+
+
+def describe(files: Sequence[Path]) -> tuple[list[StrategyInfo], list[str]]:
+    """(what each file says of its strategy, the devices of this machine), found out in a process of its own."""
+    infos: dict[str, StrategyInfo] = {}
+    devices = ["cpu"]
+    waiting = [str(path) for path in files]
+    while True:
+        entered = ""
+        try:
+            for event in workers.stream("bench.discovery", {"files": waiting}, silence_limit=_LOAD_LIMIT):
+                match event["event"]:
+                    case "devices":
+                        devices = event["devices"]
+                    case "enter":
+                        entered = event["file"]
+                    case "strategy":
+                        infos[event["info"]["file"]] = StrategyInfo.from_json(event["info"])
+            break
+        except workers.WorkerDied as death:
+            if not entered or entered in infos:
+                raise  # no file is to blame
+            builtin = Path(entered).resolve().parent == BUILTIN
+            infos[entered] = StrategyInfo(Path(entered).stem, entered, builtin, error=f"loading it {death}")
+            waiting = [path for path in waiting if path not in infos]
+    return settle_names([infos[str(path)] for path in files]), devices
+
+
+def _answer(job: dict[str, Any], emit: workers.Emit) -> None:
+    import torch
+
+    emit({"event": "devices", "devices": ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])})
+    for file in job["files"]:
+        emit({"event": "enter", "file": file})
+        emit({"event": "strategy", "info": asdict(info_of(Path(file)))})
+
+
+if __name__ == "__main__":
+    workers.serve(_answer)

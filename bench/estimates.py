@@ -1,0 +1,168 @@
+"""Records -> estimates with the independent values behind them: what tables, verdicts and stopping are made of.
+
+The overhead of a case: in each superblock the mean log-latency of its two slots minus the baseline's; a robust
+location over the superblocks of a process (Hodges–Lehmann); the mean and a t interval over processes, as a ratio.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench import statistics
+from bench.records import Record
+from bench.statistics import Interval
+from bench.sweep import BASELINE_VARIANT, Case, Panel, Variant
+
+AA_CONFIDENCE = 0.99
+AA_LIMIT_POINTS = 0.5  # an A/A difference smaller than this hides no finding that the suite speaks of
+
+PARTS = ("spatial", "temporal", "joint")
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """A case against its panel's baseline. ``per_superblock``: {replicate: log ratios}; ``seconds``: median slot."""
+
+    case: Case
+    per_superblock: dict[int, list[float]]
+    seconds: float
+
+    @property
+    def per_process(self) -> list[float]:
+        """One robust location per replicate, as a log ratio."""
+        return [statistics.hodges_lehmann(values) for values in self.per_superblock.values()]
+
+    @property
+    def per_process_pct(self) -> list[float]:
+        """The same in per cent."""
+        return [statistics.percent(value) for value in self.per_process]
+
+    def interval(self, confidence: float = statistics.CONFIDENCE) -> Interval:
+        """The overhead in per cent; the interval is taken over log ratios."""
+        log = statistics.t_interval(self.per_process, confidence)
+        mean, low, high = (statistics.percent(value) for value in (log.mean, log.low, log.high))
+        return Interval(mean, low, high, log.count)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm of the accuracy experiment: {seed: raw samples}, accuracies as shares."""
+
+    variant: Variant
+    dataset: str
+    backbone: str
+    seeds: dict[int, dict[str, Any]]
+
+    def values(self, part: str) -> list[float]:
+        """Accuracy per seed in per cent; part: spatial, temporal or joint."""
+        return [100 * samples[f"{part}_accuracy"] for samples in self.seeds.values()]
+
+    def deltas(self, other: "Arm", part: str) -> list[float]:
+        """This arm minus ``other`` in points, paired by seed."""
+        shared = [seed for seed in self.seeds if seed in other.seeds]
+        key = f"{part}_accuracy"
+        return [100 * (self.seeds[seed][key] - other.seeds[seed][key]) for seed in shared]
+
+
+def baseline_of(case: Case) -> Case:
+    """The case that ``case`` is held against."""
+    return Case(BASELINE_VARIANT, case.panel)
+
+
+def overheads(records: Iterable[Record]) -> list[Overhead]:
+    """The overhead of every measured case, the baseline's twin included, the baseline itself too (zero)."""
+    samples: dict[Case, dict[int, dict[int, float]]] = {}
+    seconds: dict[Case, list[float]] = {}
+    for record in records:
+        if record.kind == "latency" and record.status == "ok" and record.replicate is not None:
+            case = Case.from_json(record.case)
+            samples.setdefault(case, {})[record.replicate] = _mean_logs(record.samples)
+            seconds.setdefault(case, []).extend(record.samples["seconds"])
+    found = []
+    for case, replicates in samples.items():
+        reference = samples.get(baseline_of(case), {})
+        ratios: dict[int, list[float]] = {}
+        for replicate, logs in sorted(replicates.items()):
+            base = reference.get(replicate, {})
+            shared = [block for block in logs if block in base]
+            if shared:
+                ratios[replicate] = [logs[block] - base[block] for block in shared]
+        if ratios:
+            found.append(Overhead(case, ratios, float(np.median(seconds[case]))))
+    return found
+
+
+def _mean_logs(samples: dict[str, Any]) -> dict[int, float]:
+    """{superblock: the mean log-latency of its slots}."""
+    logs: dict[int, list[float]] = {}
+    for block, value in zip(samples["superblock"], samples["seconds"], strict=True):
+        logs.setdefault(block, []).append(math.log(value))
+    return {block: sum(values) / len(values) for block, values in logs.items()}
+
+
+def arms(records: Iterable[Record]) -> list[Arm]:
+    """Every trained arm with its seeds."""
+    found: dict[tuple[Variant, str, str], dict[int, dict[str, Any]]] = {}
+    for record in records:
+        if record.kind == "accuracy" and record.status == "ok" and record.seed is not None:
+            key = (Variant.from_json(record.case), record.case["dataset"], record.case["backbone"])
+            found.setdefault(key, {})[record.seed] = record.samples
+    return [Arm(*key, dict(sorted(seeds.items()))) for key, seeds in found.items()]
+
+
+def baseline_arm(arm: Arm, all_arms: Sequence[Arm]) -> Arm | None:
+    """The 2-D network trained on the same data."""
+    for other in all_arms:
+        if (other.variant, other.dataset, other.backbone) == (BASELINE_VARIANT, arm.dataset, arm.backbone):
+            return other
+    return None
+
+
+def suspicion(measured: Sequence[Overhead]) -> str | None:
+    """Why this run's latencies should not be trusted: the A/A control is off. None: it is not."""
+    for overhead in measured:
+        if not overhead.case.aa:
+            continue
+        interval = overhead.interval(AA_CONFIDENCE)
+        if (interval.low > 0 or interval.high < 0) and abs(interval.mean) > AA_LIMIT_POINTS:
+            return (
+                f"two identical baselines differ by {interval.mean:+.2f} % "
+                f"(99 % interval {interval.low:+.2f} to {interval.high:+.2f}) in {overhead.case.panel.label}"
+            )
+    return None
+
+
+@dataclass(frozen=True)
+class Slope:
+    """How the overhead of one mechanism grows with the fraction: points from 0 to 1, one value per process."""
+
+    panel: Panel
+    strategy: str
+    placement: str
+    direction: str
+    fractions: tuple[float, ...]
+    per_process: list[float]
+
+
+def slopes(measured: Sequence[Overhead]) -> list[Slope]:
+    """A slope for every mechanism and placement that was measured at three fractions or more."""
+    lines: dict[tuple[Panel, str, str, str], list[Overhead]] = {}
+    for overhead in measured:
+        variant = overhead.case.variant
+        if variant.fraction > 0:
+            key = (overhead.case.panel, variant.strategy, variant.placement, variant.direction)
+            lines.setdefault(key, []).append(overhead)
+    found = []
+    for key, line in lines.items():
+        line.sort(key=lambda overhead: overhead.case.variant.fraction)
+        shared = set.intersection(*(set(overhead.per_superblock) for overhead in line))
+        if len(line) < 3 or not shared:
+            continue
+        x = tuple(float(overhead.case.variant.fraction) for overhead in line)
+        y = [dict(zip(overhead.per_superblock, overhead.per_process_pct, strict=True)) for overhead in line]
+        per_process = [statistics.slope(x, [values[replicate] for values in y]) for replicate in sorted(shared)]
+        found.append(Slope(*key, x, per_process))
+    return found

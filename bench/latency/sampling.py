@@ -1,0 +1,68 @@
+"""The timed loop, bare: superblocks over prepared calls, on any clock."""
+
+import gc
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bench.latency.clocks import Clock
+from bench.latency.schedule import superblock
+
+
+class CaseFailed(Exception):
+    """A case raised, or its output or its time is not finite: its index and the reason."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index, self.reason = index, reason
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One timed forward pass: which case, at which position of its superblock, how many seconds."""
+
+    case: int
+    position: int
+    seconds: float
+
+
+def run_superblock(
+    calls: dict[int, Callable[[], Any]],
+    clock: Clock,
+    rng: random.Random,
+    *,
+    enter: Callable[[int], None] = lambda index: None,
+    healthy: Callable[[Any], bool] = lambda result: True,
+) -> list[Slot]:
+    """Time every call twice, in a mirrored random order.
+
+    enter: told which case comes next, outside the timed part, so that a crash has a name.
+    healthy: judges each result, outside the timed part.
+    Raises CaseFailed, and then nothing of this superblock counts.
+    """
+    slots = []
+    for position, index in enumerate(superblock(list(calls), rng)):
+        enter(index)
+        try:
+            seconds, result = clock.measure(calls[index])
+        except Exception as error:  # a stranger's code: whatever it raises is the reason
+            raise CaseFailed(index, f"raised {type(error).__name__}: {error}") from error
+        if not (math.isfinite(seconds) and seconds > 0):
+            raise CaseFailed(index, f"the clock gave {seconds} s")
+        if not healthy(result):
+            raise CaseFailed(index, "the output is not finite")
+        slots.append(Slot(index, position, seconds))
+    return slots
+
+
+class no_collection:
+    """Keep Python's garbage collector out of the slots; collect once before."""
+
+    def __enter__(self) -> None:
+        gc.collect()
+        gc.disable()
+
+    def __exit__(self, *_: object) -> None:
+        gc.enable()

@@ -1,0 +1,100 @@
+"""What one forward pass moves and holds, counted and not timed, for any strategy.
+
+A dispatch mode sees every operator that PyTorch runs and adds up the bytes that it reads and writes. Views move
+nothing. What a convolution re-reads inside itself is not seen; it is the same for baseline and strategy, so the
+difference between the two is what the strategy moves on top.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+_READS_NOTHING = {
+    "zeros_like",
+    "ones_like",
+    "full_like",
+    "empty_like",
+    "new_zeros",
+    "new_empty",
+    "new_ones",
+    "new_full",
+}
+_WRITES_NOTHING = {"empty_like", "new_empty", "empty", "empty_strided", "new_empty_strided"}
+_OVERWRITES = {"copy_", "zero_", "fill_"}  # their destination is written, not read
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """bytes_moved: read + written by all operators. peak_live_bytes: the most that all activations held at once."""
+
+    bytes_moved: int
+    peak_live_bytes: int
+    flops: int
+
+    def to_json(self) -> dict[str, int]:
+        """Plain values."""
+        return asdict(self)
+
+
+class _Counter(TorchDispatchMode):
+    """Adds up traffic and follows which storages are alive."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes_moved = 0
+        self.peak_live_bytes = 0
+        self._alive: dict[Any, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        outputs = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
+        name = func.overloadpacket.__name__
+        inputs = [leaf for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, Tensor)]
+        if func._schema.is_mutable or not _same_memory(outputs, inputs):  # else a view
+            read = [] if name in _READS_NOTHING else inputs[1:] if name in _OVERWRITES else inputs
+            self.bytes_moved += _bytes_of(read) + (0 if name in _WRITES_NOTHING else _bytes_of(outputs))
+        self._follow(outputs)
+        return out
+
+    def _follow(self, outputs: list[Tensor]) -> None:
+        for tensor in outputs:
+            storage = tensor.untyped_storage()
+            reference = StorageWeakRef(storage)
+            self._alive.setdefault(reference.cdata, (reference, storage.nbytes()))
+        self._alive = {key: held for key, held in self._alive.items() if not held[0].expired()}
+        self.peak_live_bytes = max(self.peak_live_bytes, sum(size for _, size in self._alive.values()))
+
+
+def _same_memory(outputs: list[Tensor], inputs: list[Tensor]) -> bool:
+    """All outputs lie in the storage of an input."""
+    known = {tensor.untyped_storage().data_ptr() for tensor in inputs}
+    return all(tensor.untyped_storage().data_ptr() in known for tensor in outputs)
+
+
+def _bytes_of(tensors: list[Tensor]) -> int:
+    """Bytes of the distinct regions that ``tensors`` look at: x - x reads x once."""
+    regions = {(t.data_ptr(), t.shape, t.stride()): t.numel() * t.element_size() for t in tensors}
+    return sum(regions.values())
+
+
+def count(call: Callable[[], Any]) -> Traffic:
+    """Run ``call`` once and count. The time that it takes means nothing."""
+    with FlopCounterMode(display=False) as flops:
+        call()
+    with _Counter() as counter:
+        call()
+    return Traffic(counter.bytes_moved, counter.peak_live_bytes, int(flops.get_total_flops()))
+
+
+def copy_bandwidth(device: str, mebibytes: int = 64) -> Callable[[], Any]:
+    """A call that copies ``mebibytes`` from one buffer to another: bytes read + written over its time is bandwidth."""
+    source = torch.ones(mebibytes << 20, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return lambda: target.copy_(source)

@@ -1,0 +1,86 @@
+"""A plan: what will be measured, resolved before anything is written; and how ``run.json`` keeps it."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench import discovery, environment
+from bench.axes import parse_fraction
+from bench.records import SCHEMA
+from bench.settings import Settings
+from bench.sweep import Chosen, StrategyInfo, Sweep, resolve
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be measured, resolved; nothing is written yet."""
+
+    settings: Settings
+    chosen: Chosen
+    strategies_dir: Path | None
+    infos: tuple[StrategyInfo, ...]
+    devices: tuple[str, ...]
+    cores: int
+    sweep: Sweep
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that can be loaded."""
+        return [Path(info.file) for info in self.infos if info.error is None]
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must be the same for a run to be resumed: the cases, the recipe and the strategies' code."""
+        files = {info.name: Path(info.file) for info in self.infos if info.name in self.sweep.strategies}
+        code = {name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for name, file in files.items()}
+        return {
+            "cases": [case.label for _, cases in self.sweep.panels for case in cases],
+            "arms": [arm.label for arm in self.sweep.arms],
+            "recipe": self.sweep.recipe.model_dump(mode="json"),
+            "strategy_code": code,
+        }
+
+
+def prepare(settings: Settings, chosen: Chosen, strategies_dir: Path | None) -> Plan:
+    """Discover and resolve. Raises ValueNotAllowed for what is not there."""
+    infos, devices = discovery.describe(discovery.strategy_files(strategies_dir))
+    cores = environment.usable_cores()
+    sweep = resolve(settings, infos, chosen, devices, cores)
+    return Plan(settings, chosen, strategies_dir, tuple(infos), tuple(devices), cores, sweep)
+
+
+def new_header(plan: Plan, preset: str, command: str) -> dict[str, Any]:
+    """``run.json`` as it stands when a run begins."""
+    return {
+        "schema_version": SCHEMA,
+        "title": plan.settings.title,
+        "preset": preset,
+        "command": command,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "status": "running",
+        "seed": plan.settings.seed,
+        "settings": plan.settings.model_dump(mode="json"),
+        "chosen": chosen_to_json(plan.chosen),
+        "strategies_dir": str(plan.strategies_dir.resolve()) if plan.strategies_dir else None,
+        "strategies": [asdict(info) for info in plan.infos if info.name in plan.sweep.strategies],
+        "sweep": plan.fingerprint(),
+        "devices": list(plan.devices),
+        "machine_id": environment.machine_id(),
+        "environment": environment.describe_machine(),
+        "wall_seconds": {},
+    }
+
+
+def chosen_to_json(chosen: Chosen) -> dict[str, Any]:
+    """Plain values; ``chosen_from_json`` is the inverse."""
+    fractions = None if chosen.fractions is None else [str(fraction) for fraction in chosen.fractions]
+    return {**asdict(chosen), "fractions": fractions}
+
+
+def chosen_from_json(data: dict[str, Any]) -> Chosen:
+    """What the command line of the first run had chosen."""
+    values = {key: None if value is None else tuple(value) for key, value in data.items()}
+    if values["fractions"] is not None:
+        values["fractions"] = tuple(parse_fraction(fraction) for fraction in values["fractions"])
+    return Chosen(**values)

@@ -1,0 +1,153 @@
+"""What a run keeps: ``run.json`` (what was asked, where, how it ended) and ``records.jsonl`` (raw samples).
+
+Schema history
+--------------
+1   first version. One line per record. Kinds: ``latency`` (one case in one replicate, its slots inside),
+    ``replicate`` (what disturbed one fresh process and its copy bandwidth), ``static`` (parameters, FLOPs, bytes
+    moved and peak memory of one case), ``conformance`` (one strategy), ``accuracy`` (one arm and seed).
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+SCHEMA = 1
+
+Kind = Literal["latency", "replicate", "static", "conformance", "accuracy"]
+Status = Literal["ok", "skipped", "failed"]
+
+
+class FolderError(Exception):
+    """A run's folder that cannot be used; the message says why and what can be done."""
+
+
+class Record(BaseModel):
+    """One immutable result. ``samples`` holds raw values (seconds, counts); statistics are derived, never stored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA
+    id: str
+    kind: Kind
+    status: Status
+    reason: str | None = None
+    flags: tuple[str, ...] = ()
+    case: dict[str, Any] = Field(default_factory=dict)
+    replicate: int | None = None
+    seed: int | None = None
+    samples: dict[str, Any] = Field(default_factory=dict)
+    started: str = ""
+    wall_seconds: float = 0.0
+
+
+class Run:
+    """A run's folder, open for writing by this process alone.
+
+    The lock is the kernel's: it goes with the process, so a dead run never blocks its own resumption.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock: IO[str] | None = None
+        self._journal: IO[bytes] | None = None
+        self.ids: set[str] = set()
+
+    def __enter__(self) -> Self:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.folder / ".lock").open("w")
+            self._journal = (self.folder / "records.jsonl").open("ab")
+        except OSError as error:
+            raise FolderError(f"cannot write to {self.folder}: {error.strerror}") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise FolderError(
+                f"another run is writing to {self.folder}; wait for it, or choose another --out"
+            ) from None
+        self._set_torn_line_aside()
+        self.ids = {record.id for record in read_records(self.folder)}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for handle in (self._journal, self._lock):
+            if handle is not None:
+                handle.close()
+
+    def append(self, record: Record) -> None:
+        """Put one record on disk, whole, before anything else happens. An id already there is a bug."""
+        if record.id in self.ids:
+            raise ValueError(f"record {record.id} was measured twice")
+        assert self._journal is not None
+        self._journal.write(record.model_dump_json().encode() + b"\n")
+        self._journal.flush()
+        os.fsync(self._journal.fileno())
+        self.ids.add(record.id)
+
+    def write_header(self, header: dict[str, Any]) -> None:
+        """Replace ``run.json`` atomically."""
+        write_atomically(self.folder / "run.json", json.dumps(header, indent=2, ensure_ascii=False) + "\n")
+
+    def _set_torn_line_aside(self) -> None:
+        """A process that died while writing leaves half a line: keep it beside the journal, and measure it again."""
+        path = self.folder / "records.jsonl"
+        data = path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            with (self.folder / "records.torn").open("ab") as aside:
+                aside.write(data[whole:] + b"\n")
+            os.truncate(path, whole)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write beside, then rename: a reader sees the old file or the new one, never half of one."""
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """``run.json`` of a run. Raises FolderError where the folder is not a run, or newer than this version."""
+    path = folder / "run.json"
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FolderError(f"{folder} is not a run: it has no run.json") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise FolderError(f"cannot read {path}: {error}") from None
+    if not isinstance(header, dict) or not isinstance(header.get("schema_version"), int):
+        raise FolderError(f"{path} is not a run's header: it has no schema_version")
+    if header["schema_version"] > SCHEMA:
+        raise FolderError(
+            f"{folder} was written by a newer version (schema {header['schema_version']}, this one reads {SCHEMA})"
+        )
+    return header
+
+
+def read_records(folder: Path) -> Iterator[Record]:
+    """The records of a run, one by one, in the order in which they were measured.
+
+    A torn last line is passed over (a resumed run measures it again); a broken line elsewhere raises FolderError.
+    """
+    path = folder / "records.jsonl"
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.endswith(b"\n"):
+                    return
+                try:
+                    yield Record.model_validate_json(line)
+                except ValidationError as error:
+                    raise FolderError(f"{path}, line {number} is not a record: {error.errors()[0]['msg']}") from None
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise FolderError(f"cannot read {path}: {error.strerror}") from None

@@ -1,0 +1,43 @@
+"""Tables -> figures, words and one page. Reads what ``bench.analysis`` returns; never torch, never a plug-in.
+
+``numbers`` and ``selection`` are what everything here rests on; ``words`` (with ``cost``, ``choice`` and ``trust``)
+answers in sentences, ``figures/`` draws in the one ``style``, ``sheets`` makes the tables to read, ``html`` the page.
+"""
+
+import os
+from pathlib import Path
+
+from bench.records import write_atomically
+from bench.report.figures import FIGURES, draw
+from bench.report.html import page
+from bench.report.selection import Tables
+from bench.report.words import answer
+
+
+def write(tables: Tables) -> Path:
+    """Write ``figures/*.svg``, ``figures/*.png`` and ``report.html`` into the run's folder; returns the page's path.
+
+    Each file is replaced at once. A figure that this run no longer has data for is removed, so that none contradicts
+    the page. Raises OSError where the folder cannot be written.
+    """
+    figures = draw(tables)
+    folder = tables.folder / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FIGURES.keys() - {figure.name for figure in figures}:
+        for suffix in (".svg", ".png"):
+            (folder / f"{name}{suffix}").unlink(missing_ok=True)
+    for figure in figures:
+        write_atomically(folder / f"{figure.name}.svg", figure.svg)
+        _replace(folder / f"{figure.name}.png", figure.png)
+    path = tables.folder / "report.html"
+    write_atomically(path, page(tables, figures))
+    return path
+
+
+def _replace(path: Path, data: bytes) -> None:
+    beside = path.with_name(path.name + ".new")
+    beside.write_bytes(data)
+    os.replace(beside, path)
+
+
+__all__ = ["Tables", "answer", "write"]

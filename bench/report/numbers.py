@@ -1,0 +1,122 @@
+"""Numbers as a reader wants them: an estimate with its interval, rounded as finely as it is known.
+
+Text uses ASCII signs and square brackets, so that a number in the report can be searched for and pasted.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Self
+
+LARGEST_DENOMINATOR = 64  # fractions people ask for are eighths or sixteenths; anything finer reads better in per cent
+_SAME = 1e-6
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval, in per cent or points. NaN ends: one sample, so no interval."""
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], stem: str, value: str | None = None) -> Self:
+        """From the columns ``<stem>_pct`` (or ``value``), ``<stem>_ci_low_pct`` and ``<stem>_ci_high_pct``."""
+        columns = (value or f"{stem}_pct", f"{stem}_ci_low_pct", f"{stem}_ci_high_pct")
+        return cls(*(number(row.get(column)) for column in columns))
+
+    @property
+    def has_interval(self) -> bool:
+        """False with one seed or one replicate."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    @property
+    def holds_zero(self) -> bool:
+        """True where zero cannot be ruled out; also where there is no interval."""
+        return not self.has_interval or self.low <= 0 <= self.high
+
+    def overlaps(self, other: "Estimate") -> bool:
+        """True unless both intervals are known and apart: without an interval nothing is separated."""
+        if not (self.has_interval and other.has_interval):
+            return True
+        return self.low <= other.high and other.low <= self.high
+
+    def text(self, unit: str = "%", *, signed: bool = True, missing: str = "no interval") -> str:
+        """``+11.2 % [10.6, 11.8]``, or ``+11.2 % (no interval)``."""
+        digits = self.digits
+        value = f"{fixed(self.value, digits, signed=signed)} {unit}".rstrip()
+        if not self.has_interval:
+            return f"{value} ({missing})"
+        return f"{value} {self.interval}"
+
+    @property
+    def interval(self) -> str:
+        """``[10.6, 11.8]``; empty without one."""
+        if not self.has_interval:
+            return ""
+        return f"[{fixed(self.low, self.digits)}, {fixed(self.high, self.digits)}]"
+
+    @property
+    def digits(self) -> int:
+        """Decimals worth printing: one, but two for very narrow intervals and none for very wide ones."""
+        half = (self.high - self.low) / 2 if self.has_interval else 0.5
+        return 2 if half < 0.1 else 1 if half < 10 else 0
+
+
+def number(value: object) -> float:
+    """Anything from a table cell as a float; NaN for what is not a number."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def fixed(value: float, digits: int = 1, *, signed: bool = False) -> str:
+    """Fixed decimals without a negative zero; ``n/a`` for NaN."""
+    if not math.isfinite(value):
+        return "n/a"
+    rounded = round(value, digits) + 0.0  # -0.04 would print as -0.0
+    return f"{rounded:{'+' if signed and rounded else ''}.{digits}f}"
+
+
+def fraction_text(value: float) -> str:
+    """0.125 -> ``1/8``, 1 -> ``all``, 0.123 -> ``12.3 %``."""
+    if not math.isfinite(value):
+        return "n/a"
+    if abs(value - 1) < _SAME:
+        return "all"
+    near = Fraction(value).limit_denominator(LARGEST_DENOMINATOR)
+    return str(near) if abs(value - near) < _SAME else f"{100 * value:.3g} %"
+
+
+def channels_text(value: float) -> str:
+    """``all channels`` or ``1/8 of the channels``."""
+    return "all channels" if fraction_text(value) == "all" else f"{fraction_text(value)} of the channels"
+
+
+def duration_text(seconds: float) -> str:
+    """``45 s``, ``9 min 40 s``, ``1 h 5 min``."""
+    if not math.isfinite(seconds):
+        return "n/a"
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.3g} s" if seconds < 10 else f"{whole} s"
+
+
+def count_text(count: int, singular: str, plural: str | None = None) -> str:
+    """``1 case``, ``3 cases``."""
+    return f"{count} {singular if count == 1 else plural or singular + 's'}"
+
+
+def sentence(text: str) -> str:
+    """With a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
+def listed(names: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""

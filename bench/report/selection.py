@@ -1,0 +1,177 @@
+"""What the report is given, and the small named filters by which everything here chooses its rows.
+
+The tables are described as a Protocol, so that the report depends on their shape and not on how they were made.
+Any frame may be empty, with or without its columns: every filter accepts that.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import pandas as pd
+
+from bench.axes import BASELINE
+from bench.sweep import Panel
+
+Row = dict[str, Any]
+
+PANEL_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Panel))
+
+PUBLISHED = "copy_shift"
+"""The function that the paper describes; whatever computes the same is *exact*."""
+
+RELEASED = ("copy_shift", "concat_shift")
+"""Mechanisms that people run because published code contains them (mit-han-lab, mmaction2)."""
+
+
+class Tables(Protocol):
+    """A run as ``bench.analysis.load`` returns it."""
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """``run.json``."""
+
+    @property
+    def latency(self) -> pd.DataFrame:
+        """One row per case."""
+
+    @property
+    def accuracy(self) -> pd.DataFrame:
+        """One row per arm."""
+
+    @property
+    def slopes(self) -> pd.DataFrame:
+        """The trend of each mechanism over the fraction."""
+
+    @property
+    def superblocks(self) -> pd.DataFrame:
+        """Raw differences, one row per case and superblock."""
+
+    @property
+    def failures(self) -> pd.DataFrame:
+        """What failed or was skipped, with its reason."""
+
+    @property
+    def claims(self) -> list[dict[str, Any]]:
+        """Verdicts on published findings."""
+
+    @property
+    def suspect(self) -> str | None:
+        """Why the A/A control failed; None where it held."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One mechanism in one placement and direction; ``rows`` by rising fraction."""
+
+    strategy: str
+    placement: str
+    direction: str
+    rows: tuple[Row, ...]
+
+
+def rows(frame: pd.DataFrame) -> list[Row]:
+    """The rows as plain dicts."""
+    return cast(list[Row], frame.to_dict("records"))
+
+
+def finished(frame: pd.DataFrame) -> pd.DataFrame:
+    """Only the rows that were measured to the end."""
+    return frame if frame.empty else frame.loc[frame["status"] == "ok"]
+
+
+def timed(latency: pd.DataFrame) -> pd.DataFrame:
+    """The measured cases without the baseline and its twin."""
+    done = finished(latency)
+    return done if done.empty else done[(done["strategy"] != BASELINE) & done["overhead_pct"].notna()]
+
+
+def twins(latency: pd.DataFrame) -> pd.DataFrame:
+    """The baseline's identical twins: one A/A control for each panel."""
+    done = finished(latency)
+    return done if done.empty else done[done["aa"].astype(bool)]
+
+
+def baselines(frame: pd.DataFrame) -> pd.DataFrame:
+    """The network without a shift: a latency or an accuracy row, never the twin."""
+    done = finished(frame)
+    if done.empty:
+        return done
+    done = done[done["strategy"] == BASELINE]
+    return done[~done["aa"].astype(bool)] if "aa" in done else done
+
+
+def arms(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """The trained arms that shift, on the first data set."""
+    done = first_dataset(finished(accuracy))
+    return done if done.empty else done[(done["strategy"] != BASELINE) & done["joint_mean_pct"].notna()]
+
+
+def first_dataset(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Means of different data sets must not stand in one plot: keep those of the first."""
+    if accuracy.empty:
+        return accuracy
+    first = accuracy.iloc[0]
+    same: pd.Series[bool] = (accuracy["dataset"] == first["dataset"]) & (accuracy["backbone"] == first["backbone"])
+    return accuracy[same]
+
+
+def panels(frame: pd.DataFrame) -> list[tuple[Panel, pd.DataFrame]]:
+    """Everything that shares one baseline, in order of appearance."""
+    if frame.empty:
+        return []
+    groups = frame.groupby(list(PANEL_COLUMNS), sort=False, dropna=False)
+    return [(Panel(*cast(tuple[Any, ...], key)), group) for key, group in groups]
+
+
+def in_panel(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """The rows of one panel."""
+    return next((group for other, group in panels(frame) if other == panel), frame.iloc[:0])
+
+
+def lines(frame: pd.DataFrame) -> list[Line]:
+    """What is drawn as one line or told in one sentence: mechanism, placement and direction."""
+    if frame.empty:
+        return []
+    groups = frame.sort_values("fraction", kind="stable").groupby(["strategy", "placement", "direction"], sort=True)
+    return [Line(str(s), str(p), str(d), tuple(rows(group))) for (s, p, d), group in groups]
+
+
+def holders(arm: Row) -> list[str]:
+    """The strategies that an arm's accuracy holds for: its own and those proven to compute the same function."""
+    inherited = arm.get("also_holds_for")
+    names = inherited.split(",") if isinstance(inherited, str) else []
+    return [arm["strategy"], *(name.strip() for name in names if name.strip())]
+
+
+def exact_strategies(header: dict[str, Any]) -> set[str]:
+    """The strategies that compute the published shift, so that only their cost differs."""
+    infos: Iterable[Row] = header.get("strategies") or ()
+    return {PUBLISHED, *(info["name"] for info in infos if info.get("same_function_as") == PUBLISHED)}
+
+
+def panel_text(panel: Panel, among: Sequence[Panel] = ()) -> str:
+    """A panel in words; of several, only that in which they differ."""
+    words = {
+        "backbone": f"{panel.backbone}",
+        "frames": f"{panel.frames} frames",
+        "size": f"{panel.size}²",
+        "batch": f"batch {panel.batch}",
+        "device": f"{panel.device}",
+        "runtime": f"{panel.runtime}",
+        "dtype": f"{panel.dtype}",
+        "memory_format": f"{panel.memory_format}",
+        "threads": f"{panel.threads} thread{'' if panel.threads == 1 else 's'}",
+    }
+    differing = [name for name in words if len({getattr(other, name) for other in among}) > 1]
+    return ", ".join(words[name] for name in (differing or words))
+
+
+def line_text(strategy: str, placement: str, direction: str) -> str:
+    """``copy_shift, residual``; the direction only where it is not the usual one."""
+    return f"{strategy}, {placement}" + ("" if direction == "bidirectional" else f", {direction}")

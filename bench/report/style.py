@@ -1,0 +1,149 @@
+"""One look for all figures: a colour says which mechanism, a line style and marker says which placement.
+
+Colours are those of Okabe and Ito (2008), which stay apart for colour-blind readers; their yellow is left out, as it
+cannot be read on white. Text is drawn as paths: a reader's own fonts would be wider or narrower, and labels that are
+apart here would overlap there.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
+from matplotlib.ft2font import FT2Font
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+
+from bench.axes import BASELINE
+from bench.report.numbers import fraction_text
+
+INK = "#1a1a1a"
+MUTED = "#666666"
+BAND = "#d9d9d9"
+
+BUILT_IN = {BASELINE: INK, "copy_shift": "#D55E00", "concat_shift": "#E69F00", "buffer_shift": "#0072B2"}
+REMAINING = ("#009E73", "#CC79A7", "#56B4E9", "#7a5c00", "#7F7F7F")
+_LINES = {
+    ("residual", "bidirectional"): ("-", "o"),
+    ("inplace", "bidirectional"): ((0, (4, 1.8)), "s"),
+    ("residual", "unidirectional"): ((0, (5, 1.5, 1, 1.5)), "^"),
+    ("inplace", "unidirectional"): ((0, (1, 1.5)), "D"),
+}
+LONGEST_NAME = 26  # characters of a plug-in's name that fit into half a legend
+_WIDE_LABEL = 24  # three columns of longer labels would be wider than the figure
+
+RC: Any = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#ececec",
+    "grid.linewidth": 0.8,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "shiftbench",
+    "text.parse_math": False,  # a plug-in's name may hold a dollar sign
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one line is drawn."""
+
+    colour: str
+    linestyle: Any
+    marker: str
+    fill: str
+
+    def line(self) -> dict[str, Any]:
+        """Keyword arguments for ``errorbar`` and ``Line2D``."""
+        return {**self.points(), "linestyle": self.linestyle}
+
+    def points(self) -> dict[str, Any]:
+        """The same without the line."""
+        return {
+            "color": self.colour,
+            "linestyle": "none",
+            "marker": self.marker,
+            "markerfacecolor": self.fill,
+            "markeredgecolor": self.colour,
+        }
+
+
+@dataclass(frozen=True)
+class Palette:
+    """A colour for every strategy of a run, the same in all its figures."""
+
+    colours: dict[str, str]
+    second_round: frozenset[str]
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> "Palette":
+        """Built-in strategies keep their colour; plug-ins take what remains, then the same again as hollow marks."""
+        plugins = sorted(set(names) - BUILT_IN.keys())
+        colours = {name: REMAINING[i % len(REMAINING)] for i, name in enumerate(plugins)}
+        return cls({**BUILT_IN, **colours}, frozenset(plugins[len(REMAINING) :]))
+
+    def look(self, strategy: str, placement: str, direction: str) -> Look:
+        """The one look of a mechanism in a placement and direction."""
+        colour = self.colours.get(strategy, MUTED)
+        linestyle, marker = _LINES.get((placement, direction), ("-", "o"))
+        return Look(colour, linestyle, marker, "white" if strategy in self.second_round else colour)
+
+
+@cache
+def _drawable() -> frozenset[int]:
+    return frozenset(FT2Font(findfont("DejaVu Sans")).get_charmap())
+
+
+def label(text: str) -> str:
+    """A name as the font can draw it: one line, of bounded length, and not hidden by a leading underscore."""
+    shown = "".join(c if ord(c) in _drawable() and c.isprintable() else "?" for c in text)
+    shown = f" {shown}" if shown.startswith("_") else shown
+    return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…"
+
+
+def fraction_axis(ax: Axes, fractions: Iterable[float]) -> None:
+    """0 to all, linear, with a tick where something was measured."""
+    ticks: list[float] = []
+    for value in sorted({0.0, 1.0, *fractions}, key=lambda f: (f not in (0.0, 1.0), f)):
+        if all(abs(value - other) >= 0.055 for other in ticks):  # closer labels would run into each other
+            ticks.append(value)
+    ax.set_xticks(ticks, [fraction_text(tick) for tick in ticks])
+    ax.set_xlim(-0.04, 1.05)
+
+
+def legend_below(fig: Figure, handles: Sequence[Any]) -> Legend | None:
+    """One legend under all axes, so that it covers no data."""
+    if not handles:
+        return None
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    columns = 2 if longest > _WIDE_LABEL else 3
+    return fig.legend(handles=handles, loc="outside lower left", ncols=columns, handlelength=2.6, columnspacing=1.6)
+
+
+def line_handle(look: Look, text: str, *, line: bool = True) -> Line2D:
+    """A legend entry."""
+    return Line2D([], [], label=text, **(look.line() if line else look.points()))

@@ -1,0 +1,313 @@
+"""The only orchestrator: a plan -> records in a run's folder. Isolation, progress, resumption.
+
+Conformance comes first (nothing is timed before it is proven correct), then latency, with the machine to itself, then
+training. ``start`` begins a run, ``resume`` goes on with one.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench import environment, workers
+from bench.executors import Executor, Job, LocalExecutor
+from bench.latency.campaign import Campaign
+from bench.plan import Plan, chosen_from_json, new_header, prepare
+from bench.progress import Reporter
+from bench.records import FolderError, Record, Run, read_header, read_records
+from bench.settings import Settings
+from bench.sweep import Arm, Case, Panel
+
+_CONFORMANCE_SECONDS = 12.0  # expected: the import of torch and about two seconds a strategy
+_CONFORMANCE_LIMIT = 120.0  # seconds of silence before a strategy under test counts as hung
+_STATIC_SECONDS_PER_CASE = 2.0  # expected
+_FRAMES_PER_SECOND = 1800.0  # expected training speed of one core, until the run knows better
+
+
+@dataclass
+class Tally:
+    """How a run ended: counts of records by status."""
+
+    ok: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def add(self, record: Record) -> None:
+        """Count one record."""
+        setattr(self, record.status, getattr(self, record.status) + 1)
+
+
+class Execution:
+    """One run in progress: a plan, the open folder, and who is told about it."""
+
+    def __init__(self, plan: Plan, run: Run, header: dict[str, Any], reporter: Reporter, executor: Executor) -> None:
+        self.plan, self.run, self.header, self.reporter, self.executor = plan, run, header, reporter, executor
+        self.known = list(read_records(run.folder))
+        self.tally = Tally()
+        for record in self.known:
+            self.tally.add(record)
+
+    def everything(self, latency_withheld: str | None = None) -> None:
+        """All sections that are left, in order. An interruption leaves a folder that can be resumed.
+
+        latency_withheld: why latency must not be measured now; the rest is done.
+        """
+        self._expect()
+        self._set_status("running")
+        self.reporter.say(f"measuring into {self.run.folder}")
+        try:
+            refused = self._conformance()
+            if latency_withheld:
+                self.reporter.say(latency_withheld)
+            elif "latency" not in self.header["wall_seconds"]:  # else its budget is used up, or its widths are reached
+                self._timed("latency", lambda: self._latency(refused))
+            self._timed("accuracy", lambda: self._accuracy(refused))
+        except BaseException:
+            self._set_status("interrupted")
+            raise
+        self._set_status("interrupted" if latency_withheld else "finished")
+
+    def _timed(self, section: str, work: Any) -> None:
+        start = time.monotonic()
+        work()
+        wall = self.header["wall_seconds"]
+        wall[section] = wall.get(section, 0.0) + time.monotonic() - start
+
+    def _set_status(self, status: str) -> None:
+        self.header["status"] = status
+        self.run.write_header(self.header)
+
+    def _keep(self, record: Record) -> None:
+        self.run.append(record)
+        self.tally.add(record)
+
+    def _expect(self) -> None:
+        sweep, settings = self.plan.sweep, self.plan.settings
+        self.reporter.expect("conformance", _CONFORMANCE_SECONDS)
+        cases = sum(len(cases) for _, cases in sweep.panels)
+        if sweep.panels:
+            self.reporter.expect("latency", settings.latency.budget + _STATIC_SECONDS_PER_CASE * cases)
+        if sweep.arms:
+            self.reporter.expect("accuracy", sum(job.work for job in self._jobs(sweep.arms)) / self.plan.cores)
+
+    # --- conformance ------------------------------------------------------------------------------------------------
+
+    def _conformance(self) -> dict[str, str]:
+        """{strategy: why it is measured no further}; each strategy is proven once per run."""
+        refused = {i.name: i.error for i in self.plan.infos if i.error and i.name in self.plan.sweep.strategies}
+        done = {record.case["strategy"]: record for record in self.known if record.kind == "conformance"}
+        refused |= {name: record.reason for name, record in done.items() if record.status == "failed"}
+        waiting = [name for name in self.plan.sweep.strategies if name not in refused and name not in done]
+        for name in refused.keys() - done.keys():
+            self._keep(_conformance_record(name, refused[name], ()))
+        while waiting:
+            entered, before = waiting[0], len(waiting)
+            try:
+                for event in self._conformance_events(waiting):
+                    if event["event"] == "enter":
+                        entered = event["strategy"]
+                        self.reporter.advance("conformance", 1 - len(waiting) / before, entered)
+                    elif event["event"] == "checked":
+                        waiting = [name for name in waiting if name != event["strategy"]]
+                        self._keep(_conformance_record(event["strategy"], event["failed"], event["flags"]))
+                        if event["failed"]:
+                            refused[event["strategy"]] = event["failed"]
+            except workers.WorkerDied as death:
+                waiting = [name for name in waiting if name != entered]
+                refused[entered] = f"the process that checked it {death}"
+                self._keep(_conformance_record(entered, refused[entered], ()))
+        self.reporter.advance("conformance", 1.0)
+        for name, reason in refused.items():
+            self.reporter.say(f"{name} is measured no further: {reason}")
+        return {name: f"conformance: {reason}" for name, reason in refused.items()}
+
+    def _conformance_events(self, names: Sequence[str]) -> Iterator[workers.Event]:
+        by_name = {info.name: info for info in self.plan.infos}
+        entries = [
+            {
+                "name": name,
+                "file": by_name[name].file,
+                "variants": [variant.to_json() for variant in self.plan.sweep.variants(name)],
+            }
+            for name in names
+        ]
+        used = {panel.device for panel, _ in self.plan.sweep.panels} | {"cpu"}
+        job = {"files": [str(f) for f in self.plan.files], "strategies": entries, "devices": sorted(used)}
+        return workers.stream("bench.conformance", job, silence_limit=_CONFORMANCE_LIMIT)
+
+    # --- latency ----------------------------------------------------------------------------------------------------
+
+    def _latency(self, refused: dict[str, str]) -> None:
+        panels = self.plan.sweep.panels
+        settings = self.plan.settings.latency
+        for number, (panel, cases) in enumerate(panels):
+            campaign = Campaign(
+                panel,
+                cases,
+                self.plan.files,
+                settings,
+                settings.budget / len(panels),
+                self.plan.settings.seed,
+                [record for record in self.known if _in_panel(record, panel)],
+            )
+            for case in cases:
+                if case.variant.strategy in refused and f"static/{case.label}" not in self.run.ids:
+                    self._keep(campaign.exclude(case, refused[case.variant.strategy]))
+            for record in campaign.count():
+                self._keep(record)
+                self.reporter.advance("latency", number / len(panels), f"counting {record.case['strategy']}")
+            for record in campaign.replicates():
+                self._keep(record)
+                doing = f"{panel.backbone}, process {campaign.replicates_done}"
+                self.reporter.advance("latency", (number + campaign.share_done) / len(panels), doing)
+            self._say_width(campaign)
+        if panels:
+            self.reporter.advance("latency", 1.0)
+
+    def _say_width(self, campaign: Campaign) -> None:
+        widest, target = campaign.widest(), self.plan.settings.latency.target_half_width_points
+        reached = "reached" if widest <= target else "not reached within the budget"
+        self.reporter.say(
+            f"{campaign.panel.label}: {campaign.replicates_done} processes, "
+            f"widest interval ± {widest:.2f} points (target ± {target:g} {reached})"
+        )
+
+    # --- accuracy ---------------------------------------------------------------------------------------------------
+
+    def _accuracy(self, refused: dict[str, str]) -> None:
+        arms = {f"accuracy/{arm.label}": arm for arm in self.plan.sweep.arms}
+        left = {key: arm for key, arm in arms.items() if key not in self.run.ids}
+        for key, arm in list(left.items()):
+            if arm.variant.strategy in refused:
+                self._keep(_training_record(left.pop(key), None, refused[arm.variant.strategy]))
+        jobs = self._jobs(list(left.values()))
+        progress = _Shares(jobs, self.reporter, slots=self.plan.cores)
+        for outcome in self.executor.run(jobs, progress.report):
+            progress.report(outcome.job, 1.0)
+            for note in outcome.notes:
+                self.reporter.say(note)
+            if outcome.job.key in left:
+                arm = left[outcome.job.key]
+                self._keep(_training_record(arm, outcome.samples, outcome.reason, outcome.wall_seconds))
+                if outcome.reason:
+                    self.reporter.say(f"{arm.label} failed: {outcome.reason}")
+
+    def _jobs(self, arms: Sequence[Arm]) -> list[Job]:
+        """A pre-training per data set and seed, then the arms that start from it."""
+        recipe = self.plan.sweep.recipe
+        epochs = recipe.pretrain_epochs_easy + recipe.pretrain_epochs_hard
+        jobs: dict[str, Job] = {}
+        for arm in arms:
+            key = f"pretraining/{arm.dataset}-seed{arm.seed}"
+            common = {
+                "recipe": recipe.model_dump(mode="json"),
+                "dataset": arm.dataset,
+                "seed": arm.seed,
+                "checkpoint": str(self.run.folder.resolve() / f"{key}.pt"),
+            }
+            work = recipe.pretrain_frames * epochs / _FRAMES_PER_SECOND
+            jobs.setdefault(key, Job(key, {"task": "pretrain", **common}, work=work))
+        for arm in arms:
+            source = jobs[f"pretraining/{arm.dataset}-seed{arm.seed}"]
+            payload = {
+                **source.payload,
+                "task": "fine_tune",
+                "variant": arm.variant.to_json(),
+                "strategy_files": [str(file) for file in self.plan.files],
+            }
+            work = 8 * recipe.clips * recipe.epochs / _FRAMES_PER_SECOND
+            jobs[f"accuracy/{arm.label}"] = Job(f"accuracy/{arm.label}", payload, source.key, work)
+        return list(jobs.values())
+
+
+class _Shares:
+    """Progress of jobs that run side by side; the time expected follows the speed that is seen."""
+
+    def __init__(self, jobs: Sequence[Job], reporter: Reporter, slots: int) -> None:
+        self._work = {job.key: job.work for job in jobs}
+        self._done = dict.fromkeys(self._work, 0.0)
+        self._reporter, self._slots, self._start = reporter, slots, time.monotonic()
+
+    def report(self, job: Job, share: float) -> None:
+        """Told (a job, its share done)."""
+        self._done[job.key] = share
+        total = sum(self._work.values())
+        done = sum(self._work[key] * share for key, share in self._done.items()) / total
+        elapsed = time.monotonic() - self._start
+        if done > 0.02:  # before that, the speed is mostly the start of processes
+            self._reporter.expect("accuracy", elapsed / done)
+        finished = sum(share >= 1.0 for share in self._done.values())
+        self._reporter.advance("accuracy", done, f"{finished} of {len(self._work)} trainings")
+
+
+def _in_panel(record: Record, panel: Panel) -> bool:
+    return record.kind in ("latency", "static") and Case.from_json(record.case).panel == panel
+
+
+def _conformance_record(name: str, reason: str | None, flags: Sequence[str]) -> Record:
+    return Record(
+        id=f"conformance/{name}",
+        kind="conformance",
+        status="failed" if reason else "ok",
+        reason=reason,
+        flags=tuple(flags),
+        case={"strategy": name},
+    )
+
+
+def _training_record(arm: Arm, samples: dict[str, Any] | None, reason: str | None, wall: float = 0.0) -> Record:
+    return Record(
+        id=f"accuracy/{arm.label}",
+        kind="accuracy",
+        status="ok" if samples is not None else "failed",
+        reason=reason,
+        case=arm.to_json(),
+        seed=arm.seed,
+        samples=samples or {},
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        wall_seconds=wall,
+    )
+
+
+def refuse_used(folder: Path) -> None:
+    """A new run needs a new or empty folder. Raises FolderError where ``folder`` is neither."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        is_run = (folder / "run.json").exists()
+        hint = f"continue it with --resume {folder}, or choose another --out" if is_run else "choose another --out"
+        raise FolderError(f"{folder} exists and is {'a run' if is_run else 'not a run'}; {hint}")
+
+
+def start(plan: Plan, folder: Path, preset: str, command: str, reporter: Reporter, executor: Executor) -> Tally:
+    """A new run in ``folder``. Raises FolderError where it is used already or cannot be written."""
+    refuse_used(folder)
+    with Run(folder) as run:
+        execution = Execution(plan, run, new_header(plan, preset, command), reporter, executor)
+        execution.everything()
+    return execution.tally
+
+
+def resume(folder: Path, reporter: Reporter) -> Tally:
+    """Go on with a run that was killed or interrupted: the same cases, nothing measured twice. Raises FolderError."""
+    header = read_header(folder)
+    strategies_dir = Path(header["strategies_dir"]) if header["strategies_dir"] else None
+    plan = prepare(Settings.model_validate(header["settings"]), chosen_from_json(header["chosen"]), strategies_dir)
+    changed = [key for key, value in plan.fingerprint().items() if value != header["sweep"][key]]
+    if changed:
+        what = " and ".join(changed).replace("_", " ")
+        raise FolderError(f"{folder} cannot be resumed: its {what} changed since it began; start a new run")
+    withheld = None
+    if (
+        plan.sweep.panels
+        and environment.machine_id() != header["machine_id"]
+        and "latency" not in header["wall_seconds"]
+    ):
+        withheld = (
+            f"latency was begun on {header['machine_id']}, and this is {environment.machine_id()}: the two must not be "
+            "mixed. Resume it there; training goes on here."
+        )
+    with Run(folder) as run:
+        execution = Execution(plan, run, header, reporter, LocalExecutor(plan.cores))
+        execution.everything(withheld)
+    return execution.tally

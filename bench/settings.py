@@ -1,0 +1,175 @@
+"""What a user may ask for: the schema of presets and config files, validated where it is read.
+
+A preset names groups of strategies with the fractions, placements and directions that it measures for each, so that
+the number of cases stays what the arithmetic of time allows. Options on the command line replace single values.
+"""
+
+import re
+import tomllib
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+
+from bench.axes import (
+    ACCURACY_BACKBONE,
+    BACKBONES,
+    DATASETS,
+    RUNTIMES,
+    SECTIONS,
+    Direction,
+    Dtype,
+    MemoryFormat,
+    Placement,
+    ValueNotAllowed,
+    parse_fraction,
+)
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+def parse_duration(text: str | float | int) -> float:
+    """``"10m"``, ``"90s"``, ``"1.5h"`` or a number of seconds -> seconds. Raises ValueNotAllowed."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", str(text))
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if seconds <= 0:
+        raise ValueNotAllowed(f"duration {text!r} is not a positive time; write 90s, 10m or 1.5h")
+    return seconds
+
+
+def one_of(allowed: dict[str, str] | tuple[str, ...], what: str) -> BeforeValidator:
+    """A validator: the value is one of ``allowed``; the message lists them."""
+
+    def check(value: object) -> object:
+        if value not in allowed:
+            raise ValueNotAllowed(f"unknown {what} {value!r}; there are: {', '.join(allowed)}")
+        return value
+
+    return BeforeValidator(check)
+
+
+Share = Annotated[Fraction, BeforeValidator(parse_fraction), PlainSerializer(str, when_used="json")]
+Seconds = Annotated[float, BeforeValidator(parse_duration)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Group(_Strict):
+    """Strategies that are measured at the same fractions, placements and directions."""
+
+    strategies: tuple[str, ...] = ()
+    fractions: tuple[Share, ...] = (Fraction(1, 4),)
+    placements: tuple[Placement, ...] = ("residual",)
+    directions: tuple[Direction, ...] = ("bidirectional",)
+
+
+class Latency(_Strict):
+    """The latency section: panels (everything that shares a baseline), the cases in each, and when to stop."""
+
+    backbones: tuple[Annotated[str, one_of(BACKBONES, "backbone")], ...] = ("resnet50",)
+    device: Literal["cpu", "cuda", "auto"] = "auto"
+    runtimes: tuple[Annotated[str, one_of(RUNTIMES, "runtime")], ...] = ("eager",)
+    dtypes: tuple[Dtype, ...] = ("fp32",)
+    memory_formats: tuple[MemoryFormat, ...] = ("nchw",)
+    threads: tuple[Count, ...] = ()  # empty: all the cores that this process may use
+    frames: tuple[Count, ...] = (8,)
+    sizes: tuple[Annotated[int, Field(ge=32)], ...] = (224,)
+    batches: tuple[Count, ...] = (1,)
+    groups: tuple[Group, ...] = ()
+    plugins: Group = Group(fractions=(Fraction(1, 8), Fraction(1)))
+    budget: Seconds = 600.0
+    target_half_width_points: Annotated[float, Field(gt=0)] = 0.5
+    min_replicates: Count = 5
+    max_replicates: Count = 8
+
+
+class Recipe(_Strict):
+    """How one arm is trained; written down before the run that it is judged by."""
+
+    train_share: Annotated[float, Field(gt=0, lt=1)] = 0.75
+    pretrain_frames: Count = 20_000  # per epoch
+    pretrain_epochs_easy: Count = 4
+    pretrain_epochs_hard: Count = 4
+    pretrain_lr: Annotated[float, Field(gt=0)] = 3e-3
+    pretrain_batch: Count = 128
+    clips: Count = 2_000  # per epoch
+    epochs: Count = 5
+    lr: Annotated[float, Field(gt=0)] = 2e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.02
+    batch: Count = 16
+    test_clips: Count = 500  # each of them in all four orders
+    bf16: bool = True
+
+
+class Accuracy(_Strict):
+    """The accuracy section: arms, seeds and the recipe that all arms share."""
+
+    datasets: tuple[Annotated[str, one_of(DATASETS, "dataset")], ...] = ("ring_digits",)
+    backbone: Literal["digits_resnet"] = ACCURACY_BACKBONE  # type: ignore[assignment]
+    groups: tuple[Group, ...] = ()
+    plugins: Group = Group(fractions=(Fraction(1, 4),))
+    seeds: Count = 3
+    first_seed: Annotated[int, Field(ge=0)] = 0
+    recipe: Recipe = Recipe()
+
+
+class Settings(_Strict):
+    """A whole preset or config file."""
+
+    title: str = "a sweep"
+    sections: tuple[Annotated[str, one_of(SECTIONS, "section")], ...] = SECTIONS
+    seed: int = 0
+    latency: Latency = Latency()
+    accuracy: Accuracy = Accuracy()
+
+
+def preset_names() -> list[str]:
+    """The presets that come with the suite."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def load_preset(name: str) -> Settings:
+    """A preset by name. Raises ValueNotAllowed for an unknown one."""
+    if name not in preset_names():
+        raise ValueNotAllowed(f"unknown preset {name!r}; there are: {', '.join(preset_names())}")
+    return load_config(PRESETS / f"{name}.toml")
+
+
+def load_config(path: Path) -> Settings:
+    """A TOML file as settings. Raises ValueNotAllowed: one line that names the value and what is allowed."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueNotAllowed(f"cannot read config {path}: {getattr(error, 'strerror', None) or error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ValueNotAllowed(f"config {path} is not TOML: {error}") from None
+    return validate(data, str(path))
+
+
+def validate(data: dict[str, Any], where: str) -> Settings:
+    """Plain values -> Settings. Raises ValueNotAllowed with the first thing that is wrong in ``where``."""
+    try:
+        return Settings.model_validate(data)
+    except ValidationError as error:
+        raise ValueNotAllowed(f"{where}: {_explain(error)}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    """The first complaint as one line: the key, the value, what is allowed."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        model: Any = Settings
+        for part in first["loc"][:-1]:
+            if isinstance(part, str):
+                annotation = model.model_fields[part].annotation
+                model = next((a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")), annotation)
+        return f"unknown key {key!r}; allowed here: {', '.join(model.model_fields)}"
+    message = first["msg"].removeprefix("Value error, ")
+    return (
+        message if first["type"] == "value_error" else f"{key} = {first['input']!r}: {message[0].lower()}{message[1:]}"
+    )

@@ -1,0 +1,148 @@
+"""The contract of a strategy: all that its author reads.
+
+A strategy is one file in ``strategies/`` (or in a folder given with ``--strategies-dir``) that holds one class::
+
+    from bench.strategy import Strategy
+
+    class TwoBack(Strategy):
+        '''Each moved channel comes from two frames earlier.'''
+        name = "two_back"
+
+        def shift(self, clip):                       # [N, T, C, H, W] -> the same shape
+            moved = int(clip.shape[2] * self.fraction)
+            out = clip.clone()
+            out[:, 2:, :moved] = clip[:, :-2, :moved]
+            out[:, :2, :moved] = 0
+            return out
+
+``name`` and ``shift`` are required; the docstring is its summary. ``fraction``, ``placement`` and ``direction``
+are set on the instance by the sweep. ``shift`` must not overwrite ``clip``: in residual placement the shortcut
+still needs it. A strategy that must own the layer which reads the shifted features (to fuse with it, or to
+restore a buffer after it) overrides ``wrap`` instead.
+"""
+
+import inspect
+from abc import ABC
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from bench.axes import DIRECTIONS, PLACEMENTS, Direction, Placement, channels_moved
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where in a block the shifted features are read: the layer's usual name and its path in the block.
+
+    ``Site("conv1", "conv1")`` in a ResNet block, ``Site("conv1", "conv.0.0")`` in MobileNetV2's.
+    """
+
+    name: str
+    path: str
+
+    def layer(self, block: nn.Module) -> nn.Module:
+        """The layer of ``block`` that stands at this site."""
+        return block.get_submodule(self.path)
+
+    def replace(self, block: nn.Module, layer: nn.Module) -> None:
+        """Put ``layer`` where this site's layer stood."""
+        parent, _, child = self.path.rpartition(".")
+        setattr(block.get_submodule(parent), child, layer)
+
+
+class Strategy(ABC):
+    """How frames exchange channels: the base class of every strategy.
+
+    Attributes a subclass may declare:
+
+    name: the strategy's name; unique, without commas or line breaks.
+    source: where the idea comes from (paper, repository and file).
+    fractions: the fractions it makes sense for; None: all from 0 to 1.
+    placements, directions: those it makes sense for.
+    same_function_as: the name of a strategy that computes the same function (this one is a pure speed variant
+        of it). Conformance then proves the two equal, and the accuracy is inherited instead of trained again.
+    """
+
+    name: ClassVar[str]
+    source: ClassVar[str] = ""
+    fractions: ClassVar[tuple[float, ...] | None] = None
+    placements: ClassVar[tuple[Placement, ...]] = PLACEMENTS
+    directions: ClassVar[tuple[Direction, ...]] = DIRECTIONS
+    same_function_as: ClassVar[str | None] = None
+
+    def __init__(
+        self,
+        fraction: float = 0.25,
+        placement: Placement = "residual",
+        direction: Direction = "bidirectional",
+    ) -> None:
+        self.fraction = fraction
+        self.placement = placement
+        self.direction = direction
+
+    def shift(self, clip: Tensor) -> Tensor:
+        """Exchange channels between frames.
+
+        clip: [N, T, C, H, W], N clips of T frames each; must not be overwritten.
+        Returns a tensor of the same shape, dtype and device.
+        """
+        raise NotImplementedError(f"strategy {self.name!r} defines neither shift nor wrap")
+
+    def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
+        """The module that takes the place of ``block``.
+
+        block: a residual block that maps [N*T, C, H, W] to [N*T, C', H', W']; it may be changed and returned.
+        site: the layer in it that reads the shifted features in residual placement.
+        num_segments: T, the frames in a clip.
+
+        The default calls ``shift`` before the site's layer (residual placement: the shortcut keeps the present
+        frame) or before the whole block (in-place placement: the shortcut is shifted too).
+        """
+        if self.placement == "inplace":
+            return ShiftBefore(self, block, num_segments)
+        site.replace(block, ShiftBefore(self, site.layer(block), num_segments))
+        return block
+
+    def skip(self, backbone: str, frames: int) -> str | None:
+        """A sentence that says why this strategy cannot run in ``backbone`` at ``frames`` frames; None: it can."""
+        return None
+
+    def channels_each_way(self, channels: int) -> int:
+        """How many of ``channels`` move in each direction: floor(C*fraction/2), or floor(C*fraction) if causal."""
+        return channels_moved(channels, self.fraction, self.direction)
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of the docstring."""
+        lines = (inspect.getdoc(cls) or "").strip().splitlines()
+        return lines[0] if lines else ""
+
+
+class ShiftBefore(nn.Module):
+    """Shift, then run ``net``: the released code's ``TemporalShift``, whose keys (``….net.weight``) it keeps."""
+
+    def __init__(self, strategy: Strategy, net: nn.Module, num_segments: int) -> None:
+        super().__init__()
+        self.strategy = strategy
+        self.net = net
+        self.num_segments = num_segments
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """[N*T, C, H, W] -> what ``net`` makes of the shifted frames."""
+        shifted = self.strategy.shift(as_clip(frames, self.num_segments))
+        return self.net(shifted.flatten(0, 1))  # type: ignore[no-any-return]
+
+
+def as_clip(frames: Tensor, num_segments: int) -> Tensor:
+    """[N*T, C, H, W] -> a view [N, T, C, H, W]. Raises ValueError where T does not divide the frames."""
+    if frames.shape[0] % num_segments:
+        raise ValueError(f"{frames.shape[0]} frames are not a whole number of clips of {num_segments}")
+    clip: Tensor = frames.unflatten(0, (-1, num_segments))
+    return clip
+
+
+def gradients_wanted() -> bool:
+    """True where autograd records: a mechanism that overwrites its input must then take its differentiable path."""
+    return torch.is_grad_enabled() and not torch.is_inference_mode_enabled()

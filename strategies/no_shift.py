@@ -1,0 +1,19 @@
+"""The 2-D baseline: frames never meet before the consensus. Read this file first: a strategy needs no more."""
+
+from torch import Tensor
+
+from bench.strategy import Strategy
+
+
+class NoShift(Strategy):
+    """No exchange between frames: the plain 2-D network (TSN), against which all others are measured."""
+
+    name = "no_shift"
+    source = "Temporal Segment Networks, arXiv 1608.00859"
+    fractions = (0.0,)  # the only strategy for which fraction 0 exists
+    placements = ("residual",)
+    directions = ("bidirectional",)
+
+    def shift(self, clip: Tensor) -> Tensor:  # [N, T, C, H, W] -> the same shape
+        """The clip itself: nothing moves, nothing is copied."""
+        return clip

@@ -1,0 +1,62 @@
+"""A checkpoint is trusted only if it is whole and made from the same things."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.accuracy.checkpoint import Unusable, checkpoint_key, load, save
+from bench.accuracy.training import Pretrained
+from bench.settings import Recipe
+
+
+def test_key_depends_on_what_pretraining_depends_on(recipe: Recipe) -> None:
+    key = checkpoint_key(recipe, "ring_digits", 1)
+    for name, value in {"lr": 1.0, "clips": 3, "epochs": 9, "batch": 2, "test_clips": 7}.items():
+        assert checkpoint_key(recipe.model_copy(update={name: value}), "ring_digits", 1) == key
+    changed = [
+        checkpoint_key(recipe, "ring_digits", 2),
+        checkpoint_key(recipe, "other", 1),
+        checkpoint_key(recipe.model_copy(update={"pretrain_lr": 1.0}), "ring_digits", 1),
+        checkpoint_key(recipe.model_copy(update={"train_share": 0.5}), "ring_digits", 1),
+        checkpoint_key(recipe.model_copy(update={"weight_decay": 0.5}), "ring_digits", 1),
+        checkpoint_key(recipe.model_copy(update={"bf16": False}), "ring_digits", 1),
+    ]
+    assert len({key, *changed}) == 7
+
+
+def test_whole_file_comes_back_and_leaves_nothing_beside_it(pretrained: Pretrained, tmp_path: Path) -> None:
+    path = tmp_path / "deeper" / "seed1.pt"
+    save(path, "key", pretrained.state)
+    state = load(path, "key")
+    assert list(state) == list(pretrained.state)
+    assert all(torch.equal(state[name], value) for name, value in pretrained.state.items())
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_missing_file_is_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "none.pt", "key")
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99])
+def test_torn_file_is_unusable(pretrained: Pretrained, tmp_path: Path, kept: float) -> None:
+    path = tmp_path / "seed1.pt"
+    save(path, "key", pretrained.state)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
+    with pytest.raises(Unusable, match="cannot be read"):
+        load(path, "key")
+
+
+def test_damaged_and_foreign_files_are_unusable(pretrained: Pretrained, tmp_path: Path) -> None:
+    path = tmp_path / "seed1.pt"
+    path.write_text("not a checkpoint at all\n" * 100)
+    with pytest.raises(Unusable, match="cannot be read"):
+        load(path, "key")
+    torch.save([1, 2, 3], path)
+    with pytest.raises(Unusable, match="not a checkpoint"):
+        load(path, "key")
+    save(path, "another key", pretrained.state)
+    with pytest.raises(Unusable, match="another recipe"):
+        load(path, "key")

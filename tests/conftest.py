@@ -1,0 +1,101 @@
+"""Shared by all tests: the one small run that the end-to-end tests look at, made by the command line itself."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TWO_BACK = '''
+from bench.strategy import Strategy
+
+class TwoBack(Strategy):
+    """Each moved channel comes from two frames earlier."""
+    name = "two_back"
+
+    def shift(self, clip):                       # [N, T, C, H, W] -> the same shape
+        moved = int(clip.shape[2] * self.fraction)
+        out = clip.clone()
+        out[:, 2:, :moved] = clip[:, :-2, :moved]
+        out[:, :2, :moved] = 0
+        return out
+'''
+
+LEAKY = '''
+from bench.strategy import Strategy
+
+class Leaky(Strategy):
+    """Overwrites its input, and so the shortcut."""
+    name = "<b>leaky</b>"
+
+    def shift(self, clip):
+        clip[:, 1:, :2] = clip[:, :-1, :2].clone()
+        return clip
+'''
+
+BROKEN = "raise RuntimeError('this file is broken')\n"
+
+SMALL = """
+title = "A sweep that a test can wait for"
+[latency]
+backbones = ["resnet18"]
+frames = [4]
+sizes = [32]
+budget = "25s"
+target_half_width_points = 0.01
+min_replicates = 2
+max_replicates = 2
+[[latency.groups]]
+strategies = ["copy_shift", "buffer_shift"]
+fractions = ["1/8", "1/4", "1"]
+[latency.plugins]
+fractions = ["1/4"]
+[accuracy]
+seeds = 2
+[[accuracy.groups]]
+strategies = ["copy_shift"]
+fractions = ["1/4"]
+placements = ["residual", "inplace"]
+[accuracy.recipe]
+pretrain_frames = 256
+pretrain_epochs_easy = 1
+pretrain_epochs_hard = 1
+clips = 32
+epochs = 1
+test_clips = 20
+"""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished command: its folder, exit code and what it printed."""
+
+    folder: Path
+    code: int
+    stdout: str
+    stderr: str
+
+
+def command(*arguments: str, cwd: Path = ROOT, timeout: float = 280) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user does."""
+    line = [sys.executable, str(ROOT / "run_bench.py"), *arguments]
+    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=timeout)
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Everything once, with two honest strategies, a plug-in, a leaky one and a broken file."""
+    base = tmp_path_factory.mktemp("small")
+    plugins = base / "plugins"
+    plugins.mkdir()
+    (plugins / "two_back.py").write_text(TWO_BACK)
+    (plugins / "leaky.py").write_text(LEAKY)
+    (plugins / "broken.py").write_text(BROKEN)
+    (base / "small.toml").write_text(SMALL)
+    done = command(
+        "run", "--config", str(base / "small.toml"), "--strategies-dir", str(plugins), "--out", str(base / "run")
+    )
+    return Finished(base / "run", done.returncode, done.stdout, done.stderr)

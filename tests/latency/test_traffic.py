@@ -1,0 +1,66 @@
+"""Bytes counted by the dispatch mode against arithmetic."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench.discovery import load_class, strategy_files
+from bench.latency.traffic import count
+
+N = 2 * 8 * 64 * 14 * 14 * 4  # bytes of the clip below
+
+
+def moved(name: str, fraction: float) -> float:
+    """Bytes that a bare shift moves, in units of the tensor."""
+    strategy = load_class(name, strategy_files())(fraction)
+    clip = torch.randn(2, 8, 64, 14, 14)
+    with torch.inference_mode():
+        return count(lambda: strategy.shift(clip)).bytes_moved / N
+
+
+@pytest.mark.parametrize(
+    ("name", "fraction", "expected"),
+    [
+        ("no_shift", 0.0, 0.0),
+        ("copy_shift", 1 / 8, 3.0),
+        ("copy_shift", 1.0, 3.0),
+        ("concat_shift", 1 / 8, 2.5),
+        ("concat_shift", 1 / 4, 3.0),
+        ("concat_shift", 1.0, 6.0),
+    ],
+)
+def test_traffic_agrees_with_arithmetic(name: str, fraction: float, expected: float) -> None:
+    assert moved(name, fraction) == pytest.approx(expected, rel=0.1, abs=1e-9)
+
+
+@pytest.mark.parametrize(("placement", "expected"), [("inplace", 0.5), ("residual", 1.0)])
+def test_buffer_shift_moves_only_what_moves(placement: str, expected: float) -> None:
+    """At 1/4: 2 · fraction · N, and the same again for the way back."""
+    strategy = load_class("buffer_shift", strategy_files())(0.25, placement)
+    clip = torch.randn(2, 8, 64, 14, 14)
+
+    def there_and_back() -> None:
+        fallen = strategy.move(clip)  # type: ignore[attr-defined]
+        if placement == "residual":
+            strategy.move_back(clip, fallen)  # type: ignore[attr-defined]
+
+    with torch.inference_mode():
+        assert count(there_and_back).bytes_moved / N == pytest.approx(expected, rel=0.1)
+
+
+def test_views_move_nothing_and_self_subtraction_reads_once() -> None:
+    x = torch.randn(4, 4)
+    assert count(lambda: x.t().reshape(2, 8)[:1]).bytes_moved == 2 * 64  # a transposed view is copied once
+    assert count(lambda: x.view(2, 8)[:1]).bytes_moved == 0
+    assert count(lambda: x - x).bytes_moved == 2 * 64
+
+
+def test_peak_counts_what_is_alive_at_once() -> None:
+    x = torch.randn(256)
+
+    def chain(y: Tensor) -> Tensor:
+        for _ in range(5):
+            y = y + 1
+        return y
+
+    assert count(lambda: chain(x)).peak_live_bytes == 2 * 1024  # a link and its successor; x was there before

@@ -1,0 +1,164 @@
+"""The page holds everything, trusts no name, needs no network and does not need torch."""
+
+import base64
+import hashlib
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.report import write
+from bench.report.figures import FIGURES
+from tests.report.synthetic import HOSTILE, FakeTables, accuracy_rows
+
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Tags, ids, references and text of a page; fails on tags that are not closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.texts: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def values(self, name: str) -> list[str]:
+        return [value for key, value in self.attributes if key == name]
+
+
+def read(tables: FakeTables) -> str:
+    return (tables.folder / "report.html").read_text(encoding="utf-8")
+
+
+def written(tables: FakeTables) -> str:
+    assert write(tables) == tables.folder / "report.html"
+    return read(tables)
+
+
+def test_a_full_report(report: FakeTables) -> None:
+    text = read(report)
+    page = Page(text)
+    words = " ".join(page.texts)
+    assert "Take buffer_shift, residual, 1/8 of the channels" in words
+    assert "+11.4 [11.0, 11.8]" in words
+    assert "11.4 % [10.8, 12.0]" in words
+    for claim in report.claims:
+        assert claim["verdict"] in page.texts
+    assert "no_shift (A/A twin)" in words
+    assert report.header["command"] in words
+    assert "Intel(R) Xeon(R) Platinum 8481C" in words
+    assert "torch 2.11.0, torchvision 0.26.0" in words
+    assert "9 min 56 s" in words
+    assert words.count("RuntimeError: no room") == 2
+    assert "needs CUDA" in words
+    assert page.tags.count("svg") == len(FIGURES)
+    assert not re.search(r"\bnan\b", words)
+    for name in FIGURES:
+        assert (report.folder / "figures" / f"{name}.svg").is_file()
+        assert (report.folder / "figures" / f"{name}.png").is_file()
+    assert not list(report.folder.rglob("*.new"))
+
+
+def test_failed_rows_stay_visible(report: FakeTables) -> None:
+    assert Page(read(report)).values("class").count("failed") == 2
+
+
+def test_ids_are_unique_and_references_resolve(report: FakeTables) -> None:
+    text = read(report)
+    page = Page(text)
+    ids = page.values("id")
+    assert len(ids) == len(set(ids))
+    inner = [value[1:] for value in page.values("href") if value.startswith("#")]
+    assert set(inner) | set(re.findall(r"url\(#([^)]+)\)", text)) <= set(ids)
+
+
+def test_no_network(report: FakeTables) -> None:
+    text = read(report)
+    page = Page(text)
+    assert all(value.startswith("#") for value in page.values("href"))
+    assert page.values("src") == []
+    assert "default-src 'none'" in text
+    assert "@import" not in text
+    assert "http" not in text.replace("http-equiv", "")
+
+
+def test_a_hostile_name_stays_text(hostile: FakeTables) -> None:
+    text = written(hostile)
+    page = Page(text)
+    assert HOSTILE in text.replace("&lt;", "<").replace("&gt;", ">")
+    assert "<img" not in text
+    assert "img" not in page.tags
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert page.tags.count("script") == 1
+    for path in (hostile.folder / "figures").glob("*.svg"):
+        assert "<img" not in path.read_text(encoding="utf-8")
+
+
+def test_the_policy_names_the_only_script(report: FakeTables) -> None:
+    text = read(report)
+    script = re.search(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert script
+    assert base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode() in text
+
+
+@pytest.mark.parametrize("suspect", [None, "The A/A control is off by 1.2 points."])
+def test_partial_and_suspect_runs(full: FakeTables, suspect: str | None) -> None:
+    tables = replace(full, accuracy=pd.DataFrame(accuracy_rows(seeds=1)), claims=[], suspect=suspect)
+    text = written(tables)
+    assert ("This run is suspect" in text) == (suspect is not None)
+    assert "(one seed: no interval)" in text
+    assert 'id="findings"' not in text
+
+
+def test_an_empty_run_and_stale_figures(tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    stale, foreign = (tmp_path / "figures" / name for name in ("pareto.svg", "mine.svg"))
+    stale.touch()
+    foreign.touch()
+    assert "this run has no latency cases" in written(FakeTables(tmp_path))
+    assert not stale.exists()
+    assert foreign.exists()
+
+
+def test_the_same_tables_give_the_same_files(report: FakeTables, full: FakeTables) -> None:
+    write(full)
+    first, second = (
+        {path.relative_to(tables.folder): path.read_bytes() for path in tables.folder.rglob("*.*") if path.is_file()}
+        for tables in (report, full)
+    )
+    assert first.keys() == second.keys()
+    assert [path for path in first if first[path] != second[path]] == []
+
+
+def test_neither_torch_nor_a_window_system_is_imported() -> None:
+    code = (
+        "import sys, bench.report; "
+        "print([m for m in ('torch', 'torchvision', 'strategies', 'matplotlib.pyplot', 'tkinter') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

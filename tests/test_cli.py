@@ -1,0 +1,120 @@
+"""A user's mistakes: one line that names the value and lists what is allowed, exit code 2, nothing written."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+from tests.conftest import command
+
+MISTAKES = {
+    "unknown strategy": (
+        ["run", "--strategies", "foo_shift"],
+        ["'foo_shift'", "buffer_shift, concat_shift, copy_shift"],
+    ),
+    "fraction outside": (["run", "--fractions", "1/8,2"], ["'2'", "0 to 1"]),
+    "negative fraction": (["run", "--fractions=-1/8"], ["'-1/8'", "0 to 1"]),
+    "fraction by zero": (["run", "--fractions", "1/0"], ["'1/0'", "0 to 1"]),
+    "fraction nan": (["run", "--fractions", "nan"], ["'nan'", "0 to 1"]),
+    "unknown backbone": (["run", "--backbone", "vgg16"], ["'vgg16'", "resnet50"]),
+    "unknown preset": (["run", "--preset", "huge"], ["'huge'", "paper, smoke, standard"]),
+    "unknown placement": (["run", "--placements", "sideways"], ["'sideways'", "residual, inplace"]),
+    "unknown device": (["run", "--device", "tpu"], ["'tpu'", "cpu"]),
+    "unknown runtime": (["run", "--runtimes", "tvm"], ["'tvm'", "eager"]),
+    "unknown section": (["run", "--only", "lunch"], ["'lunch'", "latency, accuracy"]),
+    "unknown executor": (["run", "--executor", "cloud"], ["'cloud'", "local"]),
+    "too many threads": (["run", "--threads", "4096"], ["4096", "allowed: 1 to"]),
+    "no threads": (["run", "--threads", "0"], ["'0'", "from 1"]),
+    "seeds in words": (["run", "--seeds", "many"], ["'many'", "whole number"]),
+    "budget in words": (["run", "--budget", "soon"], ["'soon'", "10m"]),
+    "empty list": (["run", "--strategies", ","], ["--strategies", "a,b"]),
+    "preset and config": (["run", "--preset", "smoke", "--config", "x.toml"], ["exclude each other"]),
+    "no such config": (["run", "--config", "/nowhere/x.toml"], ["/nowhere/x.toml", "No such file"]),
+    "no such plug-in folder": (["run", "--strategies-dir", "/nowhere"], ["/nowhere", "not a folder"]),
+    "resume and more": (["run", "--resume", "/nowhere", "--seeds", "3"], ["--resume", "alone"]),
+    "resume of no run": (["run", "--resume", "/nowhere"], ["/nowhere", "not a run"]),
+    "unwritable folder": (["run", "--preset", "smoke", "--out", "/proc/shiftbench"], ["/proc/shiftbench"]),
+    "unknown option": (["run", "--fast"], ["--fast"]),
+    "unknown command": (["fly"], ["fly"]),
+    "report of no run": (["report", "/nowhere"], ["/nowhere", "not a run"]),
+    "list of nothing": (["list", "dreams"], ["'dreams'", "strategies, backbones, presets, claims"]),
+    "check of nobody": (["check", "foo_shift"], ["'foo_shift'", "copy_shift"]),
+    "check of no file": (["check", "nowhere.py"], ["nowhere.py"]),
+    "new with a bad name": (["new", "two back"], ["'two back'", "letters"]),
+    "new with a name in use": (["new", "copy_shift"], ["copy_shift.py", "exists"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line(
+    mistake: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    arguments, mentioned = MISTAKES[mistake]
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1, error
+    assert [word for word in mentioned if word not in error] == [], error
+    assert list(tmp_path.iterdir()) == []
+
+
+CONFIGS = {
+    "unknown key": ("[latency]\nbudgets = '10m'\n", ["budgets", "budget"]),
+    "unknown section": ("[latnecy]\n", ["latnecy", "latency"]),
+    "wrong type": ("[accuracy]\nseeds = 'three'\n", ["accuracy.seeds", "'three'", "integer"]),
+    "bad fraction": ("[[latency.groups]]\nfractions = ['9/8']\n", ["'9/8'", "0 to 1"]),
+    "unknown strategy": ("[[latency.groups]]\nstrategies = ['nobody']\n", ["'nobody'", "copy_shift"]),
+    "not TOML": ("latency = [", ["not TOML"]),
+}
+
+
+@pytest.mark.parametrize("mistake", CONFIGS)
+def test_a_mistake_in_a_config(mistake: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text, mentioned = CONFIGS[mistake]
+    config = tmp_path / "mine.toml"
+    config.write_text(text)
+    assert main(["run", "--config", str(config), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert [word for word in mentioned if word not in error] == [], error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_not_a_run_is_left_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("irreplaceable")
+    assert main(["run", "--out", str(tmp_path)]) == 2
+    assert "not a run" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """What makes --help answer at once: none of the slow packages is imported for it."""
+    heavy = "{'torch', 'pandas', 'scipy', 'matplotlib', 'numpy'}"
+    code = f"import sys; from bench.cli import main; main(['--help']); print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip().endswith("[]"), done.stdout
+
+
+def test_new_makes_a_strategy_that_passes_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from bench import commands
+
+    (tmp_path / "strategies").mkdir()
+    monkeypatch.setattr(commands, "_RESULTS", tmp_path / "results")
+    assert main(["new", "my_shift"]) == 0
+    done = command("check", str(tmp_path / "strategies" / "my_shift.py"))
+    assert done.returncode == 0, done.stdout
+    assert "all hold" in done.stdout
+
+
+def test_check_names_the_broken_property(tmp_path: Path) -> None:
+    from tests.conftest import LEAKY, TWO_BACK
+
+    (tmp_path / "leaky.py").write_text(LEAKY)
+    (tmp_path / "two_back.py").write_text(TWO_BACK)
+    leaky = command("check", str(tmp_path / "leaky.py"))
+    assert leaky.returncode == 1
+    assert "FAILED  shortcut_exact" in leaky.stdout
+    assert "channel" in leaky.stdout
+    assert command("check", str(tmp_path / "two_back.py")).returncode == 0

@@ -1,0 +1,72 @@
+"""The journal: whole lines, no doubles, one writer, torn lines set aside."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.records import SCHEMA, FolderError, Record, Run, read_header, read_records
+from tests.conftest import ROOT
+
+
+def record(name: str) -> Record:
+    return Record(id=name, kind="latency", status="ok", samples={"seconds": [0.1, 0.25]}, flags=("aa",))
+
+
+def test_append_and_reload(tmp_path: Path) -> None:
+    with Run(tmp_path / "run") as run:
+        run.append(record("a"))
+        run.append(record("b"))
+    assert list(read_records(tmp_path / "run")) == [record("a"), record("b")]
+    with Run(tmp_path / "run") as run:
+        assert run.ids == {"a", "b"}
+        with pytest.raises(ValueError, match="twice"):
+            run.append(record("a"))
+
+
+def test_a_torn_last_line_is_set_aside(tmp_path: Path) -> None:
+    with Run(tmp_path) as run:
+        run.append(record("a"))
+    whole = (tmp_path / "records.jsonl").read_bytes()
+    torn = record("b").model_dump_json().encode()
+    for cut in (1, len(torn) // 2, len(torn)):
+        (tmp_path / "records.jsonl").write_bytes(whole + torn[:cut])
+        assert [r.id for r in read_records(tmp_path)] == ["a"]
+        with Run(tmp_path) as run:
+            assert run.ids == {"a"}
+        assert (tmp_path / "records.jsonl").read_bytes() == whole
+    assert torn in (tmp_path / "records.torn").read_bytes()
+
+
+def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
+    with Run(tmp_path) as run:
+        run.append(record("a"))
+    with (tmp_path / "records.jsonl").open("ab") as journal:
+        journal.write(b"{}\n" + record("c").model_dump_json().encode() + b"\n")
+    with pytest.raises(FolderError, match="line 2 is not a record"):
+        list(read_records(tmp_path))
+
+
+def test_two_runs_cannot_write_one_folder(tmp_path: Path) -> None:
+    code = f"from pathlib import Path; from bench.records import Run; Run(Path({str(tmp_path)!r})).__enter__()"
+    with Run(tmp_path):
+        other = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert "another run is writing" in other.stderr
+    with Run(tmp_path):  # and the lock is free again
+        pass
+
+
+def test_headers(tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match="is not a run"):
+        read_header(tmp_path)
+    with Run(tmp_path) as run:
+        run.write_header({"schema_version": SCHEMA, "title": "ä"})
+    assert read_header(tmp_path)["title"] == "ä"
+    (tmp_path / "run.json").write_text(json.dumps({"schema_version": SCHEMA + 1}))
+    with pytest.raises(FolderError, match="newer version"):
+        read_header(tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(FolderError, match="cannot read"):
+        read_header(tmp_path)

@@ -1,0 +1,51 @@
+"""Expendable processes: whatever a plug-in does, the parent hears one reason and goes on."""
+
+from pathlib import Path
+
+import pytest
+
+from bench import discovery, workers
+from bench.discovery import describe, strategy_files
+
+CLASS = "from bench.strategy import Strategy\nclass A(Strategy):\n    def shift(self, clip): return clip\n"
+EVIL = {
+    "raises": ("raise RuntimeError('broken\\nover two lines')", "RuntimeError: broken over two lines"),
+    "syntax": ("def (", "SyntaxError"),
+    "exits": ("import sys; sys.exit(0)", "SystemExit"),
+    "dies": ("import os; os._exit(0)", "exited with code 0 before it was done"),
+    "crashes": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
+    "nameless": (CLASS, "A.name must be"),
+    "empty": ("", "exactly one subclass"),
+    "hollow": ("from bench.strategy import Strategy\nclass A(Strategy):\n    name = 'a'", "neither shift nor wrap"),
+    "taken": (CLASS + "    name = 'copy_shift'", "is taken by"),
+    "fraction": (CLASS + "    name = 'a'\n    fractions = 'all'", "could not convert"),
+    "prints": ('print(\'{"event": "done"}\')\n' + CLASS + "    name = 'a'", None),
+}
+
+
+def test_evil_files_cost_themselves_only(tmp_path: Path) -> None:
+    for name, (code, _) in EVIL.items():
+        (tmp_path / f"{name}.py").write_text(code)
+    infos, devices = describe(strategy_files(tmp_path))
+    assert "cpu" in devices
+    by_file = {Path(info.file).stem: info for info in infos if not info.builtin}
+    for name, (_, reason) in EVIL.items():
+        error = by_file[name].error
+        assert (error is None) if reason is None else (error is not None and reason in error), (name, error)
+    assert all(info.error is None for info in infos if info.builtin)
+
+
+def test_a_file_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "_LOAD_LIMIT", 25.0)
+    (tmp_path / "hangs.py").write_text("import time; time.sleep(1000)")
+    infos, _ = describe(strategy_files(tmp_path))
+    errors = {Path(info.file).stem: info.error for info in infos}
+    assert "no sign of life" in (errors["hangs"] or "")
+    assert errors["copy_shift"] is None
+
+
+def test_leaving_early_kills_the_worker() -> None:
+    job = {"files": [str(path) for path in strategy_files()]}
+    for _ in workers.stream("bench.discovery", job, silence_limit=60):
+        break
+    assert not workers._alive
