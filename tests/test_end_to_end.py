@@ -53,7 +53,7 @@ def test_latency_table(small_run: Finished) -> None:
     assert (measured.overhead_ci_low_pct <= measured.overhead_pct).all()
     assert (measured.overhead_pct <= measured.overhead_ci_high_pct).all()
     assert (measured.replicates == 2).all()
-    twin = measured[measured.flags.str.contains("aa", na=False)]
+    twin = measured[measured["flags"].str.contains("aa", na=False)]
     assert list(twin.strategy) == ["no_shift"]
     failed = table[table.status == "failed"]
     assert set(failed.strategy) == {"broken", "<b>leaky</b>"}
