@@ -1,5 +1,6 @@
 """The machine and its software, and what disturbed a measurement. No torch: versions are read from metadata."""
 
+import hashlib
 import os
 import platform
 import resource
@@ -38,8 +39,9 @@ def describe_machine() -> dict[str, Any]:
 
 
 def machine_id() -> str:
-    """Tells machines apart where latency must not be mixed: host name and processor."""
-    return f"{socket.gethostname()} / {_cpu_model()} / {usable_cores()} cores"
+    """Tells machines apart where latency must not be mixed. The host's name goes in as a hash: runs get published."""
+    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+    return f"{_cpu_model()}, {usable_cores()} cores (host {host})"
 
 
 def _cpuinfo(key: str) -> str:

@@ -63,7 +63,7 @@ def new_header(plan: Plan, preset: str, command: str) -> dict[str, Any]:
         "settings": plan.settings.model_dump(mode="json"),
         "chosen": chosen_to_json(plan.chosen),
         "strategies_dir": str(plan.strategies_dir.resolve()) if plan.strategies_dir else None,
-        "strategies": [asdict(info) for info in plan.infos if info.name in plan.sweep.strategies],
+        "strategies": [{**asdict(i), "file": Path(i.file).name} for i in plan.infos if i.name in plan.sweep.strategies],
         "sweep": plan.fingerprint(),
         "devices": list(plan.devices),
         "machine_id": environment.machine_id(),

@@ -87,7 +87,10 @@ class Campaign:
         yield from self._fall_with_baseline()
 
     def replicates(self) -> Iterator[Record]:
-        """Fresh processes, one after the other, until every interval is narrow enough or the budget is used up."""
+        """Fresh processes, one after the other, until every interval is narrow enough or the budget is used up.
+
+        What a process took that died of one case is not charged to the budget of the others.
+        """
         began = time.monotonic()
         budget = self._budget * (1 - self.share_done)  # a run that is resumed has used a part of it
         while len(self._standing()) > 1 and self.replicates_done < self._planned:
@@ -100,7 +103,10 @@ class Campaign:
             if self._superblock and left < self._startup + self._superblock:
                 return
             share = left / (self._planned - self.replicates_done)
-            yield from self._replicate(self.replicates_done, time.monotonic() + share)
+            number, start = self.replicates_done, time.monotonic()
+            yield from self._replicate(number, start + share)
+            if self.replicates_done == number:  # it died, and is repeated without the one to blame
+                began += time.monotonic() - start
             if self._superblock:
                 worthwhile = int(self._budget / (self._startup + _WORTH_A_START * self._superblock))
                 self._planned = min(max(worthwhile, self.settings.min_replicates), self.settings.max_replicates)

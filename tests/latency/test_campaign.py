@@ -1,0 +1,77 @@
+"""A panel with strategies that misbehave only while they are measured: each costs itself, the others are measured."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.axes import parse_fraction
+from bench.discovery import strategy_files
+from bench.latency import campaign as campaign_module
+from bench.latency.campaign import Campaign
+from bench.records import Record
+from bench.settings import Latency
+from bench.sweep import BASELINE_VARIANT, Case, Panel, Variant
+
+PANEL = Panel("resnet18", "cpu", "eager", "fp32", "nchw", 1, 2, 32, 1)
+
+# 8 sites a forward; the static pass runs 4 forwards, a replicate 1 and then superblocks. Call 60 is a timed one.
+EVIL = """
+import os, signal, time
+from bench.strategy import Strategy
+
+class Evil(Strategy):
+    name = "{name}"
+    calls = 0
+
+    def shift(self, clip):
+        Evil.calls += 1
+        if Evil.calls >= {when}:
+            {what}
+        return clip.clone()
+"""
+DEEDS = {
+    "raises_late": (60, "raise RuntimeError('out of luck')", "out of luck"),
+    "nan_late": (60, "return clip * float('nan')", "not finite"),
+    "dies_late": (60, "os._exit(0)", "exited with code 0"),
+    "crashes_early": (1, "os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
+    "hangs_late": (60, "time.sleep(1000)", "no sign of life"),
+    "exits_early": (1, "raise SystemExit(0)", "exited with code 0"),
+}
+
+
+def measure(tmp_path: Path, names: tuple[str, ...]) -> list[Record]:
+    for name in names:
+        if name in DEEDS:
+            when, what, _ = DEEDS[name]
+            (tmp_path / f"{name}.py").write_text(EVIL.format(name=name, when=when, what=what))
+    cases = [Case(BASELINE_VARIANT, PANEL), Case(BASELINE_VARIANT, PANEL, aa=True)]
+    cases += [Case(Variant(name, parse_fraction("1/4"), "residual", "bidirectional"), PANEL) for name in names]
+    settings = Latency(min_replicates=2, max_replicates=2, target_half_width_points=0.01)
+    panel = Campaign(PANEL, cases, strategy_files(tmp_path), settings, 8.0, 0)
+    return [*panel.count(), *panel.replicates()]
+
+
+def test_evil_costs_itself_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign_module, "_CASE_LIMIT", 12.0)
+    monkeypatch.setattr(campaign_module, "_SLOT_LIMIT", 0.1)
+    records = measure(tmp_path, ("copy_shift", *DEEDS))
+    failed = {record.case["strategy"]: record.reason for record in records if record.status == "failed"}
+    assert set(failed) == set(DEEDS)
+    for name, (_, _, reason) in DEEDS.items():
+        assert reason in (failed[name] or ""), name
+    honest = [r for r in records if r.kind == "latency" and r.status == "ok"]
+    seen = {(r.case["strategy"], r.case["aa"], r.replicate) for r in honest if r.case["strategy"] not in DEEDS}
+    assert seen == {
+        (s, aa, r) for s, aa in (("no_shift", False), ("no_shift", True), ("copy_shift", False)) for r in (0, 1)
+    }
+    assert len({record.id for record in records}) == len(records)
+
+
+def test_one_replicate_measures_all_its_cases_in_the_same_superblocks(tmp_path: Path) -> None:
+    records = [r for r in measure(tmp_path, ("copy_shift", "buffer_shift")) if r.kind == "latency"]
+    for replicate in (0, 1):
+        blocks = {tuple(r.samples["superblock"]) for r in records if r.replicate == replicate}
+        assert len(blocks) == 1
+        positions = sorted(p for r in records if r.replicate == replicate for p in r.samples["position"])
+        superblocks = len(next(iter(blocks))) // 2
+        assert positions == sorted(list(range(8)) * superblocks)
