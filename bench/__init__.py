@@ -4,34 +4,54 @@ Values flow one way and are frozen; nothing flows back::
 
     Sweep -> Case -> Measurement -> Record -> table -> verdict -> report
 
-The map:
+What is asked for:
 
-=====================  =====================================================================
-``cli``                typer commands: parse, call, print; no logic
-``strategy``           the contract: all that the author of a strategy reads
-``discovery``          ``strategies/*.py`` -> strategies, or the reason why not
-``conformance``        what every strategy must satisfy; ``check`` and the tests call it
-``backbones``          2-D networks and where each of them takes a strategy
-``axes``               the vocabulary: fractions, placements, directions and their parsers
-``sweep``              Sweep and Case: a validated preset or config -> the list of cases
-``presets/``           smoke, standard, paper: the cases each one measures, as TOML
-``runner``             the only orchestrator: cases -> records; isolation, progress, resume
-``workers``            expendable processes: start, watch, time out, name the culprit
-``executors``          where training runs: this machine
-``runtimes/``          one small file per runtime: a model and an input -> a callable
-``environment``        the machine and its software; what disturbed a measurement
-``records``            Record, ``run.json`` and the append-only journal
-``latency/``           schedule (superblocks), clocks, worker, traffic (bytes moved)
-``accuracy/``          datasets (moving digits), training, worker
-``statistics``         estimators and intervals: pure numpy/scipy
-``analysis``           a run's folder -> tables
-``claims``             published findings as data (``claims.toml``) -> verdicts
-``comparison``         two runs -> what differs, or why they cannot be compared
-``report/``            figures, words, HTML
-=====================  =====================================================================
+====================  ==================================================================================
+``cli``               typer commands: parse, call, print; no logic
+``commands``          what each command does and prints
+``request``           the options of ``run`` -> validated settings
+``axes``              the vocabulary: fraction, placement, direction, backbone, runtime, data set
+``settings``          the schema of presets and config files
+``presets/``          smoke, standard, paper: the cases that each measures, as TOML
+``sweep``             settings + what was discovered -> Sweep, Case, Arm: the frozen list of what to measure
+``plan``              a sweep resolved on this machine, and how ``run.json`` keeps it
+====================  ==================================================================================
 
-``torch`` lives only between Case and Measurement, statistics only to the right of Record: a report can be
-rebuilt from a run's folder on another machine, without torch and without loading a plug-in.
+Strategies and networks:
+
+====================  ==================================================================================
+``strategy``          the contract: all that the author of a strategy reads
+``discovery``         ``strategies/*.py`` -> strategies, or the reason why not
+``conformance``       what every strategy must satisfy before it is timed
+``checking``          ``check``: conformance of one strategy, printed property by property
+``backbones``         2-D networks, and where each of them takes a strategy
+``runtimes/``         one small file per runtime: a model and an input -> a callable
+====================  ==================================================================================
+
+Measuring:
+
+====================  ==================================================================================
+``runner``            the only orchestrator: a plan -> records; conformance, latency, training, resumption
+``workers``           expendable processes: start, watch, time out, say how they died
+``executors``         where training runs: this machine
+``progress``          what the user sees meanwhile
+``latency/``          schedule (superblocks), clocks, sampling, campaign (replicates), worker, traffic (bytes)
+``accuracy/``         datasets (moving digits), training, evaluation, checkpoints, worker
+``environment``       the machine and its software; what disturbed a measurement
+``records``           Record, ``run.json`` and the append-only journal
+====================  ==================================================================================
+
+Explaining; from here on there is no torch and no plug-in:
+
+====================  ==================================================================================
+``statistics``        estimators and intervals: pure numpy/scipy
+``estimates``         records -> overheads, slopes and arms with the independent values behind them
+``evidence``          which of a run's values a claim speaks of
+``claims``            published findings as data (``claims.toml``) -> verdicts
+``analysis``          a run's folder -> tables
+``comparison``        two runs -> what differs, or why they cannot be compared
+``report/``           figures, words, one HTML page
+====================  ==================================================================================
 """
 
 __version__ = "0.1.0"

@@ -24,9 +24,9 @@ from bench.estimates import (
     slopes,
     suspicion,
 )
-from bench.evidence import Evidence
+from bench.evidence import PUBLISHED, Evidence
 from bench.records import Record, read_header, read_records, write_atomically
-from bench.sweep import Case, Panel
+from bench.sweep import Case, Panel, Variant
 
 _FEW_REPLICATES = 5  # with fewer processes the interval is there, but flagged
 _MEGA = 1e6  # megabytes in tables are decimal, as in the paper
@@ -79,12 +79,22 @@ def load(folder: Path) -> Tables:
     records = list(read_records(folder))
     measured, trained = overheads(records), arms(records)
     suspect = suspicion(measured)
-    evidence = Evidence(measured, slopes(measured), trained, _statics(records), _failed_cases(records), suspect)
+    heirs = _same_functions(header, records)
+    evidence = Evidence(
+        overheads=measured,
+        slopes=slopes(measured),
+        arms=trained,
+        statics=_statics(records),
+        failed_cases=_failed_cases(records),
+        failed_arms={Variant.from_json(r.case): r.reason or "" for r in records if _is_failed_arm(r)},
+        exact=frozenset({PUBLISHED, *heirs.get(PUBLISHED, [])}),
+        suspect=suspect,
+    )
     return Tables(
         folder=folder,
         header=header,
         latency=_latency_table(records, measured),
-        accuracy=_accuracy_table(records, trained, _same_functions(header)),
+        accuracy=_accuracy_table(records, trained, heirs),
         slopes=_slope_table(slopes(measured)),
         superblocks=_superblock_table(measured),
         failures=_failure_table(records),
@@ -127,10 +137,15 @@ def _failed_cases(records: Sequence[Record]) -> dict[Case, str]:
     return {Case.from_json(r.case): r.reason or "" for r in failed}
 
 
+def _is_failed_arm(record: Record) -> bool:
+    return record.kind == "accuracy" and record.status == "failed"
+
+
 def _latency_table(records: Sequence[Record], measured: Sequence[Overhead]) -> pd.DataFrame:
     """One row per case, measured or failed."""
     static, bandwidth = _statics(records), _bandwidths(records)
     by_case = {overhead.case: overhead for overhead in measured}
+    loses_layout = {r.case["strategy"] for r in records if r.kind == "conformance" and "memory_format" in r.flags}
     ended: dict[Case, Record] = {}
     for record in records:
         if record.kind in ("latency", "static"):
@@ -145,6 +160,8 @@ def _latency_table(records: Sequence[Record], measured: Sequence[Overhead]) -> p
             seconds = row["extra_traffic_mb"] * _MEGA / bandwidth[case.panel]
             row["predicted_overhead_pct"] = 100 * seconds / base.seconds
         flags = [*(["aa"] if case.aa else []), *record.flags]
+        if case.panel.memory_format == "channels_last" and case.variant.strategy in loses_layout:
+            flags.append("loses_channels_last")
         if 0 < row["replicates"] < _FEW_REPLICATES:
             flags.append("few_replicates")
         shown = {"fraction": float(case.variant.fraction), "status": record.status, "reason": record.reason or ""}
@@ -191,11 +208,12 @@ def _bandwidths(records: Sequence[Record]) -> dict[Panel, float]:
     return {panel: float(np.median(values)) for panel, values in rates.items()}
 
 
-def _same_functions(header: dict[str, Any]) -> dict[str, list[str]]:
-    """{strategy: those that compute the same function and inherit its accuracy}."""
+def _same_functions(header: dict[str, Any], records: Sequence[Record]) -> dict[str, list[str]]:
+    """{strategy: those that are proven to compute the same function, and inherit its accuracy}."""
+    proven = {r.case["strategy"] for r in records if r.kind == "conformance" and r.status == "ok"}
     heirs: dict[str, list[str]] = {}
     for info in header.get("strategies", []):
-        if info.get("same_function_as"):
+        if info.get("same_function_as") and info["name"] in proven:
             heirs.setdefault(info["same_function_as"], []).append(info["name"])
     return heirs
 

@@ -32,10 +32,11 @@ def check_strategy(which: Path | str, files: Sequence[Path]) -> int:
         cls = load_file(which) if isinstance(which, Path) else load_class(which, files)
         reference = reference_of(cls, files)
     except LoadError as error:
-        if isinstance(which, str):
-            names = sorted(info_of(file).name for file in files)
+        names = sorted(info_of(file).name for file in files)
+        if isinstance(which, str) and which not in names:
             raise ValueNotAllowed(f"unknown strategy {which!r}; there are: {', '.join(names)}") from None
-        print(f"FAILED  load                {which.name} {error}")
+        reasons = [info.error for info in map(info_of, files) if info.name == which and info.error]
+        print(f"FAILED  load                {which}: {reasons[0] if reasons else error}")
         return 1
     print(f"{cls.name}: {cls.summary()}" + ("  (the baseline)" if cls.name == BASELINE else ""))
     worst: dict[str, tuple[Verdict, Variant]] = {}
@@ -50,6 +51,6 @@ def check_strategy(which: Path | str, files: Sequence[Path]) -> int:
         print(f"{marks[verdict.ok]:7} {name:19} {verdict.meaning}")
         if verdict.ok is not True:
             print(f"{'':27} {variant.placement} {variant.fraction} {variant.direction}: {verdict.detail}")
-    broken = sum(verdict.ok is False for verdict, _ in worst.values())
-    print(f"{len(variants)} variants, {len(worst)} checks each: {f'{broken} broken' if broken else 'all hold'}")
-    return 1 if broken else 0
+    count = sum(verdict.ok is False for verdict, _ in worst.values())
+    print(f"{len(variants)} variants, {len(worst)} checks each: {f'{count} broken' if count else 'all hold'}")
+    return 1 if count else 0

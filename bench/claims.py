@@ -81,16 +81,19 @@ def _judge_one(claim: Claim, evidence: Evidence) -> list[Verdict]:
 
 
 def _judge_finding(claim: Claim, finding: Finding) -> Verdict:
+    if finding.missing:
+        return _verdict(claim, finding.subject, None, ("not measured", finding.missing))
     if finding.invalid:
         return _verdict(claim, finding.subject, None, ("invalid", finding.invalid))
     intervals = statistics.simultaneous(finding.samples)
-    weakest = min(range(len(intervals)), key=lambda i: intervals[i].mean)  # the weakest link is what is shown
+    weakest = min(range(len(intervals)), key=lambda i: intervals[i].low)  # what decides the verdict is what is shown
     if claim.kind != "exact" and any(math.isnan(interval.low) for interval in intervals):
         few = "One value has no interval: at least two processes or seeds are needed."
         return _verdict(claim, finding.subject, intervals[weakest], ("inconclusive", few))
     verdict, why = _RULES[claim.kind](claim, intervals)
     if verdict == "inconclusive":
-        why += _what_it_would_take(claim, finding.samples[weakest])
+        confidence = 1 - (1 - statistics.CONFIDENCE) / len(intervals)
+        why += _what_it_would_take(claim, finding.samples[weakest], confidence)
     if len(intervals) > 1:
         listed = ", ".join(
             f"{name} {interval.mean:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]"
@@ -156,12 +159,12 @@ _RULES: dict[str, Callable[[Claim, Sequence[Interval]], Outcome]] = {
 }
 
 
-def _what_it_would_take(claim: Claim, samples: Sequence[float]) -> str:
+def _what_it_would_take(claim: Claim, samples: Sequence[float], confidence: float) -> str:
     """The smallest effect that would have been found, and the number of runs for the one that matters."""
     effect = claim.smallest or claim.tolerance or 1.0
-    needed = statistics.count_needed(samples, effect)
+    needed = statistics.count_needed(samples, effect, confidence)
     runs = f"{needed} processes or seeds" if needed else "more than 10,000 processes or seeds"
-    found = statistics.smallest_detectable(samples)
+    found = statistics.smallest_detectable(samples, confidence)
     return f" An effect of {found:.1f} points would have been found four times in five; {effect:g} points need {runs}."
 
 

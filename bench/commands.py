@@ -100,9 +100,14 @@ def _write_report(folder: Path) -> Path:
     from bench import analysis
     from bench.report import write
 
-    tables = analysis.load(folder)
-    analysis.write(tables)
-    return write(tables)
+    try:
+        tables = analysis.load(folder)
+        analysis.write(tables)
+        return write(tables)
+    except FolderError as error:
+        raise ValueNotAllowed(str(error)) from None
+    except OSError as error:
+        raise ValueNotAllowed(f"cannot write into {folder}: {error.strerror}") from None
 
 
 def _summary(folder: Path, page: Path, tally: Any, *, quiet: bool, as_json: bool) -> None:
@@ -124,12 +129,7 @@ def _summary(folder: Path, page: Path, tally: Any, *, quiet: bool, as_json: bool
 
 def report(folder: Path) -> int:
     """Rebuild everything that can be derived from a run's records."""
-    try:
-        print(f"report: {_write_report(folder)}")
-    except FolderError as error:
-        raise ValueNotAllowed(str(error)) from None
-    except OSError as error:
-        raise ValueNotAllowed(f"cannot write into {folder}: {error.strerror}") from None
+    print(f"report: {_write_report(folder)}")
     return 0
 
 

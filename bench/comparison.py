@@ -71,26 +71,29 @@ def _sentence(row: Any) -> str:
     return f"{row.what}: A {row.a:.2f}, B {row.b:.2f} {row.unit}; B - A = {interval}{'  *' if row.differs else ''}"
 
 
-def _key(case: Case) -> str:
-    """What must be the same for two cases to be compared."""
+def _key(case: Case, devices: bool, threads: bool) -> str:
+    """What must be the same for two cases to be compared; device and threads where a run has several of them."""
     panel = case.panel
-    return (
+    key = (
         f"{case.variant.label} in {panel.backbone} {panel.frames}x{panel.size} batch {panel.batch} "
         f"{panel.runtime} {panel.dtype} {panel.memory_format}"
     )
+    return key + (f" {panel.device}" if devices else "") + (f" {panel.threads} threads" if threads else "")
 
 
 def _latency(a: _Side, b: _Side) -> tuple[list[tuple[Any, ...]], str | None]:
     """Rows, or the reason why there are none."""
     found: list[dict[str, Overhead]] = []
-    for side in (a, b):
-        measured = overheads(side.records)
+    both = [overheads(side.records) for side in (a, b)]
+    devices = any(len({o.case.panel.device for o in measured}) > 1 for measured in both)
+    threads = any(len({o.case.panel.threads for o in measured}) > 1 for measured in both)
+    for side, measured in zip((a, b), both, strict=True):
         if not measured:
             return [], f"{side.folder} has no latency"
         if suspect := suspicion(measured):
             return [], f"the A/A control of {side.folder} failed ({suspect})"
         moved = [o for o in measured if o.case.variant.fraction > 0]
-        found.append({_key(overhead.case): overhead for overhead in moved})
+        found.append({_key(overhead.case, devices, threads): overhead for overhead in moved})
     shared = [key for key in found[0] if key in found[1]]
     if not shared:
         return [], "the two have no case in common (network, input, runtime, dtype and layout must be the same)"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import workers
+from bench.axes import DIRECTIONS, PLACEMENTS, ValueNotAllowed, parse_fraction
 from bench.strategy import Strategy
 from bench.sweep import StrategyInfo
 
@@ -58,6 +59,19 @@ def _require_declared(cls: type[Strategy]) -> None:
     name = getattr(cls, "name", None)
     if not isinstance(name, str) or not name.strip() or any(mark in name for mark in ",\n\r"):
         raise LoadError(f"{cls.__name__}.name must be a text without commas or line breaks, is {name!r}")
+    for what, allowed in (("placements", PLACEMENTS), ("directions", DIRECTIONS)):
+        declared = getattr(cls, what)
+        if not isinstance(declared, tuple | list) or not declared or any(value not in allowed for value in declared):
+            raise LoadError(f"{cls.__name__}.{what} must be a tuple of {', '.join(allowed)}, is {declared!r}")
+    if cls.fractions is not None:
+        if not isinstance(cls.fractions, tuple | list) or not cls.fractions:
+            raise LoadError(f"{cls.__name__}.fractions must be None or a tuple of numbers, is {cls.fractions!r}")
+        try:
+            [parse_fraction(fraction) for fraction in cls.fractions]
+        except ValueNotAllowed as error:
+            raise LoadError(f"{cls.__name__}.fractions: {error}") from None
+    if cls.same_function_as == name:
+        raise LoadError(f"{cls.__name__}.same_function_as names the strategy itself")
     if cls.shift is Strategy.shift and cls.wrap is Strategy.wrap:
         raise LoadError(f"{cls.__name__} defines neither shift nor wrap")
 
@@ -91,7 +105,7 @@ def info_of(path: Path) -> StrategyInfo:
             directions=tuple(cls.directions),
             same_function_as=cls.same_function_as,
         )
-    except (LoadError, TypeError, ValueError) as error:
+    except LoadError as error:
         return StrategyInfo(name=path.stem, file=str(path), builtin=builtin, error=str(error))
 
 

@@ -122,7 +122,11 @@ def baseline_arm(arm: Arm, all_arms: Sequence[Arm]) -> Arm | None:
 
 
 def suspicion(measured: Sequence[Overhead]) -> str | None:
-    """Why this run's latencies should not be trusted: the A/A control is off. None: it is not."""
+    """Why this run's latencies should not be trusted: the A/A control is off, or missing. None: all is well."""
+    controlled = {overhead.case.panel for overhead in measured if overhead.case.aa}
+    for overhead in measured:
+        if overhead.case.panel not in controlled:
+            return f"there is no A/A control in {overhead.case.panel.label}"
     for overhead in measured:
         if not overhead.case.aa:
             continue
@@ -148,7 +152,7 @@ class Slope:
 
 
 def slopes(measured: Sequence[Overhead]) -> list[Slope]:
-    """A slope for every mechanism and placement that was measured at three fractions or more."""
+    """A slope for every mechanism and placement that was measured at two fractions or more."""
     lines: dict[tuple[Panel, str, str, str], list[Overhead]] = {}
     for overhead in measured:
         variant = overhead.case.variant
@@ -159,7 +163,7 @@ def slopes(measured: Sequence[Overhead]) -> list[Slope]:
     for key, line in lines.items():
         line.sort(key=lambda overhead: overhead.case.variant.fraction)
         shared = set.intersection(*(set(overhead.per_superblock) for overhead in line))
-        if len(line) < 3 or not shared:
+        if len(line) < 2 or not shared:
             continue
         x = tuple(float(overhead.case.variant.fraction) for overhead in line)
         y = [dict(zip(overhead.per_superblock, overhead.per_process_pct, strict=True)) for overhead in line]

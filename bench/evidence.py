@@ -2,41 +2,53 @@
 
 A picker maps (the claim's ``where``, the evidence) to findings; each finding holds one list of independent values
 (per process or per seed) for every comparison that must hold at once. Signs are such that the claim says "> 0".
+The paper's findings are about its own function, so only mechanisms that compute it are judged.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
 from bench.axes import BASELINE, parse_fraction
-from bench.estimates import Arm, Overhead, Slope, baseline_arm, baseline_of
-from bench.sweep import Case, Panel
+from bench.estimates import Arm, Overhead, Slope, baseline_of
+from bench.sweep import BASELINE_VARIANT, Case, Panel, Variant
+
+PUBLISHED = "copy_shift"
+"""The released code's strategy: its function is the paper's, whatever else computes the same is judged beside it."""
 
 _PAPER_PANEL = {"backbone": "resnet50", "frames": 8, "size": 224, "batch": 1}
 _PLAIN_PANEL = {"runtime": "eager", "dtype": "fp32", "memory_format": "nchw"}
+_PAPER_FRACTIONS = tuple(map(Fraction, ("1/8", "1/4", "1/2", "1")))
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All estimates of a run. ``suspect``: why its latencies must not be trusted, or None."""
+    """All estimates of a run.
 
-    overheads: Sequence[Overhead]
-    slopes: Sequence[Slope]
-    arms: Sequence[Arm]
-    statics: dict[Case, dict[str, Any]]
-    failed: dict[Case, str]
-    suspect: str | None
+    failed_cases, failed_arms: {what failed: why}; an arm counts as failed where one of its seeds did. exact: the
+    strategies that compute the paper's function. suspect: why the run's latencies must not be trusted, or None.
+    """
+
+    overheads: Sequence[Overhead] = ()
+    slopes: Sequence[Slope] = ()
+    arms: Sequence[Arm] = ()
+    statics: dict[Case, dict[str, Any]] | None = None
+    failed_cases: dict[Case, str] | None = None
+    failed_arms: dict[Variant, str] | None = None
+    exact: frozenset[str] = frozenset({PUBLISHED})
+    suspect: str | None = None
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The values behind one verdict. ``invalid``: why they must not be judged."""
+    """The values behind one verdict. ``invalid``: why they must not be judged; ``missing``: why there are none."""
 
-    subject: str
-    samples: Sequence[Sequence[float]]
-    names: Sequence[str]
+    subject: str = ""
+    samples: Sequence[Sequence[float]] = ()
+    names: Sequence[str] = ()
     invalid: str | None = None
+    missing: str | None = None
 
 
 Picker = Callable[[dict[str, Any], Evidence], list[Finding]]
@@ -46,127 +58,132 @@ def _is_papers(panel: Panel) -> bool:
     return all(getattr(panel, key) == value for key, value in {**_PAPER_PANEL, **_PLAIN_PANEL}.items())
 
 
-def _tag(panel: Panel, panels: Sequence[Panel]) -> str:
-    """Says which panel, where a run has several that fit."""
-    return f" ({panel.device}, {panel.threads} threads)" if len(set(panels)) > 1 else ""
+def _tag(panel: Panel, panels: Iterable[Panel]) -> str:
+    """Says which panel, by what tells it from the others, where a run has several that fit."""
+    all_of_them = [asdict(other) for other in set(panels)]
+    telling = [f"{key} {value}" for key, value in asdict(panel).items() if any(o[key] != value for o in all_of_them)]
+    return f" ({', '.join(telling)})" if telling else ""
 
 
 def overhead(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
     """The overhead of each mechanism and placement at one fraction on one device, in the paper's set-up."""
-    fraction = parse_fraction(where["fraction"])
+    fraction, failed = parse_fraction(where["fraction"]), evidence.failed_cases or {}
 
     def fits(case: Case) -> bool:
         variant = case.variant
-        right = variant.fraction == fraction and variant.direction == "bidirectional" and variant.strategy != BASELINE
-        return right and case.panel.device == where["device"] and _is_papers(case.panel)
+        right = variant.fraction == fraction and variant.direction == "bidirectional"
+        return right and variant.strategy in evidence.exact and case.panel.device == where["device"]
 
-    fitting = [o for o in evidence.overheads if fits(o.case)]
-    panels = [o.case.panel for o in fitting]
-    findings = [
-        Finding(
-            f"{_mechanism(o.case)}{_tag(o.case.panel, panels)}", [o.per_process_pct], ["overhead"], evidence.suspect
-        )
-        for o in fitting
-        if o.case not in evidence.failed
+    fitting = [o for o in evidence.overheads if fits(o.case) and _is_papers(o.case.panel) and o.case not in failed]
+    broken = {case: why for case, why in failed.items() if fits(case) and _is_papers(case.panel)}
+    panels = {o.case.panel for o in fitting} | {case.panel for case in broken}
+
+    def subject(case: Case) -> str:
+        return f"{case.variant.strategy} {case.variant.placement}{_tag(case.panel, panels)}"
+
+    return [
+        *(Finding(subject(o.case), [o.per_process_pct], ["overhead"], evidence.suspect) for o in fitting),
+        *(Finding(subject(case), invalid=f"the case failed: {why}") for case, why in broken.items()),
     ]
-    return findings + [
-        Finding(_mechanism(case), [], [], f"the case failed: {reason}")
-        for case, reason in evidence.failed.items()
-        if fits(case)
-    ]
-
-
-def _mechanism(case: Case) -> str:
-    return f"{case.variant.strategy} {case.variant.placement}"
 
 
 def slope(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
     """How many points the overhead grows from 1/8 to all, per mechanism, placement and panel."""
-    panels = [s.panel for s in evidence.slopes]
+    lines = [line for line in evidence.slopes if line.strategy in evidence.exact]
+    panels = [line.panel for line in lines]
     return [
         Finding(
-            f"{s.strategy} {s.placement} {s.direction}".removesuffix(" bidirectional") + _tag(s.panel, panels),
-            [[value * 7 / 8 for value in s.per_process]],
+            f"{line.strategy} {line.placement} {line.direction}".removesuffix(" bidirectional")
+            + _tag(line.panel, panels),
+            [[value * 7 / 8 for value in line.per_process]],
             ["slope"],
             evidence.suspect,
         )
-        for s in evidence.slopes
+        for line in lines
     ]
 
 
 def extra_parameters_and_flops(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
-    """Parameters and FLOPs beyond the baseline's, one verdict for each strategy."""
+    """Parameters and FLOPs beyond the baseline's, one verdict for each mechanism."""
     extra: dict[str, list[float]] = {}
-    for case, samples in evidence.statics.items():
-        base = evidence.statics.get(baseline_of(case))
-        if base is not None and case.variant.strategy != BASELINE:
+    statics = evidence.statics or {}
+    for case, samples in statics.items():
+        base = statics.get(baseline_of(case))
+        if base is not None and case.variant.strategy != BASELINE and case.variant.strategy in evidence.exact:
             differences = [float(samples[key] - base[key]) for key in ("params", "flops")]
             extra.setdefault(case.variant.strategy, []).append(max(differences, key=abs))
     return [Finding(name, [[max(values, key=abs)]], ["extra"]) for name, values in extra.items()]
 
 
-def _arm(
-    evidence: Evidence, strategy: str, placement: str, fraction: Fraction, direction: str = "bidirectional"
-) -> Arm | None:
-    for arm in evidence.arms:
-        v = arm.variant
-        if (v.strategy, v.placement, v.fraction, v.direction) == (strategy, placement, fraction, direction):
-            return arm
-    return None
+def _variant(where: dict[str, Any], **settings: Any) -> Variant:
+    values = {"direction": "bidirectional", "placement": "residual", **where, **settings}
+    return Variant.from_json(values)
 
 
-def _fractions(evidence: Evidence, strategy: str, placement: str) -> list[Fraction]:
-    found = [
-        arm.variant.fraction
-        for arm in evidence.arms
-        if (arm.variant.strategy, arm.variant.placement, arm.variant.direction)
-        == (strategy, placement, "bidirectional")
-    ]
-    return sorted(set(found))
+def _compared(evidence: Evidence, pairs: dict[str, tuple[Variant, Variant, str]]) -> list[Finding]:
+    """{name: (first, second, part)} -> one finding over all of them: first - second in points, paired by seed.
+
+    Invalid where one of the arms failed, missing where one was not trained.
+    """
+    failed = evidence.failed_arms or {}
+    arms = {arm.variant: arm for arm in evidence.arms}
+    needed = dict.fromkeys(variant for first, second, _ in pairs.values() for variant in (first, second))
+    for variant in needed:
+        if variant in failed:
+            return [Finding(invalid=f"the arm {variant.label} failed: {failed[variant]}")]
+    absent = [variant.label for variant in needed if variant not in arms]
+    if len(absent) == len(needed):
+        return []
+    if absent:
+        return [Finding(missing=f"this run has not trained {', '.join(absent)}")]
+    samples = [arms[first].deltas(arms[second], part) for first, second, part in pairs.values()]
+    return [Finding(samples=samples, names=list(pairs))]
 
 
 def residual_minus_inplace(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
-    """Residual minus in-place at every fraction that has both, in each part that the claim names."""
-    samples, names = [], []
-    for fraction in _fractions(evidence, where["strategy"], "residual"):
-        residual = _arm(evidence, where["strategy"], "residual", fraction)
-        inplace = _arm(evidence, where["strategy"], "inplace", fraction)
-        if residual and inplace:
-            for part in where["parts"]:
-                samples.append(residual.deltas(inplace, part))
-                names.append(f"{part} at {fraction}")
-    return [Finding("", samples, names)] if samples else []
+    """Residual minus in-place at each of the paper's fractions, in each part that the claim names."""
+    return _compared(
+        evidence,
+        {
+            f"{part} at {fraction}": (
+                _variant(where, fraction=fraction, placement="residual"),
+                _variant(where, fraction=fraction, placement="inplace"),
+                part,
+            )
+            for fraction in _PAPER_FRACTIONS
+            for part in where["parts"]
+        },
+    )
 
 
 def over_baseline(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
     """One arm minus the 2-D baseline."""
-    arm = _arm(evidence, where["strategy"], where["placement"], parse_fraction(where["fraction"]))
-    base = baseline_arm(arm, evidence.arms) if arm else None
-    return [Finding("", [arm.deltas(base, where["part"])], [where["part"]])] if arm and base else []
+    return _compared(evidence, {where["part"]: (_variant(where), BASELINE_VARIANT, where["part"])})
 
 
 def below_baseline(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
     """The 2-D baseline minus one arm."""
-    return [
-        Finding(finding.subject, [[-value for value in values] for values in finding.samples], finding.names)
-        for finding in over_baseline(where, evidence)
-    ]
+    return _compared(evidence, {where["part"]: (BASELINE_VARIANT, _variant(where), where["part"])})
 
 
 def quarter_over_others(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
-    """Residual 1/4 minus each other fraction."""
-    quarter = _arm(evidence, where["strategy"], "residual", Fraction(1, 4))
-    others = [f for f in _fractions(evidence, where["strategy"], "residual") if f != Fraction(1, 4)]
-    arms = [_arm(evidence, where["strategy"], "residual", fraction) for fraction in others]
-    samples = [quarter.deltas(arm, where["part"]) for arm in arms if arm] if quarter else []
-    return [Finding("", samples, [f"over {fraction}" for fraction in others])] if samples else []
+    """Residual 1/4 minus each of the paper's other fractions."""
+    quarter = _variant(where, fraction="1/4")
+    return _compared(
+        evidence,
+        {
+            f"over {fraction}": (quarter, _variant(where, fraction=fraction), where["part"])
+            for fraction in _PAPER_FRACTIONS
+            if fraction != quarter.fraction
+        },
+    )
 
 
 def unidirectional_minus_bidirectional(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
     """The causal arm minus the offline one, residual."""
-    causal = _arm(evidence, where["strategy"], "residual", parse_fraction(where["unidirectional"]), "unidirectional")
-    offline = _arm(evidence, where["strategy"], "residual", parse_fraction(where["bidirectional"]))
-    return [Finding("", [causal.deltas(offline, where["part"])], [where["part"]])] if causal and offline else []
+    causal = _variant(where, fraction=where["unidirectional"], direction="unidirectional")
+    offline = _variant(where, fraction=where["bidirectional"])
+    return _compared(evidence, {where["part"]: (causal, offline, where["part"])})
 
 
 PICKERS: dict[str, Picker] = {

@@ -4,26 +4,31 @@
 process of two. Training never runs beside a latency measurement.
 """
 
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bench import workers
+from bench.records import Status
 
 _SILENCE_LIMIT = 180.0  # seconds; a training worker reports about once a second once its imports are done
 
 
 @dataclass(frozen=True)
 class Job:
-    """One worker's job. ``needs``: the key of the job that must have succeeded before. ``work``: expected seconds."""
+    """One worker's job.
+
+    needs: the key of the job that must have succeeded before. work: expected seconds. culprit: the strategy whose code
+    runs in it, which is not run again once it has hung or killed a process.
+    """
 
     key: str
     payload: dict[str, Any]
     needs: str | None = None
     work: float = 1.0
+    culprit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -31,10 +36,12 @@ class Outcome:
     """How a job ended: its raw samples, or the reason why there are none."""
 
     job: Job
-    samples: dict[str, Any] | None
+    status: Status
+    samples: dict[str, Any]
     reason: str | None = None
+    fatal: bool = False
     wall_seconds: float = 0.0
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 Report = Callable[[Job, float], None]
@@ -56,35 +63,38 @@ class LocalExecutor:
 
     def run(self, jobs: Sequence[Job], report: Report) -> Iterator[Outcome]:
         """Start what is ready, first come first served; a job whose need failed fails with it."""
-        waiting, failed, succeeded = list(jobs), dict[str, str](), set[str]()
-        running: dict[str, threading.Thread] = {}
-        finished: queue.Queue[Outcome] = queue.Queue()
+        waiting, lost, succeeded = list(jobs), dict[str, str](), set[str]()
+        running: set[Future[Outcome]] = set()
+        pool = ThreadPoolExecutor(self._slots)
         try:
             while waiting or running:
-                for job in [job for job in waiting if job.needs in failed]:
+                for job in [job for job in waiting if job.needs in lost or job.culprit in lost]:
                     waiting.remove(job)
-                    failed[job.key] = failed[job.needs or ""]
-                    yield Outcome(job, None, f"{job.needs} failed: {failed[job.key]}")
+                    why = next(lost[key] for key in (job.needs, job.culprit) if key in lost)
+                    yield Outcome(job, "failed", {}, why)
                 ready = [job for job in waiting if job.needs is None or job.needs in succeeded]
                 for job in ready[: self._slots - len(running)]:
                     waiting.remove(job)
-                    running[job.key] = threading.Thread(target=self._work, args=(job, report, finished), daemon=True)
-                    running[job.key].start()
-                if running:
-                    outcome = finished.get()
-                    running.pop(outcome.job.key).join()
-                    if outcome.samples is None:
-                        failed[outcome.job.key] = outcome.reason or "no reason given"
-                    else:
+                    running.add(pool.submit(self._work, job, report))
+                ended, running = wait(running, return_when=FIRST_COMPLETED)
+                for outcome in (future.result() for future in ended):
+                    if outcome.status == "ok":
                         succeeded.add(outcome.job.key)
+                    else:
+                        lost[outcome.job.key] = f"{outcome.job.key} failed: {outcome.reason}"
+                    if outcome.fatal and outcome.job.culprit:
+                        lost[outcome.job.culprit] = f"not run again after {outcome.job.key}: {outcome.reason}"
                     yield outcome
         finally:
             if running:
                 workers.kill_all()
+            pool.shutdown(cancel_futures=True)
 
-    def _work(self, job: Job, report: Report, finished: "queue.Queue[Outcome]") -> None:
+    def _work(self, job: Job, report: Report) -> Outcome:
         """Follow one worker to its end."""
-        start, samples, notes = time.monotonic(), None, []
+        start, notes = time.monotonic(), list[str]()
+        status: Status = "failed"
+        samples, reason, fatal = dict[str, Any](), "it ended without a result", False
         try:
             events = workers.stream(
                 self._module, job.payload, silence_limit=_SILENCE_LIMIT, env={"OMP_NUM_THREADS": "1"}
@@ -95,9 +105,11 @@ class LocalExecutor:
                         report(job, event["share"])
                     case "note":
                         notes.append(event["message"])
+                    case "skipped":
+                        status, reason = "skipped", event["reason"]
                     case "result":
-                        samples = event["samples"]
-            reason = None if samples is not None else "ended without a result"
+                        status, samples = "ok", event["samples"]
         except workers.WorkerDied as death:
-            samples, reason = None, str(death)
-        finished.put(Outcome(job, samples, reason, time.monotonic() - start, tuple(notes)))
+            status, samples, reason, fatal = "failed", {}, str(death), death.fatal
+        wall = time.monotonic() - start
+        return Outcome(job, status, samples, None if status == "ok" else reason, fatal, wall, tuple(notes))

@@ -1,6 +1,7 @@
 """A plan: what will be measured, resolved before anything is written; and how ``run.json`` keeps it."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,14 +9,14 @@ from typing import Any
 
 from bench import discovery, environment
 from bench.axes import parse_fraction
-from bench.records import SCHEMA
+from bench.records import SCHEMA, FolderError
 from bench.settings import Settings
 from bench.sweep import Chosen, StrategyInfo, Sweep, resolve
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be measured, resolved; nothing is written yet."""
+    """What will be measured, resolved; nothing is written yet. cores: those that the sweep was resolved for."""
 
     settings: Settings
     chosen: Chosen
@@ -34,18 +35,46 @@ class Plan:
         """What must be the same for a run to be resumed: the cases, the recipe and the strategies' code."""
         files = {info.name: Path(info.file) for info in self.infos if info.name in self.sweep.strategies}
         code = {name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for name, file in files.items()}
+        versions = environment.describe_machine()["versions"]
         return {
             "cases": [case.label for _, cases in self.sweep.panels for case in cases],
             "arms": [arm.label for arm in self.sweep.arms],
             "recipe": self.sweep.recipe.model_dump(mode="json"),
             "strategy_code": code,
+            "software": {name: versions[name] for name in ("shiftbench", "torch", "torchvision", "numpy")},
         }
 
 
 def prepare(settings: Settings, chosen: Chosen, strategies_dir: Path | None) -> Plan:
-    """Discover and resolve. Raises ValueNotAllowed for what is not there."""
+    """Discover and resolve on this machine. Raises ValueNotAllowed for what is not there."""
     infos, devices = discovery.describe(discovery.strategy_files(strategies_dir))
-    cores = environment.usable_cores()
+    return _resolved(settings, chosen, strategies_dir, infos, devices, environment.usable_cores())
+
+
+def prepare_again(header: dict[str, Any]) -> Plan:
+    """The plan of a run that is resumed, resolved for the machine on which it began. Raises FolderError."""
+    try:
+        directory = Path(header["strategies_dir"]) if header["strategies_dir"] else None
+        settings, chosen = Settings.model_validate(header["settings"]), chosen_from_json(header["chosen"])
+        infos, _ = discovery.describe(discovery.strategy_files(directory))
+        plan = _resolved(settings, chosen, directory, infos, header["devices"], header["cores"])
+        before = {key: header["sweep"][key] for key in plan.fingerprint()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise FolderError(f"run.json is not complete, the run cannot be resumed: {error}") from None
+    changed = [key.replace("_", " ") for key, value in plan.fingerprint().items() if value != before[key]]
+    if changed:
+        raise FolderError(f"the run cannot be resumed: its {' and '.join(changed)} changed since; start a new run")
+    return plan
+
+
+def _resolved(
+    settings: Settings,
+    chosen: Chosen,
+    strategies_dir: Path | None,
+    infos: Sequence[StrategyInfo],
+    devices: Sequence[str],
+    cores: int,
+) -> Plan:
     sweep = resolve(settings, infos, chosen, devices, cores)
     return Plan(settings, chosen, strategies_dir, tuple(infos), tuple(devices), cores, sweep)
 
@@ -66,9 +95,11 @@ def new_header(plan: Plan, preset: str, command: str) -> dict[str, Any]:
         "strategies": [{**asdict(i), "file": Path(i.file).name} for i in plan.infos if i.name in plan.sweep.strategies],
         "sweep": plan.fingerprint(),
         "devices": list(plan.devices),
+        "cores": plan.cores,
         "machine_id": environment.machine_id(),
         "environment": environment.describe_machine(),
         "wall_seconds": {},
+        "sections_done": [],
     }
 
 

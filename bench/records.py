@@ -71,7 +71,7 @@ class Run:
             raise FolderError(
                 f"another run is writing to {self.folder}; wait for it, or choose another --out"
             ) from None
-        self._set_torn_line_aside()
+        self._set_torn_end_aside()
         self.ids = {record.id for record in read_records(self.folder)}
         return self
 
@@ -82,29 +82,47 @@ class Run:
             if handle is not None:
                 handle.close()
 
-    def append(self, record: Record) -> None:
-        """Put one record on disk, whole, before anything else happens. An id already there is a bug."""
-        if record.id in self.ids:
-            raise ValueError(f"record {record.id} was measured twice")
+    def append(self, *records: Record) -> None:
+        """Put records on disk, whole and together, before anything else happens. An id already there is a bug."""
+        for record in records:
+            if record.id in self.ids:
+                raise ValueError(f"record {record.id} was measured twice")
+            self.ids.add(record.id)
         assert self._journal is not None
-        self._journal.write(record.model_dump_json().encode() + b"\n")
+        self._journal.write(b"".join(record.model_dump_json().encode() + b"\n" for record in records))
         self._journal.flush()
         os.fsync(self._journal.fileno())
-        self.ids.add(record.id)
 
     def write_header(self, header: dict[str, Any]) -> None:
         """Replace ``run.json`` atomically."""
         write_atomically(self.folder / "run.json", json.dumps(header, indent=2, ensure_ascii=False) + "\n")
 
-    def _set_torn_line_aside(self) -> None:
-        """A process that died while writing leaves half a line: keep it beside the journal, and measure it again."""
+    def _set_torn_end_aside(self) -> None:
+        """A process that died while writing leaves half a line, or half a replicate: samples of some cases without
+        the ``replicate`` record that closes them. Keep both beside the journal, and measure them again."""
         path = self.folder / "records.jsonl"
-        data = path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            with (self.folder / "records.torn").open("ab") as aside:
-                aside.write(data[whole:] + b"\n")
+        whole = _end_of_what_is_whole(path)
+        if whole < path.stat().st_size:
+            with path.open("rb") as journal, (self.folder / "records.torn").open("ab") as aside:
+                journal.seek(whole)
+                aside.write(journal.read() + b"\n")
             os.truncate(path, whole)
+
+
+def _end_of_what_is_whole(path: Path) -> int:
+    """The offset up to which the journal holds whole lines and whole replicates."""
+    offset, open_replicate = 0, None
+    with path.open("rb") as lines:
+        for line in lines:
+            if not line.endswith(b"\n"):
+                break
+            record = _parse(path, line)
+            if record.kind != "latency":
+                open_replicate = None
+            elif record.status == "ok" and open_replicate is None:
+                open_replicate = offset
+            offset += len(line)
+    return offset if open_replicate is None else open_replicate
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -143,11 +161,17 @@ def read_records(folder: Path) -> Iterator[Record]:
             for number, line in enumerate(lines, 1):
                 if not line.endswith(b"\n"):
                     return
-                try:
-                    yield Record.model_validate_json(line)
-                except ValidationError as error:
-                    raise FolderError(f"{path}, line {number} is not a record: {error.errors()[0]['msg']}") from None
+                yield _parse(path, line, number)
     except FileNotFoundError:
         return
     except OSError as error:
         raise FolderError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _parse(path: Path, line: bytes, number: int | None = None) -> Record:
+    """A line of the journal. Raises FolderError."""
+    try:
+        return Record.model_validate_json(line)
+    except ValidationError as error:
+        where = f", line {number}," if number else " holds a line that"
+        raise FolderError(f"{path}{where} is not a record: {error.errors()[0]['msg']}") from None

@@ -5,19 +5,18 @@ training. ``start`` begins a run, ``resume`` goes on with one.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bench import environment, workers
+from bench.axes import BASELINE
 from bench.executors import Executor, Job, LocalExecutor
 from bench.latency.campaign import Campaign
-from bench.plan import Plan, chosen_from_json, new_header, prepare
+from bench.plan import Plan, new_header, prepare_again
 from bench.progress import Reporter
-from bench.records import FolderError, Record, Run, read_header, read_records
-from bench.settings import Settings
+from bench.records import FolderError, Record, Run, Status, read_header, read_records
 from bench.sweep import Arm, Case, Panel
 
 _CONFORMANCE_SECONDS = 12.0  # expected: the import of torch and about two seconds a strategy
@@ -44,6 +43,8 @@ class Execution:
 
     def __init__(self, plan: Plan, run: Run, header: dict[str, Any], reporter: Reporter, executor: Executor) -> None:
         self.plan, self.run, self.header, self.reporter, self.executor = plan, run, header, reporter, executor
+        self.cores = environment.usable_cores()
+        self.refused: dict[str, str] = {}  # strategy -> why it is measured no further
         self.known = list(read_records(run.folder))
         self.tally = Tally()
         for record in self.known:
@@ -58,30 +59,37 @@ class Execution:
         self._set_status("running")
         self.reporter.say(f"measuring into {self.run.folder}")
         try:
-            refused = self._conformance()
+            self._conformance()
             if latency_withheld:
                 self.reporter.say(latency_withheld)
-            elif "latency" not in self.header["wall_seconds"]:  # else its budget is used up, or its widths are reached
-                self._timed("latency", lambda: self._latency(refused))
-            self._timed("accuracy", lambda: self._accuracy(refused))
+            else:
+                self._section("latency", self._latency)
+            self._section("accuracy", self._accuracy)
         except BaseException:
             self._set_status("interrupted")
             raise
         self._set_status("interrupted" if latency_withheld else "finished")
 
-    def _timed(self, section: str, work: Any) -> None:
-        start = time.monotonic()
-        work()
-        wall = self.header["wall_seconds"]
-        wall[section] = wall.get(section, 0.0) + time.monotonic() - start
+    def _section(self, name: str, work: Callable[[], None]) -> None:
+        """A section that ended is on record as done: its budget is used up, or its widths are reached."""
+        if name in self.header["sections_done"]:
+            return
+        start, wall = time.monotonic(), self.header["wall_seconds"]
+        try:
+            work()
+            self.header["sections_done"].append(name)
+        finally:
+            wall[name] = wall.get(name, 0.0) + time.monotonic() - start
+            self.run.write_header(self.header)
 
     def _set_status(self, status: str) -> None:
         self.header["status"] = status
         self.run.write_header(self.header)
 
-    def _keep(self, record: Record) -> None:
-        self.run.append(record)
-        self.tally.add(record)
+    def _keep(self, *records: Record) -> None:
+        self.run.append(*records)
+        for record in records:
+            self.tally.add(record)
 
     def _expect(self) -> None:
         sweep, settings = self.plan.sweep, self.plan.settings
@@ -90,12 +98,12 @@ class Execution:
         if sweep.panels:
             self.reporter.expect("latency", settings.latency.budget + _STATIC_SECONDS_PER_CASE * cases)
         if sweep.arms:
-            self.reporter.expect("accuracy", sum(job.work for job in self._jobs(sweep.arms)) / self.plan.cores)
+            self.reporter.expect("accuracy", sum(job.work for job in self._jobs(sweep.arms)) / self.cores)
 
     # --- conformance ------------------------------------------------------------------------------------------------
 
-    def _conformance(self) -> dict[str, str]:
-        """{strategy: why it is measured no further}; each strategy is proven once per run."""
+    def _conformance(self) -> None:
+        """Find out which strategies are measured no further; each is proven once per run."""
         refused = {i.name: i.error for i in self.plan.infos if i.error and i.name in self.plan.sweep.strategies}
         done = {record.case["strategy"]: record for record in self.known if record.kind == "conformance"}
         refused |= {name: record.reason for name, record in done.items() if record.status == "failed"}
@@ -121,7 +129,7 @@ class Execution:
         self.reporter.advance("conformance", 1.0)
         for name, reason in refused.items():
             self.reporter.say(f"{name} is measured no further: {reason}")
-        return {name: f"conformance: {reason}" for name, reason in refused.items()}
+        self.refused |= {name: f"conformance: {reason}" for name, reason in refused.items()}
 
     def _conformance_events(self, names: Sequence[str]) -> Iterator[workers.Event]:
         by_name = {info.name: info for info in self.plan.infos}
@@ -139,9 +147,8 @@ class Execution:
 
     # --- latency ----------------------------------------------------------------------------------------------------
 
-    def _latency(self, refused: dict[str, str]) -> None:
-        panels = self.plan.sweep.panels
-        settings = self.plan.settings.latency
+    def _latency(self) -> None:
+        panels, settings = self.plan.sweep.panels, self.plan.settings.latency
         for number, (panel, cases) in enumerate(panels):
             campaign = Campaign(
                 panel,
@@ -152,17 +159,20 @@ class Execution:
                 self.plan.settings.seed,
                 [record for record in self.known if _in_panel(record, panel)],
             )
-            for case in cases:
-                if case.variant.strategy in refused and f"static/{case.label}" not in self.run.ids:
-                    self._keep(campaign.exclude(case, refused[case.variant.strategy]))
+            for strategy, reason in self.refused.items():
+                for record in campaign.drop_strategy(strategy, reason):
+                    self._keep(record)
             for record in campaign.count():
                 self._keep(record)
                 self.reporter.advance("latency", number / len(panels), f"counting {record.case['strategy']}")
-            for record in campaign.replicates():
-                self._keep(record)
+            for records in campaign.replicates():
+                self._keep(*records)
                 doing = f"{panel.backbone}, process {campaign.replicates_done}"
                 self.reporter.advance("latency", (number + campaign.share_done) / len(panels), doing)
             self._say_width(campaign)
+            for strategy, reason in campaign.failed.items():
+                if strategy != BASELINE:  # a network that cannot run here may run elsewhere
+                    self.refused.setdefault(strategy, reason)
         if panels:
             self.reporter.advance("latency", 1.0)
 
@@ -173,26 +183,33 @@ class Execution:
             f"{campaign.panel.label}: {campaign.replicates_done} processes, "
             f"widest interval ± {widest:.2f} points (target ± {target:g} {reached})"
         )
+        if 0 < campaign.replicates_done < self.plan.settings.latency.min_replicates:
+            self.reporter.say(
+                f"the budget was too small for {self.plan.settings.latency.min_replicates} processes; "
+                f"a --budget of {campaign.budget_for_enough:.0f}s or more would do for this panel"
+            )
 
     # --- accuracy ---------------------------------------------------------------------------------------------------
 
-    def _accuracy(self, refused: dict[str, str]) -> None:
+    def _accuracy(self) -> None:
         arms = {f"accuracy/{arm.label}": arm for arm in self.plan.sweep.arms}
         left = {key: arm for key, arm in arms.items() if key not in self.run.ids}
         for key, arm in list(left.items()):
-            if arm.variant.strategy in refused:
-                self._keep(_training_record(left.pop(key), None, refused[arm.variant.strategy]))
+            if arm.variant.strategy in self.refused:
+                self._keep(_training_record(left.pop(key), "failed", self.refused[arm.variant.strategy]))
         jobs = self._jobs(list(left.values()))
-        progress = _Shares(jobs, self.reporter, slots=self.plan.cores)
+        progress = _Shares(jobs, self.reporter, slots=self.cores)
         for outcome in self.executor.run(jobs, progress.report):
             progress.report(outcome.job, 1.0)
             for note in outcome.notes:
                 self.reporter.say(note)
             if outcome.job.key in left:
                 arm = left[outcome.job.key]
-                self._keep(_training_record(arm, outcome.samples, outcome.reason, outcome.wall_seconds))
+                record = _training_record(arm, outcome.status, outcome.reason)
+                timed = {"samples": outcome.samples, "wall_seconds": outcome.wall_seconds}
+                self._keep(record.model_copy(update=timed))
                 if outcome.reason:
-                    self.reporter.say(f"{arm.label} failed: {outcome.reason}")
+                    self.reporter.say(f"{arm.label} {outcome.status}: {outcome.reason}")
 
     def _jobs(self, arms: Sequence[Arm]) -> list[Job]:
         """A pre-training per data set and seed, then the arms that start from it."""
@@ -218,7 +235,9 @@ class Execution:
                 "strategy_files": [str(file) for file in self.plan.files],
             }
             work = 8 * recipe.clips * recipe.epochs / _FRAMES_PER_SECOND
-            jobs[f"accuracy/{arm.label}"] = Job(f"accuracy/{arm.label}", payload, source.key, work)
+            jobs[f"accuracy/{arm.label}"] = Job(
+                f"accuracy/{arm.label}", payload, source.key, work, culprit=arm.variant.strategy
+            )
         return list(jobs.values())
 
 
@@ -243,6 +262,8 @@ class _Shares:
 
 
 def _in_panel(record: Record, panel: Panel) -> bool:
+    if record.kind == "replicate":
+        return Panel(**record.case) == panel
     return record.kind in ("latency", "static") and Case.from_json(record.case).panel == panel
 
 
@@ -257,24 +278,25 @@ def _conformance_record(name: str, reason: str | None, flags: Sequence[str]) -> 
     )
 
 
-def _training_record(arm: Arm, samples: dict[str, Any] | None, reason: str | None, wall: float = 0.0) -> Record:
+def _training_record(arm: Arm, status: Status, reason: str | None) -> Record:
     return Record(
         id=f"accuracy/{arm.label}",
         kind="accuracy",
-        status="ok" if samples is not None else "failed",
+        status=status,
         reason=reason,
         case=arm.to_json(),
         seed=arm.seed,
-        samples=samples or {},
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
-        wall_seconds=wall,
     )
 
 
 def refuse_used(folder: Path) -> None:
     """A new run needs a new or empty folder. Raises FolderError where ``folder`` is neither."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        is_run = (folder / "run.json").exists()
+    try:
+        used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+        is_run = used and (folder / "run.json").exists()
+    except OSError as error:
+        raise FolderError(f"cannot use {folder}: {error.strerror}") from None
+    if used:
         hint = f"continue it with --resume {folder}, or choose another --out" if is_run else "choose another --out"
         raise FolderError(f"{folder} exists and is {'a run' if is_run else 'not a run'}; {hint}")
 
@@ -291,23 +313,18 @@ def start(plan: Plan, folder: Path, preset: str, command: str, reporter: Reporte
 def resume(folder: Path, reporter: Reporter) -> Tally:
     """Go on with a run that was killed or interrupted: the same cases, nothing measured twice. Raises FolderError."""
     header = read_header(folder)
-    strategies_dir = Path(header["strategies_dir"]) if header["strategies_dir"] else None
-    plan = prepare(Settings.model_validate(header["settings"]), chosen_from_json(header["chosen"]), strategies_dir)
-    changed = [key for key, value in plan.fingerprint().items() if value != header["sweep"][key]]
-    if changed:
-        what = " and ".join(changed).replace("_", " ")
-        raise FolderError(f"{folder} cannot be resumed: its {what} changed since it began; start a new run")
+    try:
+        plan = prepare_again(header)
+        begun_on, done = header["machine_id"], header["sections_done"]
+    except (FolderError, KeyError) as error:
+        raise FolderError(f"{folder}: {error}") from None
     withheld = None
-    if (
-        plan.sweep.panels
-        and environment.machine_id() != header["machine_id"]
-        and "latency" not in header["wall_seconds"]
-    ):
+    if plan.sweep.panels and environment.machine_id() != begun_on and "latency" not in done:
         withheld = (
-            f"latency was begun on {header['machine_id']}, and this is {environment.machine_id()}: the two must not be "
-            "mixed. Resume it there; training goes on here."
+            f"latency was begun on {begun_on}, and this is {environment.machine_id()}: the two must not be mixed. "
+            "Resume it there; training goes on here."
         )
     with Run(folder) as run:
-        execution = Execution(plan, run, header, reporter, LocalExecutor(plan.cores))
+        execution = Execution(plan, run, header, reporter, LocalExecutor(environment.usable_cores()))
         execution.everything(withheld)
     return execution.tally

@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
 from bench.axes import (
     ACCURACY_BACKBONE,
@@ -42,7 +42,7 @@ def one_of(allowed: dict[str, str] | tuple[str, ...], what: str) -> BeforeValida
     """A validator: the value is one of ``allowed``; the message lists them."""
 
     def check(value: object) -> object:
-        if value not in allowed:
+        if not isinstance(value, str) or value not in allowed:
             raise ValueNotAllowed(f"unknown {what} {value!r}; there are: {', '.join(allowed)}")
         return value
 
@@ -85,6 +85,14 @@ class Latency(_Strict):
     target_half_width_points: Annotated[float, Field(gt=0)] = 0.5
     min_replicates: Count = 5
     max_replicates: Count = 8
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Latency":
+        if self.min_replicates > self.max_replicates:
+            raise ValueNotAllowed(
+                f"min_replicates = {self.min_replicates} is more than max_replicates = {self.max_replicates}"
+            )
+        return self
 
 
 class Recipe(_Strict):

@@ -60,24 +60,24 @@ def simultaneous(samples: Sequence[ArrayLike], confidence: float = CONFIDENCE) -
     return [t_interval(values, 1 - (1 - confidence) / len(samples)) for values in samples]
 
 
-def smallest_detectable(values: ArrayLike) -> float:
-    """The effect that this many values with this spread would have found four times in five (two-sided 5 %)."""
+def smallest_detectable(values: ArrayLike, confidence: float = CONFIDENCE) -> float:
+    """The effect that this many values with this spread would have found four times in five, at this confidence."""
     array: Floats = np.asarray(values, dtype=np.float64)
     if len(array) < 2:
         return math.nan
     freedom = len(array) - 1
-    quantiles = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) + float(stats.t.ppf(POWER, freedom))
+    quantiles = float(stats.t.ppf((1 + confidence) / 2, freedom)) + float(stats.t.ppf(POWER, freedom))
     return quantiles * float(array.std(ddof=1)) / math.sqrt(len(array))
 
 
-def count_needed(values: ArrayLike, effect: float, at_most: int = 10_000) -> int | None:
+def count_needed(values: ArrayLike, effect: float, confidence: float = CONFIDENCE, at_most: int = 10_000) -> int | None:
     """How many values of this spread would find ``effect`` four times in five; None beyond ``at_most``."""
     array: Floats = np.asarray(values, dtype=np.float64)
     if len(array) < 2 or effect <= 0:
         return None
     deviation = float(array.std(ddof=1))
     counts = np.arange(2, at_most + 1)
-    quantiles = stats.t.ppf((1 + CONFIDENCE) / 2, counts - 1) + stats.t.ppf(POWER, counts - 1)
+    quantiles = stats.t.ppf((1 + confidence) / 2, counts - 1) + stats.t.ppf(POWER, counts - 1)
     enough = np.flatnonzero(quantiles * deviation / np.sqrt(counts) <= effect)
     return int(counts[enough[0]]) if len(enough) else None
 

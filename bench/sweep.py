@@ -182,13 +182,22 @@ def resolve(
     if "accuracy" in settings.sections:
         accuracy = settings.accuracy
         variants = list(_variants(accuracy.groups, accuracy.plugins, known, chosen))
-        own = [v for v in variants if known[v.strategy].same_function_as not in known]  # the others inherit
+        own = dict.fromkeys(replace(v, strategy=_root(v.strategy, known)) for v in variants)  # the others inherit
         seeds = range(accuracy.first_seed, accuracy.first_seed + accuracy.seeds)
         arms = [
             Arm(variant, dataset, accuracy.backbone, seed)
             for dataset, seed, variant in product(accuracy.datasets, seeds, [BASELINE_VARIANT, *own])
         ]
     return Sweep(tuple(panels), tuple(arms), settings.accuracy.recipe)
+
+
+def _root(name: str, known: dict[str, StrategyInfo]) -> str:
+    """The strategy whose accuracy ``name`` inherits: at the end of the chain of ``same_function_as``."""
+    seen = {name}
+    while (source := known[name].same_function_as) in known and source not in seen:
+        name = source
+        seen.add(name)
+    return name
 
 
 def _named(settings: Settings, chosen: Chosen) -> Iterator[str]:

@@ -30,7 +30,14 @@ _alive: "set[subprocess.Popen[bytes]]" = set()
 
 
 class WorkerDied(Exception):
-    """A worker ended without being done; the message says how."""
+    """A worker ended without being done; the message says how.
+
+    fatal: it hung, was killed or vanished, rather than ending with an exception of its own.
+    """
+
+    def __init__(self, how: str, *, fatal: bool = True) -> None:
+        super().__init__(how)
+        self.fatal = fatal
 
 
 def stream(module: str, job: Event, *, silence_limit: float, env: dict[str, str] | None = None) -> Iterator[Event]:
@@ -57,13 +64,12 @@ def stream(module: str, job: Event, *, silence_limit: float, env: dict[str, str]
             with contextlib.suppress(BrokenPipeError):  # it died at once: the loop below says how
                 child.stdin.write(json.dumps(job).encode())
                 child.stdin.close()
-            done = False
             for event in _read_events(events.fileno(), silence_limit):
-                done = event.get("event") == "done"
                 yield event
-            child.wait(timeout=None if not done else 30)
-            if not done:
-                raise WorkerDied(_obituary(child.returncode, output))
+                if event.get("event") == "done":
+                    return  # whatever a plug-in left running in it is killed now
+            _wait_for_end(child)
+            raise WorkerDied(_obituary(child.returncode, output), fatal=child.returncode != 1)
         finally:
             _kill(child)
             _alive.discard(child)
@@ -101,6 +107,14 @@ def _read_events(fd: int, silence_limit: float) -> Iterator[Event]:
             for line in lines:
                 deadline = time.monotonic() + silence_limit
                 yield json.loads(line)
+
+
+def _wait_for_end(child: "subprocess.Popen[bytes]", patience: float = 10.0) -> None:
+    """It has closed its pipe: it ends by itself in a moment, or is made to."""
+    try:
+        child.wait(patience)
+    except subprocess.TimeoutExpired:
+        _kill(child)
 
 
 def _obituary(code: int, output: Any) -> str:

@@ -31,7 +31,8 @@ def arm(placement: str, fraction: str, joint: list[float], strategy: str = "copy
 def evidence(
     *overheads: Overhead, arms: tuple[Arm, ...] = (), suspect: str | None = None, failed: dict[Case, str] | None = None
 ) -> Evidence:
-    return Evidence(overheads, (), arms, {}, failed or {}, suspect)
+    exact = frozenset({"copy_shift", "buffer_shift"})
+    return Evidence(overheads=overheads, arms=arms, failed_cases=failed, exact=exact, suspect=suspect)
 
 
 def verdict(claim_id: str, given: Evidence) -> Verdict:
@@ -69,10 +70,32 @@ def test_bound(values: list[float], expected: str) -> None:
     [([0.90, 0.91, 0.92], "reproduced"), ([0.70, 0.71, 0.72], "not reproduced"), ([0.70, 0.95, 0.80], "inconclusive")],
 )
 def test_ordering(residual: list[float], expected: str) -> None:
-    arms = (arm("residual", "1/4", residual), arm("inplace", "1/4", [0.80, 0.81, 0.82]))
-    found = verdict("residual-over-inplace", evidence(arms=arms))
+    fractions = ("1/8", "1/4", "1/2", "1")
+    arms = [arm("inplace", f, [0.80, 0.81, 0.82]) for f in fractions]
+    arms += [arm("residual", f, [0.97, 0.98, 0.99]) for f in fractions if f != "1/4"]
+    arms.append(arm("residual", "1/4", residual))
+    found = verdict("residual-over-inplace", evidence(arms=tuple(arms)))
     assert found.verdict == expected
-    assert "joint at 1/4" in found.why and "spatial at 1/4" in found.why
+    assert "joint at 1/4" in found.why and "spatial at 1/8" in found.why
+
+
+def test_an_ordering_at_every_fraction_needs_every_fraction() -> None:
+    arms = (arm("residual", "1/4", [0.9, 0.9, 0.91]), arm("inplace", "1/4", [0.80, 0.81, 0.82]))
+    found = verdict("residual-over-inplace", evidence(arms=arms))
+    assert found.verdict == "not measured"
+    assert "copy_shift-residual-1/8-bidirectional" in found.why
+
+
+def test_a_failed_seed_makes_a_verdict_invalid() -> None:
+    arms = (arm("residual", "1", [0.9, 0.9, 0.91]), arm("", "0", [0.80, 0.81, 0.82], strategy="no_shift"))
+    lost = {arms[0].variant: "Diverged: the training loss was nan"}
+    found = verdict("residual-all-over-2d", Evidence(arms=arms, failed_arms=lost))
+    assert (found.verdict, "Diverged" in found.why) == ("invalid", True)
+
+
+def test_the_papers_findings_are_judged_on_its_own_function() -> None:
+    other = overhead([13.0, 13.5, 14.0], "two_back")
+    assert verdict("naive-cpu", evidence(other)).verdict == "not measured"
 
 
 def test_below_the_baseline_turns_the_sign() -> None:
@@ -115,7 +138,7 @@ def test_zero_cost_is_exact() -> None:
     base, case = Case(BASELINE_VARIANT, PANEL), overhead([1.0]).case
     for extra, expected in ((0, "reproduced"), (1, "not reproduced")):
         statics = {base: {"params": 100, "flops": 1000}, case: {"params": 100 + extra, "flops": 1000}}
-        given = Evidence((), (), (), statics, {}, None)
+        given = Evidence(statics=statics)
         assert verdict("zero-cost", given).verdict == expected
 
 

@@ -90,6 +90,14 @@ def test_except_exception_stands_where_strangers_code_runs_and_nowhere_else() ->
     assert places <= {"discovery.py", "conformance.py", "latency/sampling.py", "latency/worker.py"}
 
 
+def test_the_map_names_every_room() -> None:
+    import bench
+
+    rooms = {path.stem for path in (ROOT / "bench").iterdir()} - {"__init__", "__pycache__"}
+    unnamed = {room for room in rooms if f"``{room}" not in (bench.__doc__ or "")}
+    assert not unnamed
+
+
 def test_files_stay_small() -> None:
     long = {str(p.relative_to(ROOT)): n for p in MODULES if (n := len(p.read_text().splitlines())) > 350}
     assert not long

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.records import SCHEMA, FolderError, Record, Run, read_header, read_records
+from bench.records import SCHEMA, FolderError, Kind, Record, Run, Status, read_header, read_records
 from tests.conftest import ROOT
 
 
-def record(name: str) -> Record:
-    return Record(id=name, kind="latency", status="ok", samples={"seconds": [0.1, 0.25]}, flags=("aa",))
+def record(name: str, kind: Kind = "static", status: Status = "ok") -> Record:
+    return Record(id=name, kind=kind, status=status, samples={"seconds": [0.1, 0.25]}, flags=("aa",))
 
 
 def test_append_and_reload(tmp_path: Path) -> None:
@@ -40,12 +40,25 @@ def test_a_torn_last_line_is_set_aside(tmp_path: Path) -> None:
     assert torn in (tmp_path / "records.torn").read_bytes()
 
 
+def test_half_a_replicate_is_set_aside(tmp_path: Path) -> None:
+    """Killed between two lines of one replicate: its cases must be measured again together."""
+    whole = [record("r0a", "latency"), record("r0b", "latency"), record("r0", "replicate")]
+    with Run(tmp_path) as run:
+        run.append(*whole)
+        run.append(record("r1f", "latency", "failed"), record("r1a", "latency"), record("r1b", "latency"))
+    with Run(tmp_path) as run:
+        assert run.ids == {"r0a", "r0b", "r0", "r1f"}
+        run.append(record("r1a", "latency"), record("r1", "replicate"))
+    with Run(tmp_path) as run:
+        assert [r.id for r in read_records(tmp_path)] == ["r0a", "r0b", "r0", "r1f", "r1a", "r1"]
+
+
 def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
     with Run(tmp_path) as run:
         run.append(record("a"))
     with (tmp_path / "records.jsonl").open("ab") as journal:
         journal.write(b"{}\n" + record("c").model_dump_json().encode() + b"\n")
-    with pytest.raises(FolderError, match="line 2 is not a record"):
+    with pytest.raises(FolderError, match="line 2, is not a record"):
         list(read_records(tmp_path))
 
 

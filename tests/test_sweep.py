@@ -51,6 +51,11 @@ def test_a_speed_variant_inherits_its_accuracy() -> None:
     assert {arm.seed for arm in sweep.arms} == {0, 1}
 
 
+def test_a_speed_variant_alone_is_trained_under_the_name_of_its_function() -> None:
+    sweep = resolve(ONE, BUILTIN, Chosen(strategies=("buffer_shift",)), ["cpu"], 2)
+    assert {arm.variant.strategy for arm in sweep.arms} == {"no_shift", "copy_shift"}
+
+
 def test_a_dropped_in_strategy_joins_without_being_named() -> None:
     found = labels(ONE, [*BUILTIN, info("mine", builtin=False)])
     assert [label for label in found if label.startswith("mine")] == [

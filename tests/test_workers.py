@@ -18,7 +18,14 @@ EVIL = {
     "empty": ("", "exactly one subclass"),
     "hollow": ("from bench.strategy import Strategy\nclass A(Strategy):\n    name = 'a'", "neither shift nor wrap"),
     "taken": (CLASS + "    name = 'copy_shift'", "is taken by"),
-    "fraction": (CLASS + "    name = 'a'\n    fractions = 'all'", "could not convert"),
+    "fraction": (CLASS + "    name = 'a'\n    fractions = 'all'", "must be None or a tuple"),
+    "placement": (CLASS + "    name = 'a'\n    placements = ('residual')", "must be a tuple of residual, inplace"),
+    "range": (CLASS + "    name = 'a'\n    fractions = (1.5,)", "outside 0…1"),
+    "mirror": (CLASS + "    name = 'a'\n    same_function_as = 'a'", "names the strategy itself"),
+    "lingers": (
+        CLASS + "    name = 'b'\nimport threading as t, time\nt.Thread(target=time.sleep, args=(999,)).start()",
+        None,
+    ),
     "prints": ('print(\'{"event": "done"}\')\n' + CLASS + "    name = 'a'", None),
 }
 
@@ -36,7 +43,7 @@ def test_evil_files_cost_themselves_only(tmp_path: Path) -> None:
 
 
 def test_a_file_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "_LOAD_LIMIT", 25.0)
+    monkeypatch.setattr(discovery, "_LOAD_LIMIT", 20.0)
     (tmp_path / "hangs.py").write_text("import time; time.sleep(1000)")
     infos, _ = describe(strategy_files(tmp_path))
     errors = {Path(info.file).stem: info.error for info in infos}

@@ -100,12 +100,13 @@ def fine_tune(
         test = dataset.test_clips(np.random.default_rng([seed, _TEST]), recipe.test_clips)
         start = time.perf_counter()
         scores = evaluate(network, test, dataset.spatial_classes)
+        test_seconds = time.perf_counter() - start
         return FineTuned(
             scores,
             how,
             params=sum(parameter.numel() for parameter in network.parameters()),
             flops=_flops(network, test),
-            test_seconds=time.perf_counter() - start,
+            test_seconds=test_seconds,
             clips_per_second=recipe.epochs * recipe.clips / how.train_seconds,
         )
 

@@ -16,6 +16,7 @@ from bench.accuracy.clips import Dataset
 from bench.accuracy.datasets import open_dataset
 from bench.accuracy.fitting import Report
 from bench.accuracy.training import FineTuned, fine_tune, pretrain
+from bench.axes import ACCURACY_BACKBONE
 from bench.discovery import load_class
 from bench.settings import Recipe
 from bench.sweep import Variant
@@ -29,7 +30,8 @@ def handle(job: Event, emit: Emit) -> None:
     recipe = Recipe.model_validate(job["recipe"])
     dataset = open_dataset(job["dataset"], recipe.train_share, job["seed"])
     task = {"pretrain": _pretrain, "fine_tune": _fine_tune}[job["task"]]
-    emit({"event": "result", "samples": task(job, recipe, dataset, emit)})
+    if samples := task(job, recipe, dataset, emit):
+        emit({"event": "result", "samples": samples})
 
 
 def _pretrain(job: Event, recipe: Recipe, dataset: Dataset, emit: Emit) -> dict[str, Any]:
@@ -52,10 +54,13 @@ def _fine_tune(job: Event, recipe: Recipe, dataset: Dataset, emit: Emit) -> dict
     variant = Variant.from_json(job["variant"])
     strategy_class = load_class(variant.strategy, [Path(path) for path in job["strategy_files"]])
     strategy = strategy_class(float(variant.fraction), variant.placement, variant.direction)  # type: ignore[arg-type]
-    return samples(fine_tune(strategy, recipe, dataset, job["seed"], state, _progress(emit)))
+    if reason := strategy.skip(ACCURACY_BACKBONE, dataset.frames):
+        emit({"event": "skipped", "reason": reason})
+        return {}
+    return arm_samples(fine_tune(strategy, recipe, dataset, job["seed"], state, _progress(emit)))
 
 
-def samples(arm: FineTuned) -> dict[str, Any]:
+def arm_samples(arm: FineTuned) -> dict[str, Any]:
     """An arm as plain JSON. X_correct: one bit per test clip, see ``evaluation.unpack``; accuracies from 0 to 1."""
     correct = {name: getattr(arm.scores, name) for name in ("spatial", "temporal", "joint")}
     return {

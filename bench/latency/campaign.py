@@ -12,18 +12,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bench import estimates, workers
-from bench.records import Record
+from bench.axes import BASELINE
+from bench.records import Record, Status
 from bench.settings import Latency
 from bench.sweep import BASELINE_VARIANT, Case, Panel
 
-_CASE_LIMIT = 120.0  # seconds of silence for building one case, or for the whole start of a process
-_SLOT_LIMIT = 10.0  # seconds per slot of a superblock before a process counts as hung
+_CASE_LIMIT = 120.0  # seconds of silence that any process may need: importing torch, building one case
+_SLOT_LIMIT = 10.0  # seconds more for each slot of a superblock, which is silent until its end
 _MODULE = "bench.latency.worker"
 _COPY_BYTES = 2 * (64 << 20)  # what the worker's copy_bandwidth moves: 64 MiB read and 64 MiB written
-_WORTH_A_START = 4  # superblocks that a process should at least measure, or its start costs more than it gives
+_WORTH_A_START = 2  # superblocks a process should measure: processes differ by more than superblocks do, so many short
+# ones tell more than a few long ones, down to where their starts eat up the budget
 
 
 class Campaign:
@@ -40,15 +42,18 @@ class Campaign:
         known: Sequence[Record] = (),
     ) -> None:
         self.panel, self.cases, self.settings = panel, list(cases), settings
+        self.failed: dict[str, str] = {}  # strategy -> why it is measured no further
         self._files, self._seed = [str(file) for file in files], seed
         self._records = [record for record in known if record.kind == "latency"]
-        self._failed = {
-            Case.from_json(r.case) for r in known if r.kind in ("static", "latency") and r.status == "failed"
-        }
+        self._dropped = {Case.from_json(r.case) for r in known if r.kind != "replicate" and r.status != "ok"}
         self._counted = {Case.from_json(r.case) for r in known if r.kind == "static"}
-        self._budget = budget
-        self._planned = settings.max_replicates
+        self._began = time.monotonic()
         self._startup, self._superblock = 0.0, 0.0
+        for record in (record for record in known if record.kind == "replicate"):
+            self._began -= record.wall_seconds  # the budget that an earlier session has used
+            self._startup, self._superblock = record.samples["startup_seconds"], record.samples["wall"][-1]
+        self._budget = budget
+        self._planned = self._worthwhile()
 
     @property
     def replicates_done(self) -> int:
@@ -60,77 +65,88 @@ class Campaign:
         """Of the replicates planned so far."""
         return min(1.0, self.replicates_done / self._planned)
 
-    def exclude(self, case: Case, reason: str) -> Record:
-        """Record a case as failed before any of its code is timed."""
-        self._failed.add(case)
-        return Record(id=f"static/{case.label}", kind="static", status="failed", reason=reason, case=case.to_json())
+    @property
+    def budget_for_enough(self) -> float:
+        """Seconds that the fewest processes worth an interval would take."""
+        return self.settings.min_replicates * (self._startup + self._superblock)
+
+    def drop_strategy(self, strategy: str, reason: str) -> Iterator[Record]:
+        """Record all cases of a strategy as failed: it is measured no further. The baseline takes all with it."""
+        self.failed[strategy] = reason
+        for case in self._standing():
+            if case.variant.strategy == strategy:
+                yield self._drop(case, "failed", reason)
+        if strategy == BASELINE:
+            for case in self._standing():
+                yield self._drop(case, "failed", f"the baseline of its panel failed: {reason}")
 
     def count(self) -> Iterator[Record]:
         """The static pass: each case once, untimed, for its parameters, FLOPs, traffic and peak memory."""
         while waiting := [case for case in self._standing() if case not in self._counted]:
-            entered: Case | None = None
+            entered, start = cast("Case | None", None), time.monotonic()
             try:
                 for event in self._stream("static", waiting, deadline=0.0):
+                    if event["event"] == "enter":
+                        entered = self.cases[event["case"]]
+                        continue
+                    case = self.cases[event["case"]] if "case" in event else None
+                    if case is None or case in self._dropped:
+                        continue
                     match event["event"]:
-                        case "enter":
-                            entered = self.cases[event["case"]]
                         case "static":
-                            case = self.cases[event["case"]]
                             self._counted.add(case)
                             yield self._static_record(case, event["samples"])
+                        case "skipped":
+                            yield self._drop(case, "skipped", event["reason"])
                         case "failed":
-                            yield self.exclude(self.cases[event["case"]], event["reason"])
+                            yield from self.drop_strategy(case.variant.strategy, event["reason"])
             except workers.WorkerDied as death:
-                if entered is None:
-                    raise
-                yield self.exclude(entered, f"the process that built it {death}")
-        yield from self._fall_with_baseline()
+                blamed = entered.variant.strategy if entered else BASELINE  # before any case: the network itself
+                self._began += time.monotonic() - start
+                yield from self.drop_strategy(blamed, f"the process that built it {death}")
 
-    def replicates(self) -> Iterator[Record]:
+    def replicates(self) -> Iterator[list[Record]]:
         """Fresh processes, one after the other, until every interval is narrow enough or the budget is used up.
 
-        What a process took that died of one case is not charged to the budget of the others.
+        Each gives its records together, closed by a ``replicate`` record. What a process took that died of one strategy
+        is not charged to the budget of the others.
         """
-        began = time.monotonic()
-        budget = self._budget * (1 - self.share_done)  # a run that is resumed has used a part of it
         while len(self._standing()) > 1 and self.replicates_done < self._planned:
-            if (
-                self.replicates_done >= self.settings.min_replicates
-                and self.widest() <= self.settings.target_half_width_points
-            ):
+            enough = self.replicates_done >= self.settings.min_replicates
+            if enough and self.widest() <= self.settings.target_half_width_points:
                 return
-            left = budget - (time.monotonic() - began)
+            left = self._budget - (time.monotonic() - self._began)
             if self._superblock and left < self._startup + self._superblock:
                 return
             share = left / (self._planned - self.replicates_done)
             number, start = self.replicates_done, time.monotonic()
-            yield from self._replicate(number, start + share)
+            yield list(self._replicate(number, start + share))
             if self.replicates_done == number:  # it died, and is repeated without the one to blame
-                began += time.monotonic() - start
-            if self._superblock:
-                worthwhile = int(self._budget / (self._startup + _WORTH_A_START * self._superblock))
-                self._planned = min(max(worthwhile, self.settings.min_replicates), self.settings.max_replicates)
+                self._began += time.monotonic() - start
+            self._planned = self._worthwhile()
+
+    def _worthwhile(self) -> int:
+        """How many processes to plan: as many as the settings allow, each of them worth its start."""
+        if not self._superblock:
+            return self.settings.max_replicates
+        processes = int(self._budget / (self._startup + _WORTH_A_START * self._superblock))
+        return min(max(processes, self.settings.min_replicates), self.settings.max_replicates)
 
     def widest(self) -> float:
         """The largest half-width so far, in points of overhead; infinite where a case has no interval yet."""
-        measured = [o for o in estimates.overheads(self._records) if o.case.variant != BASELINE_VARIANT]
+        standing = {case for case in self._standing() if case.variant != BASELINE_VARIANT}
+        measured = [o for o in estimates.overheads(self._records) if o.case in standing]
         widths = [o.interval().half_width for o in measured]
         return max((w if w == w else float("inf") for w in widths), default=float("inf"))
 
     def _standing(self) -> list[Case]:
-        return [case for case in self.cases if case not in self._failed]
-
-    def _fall_with_baseline(self) -> Iterator[Record]:
-        """Without its baseline no case of the panel has an overhead."""
-        if Case(BASELINE_VARIANT, self.panel) in self._failed:
-            for case in self._standing():
-                yield self.exclude(case, "the baseline of its panel failed")
+        return [case for case in self.cases if case not in self._dropped]
 
     def _replicate(self, number: int, deadline: float) -> Iterator[Record]:
         """One process. Its records come at its end: a process that dies leaves none, and is repeated."""
         start, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
         blocks: list[dict[str, Any]] = []
-        entered, failures = -1, dict[int, str]()
+        entered, failures = -1, dict[str, str]()
         with tempfile.NamedTemporaryFile() as slot_file:
             slot_file.write(struct.pack("q", -1))
             slot_file.flush()
@@ -142,39 +158,28 @@ class Campaign:
                         case "ready":
                             self._startup, entered = time.monotonic() - start, -1
                         case "failed":
-                            failures[event["case"]] = event["reason"]
+                            failures[self.cases[event["case"]].variant.strategy] = event["reason"]
                         case "superblock":
                             blocks.append(event)
                             self._superblock = event["wall"]
-                reason = None
             except workers.WorkerDied as death:
-                reason = str(death)
                 running = struct.unpack("q", Path(slot_file.name).read_bytes()[:8])[0]
                 entered = running if running >= 0 else entered
-        if reason is not None:
-            if entered < 0:
-                raise workers.WorkerDied(f"the measuring process {reason}")
-            failures[entered] = f"the process that ran it {reason}"
-            blocks = []
-        for index, why in failures.items():
-            self._failed.add(self.cases[index])
-            yield self._latency_record(self.cases[index], number, "failed", started, reason=why)
-        yield from self._keep(self._latency_failures_of_baseline(number, started))
-        if blocks and Case(BASELINE_VARIANT, self.panel) not in self._failed:
-            yield from self._keep(self._samples(number, blocks, started))
+                blamed = self.cases[entered].variant.strategy if entered >= 0 else BASELINE
+                failures[blamed] = f"the process that ran it {death}"
+                blocks = []
+        for strategy, reason in failures.items():
+            yield from self.drop_strategy(strategy, reason)
+        if blocks and len(self._standing()) > 1:
+            for record in self._samples(number, blocks, started):
+                self._records.append(record)
+                yield record
             yield self._replicate_record(number, blocks, started, time.monotonic() - start)
 
-    def _latency_failures_of_baseline(self, number: int, started: str) -> Iterator[Record]:
-        if Case(BASELINE_VARIANT, self.panel) in self._failed:
-            for case in self._standing():
-                self._failed.add(case)
-                why = "the baseline of its panel failed"
-                yield self._latency_record(case, number, "failed", started, reason=why)
-
-    def _keep(self, records: Iterator[Record]) -> Iterator[Record]:
-        for record in records:
-            self._records.append(record)
-            yield record
+    def _drop(self, case: Case, status: Status, reason: str) -> Record:
+        self._dropped.add(case)
+        label = f"latency/{case.label}/{status}"
+        return Record(id=label, kind="latency", status=status, reason=reason, case=case.to_json())
 
     def _samples(self, number: int, blocks: list[dict[str, Any]], started: str) -> Iterator[Record]:
         for case in self._standing():
@@ -183,19 +188,15 @@ class Campaign:
                 (b, position, s) for b, block in enumerate(blocks) for i, position, s in block["slots"] if i == index
             ]
             columns = dict(zip(("superblock", "position", "seconds"), map(list, zip(*own, strict=True)), strict=True))
-            yield self._latency_record(case, number, "ok", started, samples=columns)
-
-    def _latency_record(self, case: Case, number: int, status: Any, started: str, **rest: Any) -> Record:
-        label = f"latency/{case.label}/r{number}"
-        return Record(
-            id=label if status == "ok" else f"{label}/failed",
-            kind="latency",
-            status=status,
-            case=case.to_json(),
-            replicate=number,
-            started=started,
-            **rest,
-        )
+            yield Record(
+                id=f"latency/{case.label}/r{number}",
+                kind="latency",
+                status="ok",
+                case=case.to_json(),
+                replicate=number,
+                samples=columns,
+                started=started,
+            )
 
     def _static_record(self, case: Case, samples: dict[str, Any]) -> Record:
         return Record(id=f"static/{case.label}", kind="static", status="ok", case=case.to_json(), samples=samples)

@@ -1,7 +1,7 @@
 """A fresh process that builds the cases of one panel and counts (``static``) or times (``timed``) them.
 
-Events: ``enter`` (before the code of a case runs for the first time), ``static``, ``failed`` (a case and why),
-``ready`` (all cases are built and warm), ``superblock`` (its slots and what disturbed it).
+Events: ``enter`` (before the code of a case runs for the first time), ``static``, ``skipped`` and ``failed`` (a case
+and why), ``ready`` (all cases are built and warm), ``superblock`` (its slots and what disturbed it).
 """
 
 import copy
@@ -22,6 +22,7 @@ from bench.environment import Disturbance
 from bench.latency import traffic
 from bench.latency.clocks import clock_for
 from bench.latency.sampling import CaseFailed, no_collection, run_superblock
+from bench.strategy import Strategy
 from bench.sweep import Case, Panel
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -54,14 +55,17 @@ class Bench:
             memory_format=_FORMATS[panel.memory_format]
         )
 
-    def model(self, case: Case) -> nn.Module:
-        """The panel's network with the case's strategy inserted."""
+    def strategy(self, case: Case) -> Strategy:
+        """The case's strategy, set to its place on the axes. Raises LoadError."""
+        variant = case.variant
+        cls = load_class(variant.strategy, self.files)
+        return cls(float(variant.fraction), variant.placement, variant.direction)  # type: ignore[arg-type]
+
+    def model(self, strategy: Strategy) -> nn.Module:
+        """The panel's network with ``strategy`` inserted."""
         weights = [*self.network.parameters(), *self.network.buffers()]
         shared: dict[int, Any] = {id(tensor): tensor for tensor in weights}
         network = copy.deepcopy(self.network, shared)
-        variant = case.variant
-        cls = load_class(variant.strategy, self.files)
-        strategy = cls(float(variant.fraction), variant.placement, variant.direction)  # type: ignore[arg-type]
         return backbones.insert(strategy, network).to(self.panel.device, _DTYPES[self.panel.dtype]).eval()
 
     def call(self, model: nn.Module) -> Call:
@@ -80,10 +84,10 @@ def healthy(output: Tensor) -> bool:
     return bool(torch.isfinite(output).all())
 
 
-def _build(bench: Bench, case: Case, mode: str) -> tuple[nn.Module, Call]:
+def _build(bench: Bench, strategy: Strategy, mode: str) -> tuple[nn.Module, Call]:
     """A case, built and warm. Raises ValueError where it wrote into what all cases share, or is not finite."""
     before = bench.versions()
-    model = bench.model(case)
+    model = bench.model(strategy)
     call = bench.call(model)
     for _ in range(_WARM_UPS[mode]):
         if not healthy(call()):
@@ -102,7 +106,11 @@ def _answer(job: dict[str, Any], emit: workers.Emit) -> None:
         for index, data in job["cases"]:
             emit({"event": "enter", "case": index})
             try:
-                model, calls[index] = _build(bench, Case.from_json(data), job["mode"])
+                strategy = bench.strategy(Case.from_json(data))
+                if reason := strategy.skip(panel.backbone, panel.frames):
+                    emit({"event": "skipped", "case": index, "reason": reason})
+                    continue
+                model, calls[index] = _build(bench, strategy, job["mode"])
                 if job["mode"] == "static":
                     samples = traffic.count(calls.pop(index)).to_json()
                     samples["params"] = sum(parameter.numel() for parameter in model.parameters())

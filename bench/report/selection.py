@@ -12,14 +12,12 @@ from typing import Any, Protocol, cast
 import pandas as pd
 
 from bench.axes import BASELINE
+from bench.evidence import PUBLISHED
 from bench.sweep import Panel
 
 Row = dict[str, Any]
 
 PANEL_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Panel))
-
-PUBLISHED = "copy_shift"
-"""The function that the paper describes; whatever computes the same is *exact*."""
 
 RELEASED = ("copy_shift", "concat_shift")
 """Mechanisms that people run because published code contains them (mit-han-lab, mmaction2)."""

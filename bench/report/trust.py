@@ -9,7 +9,7 @@ from bench.report.figures.noise import first_control
 from bench.report.numbers import Estimate, count_text, fixed, fraction_text, number
 from bench.report.selection import Row, Tables, line_text, panel_text, panels, rows, timed, twins
 
-TWIN_FLAG = "aa"  # marks the baseline's twin; every other flag tells of a disturbance
+TWIN_FLAG = "aa"  # marks the baseline's twin; every other flag is a warning
 
 
 def trust_sentences(tables: Tables) -> list[str]:

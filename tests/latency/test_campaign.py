@@ -1,5 +1,6 @@
 """A panel with strategies that misbehave only while they are measured: each costs itself, the others are measured."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ DEEDS = {
 }
 
 
-def measure(tmp_path: Path, names: tuple[str, ...]) -> list[Record]:
+def measure(tmp_path: Path, names: tuple[str, ...], budget: float = 14.0) -> list[Record]:
     for name in names:
         if name in DEEDS:
             when, what, _ = DEEDS[name]
@@ -47,8 +48,8 @@ def measure(tmp_path: Path, names: tuple[str, ...]) -> list[Record]:
     cases = [Case(BASELINE_VARIANT, PANEL), Case(BASELINE_VARIANT, PANEL, aa=True)]
     cases += [Case(Variant(name, parse_fraction("1/4"), "residual", "bidirectional"), PANEL) for name in names]
     settings = Latency(min_replicates=2, max_replicates=2, target_half_width_points=0.01)
-    panel = Campaign(PANEL, cases, strategy_files(tmp_path), settings, 8.0, 0)
-    return [*panel.count(), *panel.replicates()]
+    panel = Campaign(PANEL, cases, strategy_files(tmp_path), settings, budget, 0)
+    return [*panel.count(), *(record for records in panel.replicates() for record in records)]
 
 
 def test_evil_costs_itself_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,6 +66,35 @@ def test_evil_costs_itself_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (s, aa, r) for s, aa in (("no_shift", False), ("no_shift", True), ("copy_shift", False)) for r in (0, 1)
     }
     assert len({record.id for record in records}) == len(records)
+
+
+SKIPS = """
+from bench.strategy import Strategy
+
+class Skips(Strategy):
+    name = "skips"
+
+    def skip(self, backbone, frames):
+        return f"not for {backbone}" if frames == 2 else None
+
+    def shift(self, clip):
+        return clip.clone()
+"""
+
+
+def test_a_strategy_may_say_why_it_skips_a_case(tmp_path: Path) -> None:
+    (tmp_path / "skips.py").write_text(SKIPS)
+    records = [r for r in measure(tmp_path, ("skips",), 1.0) if r.case.get("strategy") == "skips"]
+    assert [(r.status, r.reason) for r in records] == [("skipped", "not for resnet18")]
+
+
+def test_a_network_that_cannot_be_built_is_a_recorded_failure(tmp_path: Path) -> None:
+    impossible = replace(PANEL, dtype="fp8")
+    cases = [Case(BASELINE_VARIANT, impossible), Case(BASELINE_VARIANT, impossible, aa=True)]
+    panel = Campaign(impossible, cases, strategy_files(), Latency(), 5.0, 0)
+    records = [*panel.count(), *(record for records in panel.replicates() for record in records)]
+    assert [r.status for r in records] == ["failed", "failed"]
+    assert "fp8" in (records[0].reason or "")
 
 
 def test_one_replicate_measures_all_its_cases_in_the_same_superblocks(tmp_path: Path) -> None:
