@@ -86,11 +86,13 @@ def _judge_finding(claim: Claim, finding: Finding) -> Verdict:
     if finding.invalid:
         return _verdict(claim, finding.subject, None, ("invalid", finding.invalid))
     intervals = statistics.simultaneous(finding.samples)
-    weakest = min(range(len(intervals)), key=lambda i: intervals[i].low)  # what decides the verdict is what is shown
+    weakest = min(range(len(intervals)), key=lambda i: intervals[i].low)
     if claim.kind != "exact" and any(math.isnan(interval.low) for interval in intervals):
         few = "One value has no interval: at least two processes or seeds are needed."
         return _verdict(claim, finding.subject, intervals[weakest], ("inconclusive", few))
     verdict, why = _RULES[claim.kind](claim, intervals)
+    if verdict == "not reproduced":  # what decided is what is shown
+        weakest = min(range(len(intervals)), key=lambda i: intervals[i].high)
     if verdict == "inconclusive":
         confidence = 1 - (1 - statistics.CONFIDENCE) / len(intervals)
         why += _what_it_would_take(claim, finding.samples[weakest], confidence)

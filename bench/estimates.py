@@ -1,7 +1,7 @@
 """Records -> estimates with the independent values behind them: what tables, verdicts and stopping are made of.
 
 The overhead of a case: in each superblock the mean log-latency of its two slots minus the baseline's; a robust
-location over the superblocks of a process (Hodges–Lehmann); the mean and a t interval over processes, as a ratio.
+location over the superblocks of a process (Hodges–Lehmann), as a ratio; the mean and a t interval over processes.
 """
 
 import math
@@ -41,10 +41,8 @@ class Overhead:
         return [statistics.percent(value) for value in self.per_process]
 
     def interval(self, confidence: float = statistics.CONFIDENCE) -> Interval:
-        """The overhead in per cent; the interval is taken over log ratios."""
-        log = statistics.t_interval(self.per_process, confidence)
-        mean, low, high = (statistics.percent(value) for value in (log.mean, log.low, log.high))
-        return Interval(mean, low, high, log.count)
+        """The overhead in per cent, over processes."""
+        return statistics.t_interval(self.per_process_pct, confidence)
 
 
 @dataclass(frozen=True)

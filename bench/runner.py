@@ -13,7 +13,7 @@ from typing import Any
 from bench import environment, workers
 from bench.axes import BASELINE
 from bench.executors import Executor, Job, LocalExecutor
-from bench.latency.campaign import Campaign
+from bench.latency.campaign import Campaign, failed_while_measured
 from bench.plan import Plan, new_header, prepare_again
 from bench.progress import Reporter
 from bench.records import FolderError, Record, Run, Status, read_header, read_records
@@ -44,8 +44,8 @@ class Execution:
     def __init__(self, plan: Plan, run: Run, header: dict[str, Any], reporter: Reporter, executor: Executor) -> None:
         self.plan, self.run, self.header, self.reporter, self.executor = plan, run, header, reporter, executor
         self.cores = environment.usable_cores()
-        self.refused: dict[str, str] = {}  # strategy -> why it is measured no further
         self.known = list(read_records(run.folder))
+        self.refused = failed_while_measured(self.known)  # strategy -> why it is measured no further
         self.tally = Tally()
         for record in self.known:
             self.tally.add(record)

@@ -79,6 +79,16 @@ def test_ordering(residual: list[float], expected: str) -> None:
     assert "joint at 1/4" in found.why and "spatial at 1/8" in found.why
 
 
+def test_what_decided_an_ordering_is_what_is_shown() -> None:
+    """At 1/4 clearly on the other side; at 1/2 a wider interval that reaches lower and decides nothing."""
+    fractions = ("1/8", "1/4", "1/2", "1")
+    arms = [arm("inplace", f, [0.80, 0.81, 0.82]) for f in fractions]
+    arms += [arm("residual", f, [0.97, 0.98, 0.99]) for f in ("1/8", "1")]
+    arms += [arm("residual", "1/4", [0.75, 0.76, 0.77]), arm("residual", "1/2", [0.10, 0.95, 0.99])]
+    found = verdict("residual-over-inplace", evidence(arms=tuple(arms)))
+    assert (found.verdict, found.measured) == ("not reproduced", pytest.approx(-5.0))
+
+
 def test_an_ordering_at_every_fraction_needs_every_fraction() -> None:
     arms = (arm("residual", "1/4", [0.9, 0.9, 0.91]), arm("inplace", "1/4", [0.80, 0.81, 0.82]))
     found = verdict("residual-over-inplace", evidence(arms=arms))

@@ -23,9 +23,17 @@ from bench.sweep import BASELINE_VARIANT, Case, Panel
 _CASE_LIMIT = 120.0  # seconds of silence that any process may need: importing torch, building one case
 _SLOT_LIMIT = 10.0  # seconds more for each slot of a superblock, which is silent until its end
 _MODULE = "bench.latency.worker"
+_FELL_WITH_BASELINE = "the baseline of its panel failed"
 _COPY_BYTES = 2 * (64 << 20)  # what the worker's copy_bandwidth moves: 64 MiB read and 64 MiB written
 _WORTH_A_START = 2  # superblocks a process should measure: processes differ by more than superblocks do, so many short
 # ones tell more than a few long ones, down to where their starts eat up the budget
+
+
+def failed_while_measured(records: Sequence[Record]) -> dict[str, str]:
+    """{strategy: why}: those that failed of themselves, in whatever panel, and are measured no further."""
+    failed = [r for r in records if r.kind == "latency" and r.status == "failed"]
+    own = [r for r in failed if r.case["strategy"] != BASELINE and not (r.reason or "").startswith(_FELL_WITH_BASELINE)]
+    return {record.case["strategy"]: record.reason or "" for record in reversed(own)}
 
 
 class Campaign:
@@ -78,7 +86,7 @@ class Campaign:
                 yield self._drop(case, "failed", reason)
         if strategy == BASELINE:
             for case in self._standing():
-                yield self._drop(case, "failed", f"the baseline of its panel failed: {reason}")
+                yield self._drop(case, "failed", f"{_FELL_WITH_BASELINE}: {reason}")
 
     def count(self) -> Iterator[Record]:
         """The static pass: each case once, untimed, for its parameters, FLOPs, traffic and peak memory."""

@@ -58,8 +58,9 @@ class CudaEventClock:
 class SimulatedClock:
     """A machine made of arithmetic, for tests: ``call`` returns the true seconds, the clock adds what machines add.
 
-    Log-latency = log(truth) + a process effect of each call (``process_sd``; ``key`` tells calls apart) + linear
-    drift per slot + AR(1) noise (``noise_sd``, ``autocorrelation``) + now and then a spike that doubles the slot.
+    Log-latency = log(truth) + an effect of its own for each call, as memory layout has in a process (``process_sd``)
+    + linear drift per slot + AR(1) noise (``noise_sd``, ``autocorrelation``) + now and then a spike that doubles the
+    slot (``spike_rate``). One instance is one process.
     """
 
     name = "simulated"
