@@ -13,6 +13,7 @@ from typing import Any
 
 from bench import workers
 from bench.axes import DIRECTIONS, PLACEMENTS, ValueNotAllowed, parse_fraction
+from bench.settings import preset_strategies
 from bench.strategy import Strategy
 from bench.sweep import StrategyInfo
 
@@ -29,6 +30,11 @@ def strategy_files(extra: Path | None = None) -> list[Path]:
     """The built-in files, then those of ``extra``. Files whose name starts with ``_`` are not strategies."""
     folders = [BUILTIN] + ([extra] if extra else [])
     return [path for folder in folders for path in sorted(folder.glob("*.py")) if not path.name.startswith("_")]
+
+
+def is_builtin(path: Path, name: str) -> bool:
+    """A strategy of the suite's own, which the presets name; others, wherever they lie, were dropped in and join."""
+    return path.resolve().parent == BUILTIN and name in preset_strategies()
 
 
 def load_file(path: Path) -> type[Strategy]:
@@ -90,14 +96,13 @@ def load_class(name: str, files: Sequence[Path]) -> type[Strategy]:
 
 def info_of(path: Path) -> StrategyInfo:
     """What a file says of its strategy; a file that cannot be loaded gets its stem as name and the reason."""
-    builtin = path.resolve().parent == BUILTIN
     try:
         cls = load_file(path)
         fractions = None if cls.fractions is None else tuple(float(f) for f in cls.fractions)
         return StrategyInfo(
             name=cls.name,
             file=str(path),
-            builtin=builtin,
+            builtin=is_builtin(path, cls.name),
             summary=cls.summary(),
             source=cls.source,
             fractions=fractions,
@@ -106,7 +111,7 @@ def info_of(path: Path) -> StrategyInfo:
             same_function_as=cls.same_function_as,
         )
     except LoadError as error:
-        return StrategyInfo(name=path.stem, file=str(path), builtin=builtin, error=str(error))
+        return StrategyInfo(path.stem, str(path), is_builtin(path, path.stem), error=str(error))
 
 
 def settle_names(infos: Sequence[StrategyInfo]) -> list[StrategyInfo]:
@@ -115,8 +120,10 @@ def settle_names(infos: Sequence[StrategyInfo]) -> list[StrategyInfo]:
     settled = []
     for info in infos:
         if info.name in owner:
-            why = info.error or f"the name {info.name!r} is taken by {owner[info.name].file}"
-            info = StrategyInfo(name=f"{info.name} ({info.file})", file=info.file, builtin=info.builtin, error=why)
+            first, file = Path(owner[info.name].file), Path(info.file)
+            why = info.error or f"the name {info.name!r} is taken by {first.parent.name}/{first.name}"
+            label = f"{info.name} ({file.parent.name}/{file.name})"
+            info = StrategyInfo(name=label, file=info.file, builtin=info.builtin, error=why)
         owner.setdefault(info.name, info)
         settled.append(info)
     return settled
@@ -142,8 +149,8 @@ def describe(files: Sequence[Path]) -> tuple[list[StrategyInfo], list[str]]:
         except workers.WorkerDied as death:
             if not entered or entered in infos:
                 raise  # no file is to blame
-            builtin = Path(entered).resolve().parent == BUILTIN
-            infos[entered] = StrategyInfo(Path(entered).stem, entered, builtin, error=f"loading it {death}")
+            stem = Path(entered).stem
+            infos[entered] = StrategyInfo(stem, entered, is_builtin(Path(entered), stem), error=f"loading it {death}")
             waiting = [path for path in waiting if path not in infos]
     return settle_names([infos[str(path)] for path in files]), devices
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from bench.axes import (
     ACCURACY_BACKBONE,
     BACKBONES,
+    BASELINE,
     DATASETS,
     RUNTIMES,
     SECTIONS,
@@ -138,6 +139,13 @@ class Settings(_Strict):
 def preset_names() -> list[str]:
     """The presets that come with the suite."""
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def preset_strategies() -> frozenset[str]:
+    """The strategies that the suite's presets name: its own. Whatever else lies in ``strategies/`` was dropped in."""
+    settings = [load_preset(name) for name in preset_names()]
+    groups = [group for one in settings for group in (*one.latency.groups, *one.accuracy.groups)]
+    return frozenset({BASELINE, *(name for group in groups for name in group.strategies)})
 
 
 def load_preset(name: str) -> Settings:

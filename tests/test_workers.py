@@ -42,6 +42,17 @@ def test_evil_files_cost_themselves_only(tmp_path: Path) -> None:
     assert all(info.error is None for info in infos if info.builtin)
 
 
+def test_a_file_dropped_beside_the_suites_own_is_no_builtin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it joins every preset without being named, as one in --strategies-dir does."""
+    own = discovery.BUILTIN / "copy_shift.py"
+    (tmp_path / "copy_shift.py").write_bytes(own.read_bytes())
+    (tmp_path / "mine.py").write_text(CLASS + "    name = 'mine'")
+    (tmp_path / "broken.py").write_text("import nothing_of_that_name")
+    monkeypatch.setattr(discovery, "BUILTIN", tmp_path)
+    found = {info.name: info.builtin for info in map(discovery.info_of, strategy_files())}
+    assert found == {"copy_shift": True, "mine": False, "broken": False}
+
+
 def test_a_file_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discovery, "_LOAD_LIMIT", 20.0)
     (tmp_path / "hangs.py").write_text("import time; time.sleep(1000)")
