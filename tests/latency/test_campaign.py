@@ -40,7 +40,7 @@ DEEDS = {
 }
 
 
-def measure(tmp_path: Path, names: tuple[str, ...], budget: float = 14.0) -> list[Record]:
+def measure(tmp_path: Path, names: tuple[str, ...], budget: float = 11.0) -> list[Record]:
     for name in names:
         if name in DEEDS:
             when, what, _ = DEEDS[name]
