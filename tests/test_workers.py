@@ -54,7 +54,7 @@ def test_a_file_dropped_beside_the_suites_own_is_no_builtin(tmp_path: Path, monk
 
 
 def test_a_file_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "_LOAD_LIMIT", 20.0)
+    monkeypatch.setattr(discovery, "_LOAD_LIMIT", 12.0)
     (tmp_path / "hangs.py").write_text("import time; time.sleep(1000)")
     infos, _ = describe(strategy_files(tmp_path))
     errors = {Path(info.file).stem: info.error for info in infos}
