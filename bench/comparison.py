@@ -16,6 +16,7 @@ from bench.estimates import PARTS, Overhead, arms, overheads, suspicion
 from bench.records import FolderError, Record, read_header, read_records, write_atomically
 from bench.sweep import Case
 
+_IN = " in "  # between a variant and the setting that it was measured in
 _COLUMNS = ["section", "what", "unit", "a", "b", "difference", "ci_low", "ci_high", "differs"]
 
 
@@ -75,7 +76,7 @@ def _key(case: Case, devices: bool, threads: bool) -> str:
     """What must be the same for two cases to be compared; device and threads where a run has several of them."""
     panel = case.panel
     key = (
-        f"{case.variant.label} in {panel.backbone} {panel.frames}x{panel.size} batch {panel.batch} "
+        f"{case.variant.label}{_IN}{panel.backbone} {panel.frames}x{panel.size} batch {panel.batch} "
         f"{panel.runtime} {panel.dtype} {panel.memory_format}"
     )
     return key + (f" {panel.device}" if devices else "") + (f" {panel.threads} threads" if threads else "")
@@ -144,12 +145,11 @@ def _draw(table: pd.DataFrame, target: Path, names: list[str]) -> None:
         errors = [rows.difference - rows.ci_low, rows.ci_high - rows.difference]
         axes.errorbar(rows.difference, places, xerr=[e.fillna(0) for e in errors], fmt="o", color="#0072B2", capsize=3)
         axes.axvline(0, color="0.5", linewidth=0.8)
-        axes.set_yticks(places, [_short(what) for what in rows.what], fontsize=7, parse_math=False)
+        settings = {what.partition(_IN)[2] for what in rows.what}
+        shown = [what.partition(_IN)[0] if len(settings) == 1 else what for what in rows.what]  # said once, above
+        axes.set_yticks(places, shown, fontsize=7, parse_math=False)
+        axes.set_title(f"{section} {' '.join(settings) if len(settings) == 1 else ''}", fontsize=9, parse_math=False)
         axes.set_xlabel(f"B − A in points ({rows.unit.iloc[0]}), 95 % intervals")
     figure.suptitle("\n".join(names), fontsize=9, parse_math=False)
     for kind in ("svg", "png"):
         figure.savefig(target / f"comparison.{kind}", dpi=150)
-
-
-def _short(what: str, limit: int = 70) -> str:
-    return what if len(what) <= limit else what[: limit - 1] + "…"
