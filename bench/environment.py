@@ -32,10 +32,15 @@ def describe_machine() -> dict[str, Any]:
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "os": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": versions(),
         "commit": _commit(),
         "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     }
+
+
+def versions() -> dict[str, str | None]:
+    """The packages that a measurement depends on; None where one is not installed."""
+    return {name: _version(name) for name in _PACKAGES}
 
 
 def machine_id() -> str:

@@ -6,7 +6,7 @@ The paper's findings are about its own function, so only mechanisms that compute
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -33,9 +33,9 @@ class Evidence:
     overheads: Sequence[Overhead] = ()
     slopes: Sequence[Slope] = ()
     arms: Sequence[Arm] = ()
-    statics: dict[Case, dict[str, Any]] | None = None
-    failed_cases: dict[Case, str] | None = None
-    failed_arms: dict[Variant, str] | None = None
+    statics: dict[Case, dict[str, Any]] = field(default_factory=dict)
+    failed_cases: dict[Case, str] = field(default_factory=dict)
+    failed_arms: dict[Variant, str] = field(default_factory=dict)
     exact: frozenset[str] = frozenset({PUBLISHED})
     suspect: str | None = None
 
@@ -67,7 +67,7 @@ def _tag(panel: Panel, panels: Iterable[Panel]) -> str:
 
 def overhead(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
     """The overhead of each mechanism and placement at one fraction on one device, in the paper's set-up."""
-    fraction, failed = parse_fraction(where["fraction"]), evidence.failed_cases or {}
+    fraction, failed = parse_fraction(where["fraction"]), evidence.failed_cases
 
     def fits(case: Case) -> bool:
         variant = case.variant
@@ -106,7 +106,7 @@ def slope(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
 def extra_parameters_and_flops(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
     """Parameters and FLOPs beyond the baseline's, one verdict for each mechanism."""
     extra: dict[str, list[float]] = {}
-    statics = evidence.statics or {}
+    statics = evidence.statics
     for case, samples in statics.items():
         base = statics.get(baseline_of(case))
         if base is not None and case.variant.strategy != BASELINE and case.variant.strategy in evidence.exact:
@@ -125,7 +125,7 @@ def _compared(evidence: Evidence, pairs: dict[str, tuple[Variant, Variant, str]]
 
     Invalid where one of the arms failed, missing where one was not trained.
     """
-    failed = evidence.failed_arms or {}
+    failed = evidence.failed_arms
     arms = {arm.variant: arm for arm in evidence.arms}
     needed = dict.fromkeys(variant for first, second, _ in pairs.values() for variant in (first, second))
     for variant in needed:

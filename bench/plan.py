@@ -35,7 +35,7 @@ class Plan:
         """What must be the same for a run to be resumed: the cases, the recipe and the strategies' code."""
         files = {info.name: Path(info.file) for info in self.infos if info.name in self.sweep.strategies}
         code = {name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for name, file in files.items()}
-        versions = environment.describe_machine()["versions"]
+        versions = environment.versions()
         return {
             "cases": [case.label for _, cases in self.sweep.panels for case in cases],
             "arms": [arm.label for arm in self.sweep.arms],
@@ -58,10 +58,11 @@ def prepare_again(header: dict[str, Any]) -> Plan:
         settings, chosen = Settings.model_validate(header["settings"]), chosen_from_json(header["chosen"])
         infos, _ = discovery.describe(discovery.strategy_files(directory))
         plan = _resolved(settings, chosen, directory, infos, header["devices"], header["cores"])
-        before = {key: header["sweep"][key] for key in plan.fingerprint()}
+        now = plan.fingerprint()
+        before = {key: header["sweep"][key] for key in now}
     except (KeyError, TypeError, ValueError) as error:
         raise FolderError(f"run.json is not complete, the run cannot be resumed: {error}") from None
-    changed = [key.replace("_", " ") for key, value in plan.fingerprint().items() if value != before[key]]
+    changed = [key.replace("_", " ") for key, value in now.items() if value != before[key]]
     if changed:
         raise FolderError(f"the run cannot be resumed: its {' and '.join(changed)} changed since; start a new run")
     return plan

@@ -113,10 +113,10 @@ def _end_of_what_is_whole(path: Path) -> int:
     """The offset up to which the journal holds whole lines and whole replicates."""
     offset, open_replicate = 0, None
     with path.open("rb") as lines:
-        for line in lines:
+        for number, line in enumerate(lines, 1):
             if not line.endswith(b"\n"):
                 break
-            record = _parse(path, line)
+            record = _parse(path, line, number)
             if record.kind != "latency":
                 open_replicate = None
             elif record.status == "ok" and open_replicate is None:
@@ -168,10 +168,9 @@ def read_records(folder: Path) -> Iterator[Record]:
         raise FolderError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _parse(path: Path, line: bytes, number: int | None = None) -> Record:
+def _parse(path: Path, line: bytes, number: int) -> Record:
     """A line of the journal. Raises FolderError."""
     try:
         return Record.model_validate_json(line)
     except ValidationError as error:
-        where = f", line {number}," if number else " holds a line that"
-        raise FolderError(f"{path}{where} is not a record: {error.errors()[0]['msg']}") from None
+        raise FolderError(f"{path}, line {number} is not a record: {error.errors()[0]['msg']}") from None

@@ -205,9 +205,7 @@ class Execution:
                 self.reporter.say(note)
             if outcome.job.key in left:
                 arm = left[outcome.job.key]
-                record = _training_record(arm, outcome.status, outcome.reason)
-                timed = {"samples": outcome.samples, "wall_seconds": outcome.wall_seconds}
-                self._keep(record.model_copy(update=timed))
+                self._keep(_training_record(arm, outcome.status, outcome.reason, outcome.samples, outcome.wall_seconds))
                 if outcome.reason:
                     self.reporter.say(f"{arm.label} {outcome.status}: {outcome.reason}")
 
@@ -278,7 +276,9 @@ def _conformance_record(name: str, reason: str | None, flags: Sequence[str]) -> 
     )
 
 
-def _training_record(arm: Arm, status: Status, reason: str | None) -> Record:
+def _training_record(
+    arm: Arm, status: Status, reason: str | None, samples: dict[str, Any] | None = None, wall: float = 0.0
+) -> Record:
     return Record(
         id=f"accuracy/{arm.label}",
         kind="accuracy",
@@ -286,6 +286,8 @@ def _training_record(arm: Arm, status: Status, reason: str | None) -> Record:
         reason=reason,
         case=arm.to_json(),
         seed=arm.seed,
+        samples=samples or {},
+        wall_seconds=wall,
     )
 
 

@@ -32,7 +32,7 @@ def evidence(
     *overheads: Overhead, arms: tuple[Arm, ...] = (), suspect: str | None = None, failed: dict[Case, str] | None = None
 ) -> Evidence:
     exact = frozenset({"copy_shift", "buffer_shift"})
-    return Evidence(overheads=overheads, arms=arms, failed_cases=failed, exact=exact, suspect=suspect)
+    return Evidence(overheads=overheads, arms=arms, failed_cases=failed or {}, exact=exact, suspect=suspect)
 
 
 def verdict(claim_id: str, given: Evidence) -> Verdict:

@@ -58,7 +58,7 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
         run.append(record("a"))
     with (tmp_path / "records.jsonl").open("ab") as journal:
         journal.write(b"{}\n" + record("c").model_dump_json().encode() + b"\n")
-    with pytest.raises(FolderError, match="line 2, is not a record"):
+    with pytest.raises(FolderError, match="line 2 is not a record"):
         list(read_records(tmp_path))
 
 

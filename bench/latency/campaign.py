@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from bench import estimates, workers
 from bench.axes import BASELINE
@@ -23,7 +23,7 @@ from bench.sweep import BASELINE_VARIANT, Case, Panel
 _CASE_LIMIT = 120.0  # seconds of silence that any process may need: importing torch, building one case
 _SLOT_LIMIT = 10.0  # seconds more for each slot of a superblock, which is silent until its end
 _MODULE = "bench.latency.worker"
-_FELL_WITH_BASELINE = "the baseline of its panel failed"
+_FELL_WITH_BASELINE = "fell_with_baseline"  # the flag of a case that failed through no fault of its own
 _COPY_BYTES = 2 * (64 << 20)  # what the worker's copy_bandwidth moves: 64 MiB read and 64 MiB written
 _WORTH_A_START = 2  # superblocks a process should measure: processes differ by more than superblocks do, so many short
 # ones tell more than a few long ones, down to where their starts eat up the budget
@@ -32,7 +32,7 @@ _WORTH_A_START = 2  # superblocks a process should measure: processes differ by 
 def failed_while_measured(records: Sequence[Record]) -> dict[str, str]:
     """{strategy: why}: those that failed of themselves, in whatever panel, and are measured no further."""
     failed = [r for r in records if r.kind == "latency" and r.status == "failed"]
-    own = [r for r in failed if r.case["strategy"] != BASELINE and not (r.reason or "").startswith(_FELL_WITH_BASELINE)]
+    own = [r for r in failed if r.case["strategy"] != BASELINE and _FELL_WITH_BASELINE not in r.flags]
     return {record.case["strategy"]: record.reason or "" for record in reversed(own)}
 
 
@@ -86,21 +86,24 @@ class Campaign:
                 yield self._drop(case, "failed", reason)
         if strategy == BASELINE:
             for case in self._standing():
-                yield self._drop(case, "failed", f"{_FELL_WITH_BASELINE}: {reason}")
+                why = f"the baseline of its panel failed: {reason}"
+                yield self._drop(case, "failed", why, (_FELL_WITH_BASELINE,))
 
     def count(self) -> Iterator[Record]:
         """The static pass: each case once, untimed, for its parameters, FLOPs, traffic and peak memory."""
         while waiting := [case for case in self._standing() if case not in self._counted]:
-            entered, start = cast("Case | None", None), time.monotonic()
+            entered: Case | None = None
+            start = time.monotonic()
             try:
                 for event in self._stream("static", waiting, deadline=0.0):
-                    if event["event"] == "enter":
-                        entered = self.cases[event["case"]]
+                    if "case" not in event:
                         continue
-                    case = self.cases[event["case"]] if "case" in event else None
-                    if case is None or case in self._dropped:
-                        continue
+                    case = self.cases[event["case"]]
                     match event["event"]:
+                        case "enter":
+                            entered = case
+                        case _ if case in self._dropped:
+                            pass  # it fell with another case of its strategy
                         case "static":
                             self._counted.add(case)
                             yield self._static_record(case, event["samples"])
@@ -184,10 +187,10 @@ class Campaign:
                 yield record
             yield self._replicate_record(number, blocks, started, time.monotonic() - start)
 
-    def _drop(self, case: Case, status: Status, reason: str) -> Record:
+    def _drop(self, case: Case, status: Status, reason: str, flags: tuple[str, ...] = ()) -> Record:
         self._dropped.add(case)
         label = f"latency/{case.label}/{status}"
-        return Record(id=label, kind="latency", status=status, reason=reason, case=case.to_json())
+        return Record(id=label, kind="latency", status=status, reason=reason, flags=flags, case=case.to_json())
 
     def _samples(self, number: int, blocks: list[dict[str, Any]], started: str) -> Iterator[Record]:
         for case in self._standing():
