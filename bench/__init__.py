@@ -35,9 +35,15 @@ Measuring:
 ``workers``           expendable processes: start, watch, time out, say how they died
 ``executors``         where training runs: this machine
 ``progress``          what the user sees meanwhile
-``latency/``          schedule (superblocks), clocks, sampling, campaign (replicates), worker, traffic (bytes)
+``latency/``          campaign (one panel, process after process), worker and timing (what a process does), sampling
+                      and schedule (superblocks), clocks and devices (CPU, CUDA), stopping (how many processes),
+                      traffic, bandwidth and memory (what is moved and held)
 ``accuracy/``         datasets (moving digits), training, evaluation, checkpoints, worker
-``environment``       the machine and its software; what disturbed a measurement
+``environment``       the machine and its software
+``disturbance``       counters of the system, read at the edges of slots and superblocks
+``interference``      the declared rules: when a superblock counts as disturbed, and which are left out
+``doctor/``           what will disturb a measurement here, and what to do about it
+``validation/``       ``validate``: the harness measured against known effects, on the user's machine
 ``records``           Record, ``run.json`` and the append-only journal
 ====================  ==================================================================================
 
@@ -48,7 +54,8 @@ Explaining; from here on there is no torch and no plug-in:
 ``estimates``         records -> overheads, slopes and arms with the independent values behind them
 ``evidence``          which of a run's values a claim speaks of
 ``claims``            published findings as data (``claims.toml``) -> verdicts
-``analysis``          a run's folder -> tables
+``tables/``           records and estimates -> data frames: latency, contests, movement of bytes, quality, accuracy
+``analysis``          a run's folder -> all its tables and verdicts
 ``comparison``        two runs -> what differs, or why they cannot be compared
 ``report/``           figures, words, one HTML page
 ====================  ==================================================================================

@@ -35,8 +35,14 @@ BACKBONES: dict[str, str] = {
 ACCURACY_BACKBONE = "digits_resnet"
 """The small network of the accuracy experiment; also built by ``bench.backbones``."""
 
-RUNTIMES: dict[str, str] = {"eager": "PyTorch, operator by operator"}
+RUNTIMES: dict[str, str] = {
+    "eager": "PyTorch, operator by operator",
+    "cudagraph": "the whole forward captured once as a CUDA graph and replayed: no launches from Python (cuda only)",
+}
 """Where a network can run; ``bench.runtimes`` holds one file for each."""
+
+ONLY_ON: dict[str, str] = {"cudagraph": "cuda"}
+"""Runtimes that exist on one device only."""
 
 DATASETS: dict[str, str] = {
     "ring_digits": "real handwritten digits that move on a ring; four orders of the same frames"

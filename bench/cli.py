@@ -58,7 +58,7 @@ def run(
     directions: Annotated[str | None, typer.Option(help="bidirectional,unidirectional.")] = None,
     backbone: Annotated[str | None, typer.Option(help="One or several, see: list backbones.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or auto.")] = None,
-    runtimes: Annotated[str | None, typer.Option(help="eager.")] = None,
+    runtimes: Annotated[str | None, typer.Option(help="eager,cudagraph.")] = None,
     threads: Annotated[str | None, typer.Option(help="1,2.")] = None,
     dtypes: Annotated[str | None, typer.Option(help="fp32,bf16.")] = None,
     memory_formats: Annotated[str | None, typer.Option(help="nchw,channels_last.")] = None,
@@ -146,6 +146,18 @@ def new(name: Annotated[str, typer.Argument(help="The new strategy's name.")]) -
     from bench import commands
 
     return commands.new(name)
+
+
+@app.command()
+def validate(
+    budget: Annotated[str, typer.Option(help="Wall time: 10m tells what this machine can do.")] = "10m",
+    out: Annotated[Path | None, typer.Option(help="Where the results go; by default a new folder in results/.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> int:
+    """Measure known effects, zero among them, with the same harness: what differences can this machine tell?"""
+    from bench import commands
+
+    return commands.validate(budget, out, quiet=quiet)
 
 
 @app.command()

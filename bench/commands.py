@@ -210,12 +210,38 @@ def new(name: str) -> int:
     return 0
 
 
+def validate(budget: str, out: Path | None, *, quiet: bool) -> int:
+    """The harness against known effects, on this machine."""
+    from bench.progress import Bar, Silent
+    from bench.runner import refuse_used
+    from bench.settings import parse_duration
+    from bench.validation import validate as run_validation
+    from bench.workers import WorkerDied
+
+    seconds = parse_duration(budget)
+    folder = out or _RESULTS / f"{datetime.now():%Y-%m-%d-%H%M%S}-validate"
+    reporter = Silent() if quiet else Bar(Console(stderr=True))
+    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    try:
+        refuse_used(folder)
+        lines = run_validation(seconds, folder, reporter)
+    except (FolderError, WorkerDied) as error:
+        raise ValueNotAllowed(str(error)) from None
+    finally:
+        reporter.close()
+    for line in lines:
+        print(line)
+    print(f"written to: {folder}")
+    return 0
+
+
 def doctor() -> int:
-    """The machine in a few lines."""
-    from bench.environment import advice, describe_machine
+    """The machine in a few lines, what it can measure, and what will disturb that."""
+    from bench import doctor as physician
+    from bench.environment import describe_machine
 
     for key, value in describe_machine().items():
         print(f"{key:12} {value}")
-    for line in advice():
-        print(f"note: {line}")
+    for line in (*physician.capabilities(), *physician.lines(physician.diagnose())):
+        print(line)
     return 0

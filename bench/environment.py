@@ -1,12 +1,10 @@
-"""The machine and its software, and what disturbed a measurement. No torch: versions are read from metadata."""
+"""The machine and its software. No torch: versions are read from metadata."""
 
 import hashlib
 import os
 import platform
-import resource
 import socket
 import subprocess
-from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -88,58 +86,3 @@ def _commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
-
-
-@dataclass(frozen=True)
-class Disturbance:
-    """What the system did so far, seconds and counts; the difference of two is what happened between them.
-
-    own: this process's CPU time. busy: all CPU time of the machine but idle, wait and steal. steal: CPU time that a
-    hypervisor took. switches: involuntary context switches of this process. faults: its page faults.
-    """
-
-    own: float
-    busy: float
-    steal: float
-    switches: int
-    faults: int
-
-    @classmethod
-    def now(cls) -> "Disturbance":
-        """Read the counters (about 50 µs; between superblocks, never inside a slot)."""
-        times = psutil.cpu_times()
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        busy = times.user + times.system + getattr(times, "irq", 0.0) + getattr(times, "softirq", 0.0)
-        return cls(
-            own=usage.ru_utime + usage.ru_stime,
-            busy=busy,
-            steal=getattr(times, "steal", 0.0),
-            switches=usage.ru_nivcsw,
-            faults=usage.ru_minflt + usage.ru_majflt,
-        )
-
-    def since(self, earlier: "Disturbance") -> dict[str, float]:
-        """The differences, and ``foreign``: CPU time that others used meanwhile."""
-        spent = {f.name: getattr(self, f.name) - getattr(earlier, f.name) for f in fields(self)}
-        return {**spent, "foreign": max(0.0, spent["busy"] - spent["own"])}
-
-    def to_json(self) -> dict[str, float]:
-        """Plain values."""
-        return asdict(self)
-
-
-def advice() -> list[str]:
-    """What will disturb a measurement on this machine, and what the user can do about it."""
-    found = []
-    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.3 * usable_cores():
-        found.append(f"the load is {os.getloadavg()[0]:.1f}: close what else is running before a latency run")
-    if getattr(psutil.cpu_times(), "steal", 0.0) > 0:
-        found.append(
-            "a hypervisor takes time from this machine (steal): expect wider intervals, give a larger --budget"
-        )
-    governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    if governor.exists() and governor.read_text().strip() != "performance":
-        found.append(f"the frequency governor is {governor.read_text().strip()}: 'performance' gives steadier clocks")
-    if usable_cores() == 1:
-        found.append("one core only: every other process interrupts the one that is measured")
-    return found or ["nothing found that would disturb a measurement"]

@@ -5,13 +5,13 @@ location over the superblocks of a process (Hodges–Lehmann), as a ratio; the m
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bench import statistics
+from bench import interference, statistics
 from bench.records import Record
 from bench.statistics import Interval
 from bench.sweep import BASELINE_VARIANT, Case, Panel, Variant
@@ -24,11 +24,25 @@ PARTS = ("spatial", "temporal", "joint")
 
 @dataclass(frozen=True)
 class Overhead:
-    """A case against its panel's baseline. ``per_superblock``: {replicate: log ratios}; ``seconds``: median slot."""
+    """A case against its panel's baseline.
+
+    every: {replicate: {superblock: log ratio of seconds}}; cycles: the same of seconds × clock, empty where no clock is
+    known. left_out: the superblocks that the rules of ``interference`` exclude. seconds: the median slot; faults: the
+    median slot's page faults, NaN where not read; mhz: the median clock, NaN where not known.
+    """
 
     case: Case
-    per_superblock: dict[int, list[float]]
+    every: dict[int, dict[int, float]]
+    left_out: dict[int, frozenset[int]]
+    cycles: dict[int, dict[int, float]]
     seconds: float
+    faults: float
+    mhz: float
+
+    @property
+    def per_superblock(self) -> dict[int, list[float]]:
+        """{replicate: log ratios}, without what is left out."""
+        return _kept(self.every, self.left_out)
 
     @property
     def per_process(self) -> list[float]:
@@ -38,11 +52,29 @@ class Overhead:
     @property
     def per_process_pct(self) -> list[float]:
         """The same in per cent."""
-        return [statistics.percent(value) for value in self.per_process]
+        return _in_per_cent(self.per_superblock)
 
     def interval(self, confidence: float = statistics.CONFIDENCE) -> Interval:
         """The overhead in per cent, over processes."""
         return statistics.t_interval(self.per_process_pct, confidence)
+
+    def interval_of_all(self) -> Interval:
+        """The same with nothing left out."""
+        return statistics.t_interval(_in_per_cent(_kept(self.every, {})))
+
+    def interval_in_cycles(self) -> Interval:
+        """The overhead in cycles of the device instead of seconds, in per cent; NaN where no clock is known."""
+        return statistics.t_interval(_in_per_cent(_kept(self.cycles, self.left_out)))
+
+
+def _kept(values: dict[int, dict[int, float]], left_out: dict[int, frozenset[int]]) -> dict[int, list[float]]:
+    nothing: frozenset[int] = frozenset()
+    kept = {r: [v for block, v in own.items() if block not in left_out.get(r, nothing)] for r, own in values.items()}
+    return {replicate: own for replicate, own in kept.items() if own}
+
+
+def _in_per_cent(values: dict[int, list[float]]) -> list[float]:
+    return [statistics.percent(statistics.hodges_lehmann(own)) for own in values.values()]
 
 
 @dataclass(frozen=True)
@@ -72,33 +104,63 @@ def baseline_of(case: Case) -> Case:
 
 def overheads(records: Iterable[Record]) -> list[Overhead]:
     """The overhead of every measured case, the baseline's twin included, the baseline itself too (zero)."""
-    samples: dict[Case, dict[int, dict[int, float]]] = {}
-    seconds: dict[Case, list[float]] = {}
+    slots: dict[Case, dict[int, dict[str, Any]]] = {}
+    quiet: dict[Panel, dict[int, list[tuple[dict[str, float], float]]]] = {}
     for record in records:
-        if record.kind == "latency" and record.status == "ok" and record.replicate is not None:
-            case = Case.from_json(record.case)
-            samples.setdefault(case, {})[record.replicate] = _mean_logs(record.samples)
-            seconds.setdefault(case, []).extend(record.samples["seconds"])
+        if record.status != "ok" or record.replicate is None:
+            continue
+        if record.kind == "latency":
+            slots.setdefault(Case.from_json(record.case), {})[record.replicate] = record.samples
+        elif record.kind == "replicate":
+            readings = list(zip(record.samples["disturbance"], record.samples["wall"], strict=True))
+            quiet.setdefault(Panel(**record.case), {})[record.replicate] = readings
+    left_out = {panel: interference.excluded(replicates) for panel, replicates in quiet.items()}
     found = []
-    for case, replicates in samples.items():
-        reference = samples.get(baseline_of(case), {})
-        ratios: dict[int, list[float]] = {}
-        for replicate, logs in sorted(replicates.items()):
-            base = reference.get(replicate, {})
-            shared = [block for block in logs if block in base]
-            if shared:
-                ratios[replicate] = [logs[block] - base[block] for block in shared]
-        if ratios:
-            found.append(Overhead(case, ratios, float(np.median(seconds[case]))))
+    for case, replicates in slots.items():
+        reference = slots.get(baseline_of(case), {})
+        every = _log_ratios(replicates, reference, _log_seconds)
+        if every:
+            columns = {name: [v for own in replicates.values() for v in own.get(name, ())] for name in _MEDIANS}
+            medians = {name: float(np.median(values)) if values else math.nan for name, values in columns.items()}
+            cycles = _log_ratios(replicates, reference, _log_cycles)
+            found.append(Overhead(case, every, left_out.get(case.panel, {}), cycles, **medians))
     return found
 
 
-def _mean_logs(samples: dict[str, Any]) -> dict[int, float]:
-    """{superblock: the mean log-latency of its slots}."""
-    logs: dict[int, list[float]] = {}
-    for block, value in zip(samples["superblock"], samples["seconds"], strict=True):
-        logs.setdefault(block, []).append(math.log(value))
-    return {block: sum(values) / len(values) for block, values in logs.items()}
+_MEDIANS = ("seconds", "faults", "mhz")
+
+
+def _log_ratios(
+    replicates: dict[int, dict[str, Any]],
+    reference: dict[int, dict[str, Any]],
+    values: Callable[[dict[str, Any]], list[float]],
+) -> dict[int, dict[int, float]]:
+    """{replicate: {superblock: log of the case over its baseline}}, where both were measured."""
+    ratios: dict[int, dict[int, float]] = {}
+    for replicate, samples in sorted(replicates.items()):
+        own, base = _means(samples, values), _means(reference.get(replicate, {}), values)
+        shared = {block: own[block] - base[block] for block in own if block in base}
+        if shared:
+            ratios[replicate] = shared
+    return ratios
+
+
+def _means(samples: dict[str, Any], values: Callable[[dict[str, Any]], list[float]]) -> dict[int, float]:
+    """{superblock: the mean over its slots}."""
+    blocks: dict[int, list[float]] = {}
+    for block, value in zip(samples.get("superblock", ()), values(samples), strict=False):
+        blocks.setdefault(block, []).append(value)
+    return {block: sum(own) / len(own) for block, own in blocks.items()}
+
+
+def _log_seconds(samples: dict[str, Any]) -> list[float]:
+    return [math.log(value) for value in samples.get("seconds", ())]
+
+
+def _log_cycles(samples: dict[str, Any]) -> list[float]:
+    """Empty where the clock of any slot is unknown."""
+    clocks = samples.get("mhz", ())
+    return [math.log(s * mhz) for s, mhz in zip(samples["seconds"], clocks, strict=True)] if clocks else []
 
 
 def arms(records: Iterable[Record]) -> list[Arm]:

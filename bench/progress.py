@@ -97,6 +97,29 @@ class Bar:
             self._bar.stop()
 
 
+class Shares:
+    """Progress of trainings that run side by side; the time expected follows the speed that is seen.
+
+    work: {training: what it is expected to take, in any unit}.
+    """
+
+    def __init__(self, work: dict[str, float], reporter: Reporter) -> None:
+        self._work, self._reporter = work, reporter
+        self._done = dict.fromkeys(work, 0.0)
+        self._start = time.monotonic()
+
+    def report(self, training: str, share: float) -> None:
+        """Told a training's share done."""
+        self._done[training] = share
+        total = sum(self._work.values())
+        done = sum(self._work[key] * share for key, share in self._done.items()) / total
+        elapsed = time.monotonic() - self._start
+        if done > 0.02:  # before that, the speed is mostly the start of processes
+            self._reporter.expect("accuracy", elapsed / done)
+        finished = sum(share >= 1.0 for share in self._done.values())
+        self._reporter.advance("accuracy", done, f"{finished} of {len(self._work)} trainings")
+
+
 def _clock(seconds: float) -> str:
     """``12:34`` or ``1:02:03``."""
     minutes, rest = divmod(int(seconds), 60)

@@ -5,6 +5,9 @@ Schema history
 1   first version. One line per record. Kinds: ``latency`` (one case in one replicate, its slots inside),
     ``replicate`` (what disturbed one fresh process and its copy bandwidth), ``static`` (parameters, FLOPs, bytes
     moved and peak memory of one case), ``conformance`` (one strategy), ``accuracy`` (one arm and seed).
+2   latency: what the system's counters said at the edges of each slot, the device's clock. replicate: the copy curve in
+    several sizes (``copies``) instead of one (``copy_seconds``), the price of a page fault, the quiet gate's waiting,
+    sensors, the numeric settings in force. static: traffic by the size of operators, resident and allocated peaks.
 """
 
 import fcntl
@@ -17,7 +20,7 @@ from typing import IO, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-SCHEMA = 1
+SCHEMA = 2
 
 Kind = Literal["latency", "replicate", "static", "conformance", "accuracy"]
 Status = Literal["ok", "skipped", "failed"]
@@ -168,9 +171,35 @@ def read_records(folder: Path) -> Iterator[Record]:
         raise FolderError(f"cannot read {path}: {error.strerror}") from None
 
 
+def _from_1(record: Record) -> dict[str, Any]:
+    """The samples of a version-1 record, as far as it knows what version 2 says."""
+    samples = dict(record.samples)
+    if record.kind == "replicate":
+        seconds = [sum(pair) / len(pair) for pair in samples.pop("copy_seconds")]
+        mebibytes = samples.pop("copy_bytes") // 2 >> 20
+        unknown: dict[str, Any] = {
+            "waited": [],
+            "page_seconds": [],
+            "sensors": [],
+            "backend": {},
+            "warm_up_seconds": 0.0,
+        }
+        samples |= {"copies": {str(mebibytes): seconds}, **unknown}
+    elif record.kind == "static":
+        samples["operations"] = {str(samples["bytes_moved"]): 1}
+    return samples
+
+
+_MIGRATIONS = {1: _from_1}
+
+
 def _parse(path: Path, line: bytes, number: int) -> Record:
-    """A line of the journal. Raises FolderError."""
+    """A line of the journal, brought to this version's schema. Raises FolderError."""
     try:
-        return Record.model_validate_json(line)
+        record = Record.model_validate_json(line)
+        while record.schema_version in _MIGRATIONS:
+            samples = _MIGRATIONS[record.schema_version](record)
+            record = record.model_copy(update={"samples": samples, "schema_version": record.schema_version + 1})
+        return record
     except ValidationError as error:
         raise FolderError(f"{path}, line {number} is not a record: {error.errors()[0]['msg']}") from None

@@ -52,7 +52,11 @@ class Request:
             raise ValueNotAllowed(f"--strategies-dir {self.strategies_dir} is not a folder")
         base = load_config(self.config) if self.config else load_preset(self.preset or "standard")
         data: dict[str, Any] = base.model_dump(mode="json")
-        data["latency"] |= self._latency()
+        given = self._latency()
+        data["latency"] |= given
+        data["latency"]["panels"] = [  # an option holds for every panel
+            {key: value for key, value in panel.items() if key not in given} for panel in data["latency"]["panels"]
+        ]
         if self.seeds is not None:
             data["accuracy"]["seeds"] = _number(self.seeds, "--seeds")
         if self.only is not None:

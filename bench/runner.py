@@ -15,7 +15,7 @@ from bench.axes import BASELINE
 from bench.executors import Executor, Job, LocalExecutor
 from bench.latency.campaign import Campaign, failed_while_measured
 from bench.plan import Plan, new_header, prepare_again
-from bench.progress import Reporter
+from bench.progress import Reporter, Shares
 from bench.records import FolderError, Record, Run, Status, read_header, read_records
 from bench.sweep import Arm, Case, Panel
 
@@ -46,6 +46,7 @@ class Execution:
         self.cores = environment.usable_cores()
         self.known = list(read_records(run.folder))
         self.refused = failed_while_measured(self.known)  # strategy -> why it is measured no further
+        self.unfinished: list[str] = []  # sections that ended before their time
         self.tally = Tally()
         for record in self.known:
             self.tally.add(record)
@@ -68,7 +69,7 @@ class Execution:
         except BaseException:
             self._set_status("interrupted")
             raise
-        self._set_status("interrupted" if latency_withheld else "finished")
+        self._set_status("interrupted" if latency_withheld or self.unfinished else "finished")
 
     def _section(self, name: str, work: Callable[[], None]) -> None:
         """A section that ended is on record as done: its budget is used up, or its widths are reached."""
@@ -77,7 +78,8 @@ class Execution:
         start, wall = time.monotonic(), self.header["wall_seconds"]
         try:
             work()
-            self.header["sections_done"].append(name)
+            if name not in self.unfinished:
+                self.header["sections_done"].append(name)
         finally:
             wall[name] = wall.get(name, 0.0) + time.monotonic() - start
             self.run.write_header(self.header)
@@ -148,33 +150,57 @@ class Execution:
     # --- latency ----------------------------------------------------------------------------------------------------
 
     def _latency(self) -> None:
-        panels, settings = self.plan.sweep.panels, self.plan.settings.latency
+        """Panel after panel; what one leaves of its share of the budget goes to those after it."""
+        panels, settings, spent = self.plan.sweep.panels, self.plan.settings.latency, 0.0
+        lost: list[str] = []
         for number, (panel, cases) in enumerate(panels):
             campaign = Campaign(
                 panel,
                 cases,
                 self.plan.files,
                 settings,
-                settings.budget / len(panels),
+                (settings.budget - spent) / (len(panels) - number),
                 self.plan.settings.seed,
                 [record for record in self.known if _in_panel(record, panel)],
             )
-            for strategy, reason in self.refused.items():
-                for record in campaign.drop_strategy(strategy, reason):
-                    self._keep(record)
-            for record in campaign.count():
-                self._keep(record)
-                self.reporter.advance("latency", number / len(panels), f"counting {record.case['strategy']}")
-            for records in campaign.replicates():
-                self._keep(*records)
-                doing = f"{panel.backbone}, process {campaign.replicates_done}"
-                self.reporter.advance("latency", (number + campaign.share_done) / len(panels), doing)
-            self._say_width(campaign)
-            for strategy, reason in campaign.failed.items():
-                if strategy != BASELINE:  # a network that cannot run here may run elsewhere
-                    self.refused.setdefault(strategy, reason)
+            self._measure(campaign, number, len(panels))
+            spent += campaign.spent
+            if campaign.device_lost:
+                lost.append(campaign.device_lost)
         if panels:
             self.reporter.advance("latency", 1.0)
+        if lost:
+            self.reporter.say(f"{lost[0]}; what was measured before is kept")
+            self.unfinished.append("latency")
+
+    def _measure(self, campaign: Campaign, number: int, of: int) -> None:
+        """One panel: the static pass, then replicates."""
+        panel = campaign.panel
+        for strategy, reason in self.refused.items():
+            for record in campaign.drop_strategy(strategy, reason):
+                self._keep(record)
+        for record in campaign.count():
+            self._keep(record)
+            self.reporter.advance("latency", number / of, f"counting {record.case.get('strategy', '')}")
+        planned = False
+        for records in campaign.replicates():
+            self._keep(*records)
+            doing = f"{panel.backbone}, process {campaign.replicates_done}"
+            self.reporter.advance("latency", (number + campaign.share_done) / of, doing)
+            if campaign.shape.needed and not planned:
+                planned = True
+                self._say_plan(campaign)
+        self._say_width(campaign)
+        for strategy, reason in campaign.failed.items():
+            if strategy != BASELINE:  # a network that cannot run here may run elsewhere
+                self.refused.setdefault(strategy, reason)
+
+    def _say_plan(self, campaign: Campaign) -> None:
+        shape, target = campaign.shape, self.plan.settings.latency.target_half_width_points
+        self.reporter.say(
+            f"{campaign.panel.label}: after a pilot of {campaign.replicates_done} processes, ± {target:g} points need "
+            f"about {shape.needed} of {shape.superblocks} superblocks; planned: {shape.processes}"
+        )
 
     def _say_width(self, campaign: Campaign) -> None:
         widest, target = campaign.widest(), self.plan.settings.latency.target_half_width_points
@@ -198,9 +224,9 @@ class Execution:
             if arm.variant.strategy in self.refused:
                 self._keep(_training_record(left.pop(key), "failed", self.refused[arm.variant.strategy]))
         jobs = self._jobs(list(left.values()))
-        progress = _Shares(jobs, self.reporter, slots=self.cores)
-        for outcome in self.executor.run(jobs, progress.report):
-            progress.report(outcome.job, 1.0)
+        progress = Shares({job.key: job.work for job in jobs}, self.reporter)
+        for outcome in self.executor.run(jobs, lambda job, share: progress.report(job.key, share)):
+            progress.report(outcome.job.key, 1.0)
             for note in outcome.notes:
                 self.reporter.say(note)
             if outcome.job.key in left:
@@ -237,26 +263,6 @@ class Execution:
                 f"accuracy/{arm.label}", payload, source.key, work, culprit=arm.variant.strategy
             )
         return list(jobs.values())
-
-
-class _Shares:
-    """Progress of jobs that run side by side; the time expected follows the speed that is seen."""
-
-    def __init__(self, jobs: Sequence[Job], reporter: Reporter, slots: int) -> None:
-        self._work = {job.key: job.work for job in jobs}
-        self._done = dict.fromkeys(self._work, 0.0)
-        self._reporter, self._slots, self._start = reporter, slots, time.monotonic()
-
-    def report(self, job: Job, share: float) -> None:
-        """Told (a job, its share done)."""
-        self._done[job.key] = share
-        total = sum(self._work.values())
-        done = sum(self._work[key] * share for key, share in self._done.items()) / total
-        elapsed = time.monotonic() - self._start
-        if done > 0.02:  # before that, the speed is mostly the start of processes
-            self._reporter.expect("accuracy", elapsed / done)
-        finished = sum(share >= 1.0 for share in self._done.values())
-        self._reporter.advance("accuracy", done, f"{finished} of {len(self._work)} trainings")
 
 
 def _in_panel(record: Record, panel: Panel) -> bool:

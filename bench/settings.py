@@ -68,20 +68,45 @@ class Group(_Strict):
     directions: tuple[Direction, ...] = ("bidirectional",)
 
 
-class Latency(_Strict):
-    """The latency section: panels (everything that shares a baseline), the cases in each, and when to stop."""
+Backbone = Annotated[str, one_of(BACKBONES, "backbone")]
+Runtime = Annotated[str, one_of(RUNTIMES, "runtime")]
+Size = Annotated[int, Field(ge=32)]
 
-    backbones: tuple[Annotated[str, one_of(BACKBONES, "backbone")], ...] = ("resnet50",)
+
+class Panels(_Strict):
+    """Panels that differ from the section's axes in what is named here; several values of an axis are crossed."""
+
+    backbones: tuple[Backbone, ...] | None = None
+    device: Literal["cpu", "cuda"] | None = None
+    runtimes: tuple[Runtime, ...] | None = None
+    dtypes: tuple[Dtype, ...] | None = None
+    memory_formats: tuple[MemoryFormat, ...] | None = None
+    threads: tuple[Count, ...] | None = None
+    frames: tuple[Count, ...] | None = None
+    sizes: tuple[Size, ...] | None = None
+    batches: tuple[Count, ...] | None = None
+
+
+class Latency(_Strict):
+    """The latency section: panels (everything that shares a baseline), the cases in each, and when to stop.
+
+    The axes are crossed. ``panels`` replaces the one panel of single values by several that differ from it, so that
+    axes can be swept one at a time.
+    """
+
+    backbones: tuple[Backbone, ...] = ("resnet50",)
     device: Literal["cpu", "cuda", "auto"] = "auto"
-    runtimes: tuple[Annotated[str, one_of(RUNTIMES, "runtime")], ...] = ("eager",)
+    runtimes: tuple[Runtime, ...] = ("eager",)
     dtypes: tuple[Dtype, ...] = ("fp32",)
     memory_formats: tuple[MemoryFormat, ...] = ("nchw",)
     threads: tuple[Count, ...] = ()  # empty: all the cores that this process may use
     frames: tuple[Count, ...] = (8,)
-    sizes: tuple[Annotated[int, Field(ge=32)], ...] = (224,)
+    sizes: tuple[Size, ...] = (224,)
     batches: tuple[Count, ...] = (1,)
+    panels: tuple[Panels, ...] = ()
     groups: tuple[Group, ...] = ()
     plugins: Group = Group(fractions=(Fraction(1, 8), Fraction(1)))
+    largest_copy_mib: Annotated[int, Field(ge=1, le=1024)] = 512  # of the copy-bandwidth curve, from 1 MiB on
     budget: Seconds = 600.0
     target_half_width_points: Annotated[float, Field(gt=0)] = 0.5
     min_replicates: Count = 5

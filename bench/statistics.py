@@ -7,6 +7,7 @@ level at which values are independent (Kalibera & Jones, "Rigorous benchmarking 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,8 +41,19 @@ class Interval:
 def hodges_lehmann(values: ArrayLike) -> float:
     """The median of all pairwise means: nearly as efficient as the mean, and one spike in five moves it little."""
     array: Floats = np.asarray(values, dtype=np.float64)
-    first, second = np.triu_indices(len(array))
+    first, second = _pairs(len(array))
     return float(np.median((array[first] + array[second]) / 2))
+
+
+@cache
+def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    return np.triu_indices(count)
+
+
+@cache
+def _t(confidence: float, freedom: int) -> float:
+    """The two-sided quantile of Student's t; scipy takes longer for it than everything around it."""
+    return float(stats.t.ppf((1 + confidence) / 2, freedom))
 
 
 def t_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
@@ -51,7 +63,7 @@ def t_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     mean = float(array.mean()) if count else math.nan
     if count < 2:
         return Interval(mean, math.nan, math.nan, count)
-    reach = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * float(array.std(ddof=1)) / math.sqrt(count)
+    reach = _t(confidence, count - 1) * float(array.std(ddof=1)) / math.sqrt(count)
     return Interval(mean, mean - reach, mean + reach, count)
 
 
@@ -80,6 +92,96 @@ def count_needed(values: ArrayLike, effect: float, confidence: float = CONFIDENC
     quantiles = stats.t.ppf((1 + confidence) / 2, counts - 1) + stats.t.ppf(POWER, counts - 1)
     enough = np.flatnonzero(quantiles * deviation / np.sqrt(counts) <= effect)
     return int(counts[enough[0]]) if len(enough) else None
+
+
+@dataclass(frozen=True)
+class Components:
+    """Variances of values in groups: between the groups' true means, and within a group."""
+
+    between: float
+    within: float
+
+
+def components(groups: Sequence[ArrayLike]) -> Components | None:
+    """One-way analysis of variance, for groups of unequal size; None where a group more, or a value more, is needed."""
+    arrays: list[Floats] = [np.asarray(group, dtype=np.float64) for group in groups if np.size(group)]
+    sizes = np.array([len(array) for array in arrays], dtype=np.float64)
+    total, count = float(sizes.sum()), len(arrays)
+    if count < 2 or total <= count:
+        return None
+    means = np.array([array.mean() for array in arrays])
+    grand = float((sizes * means).sum() / total)
+    within = sum(float(((array - array.mean()) ** 2).sum()) for array in arrays) / (total - count)
+    spread = float((sizes * (means - grand) ** 2).sum()) / (count - 1)
+    typical = (total - float((sizes**2).sum()) / total) / (count - 1)
+    return Components(max(0.0, (spread - within) / typical), within)
+
+
+def groups_needed(deviation: float, half_width: float, confidence: float = CONFIDENCE, at_most: int = 10_000) -> int:
+    """How many independent values of this deviation give a t interval of this half-width; ``at_most`` where more."""
+    counts = np.arange(2, at_most + 1)
+    reach = stats.t.ppf((1 + confidence) / 2, counts - 1) * deviation / np.sqrt(counts)
+    enough = np.flatnonzero(reach <= half_width)
+    return int(counts[enough[0]]) if len(enough) else at_most
+
+
+@dataclass(frozen=True)
+class Test:
+    """A test's statistic and its p value; NaN where there are too few values."""
+
+    value: float
+    p: float
+
+
+_LEAST_FOR_TESTS = 8  # values in a row: with fewer, neither autocorrelation nor trend can be told from chance
+_PERMUTATIONS = 2000
+
+
+def lag_one(groups: Sequence[ArrayLike]) -> Test:
+    """Lag-1 autocorrelation of values in the order in which they were measured, pooled over groups about their means.
+
+    A permutation test: in how many of 2,000 random orders (fixed seed) the coefficient is as far from its mean there.
+    """
+    arrays = [array for group in groups if len(array := np.asarray(group, dtype=np.float64)) >= 3]
+    if sum(map(len, arrays)) < _LEAST_FOR_TESTS:
+        return Test(math.nan, math.nan)
+    rng = np.random.default_rng(0)
+    centred = [array - array.mean() for array in arrays]
+    scale = sum(float(array @ array) for array in centred)
+    if scale == 0:
+        return Test(0.0, 1.0)
+    seen = sum(float(array[1:] @ array[:-1]) for array in centred) / scale
+    shuffled = np.zeros(_PERMUTATIONS)
+    for array in centred:
+        orders = rng.permuted(np.tile(array, (_PERMUTATIONS, 1)), axis=1)
+        shuffled += (orders[:, 1:] * orders[:, :-1]).sum(axis=1) / scale
+    middle = float(shuffled.mean())
+    beyond = int((np.abs(shuffled - middle) >= abs(seen - middle)).sum())
+    return Test(seen, (1 + beyond) / (1 + _PERMUTATIONS))
+
+
+def trend(values: ArrayLike) -> Test:
+    """Kendall's tau of values against the order in which they were measured: a rise or fall through the run."""
+    array: Floats = np.asarray(values, dtype=np.float64)
+    return _tau(np.arange(len(array), dtype=np.float64), array)
+
+
+def trend_inside(groups: Sequence[ArrayLike]) -> Test:
+    """The same over the places inside groups, each group about its own mean: a rise or fall within processes."""
+    arrays: list[Floats] = [array for group in groups if len(array := np.asarray(group, dtype=np.float64)) >= 2]
+    if not arrays:
+        return Test(math.nan, math.nan)
+    places = np.concatenate([np.arange(len(array)) - (len(array) - 1) / 2 for array in arrays])
+    return _tau(places, np.concatenate([array - array.mean() for array in arrays]))
+
+
+def _tau(places: Floats, values: Floats) -> Test:
+    if len(values) < _LEAST_FOR_TESTS:
+        return Test(math.nan, math.nan)
+    if float(np.ptp(values)) == 0.0:
+        return Test(0.0, 1.0)
+    result = stats.kendalltau(places, values)
+    return Test(float(result.statistic), float(result.pvalue))
 
 
 def slope(x: ArrayLike, y: ArrayLike) -> float:

@@ -10,8 +10,8 @@ from fractions import Fraction
 from itertools import product
 from typing import Any
 
-from bench.axes import BASELINE, ValueNotAllowed, parse_fraction
-from bench.settings import Group, Recipe, Settings
+from bench.axes import BASELINE, ONLY_ON, ValueNotAllowed, parse_fraction
+from bench.settings import Group, Panels, Recipe, Settings
 
 
 @dataclass(frozen=True)
@@ -206,28 +206,49 @@ def _named(settings: Settings, chosen: Chosen) -> Iterator[str]:
         yield from group.strategies
 
 
-def _panels(settings: Settings, devices: Sequence[str], cores: int) -> Iterator[Panel]:
+def _panels(settings: Settings, devices: Sequence[str], cores: int) -> list[Panel]:
+    """Every panel once, in the order of the settings; what another device would be needed for is left out where the
+    settings leave the choice of devices open."""
     latency = settings.latency
     if latency.device not in ("auto", *devices):
         raise ValueNotAllowed(f"device {latency.device!r} is not on this machine; there are: {', '.join(devices)}")
-    for threads in latency.threads:
-        if threads > cores:
-            raise ValueNotAllowed(
-                f"{threads} threads are more than this machine's {cores} cores; allowed: 1 to {cores}"
-            )
-    axes = (
-        latency.backbones,
-        devices if latency.device == "auto" else (latency.device,),
-        latency.runtimes,
-        latency.dtypes,
-        latency.memory_formats,
-        latency.threads or (cores,),
-        latency.frames,
-        latency.sizes,
-        latency.batches,
-    )
-    for values in product(*axes):
-        yield Panel(*values)
+    allowed = list(devices) if latency.device == "auto" else [latency.device]
+    found: dict[Panel, None] = {}
+    for group in latency.panels or (Panels(),):
+        given = {name: value for name in Panels.model_fields if (value := getattr(group, name)) is not None}
+        axes = {name: given.get(name, getattr(latency, name)) for name in _AXES}
+        for threads in axes["threads"]:
+            if threads > cores:
+                raise ValueNotAllowed(
+                    f"{threads} threads are more than this machine's {cores} cores; allowed: 1 to {cores}"
+                )
+        axes["threads"] = axes["threads"] or (cores,)
+        for device in allowed:
+            if device == given.get("device", device):
+                for values in product(*axes.values()):
+                    panel = Panel(device=device, **dict(zip(_AXES.values(), values, strict=True)))
+                    if panel.runtime not in ONLY_ON or ONLY_ON[panel.runtime] == device:
+                        found[panel] = None
+    if not found:
+        runtimes = [*latency.runtimes, *(name for group in latency.panels for name in group.runtimes or ())]
+        wanted = sorted({ONLY_ON[name] for name in runtimes if name in ONLY_ON})
+        raise ValueNotAllowed(
+            f"no panel is left on {' and '.join(allowed)}: what is asked for needs {' or '.join(wanted) or 'cuda'}"
+        )
+    return list(found)
+
+
+_AXES = {
+    "backbones": "backbone",
+    "runtimes": "runtime",
+    "dtypes": "dtype",
+    "memory_formats": "memory_format",
+    "threads": "threads",
+    "frames": "frames",
+    "sizes": "size",
+    "batches": "batch",
+}
+"""The settings' names of the axes -> the panel's; the device stands apart."""
 
 
 def _variants(

@@ -61,6 +61,12 @@ TORCH_FREE = [
     "evidence",
     "report",
     "comparison",
+    "interference",
+    "disturbance",
+    "tables.latency",
+    "validation.findings",
+    "validation.words",
+    "doctor",
     "cli",
 ]
 

@@ -16,6 +16,9 @@ from typing import Any
 
 from bench import estimates, workers
 from bench.axes import BASELINE
+from bench.latency.replicate import replicate_records
+from bench.latency.stopping import PILOT_SUPERBLOCKS, Costs, Limits, Shape
+from bench.latency.stopping import shape as plan_shape
 from bench.records import Record, Status
 from bench.settings import Latency
 from bench.sweep import BASELINE_VARIANT, Case, Panel
@@ -24,9 +27,7 @@ _CASE_LIMIT = 120.0  # seconds of silence that any process may need: importing t
 _SLOT_LIMIT = 10.0  # seconds more for each slot of a superblock, which is silent until its end
 _MODULE = "bench.latency.worker"
 _FELL_WITH_BASELINE = "fell_with_baseline"  # the flag of a case that failed through no fault of its own
-_COPY_BYTES = 2 * (64 << 20)  # what the worker's copy_bandwidth moves: 64 MiB read and 64 MiB written
-_WORTH_A_START = 2  # superblocks a process should measure: processes differ by more than superblocks do, so many short
-# ones tell more than a few long ones, down to where their starts eat up the budget
+_GATE_SHARE = 0.1  # of the budget: how long the quiet-machine gate may wait in all
 
 
 def failed_while_measured(records: Sequence[Record]) -> dict[str, str]:
@@ -48,35 +49,44 @@ class Campaign:
         budget: float,
         seed: int,
         known: Sequence[Record] = (),
+        module: str = _MODULE,
     ) -> None:
         self.panel, self.cases, self.settings = panel, list(cases), settings
         self.failed: dict[str, str] = {}  # strategy -> why it is measured no further
-        self._files, self._seed = [str(file) for file in files], seed
-        self._records = [record for record in known if record.kind == "latency"]
+        self.device_lost: str | None = None  # why the panel ended before its time
+        self._files, self._seed, self._module = [str(file) for file in files], seed, module
+        self._records = [record for record in known if record.kind in ("latency", "replicate")]
         self._dropped = {Case.from_json(r.case) for r in known if r.kind != "replicate" and r.status != "ok"}
         self._counted = {Case.from_json(r.case) for r in known if r.kind == "static"}
         self._began = time.monotonic()
-        self._startup, self._superblock = 0.0, 0.0
-        for record in (record for record in known if record.kind == "replicate"):
+        self._costs: Costs | None = None  # as the last process showed
+        self._gate_left = _GATE_SHARE * budget
+        for record in (record for record in known if record.kind == "replicate" and record.status == "ok"):
             self._began -= record.wall_seconds  # the budget that an earlier session has used
-            self._startup, self._superblock = record.samples["startup_seconds"], record.samples["wall"][-1]
+            self._costs = Costs(record.samples["startup_seconds"], record.samples["wall"][-1])
+            self._gate_left -= sum(record.samples.get("waited", ()))
         self._budget = budget
-        self._planned = self._worthwhile()
+        self.shape = self._plan()
 
     @property
     def replicates_done(self) -> int:
         """Fresh processes whose samples are on record."""
-        return len({record.replicate for record in self._records if record.status == "ok"})
+        return len({r.replicate for r in self._records if r.kind == "latency" and r.status == "ok"})
 
     @property
     def share_done(self) -> float:
         """Of the replicates planned so far."""
-        return min(1.0, self.replicates_done / self._planned)
+        return min(1.0, self.replicates_done / max(1, self.shape.processes))
+
+    @property
+    def spent(self) -> float:
+        """Seconds of the budget used so far."""
+        return time.monotonic() - self._began
 
     @property
     def budget_for_enough(self) -> float:
         """Seconds that the fewest processes worth an interval would take."""
-        return self.settings.min_replicates * (self._startup + self._superblock)
+        return self.settings.min_replicates * (self._costs.process(1) if self._costs else 0.0)
 
     def drop_strategy(self, strategy: str, reason: str) -> Iterator[Record]:
         """Record all cases of a strategy as failed: it is measured no further. The baseline takes all with it."""
@@ -91,11 +101,15 @@ class Campaign:
 
     def count(self) -> Iterator[Record]:
         """The static pass: each case once, untimed, for its parameters, FLOPs, traffic and peak memory."""
-        while waiting := [case for case in self._standing() if case not in self._counted]:
+        while waiting := [case for case in self._standing() if case not in self._counted and not self.device_lost]:
             entered: Case | None = None
             start = time.monotonic()
             try:
-                for event in self._stream("static", waiting, deadline=0.0):
+                for event in self._stream("static", waiting):
+                    if event["event"] == "device_lost":
+                        self.device_lost = event["reason"]
+                        yield self._lost_record(datetime.now(UTC).isoformat(timespec="seconds"))
+                        return
                     if "case" not in event:
                         continue
                     case = self.cases[event["case"]]
@@ -122,32 +136,40 @@ class Campaign:
         Each gives its records together, closed by a ``replicate`` record. What a process took that died of one strategy
         is not charged to the budget of the others.
         """
-        while len(self._standing()) > 1 and self.replicates_done < self._planned:
+        while len(self._standing()) > 1 and self.replicates_done < self.settings.max_replicates:
             enough = self.replicates_done >= self.settings.min_replicates
             if enough and self.widest() <= self.settings.target_half_width_points:
                 return
-            left = self._budget - (time.monotonic() - self._began)
-            if self._superblock and left < self._startup + self._superblock:
+            left = self._budget - self.spent
+            if self._costs and left < self._costs.process(1):
                 return
-            share = left / (self._planned - self.replicates_done)
             number, start = self.replicates_done, time.monotonic()
-            yield list(self._replicate(number, start + share))
+            yield list(self._replicate(number, start + left))
+            if self.device_lost:
+                return
             if self.replicates_done == number:  # it died, and is repeated without the one to blame
                 self._began += time.monotonic() - start
-            self._planned = self._worthwhile()
+            self.shape = self._plan()
 
-    def _worthwhile(self) -> int:
-        """How many processes to plan: as many as the settings allow, each of them worth its start."""
-        if not self._superblock:
-            return self.settings.max_replicates
-        processes = int(self._budget / (self._startup + _WORTH_A_START * self._superblock))
-        return min(max(processes, self.settings.min_replicates), self.settings.max_replicates)
+    def _plan(self) -> Shape:
+        """How many processes of how many superblocks: from the pilot's variances once there is one."""
+        if self._costs is None:
+            return Shape(self.settings.max_replicates, PILOT_SUPERBLOCKS)
+        pilot = self.replicates_done >= self.settings.min_replicates
+        measured = [list(o.per_superblock.values()) for o in self._overheads()] if pilot else []
+        limits = Limits(
+            self.settings.target_half_width_points / 100, self.settings.min_replicates, self.settings.max_replicates
+        )
+        return plan_shape(measured, self._costs, self._budget, limits)
+
+    def _overheads(self) -> list[estimates.Overhead]:
+        """Those of the cases that still stand, without the baseline itself."""
+        standing = {case for case in self._standing() if case.variant != BASELINE_VARIANT}
+        return [overhead for overhead in estimates.overheads(self._records) if overhead.case in standing]
 
     def widest(self) -> float:
         """The largest half-width so far, in points of overhead; infinite where a case has no interval yet."""
-        standing = {case for case in self._standing() if case.variant != BASELINE_VARIANT}
-        measured = [o for o in estimates.overheads(self._records) if o.case in standing]
-        widths = [o.interval().half_width for o in measured]
+        widths = [overhead.interval().half_width for overhead in self._overheads()]
         return max((w if w == w else float("inf") for w in widths), default=float("inf"))
 
     def _standing(self) -> list[Case]:
@@ -157,90 +179,92 @@ class Campaign:
         """One process. Its records come at its end: a process that dies leaves none, and is repeated."""
         start, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
         blocks: list[dict[str, Any]] = []
-        entered, failures = -1, dict[str, str]()
+        entered, failures, ready = -1, dict[str, str](), dict[str, Any]()
         with tempfile.NamedTemporaryFile() as slot_file:
             slot_file.write(struct.pack("q", -1))
             slot_file.flush()
             try:
-                for event in self._stream("timed", self._standing(), deadline, slot_file.name):
+                for event in self._stream("timed", self._standing(), self._order(deadline, slot_file.name)):
                     match event["event"]:
                         case "enter":
                             entered = event["case"]
                         case "ready":
-                            self._startup, entered = time.monotonic() - start, -1
+                            ready, entered = {**event, "startup_seconds": time.monotonic() - start}, -1
                         case "failed":
                             failures[self.cases[event["case"]].variant.strategy] = event["reason"]
                         case "superblock":
                             blocks.append(event)
-                            self._superblock = event["wall"]
+                        case "device_lost":
+                            self.device_lost = event["reason"]
             except workers.WorkerDied as death:
+                blocks = []
                 running = struct.unpack("q", Path(slot_file.name).read_bytes()[:8])[0]
                 entered = running if running >= 0 else entered
                 blamed = self.cases[entered].variant.strategy if entered >= 0 else BASELINE
-                failures[blamed] = f"the process that ran it {death}"
-                blocks = []
+                if self._device_is_there():
+                    failures[blamed] = f"the process that ran it {death}"
+                else:
+                    self.device_lost = f"the process that used it {death}"
         for strategy, reason in failures.items():
             yield from self.drop_strategy(strategy, reason)
         if blocks and len(self._standing()) > 1:
-            for record in self._samples(number, blocks, started):
-                self._records.append(record)
-                yield record
-            yield self._replicate_record(number, blocks, started, time.monotonic() - start)
+            self._costs = Costs(ready["startup_seconds"], blocks[-1]["wall"])
+            self._gate_left -= sum(block["waited"] for block in blocks)
+            standing = [(self.cases.index(case), case) for case in self._standing()]
+            records = replicate_records(self.panel, standing, number, blocks, ready, started, time.monotonic() - start)
+            self._records += records
+            yield from records
+        if self.device_lost:
+            yield self._lost_record(started)
+
+    def _order(self, deadline: float, slot_file: str) -> dict[str, Any]:
+        """What the process is to do: ``timing.Order`` as plain values."""
+        settings = self.settings
+        return {
+            "seed": random.Random(f"{self._seed}/{self.panel.label}/{self.replicates_done}/order").getrandbits(48),
+            "deadline": deadline,
+            "superblocks": self.shape.superblocks,
+            "slot_file": slot_file,
+            "gate_seconds": max(0.0, self._gate_left),
+            "copy_mebibytes": [1 << power for power in range(settings.largest_copy_mib.bit_length())],
+        }
+
+    def _device_is_there(self) -> bool:
+        """Asked in a fresh process, after one has died: a device that is gone is no strategy's fault."""
+        if self.panel.device == "cpu":
+            return True
+        try:
+            return any(event.get("present") for event in self._stream("present", []))
+        except workers.WorkerDied:
+            return False
+
+    def _lost_record(self, started: str) -> Record:
+        self.device_lost = f"{self.panel.device} disappeared: {self.device_lost}"
+        return Record(
+            id=f"replicate/{self.panel.label}/lost-{started}",
+            kind="replicate",
+            status="failed",
+            reason=self.device_lost,
+            case=asdict(self.panel),
+            started=started,
+        )
 
     def _drop(self, case: Case, status: Status, reason: str, flags: tuple[str, ...] = ()) -> Record:
         self._dropped.add(case)
         label = f"latency/{case.label}/{status}"
         return Record(id=label, kind="latency", status=status, reason=reason, flags=flags, case=case.to_json())
 
-    def _samples(self, number: int, blocks: list[dict[str, Any]], started: str) -> Iterator[Record]:
-        for case in self._standing():
-            index = self.cases.index(case)
-            own = [
-                (b, position, s) for b, block in enumerate(blocks) for i, position, s in block["slots"] if i == index
-            ]
-            columns = dict(zip(("superblock", "position", "seconds"), map(list, zip(*own, strict=True)), strict=True))
-            yield Record(
-                id=f"latency/{case.label}/r{number}",
-                kind="latency",
-                status="ok",
-                case=case.to_json(),
-                replicate=number,
-                samples=columns,
-                started=started,
-            )
-
     def _static_record(self, case: Case, samples: dict[str, Any]) -> Record:
         return Record(id=f"static/{case.label}", kind="static", status="ok", case=case.to_json(), samples=samples)
 
-    def _replicate_record(self, number: int, blocks: list[dict[str, Any]], started: str, wall: float) -> Record:
-        samples = {
-            "copy_bytes": _COPY_BYTES,
-            "copy_seconds": [block["copy_seconds"] for block in blocks],
-            "wall": [block["wall"] for block in blocks],
-            "disturbance": [block["disturbance"] for block in blocks],
-            "startup_seconds": self._startup,
-        }
-        return Record(
-            id=f"replicate/{self.panel.label}/r{number}",
-            kind="replicate",
-            status="ok",
-            case=asdict(self.panel),
-            replicate=number,
-            samples=samples,
-            started=started,
-            wall_seconds=wall,
-        )
-
-    def _stream(
-        self, mode: str, cases: Sequence[Case], deadline: float, slot_file: str = ""
-    ) -> Iterator[workers.Event]:
+    def _stream(self, mode: str, cases: Sequence[Case], order: dict[str, Any] | None = None) -> Iterator[workers.Event]:
         job = {
             "mode": mode,
             "panel": asdict(self.panel),
             "cases": [[self.cases.index(case), case.to_json()] for case in cases],
             "files": self._files,
             "seed": random.Random(f"{self._seed}/{self.panel.label}/{self.replicates_done}").getrandbits(48),
-            "deadline": deadline,
-            "slot_file": slot_file,
+            "order": order,
         }
-        return workers.stream(_MODULE, job, silence_limit=_CASE_LIMIT + 2 * _SLOT_LIMIT * len(cases))
+        limit = _CASE_LIMIT + 2 * _SLOT_LIMIT * len(cases) + (order or {}).get("gate_seconds", 0.0)
+        return workers.stream(self._module, job, silence_limit=limit)

@@ -38,11 +38,10 @@ class CudaEventClock:
 
     name = "cuda_event"
 
-    def __init__(self) -> None:
-        import torch
-
-        self._cuda = torch.cuda
-        self._events = (torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True))
+    def __init__(self, cuda: Any) -> None:
+        """cuda: ``torch.cuda``, or a fake in a test."""
+        self._cuda = cuda
+        self._events = (cuda.Event(enable_timing=True), cuda.Event(enable_timing=True))
 
     def measure(self, call: Callable[[], Any]) -> tuple[float, Any]:
         """(seconds, what the call returned)."""
@@ -60,7 +59,9 @@ class SimulatedClock:
 
     Log-latency = log(truth) + an effect of its own for each call, as memory layout has in a process (``process_sd``)
     + linear drift per slot + AR(1) noise (``noise_sd``, ``autocorrelation``) + now and then a spike that doubles the
-    slot (``spike_rate``). One instance is one process.
+    slot (``spike_rate``) + what a slot costs more where another call ran before it (``switch_effect``) + bursts, in
+    which somebody else uses the machine: one begins with probability ``burst_rate`` in a slot, lasts ``burst_slots`` on
+    average and adds ``burst_effect``; ``disturbed`` says whether the last slot lay in one. One instance is one process.
     """
 
     name = "simulated"
@@ -74,24 +75,33 @@ class SimulatedClock:
         process_sd: float = 0.0,
         drift_per_slot: float = 0.0,
         spike_rate: float = 0.0,
+        switch_effect: float = 0.0,
+        burst_rate: float = 0.0,
+        burst_slots: float = 20.0,
+        burst_effect: float = 0.3,
     ) -> None:
         self._rng = random.Random(seed)
-        self._noise_sd, self._rho = noise_sd, autocorrelation
+        self._fresh_sd, self._rho = noise_sd * math.sqrt(1 - autocorrelation**2), autocorrelation
         self._process_sd, self._drift, self._spike_rate = process_sd, drift_per_slot, spike_rate
+        self._switch_effect = switch_effect
+        self._begins, self._ends, self._burst_effect = burst_rate, 1 / burst_slots, burst_effect
         self._process_effects: dict[int, float] = {}
-        self._slot, self._noise = 0, 0.0
+        self._slot, self._noise, self._last = 0, 0.0, 0
+        self.disturbed = False
 
     def measure(self, call: Callable[[], Any]) -> tuple[float, Any]:
         """(simulated seconds, the true seconds)."""
-        truth = call()
-        fresh = self._rng.gauss(0.0, self._noise_sd * math.sqrt(1 - self._rho**2))
-        self._noise = self._rho * self._noise + fresh
-        effect = self._process_effects.setdefault(id(call), self._rng.gauss(0.0, self._process_sd))
-        spike = math.log(2.0) if self._rng.random() < self._spike_rate else 0.0
+        truth, who, rng = call(), id(call), self._rng
+        if who not in self._process_effects:
+            self._process_effects[who] = rng.gauss(0.0, self._process_sd)
         self._slot += 1
-        return truth * math.exp(effect + self._drift * self._slot + self._noise + spike), truth
-
-
-def clock_for(device: str) -> Clock:
-    """The clock that can time a call on ``device``."""
-    return CudaEventClock() if device == "cuda" else CpuClock()
+        self._noise = self._rho * self._noise + rng.gauss(0.0, self._fresh_sd)
+        log = self._process_effects[who] + self._drift * self._slot + self._noise
+        if self._spike_rate and rng.random() < self._spike_rate:
+            log += math.log(2.0)
+        if self._switch_effect and who != self._last:
+            log += self._switch_effect
+        if self._begins and rng.random() < (self._ends if self.disturbed else self._begins):
+            self.disturbed = not self.disturbed
+        self._last = who
+        return truth * math.exp(log + self._burst_effect * self.disturbed), truth

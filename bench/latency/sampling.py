@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from bench.disturbance import Counters
 from bench.latency.clocks import Clock
 from bench.latency.schedule import superblock
 
@@ -21,11 +22,23 @@ class CaseFailed(Exception):
 
 @dataclass(frozen=True)
 class Slot:
-    """One timed forward pass: which case, at which position of its superblock, how many seconds."""
+    """One timed forward pass: which case, at which position of its superblock, how many seconds, what went on.
+
+    spent: what the system's counters say of it (``Counters.since``), read at its edges. mhz: the device's clock.
+    """
 
     case: int
     position: int
     seconds: float
+    spent: dict[str, float]
+    mhz: float
+
+    COLUMNS = ("case", "position", "seconds", "own", "switches", "faults", "steal", "foreign", "mhz")
+
+    def row(self) -> list[float | None]:
+        """Plain values in the order of ``COLUMNS``; None for what is not known."""
+        counted = [self.spent[name] for name in self.COLUMNS[3:8]]
+        return [self.case, self.position, self.seconds, *counted, None if math.isnan(self.mhz) else self.mhz]
 
 
 def run_superblock(
@@ -35,25 +48,30 @@ def run_superblock(
     *,
     enter: Callable[[int], None] = lambda index: None,
     healthy: Callable[[Any], bool] = lambda result: True,
+    counters: Callable[[], Counters] = Counters.now,
+    mhz: Callable[[], float] = lambda: math.nan,
 ) -> list[Slot]:
     """Time every call twice, in a mirrored random order.
 
     enter: told which case comes next, outside the timed part, so that a crash has a name.
     healthy: judges each result, outside the timed part.
+    counters, mhz: read at the edges of each slot, outside the timed part.
     Raises CaseFailed, and then nothing of this superblock counts.
     """
     slots = []
     for position, index in enumerate(superblock(list(calls), rng)):
         enter(index)
+        before = counters()
         try:
             seconds, result = clock.measure(calls[index])
         except Exception as error:  # a stranger's code: whatever it raises is the reason
             raise CaseFailed(index, f"raised {type(error).__name__}: {error}") from error
+        spent = counters().since(before)
         if not (math.isfinite(seconds) and seconds > 0):
             raise CaseFailed(index, f"the clock gave {seconds} s")
         if not healthy(result):
             raise CaseFailed(index, "the output is not finite")
-        slots.append(Slot(index, position, seconds))
+        slots.append(Slot(index, position, seconds, spent, mhz()))
     return slots
 
 

@@ -5,11 +5,11 @@ nothing. What a convolution re-reads inside itself is not seen; it is the same f
 difference between the two is what the strategy moves on top.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -32,23 +32,27 @@ _OVERWRITES = {"copy_", "zero_", "fill_"}  # their destination is written, not r
 
 @dataclass(frozen=True)
 class Traffic:
-    """bytes_moved: read + written by all operators. peak_live_bytes: the most that all activations held at once."""
+    """bytes_moved: read + written by all operators. peak_live_bytes: the most that all activations held at once.
+
+    operations: {bytes that one operator moved: how many such there were}; a small one runs at another bandwidth.
+    """
 
     bytes_moved: int
     peak_live_bytes: int
     flops: int
+    operations: dict[int, int]
 
-    def to_json(self) -> dict[str, int]:
+    def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
 
 
-class _Counter(TorchDispatchMode):
+class _Traffic(TorchDispatchMode):
     """Adds up traffic and follows which storages are alive."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.bytes_moved = 0
+        self.operations: Counter[int] = Counter()
         self.peak_live_bytes = 0
         self._alive: dict[Any, tuple[StorageWeakRef, int]] = {}
 
@@ -59,7 +63,9 @@ class _Counter(TorchDispatchMode):
         inputs = [leaf for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, Tensor)]
         if func._schema.is_mutable or not _same_memory(outputs, inputs):  # else a view
             read = [] if name in _READS_NOTHING else inputs[1:] if name in _OVERWRITES else inputs
-            self.bytes_moved += _bytes_of(read) + (0 if name in _WRITES_NOTHING else _bytes_of(outputs))
+            moved = _bytes_of(read) + (0 if name in _WRITES_NOTHING else _bytes_of(outputs))
+            if moved:
+                self.operations[moved] += 1
         self._follow(outputs)
         return out
 
@@ -88,13 +94,8 @@ def count(call: Callable[[], Any]) -> Traffic:
     """Run ``call`` once and count. The time that it takes means nothing."""
     with FlopCounterMode(display=False) as flops:
         call()
-    with _Counter() as counter:
+    with _Traffic() as counter:
         call()
-    return Traffic(counter.bytes_moved, counter.peak_live_bytes, int(flops.get_total_flops()))
-
-
-def copy_bandwidth(device: str, mebibytes: int = 64) -> Callable[[], Any]:
-    """A call that copies ``mebibytes`` from one buffer to another: bytes read + written over its time is bandwidth."""
-    source = torch.ones(mebibytes << 20, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    return lambda: target.copy_(source)
+    operations = dict(sorted(counter.operations.items()))
+    moved = sum(size * number for size, number in operations.items())
+    return Traffic(moved, counter.peak_live_bytes, int(flops.get_total_flops()), operations)

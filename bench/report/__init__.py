@@ -1,7 +1,9 @@
 """Tables -> figures, words and one page. Reads what ``bench.analysis`` returns; never torch, never a plug-in.
 
-``numbers`` and ``selection`` are what everything here rests on; ``words`` (with ``cost``, ``choice`` and ``trust``)
-answers in sentences, ``figures/`` draws in the one ``style``, ``sheets`` makes the tables to read, ``html`` the page.
+``numbers`` and ``selection`` are what everything here rests on; ``words`` answers in sentences: ``cost`` with
+``contest`` (what is the fastest), ``movement`` (is it the bytes), ``dependence`` on what was ``swept``, ``choice``, and
+``trust`` with ``quality`` and ``conditions``. ``figures/`` draws in the one ``style``, ``sheets`` makes the tables to
+read, ``html`` the page.
 """
 
 import os

@@ -1,9 +1,11 @@
 """Which variant to take: the best accuracy, reached by the cheapest mechanism that computes it."""
 
-from bench.report.cost import cheapest, overhead_text
+from bench.report.contest import contest_of
+from bench.report.cost import overhead_text
 from bench.report.figures.pareto import Offer, paired
 from bench.report.numbers import Estimate, channels_text, fixed, listed
 from bench.report.selection import Row, Tables, arms, line_text, panel_text, panels, rows, timed
+from bench.sweep import Panel
 
 
 def choice_sentences(tables: Tables) -> list[str]:
@@ -16,7 +18,7 @@ def choice_sentences(tables: Tables) -> list[str]:
         return ["No trained arm was also timed, so accuracy and cost cannot be weighed against each other here."]
     top = max(offer.joint.value for offer in offers)
     best_arm = [offer for offer in offers if offer.joint.value == top]
-    ways, _ = cheapest([offer.case for offer in best_arm])
+    ways = _ways(tables, shifting[0][0], [offer.case for offer in best_arm])
     case = ways[0]
     if not best_arm[0].joint.has_interval:
         told = f"highest here is {_name(best_arm[0].case)} with {fixed(top)} % joint accuracy"
@@ -37,6 +39,17 @@ def choice_sentences(tables: Tables) -> list[str]:
             f"Equally fast as far as this run can tell: {listed([str(row['strategy']) for row in ways[1:]])}."
         )
     return sentences + _cheaper(taken, offers) + _untimed(trained, top)
+
+
+def _ways(tables: Tables, panel: Panel, cases: list[Row]) -> list[Row]:
+    """The case with the least overhead, then those that this run cannot tell from it."""
+    ordered = sorted(cases, key=lambda row: float(row["overhead_pct"]))
+    contest = contest_of(tables, panel, ordered[0])
+    if contest is not None and contest.decided and contest.rows[0]["strategy"] == ordered[0]["strategy"]:
+        tied = [row["strategy"] for row in contest.tied]
+        return [ordered[0], *(row for row in ordered[1:] if row["strategy"] in tied)]
+    best = Estimate.of(ordered[0], "overhead")
+    return [ordered[0], *(row for row in ordered[1:] if best.overlaps(Estimate.of(row, "overhead")))]
 
 
 def _cheaper(taken: Offer, offers: list[Offer]) -> list[str]:

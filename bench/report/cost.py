@@ -1,8 +1,11 @@
 """What the shift costs, in words: released code, the cheapest exact mechanism, and the trend over the fraction."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
-from bench.report.numbers import Estimate, channels_text, count_text, fixed, listed, number
+from bench.report.contest import contests_in, verdict_text
+from bench.report.numbers import Estimate, channels_text, count_text, found_text, milliseconds_text, number
 from bench.report.selection import (
     RELEASED,
     Row,
@@ -17,6 +20,7 @@ from bench.report.selection import (
     rows,
     timed,
 )
+from bench.sweep import Panel
 
 MOST_PANELS = 3  # settings told in words; more would bury the answer, and the table has them all
 USUAL_FRACTION = 1 / 4  # where the paper finds its best accuracy, and the default of the released code
@@ -32,9 +36,9 @@ def cost_sentences(tables: Tables) -> list[str]:
     sentences = []
     for panel, cases in shown[:MOST_PANELS]:
         base = number(next((row["latency_ms"] for row in rows(baselines(in_panel(tables.latency, panel)))), None))
-        sentences.append(f"{panel_text(panel)}: the network without a shift takes {_milliseconds(base)}.")
+        sentences.append(f"{panel_text(panel)}: the network without a shift takes {milliseconds_text(base)}.")
         sentences += [_ends(name, cases) for name in RELEASED if (cases["strategy"] == name).any()]
-        sentences += _cheapest_sentence(cases, exact_strategies(tables.header))
+        sentences += _cheapest_sentence(tables, panel, cases)
     if len(shown) > MOST_PANELS:
         sentences.append(f"{count_text(len(shown) - MOST_PANELS, 'further setting')} in the table below.")
     return sentences
@@ -54,6 +58,7 @@ def slope_sentences(tables: Tables) -> list[str]:
 
 def slope_sentence(row: Row) -> str:
     """The slope is the difference in points between moving all channels and none, along a straight line."""
+    found = found_text(number(row.get("detectable_pct")), "a slope")
     slope = Estimate.of(row, "slope")
     name = f"{row['strategy']} ({line_text('', row['placement'], row['direction']).removeprefix(', ')})"
     if not slope.has_interval:
@@ -63,16 +68,9 @@ def slope_sentence(row: Row) -> str:
         amount = Estimate(abs(slope.value), *sorted((abs(slope.low), abs(slope.high)))).text("points", signed=False)
         return f"{name} {grows} by {amount} from no channels to all."
     if max(-slope.low, slope.high) <= FLAT:
-        return f"{name} costs the same at every fraction: slope {slope.text('points')}."
-    return f"{name}: no trend with the fraction was found, but a large one is not ruled out: {slope.text('points')}."
-
-
-def cheapest(cases: list[Row]) -> tuple[list[Row], list[Row]]:
-    """The case with the least overhead together with those not separated from it, and the others, by overhead."""
-    ordered = sorted(cases, key=lambda row: float(row["overhead_pct"]))
-    best = Estimate.of(ordered[0], "overhead")
-    tied = [row for row in ordered[1:] if best.overlaps(Estimate.of(row, "overhead"))]
-    return [ordered[0], *tied], [row for row in ordered[1:] if row not in tied]
+        return f"{name} costs the same at every fraction: slope {slope.text('points')}{found}."
+    open_end = "no trend with the fraction was found, but a large one is not ruled out"
+    return f"{name}: {open_end}: {slope.text('points')}{found}."
 
 
 def overhead_text(row: Row) -> str:
@@ -80,9 +78,16 @@ def overhead_text(row: Row) -> str:
     return Estimate.of(row, "overhead").text(missing=MISSING)
 
 
-def nearest_fraction(cases: pd.DataFrame, wanted: float) -> float:
+def _found(row: Row) -> str:
+    """Behind an overhead that may be zero: what would have been found."""
+    overhead = Estimate.of(row, "overhead")
+    null = overhead.has_interval and overhead.holds_zero
+    return found_text(number(row.get("detectable_pct"))) if null else ""
+
+
+def nearest_fraction(fractions: Iterable[float], wanted: float) -> float:
     """The measured fraction that is nearest to ``wanted``; of two, the smaller."""
-    return min((float(f) for f in cases["fraction"]), key=lambda f: (abs(f - wanted), f))
+    return min((float(f) for f in fractions), key=lambda f: (abs(f - wanted), f))
 
 
 def _ends(name: str, cases: pd.DataFrame) -> str:
@@ -93,31 +98,30 @@ def _ends(name: str, cases: pd.DataFrame) -> str:
     head = f"Released code ({line_text(name, line.placement, line.direction)}) costs {overhead_text(most)}"
     head += f" with {channels_text(float(most['fraction']))}"
     if least is most:
-        return f"{head}."
-    return f"{head}, {overhead_text(least)} with {channels_text(float(least['fraction']))}."
+        return f"{head}{_found(most)}."
+    return f"{head}, {overhead_text(least)} with {channels_text(float(least['fraction']))}{_found(least)}."
 
 
-def _cheapest_sentence(cases: pd.DataFrame, exact: set[str]) -> list[str]:
-    """The cheapest way to the published function, at the usual fraction. "Fastest" only where it is separated."""
+def _cheapest_sentence(tables: Tables, panel: Panel, cases: pd.DataFrame) -> list[str]:
+    """The cheapest way to the published function, at the usual fraction."""
+    exact = exact_strategies(tables.header)
     same = cases[
         cases["strategy"].isin(exact) & (cases["placement"] == "residual") & (cases["direction"] == "bidirectional")
     ]
     if same.empty:
         return []
-    contested = same.groupby("fraction")["strategy"].transform("nunique") > 1  # one mechanism alone is no comparison
-    fraction = nearest_fraction(same[contested] if contested.any() else same, USUAL_FRACTION)
-    best, others = cheapest(rows(same[same["fraction"] == fraction]))
+    usual = {float(c.rows[0]["fraction"]): c for c in contests_in(tables, panel) if _is_usual(c.rows[0])}
+    if usual:
+        return [verdict_text(usual[nearest_fraction(usual, USUAL_FRACTION)], same)]
+    fraction = nearest_fraction(same["fraction"], USUAL_FRACTION)
+    ordered = sorted(rows(same[same["fraction"] == fraction]), key=lambda row: float(row["overhead_pct"]))
+    named = f"{ordered[0]['strategy']} ({overhead_text(ordered[0])})"
     where = f"With {channels_text(fraction)} in residual placement"
-    named = [f"{row['strategy']} ({overhead_text(row)})" for row in best]
-    if not Estimate.of(best[0], "overhead").has_interval:
-        return [f"{where} {named[0]} costs least, but without intervals none can be called the fastest."]
-    if len(best) > 1:
-        return [f"{where} no mechanism is separated as the fastest: {listed(named)} are tied."]
-    if not others:
-        return [f"{where} {named[0]} is the only exact mechanism that was measured."]
-    second = f"{others[0]['strategy']} ({overhead_text(others[0])})"
-    return [f"{where} {named[0]} is the fastest exact mechanism; the runner-up is {second}."]
+    if len(ordered) == 1:
+        return [f"{where} {named} is the only exact mechanism that was measured."]
+    lacking = "a paired comparison" if Estimate.of(ordered[0], "overhead").has_interval else "intervals"
+    return [f"{where} {named} costs least, but without {lacking} none can be called the fastest."]
 
 
-def _milliseconds(value: float) -> str:
-    return f"{fixed(value, 0 if value >= 100 else 2 if value < 10 else 1)} ms"
+def _is_usual(row: Row) -> bool:
+    return bool(row["placement"] == "residual" and row["direction"] == "bidirectional")

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from bench.report.figures.canvas import Figure
 from bench.report.numbers import Estimate, duration_text, number
 from bench.report.selection import Row, Tables, rows
-from bench.report.sheets import accuracy_sheet, latency_sheet, plain
+from bench.report.sheets import accuracy_sheet, bandwidth_sheet, latency_sheet, plain, quality_sheet
 from bench.report.words import VERDICTS, passages
 
 HERE = Path(__file__).parent
@@ -53,6 +53,8 @@ def page(tables: Tables, figures: Sequence[Figure]) -> str:
         figures=[(figure, inlined(figure)) for figure in figures],
         latency=latency_sheet(tables.latency),
         accuracy=accuracy_sheet(tables.accuracy),
+        quality=quality_sheet(tables.quality),
+        bandwidth=bandwidth_sheet(tables.bandwidth),
         failures=rows(tables.failures),
         machine=_pairs(header.get("environment") or {}),
         spent={name: duration_text(number(seconds)) for name, seconds in (header.get("wall_seconds") or {}).items()},

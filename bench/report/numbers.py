@@ -107,6 +107,18 @@ def duration_text(seconds: float) -> str:
     return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.3g} s" if seconds < 10 else f"{whole} s"
 
 
+def found_text(points: float, what: str = "an effect") -> str:
+    """What a null result is worth: ``; an effect of 0.45 points would have been found four times in five``."""
+    if not math.isfinite(points) or points <= 0:
+        return ""
+    return f"; {what} of {fixed(points, 2 if points < 1 else 1)} points would have been found four times in five"
+
+
+def milliseconds_text(value: float) -> str:
+    """``372 ms``, ``37.2 ms``, ``3.72 ms``."""
+    return f"{fixed(value, 0 if value >= 100 else 2 if value < 10 else 1)} ms"
+
+
 def count_text(count: int, singular: str, plural: str | None = None) -> str:
     """``1 case``, ``3 cases``."""
     return f"{count} {singular if count == 1 else plural or singular + 's'}"

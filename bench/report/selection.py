@@ -1,7 +1,7 @@
 """What the report is given, and the small named filters by which everything here chooses its rows.
 
 The tables are described as a Protocol, so that the report depends on their shape and not on how they were made.
-Any frame may be empty, with or without its columns: every filter accepts that.
+Any frame may be empty, with or without its columns, and any figure may be NaN: every filter accepts that.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,6 +21,10 @@ PANEL_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Panel))
 
 RELEASED = ("copy_shift", "concat_shift")
 """Mechanisms that people run because published code contains them (mit-han-lab, mmaction2)."""
+
+
+TWIN_FLAG = "aa"
+"""Marks the baseline's twin; every other flag is a warning."""
 
 
 class Tables(Protocol):
@@ -49,6 +53,18 @@ class Tables(Protocol):
     @property
     def superblocks(self) -> pd.DataFrame:
         """Raw differences, one row per case and superblock."""
+
+    @property
+    def contests(self) -> pd.DataFrame:
+        """Exact mechanisms against the least of them: one row per mechanism, with simultaneous intervals."""
+
+    @property
+    def quality(self) -> pd.DataFrame:
+        """What disturbed the measurement, and how the values scatter: one row per panel."""
+
+    @property
+    def bandwidth(self) -> pd.DataFrame:
+        """The speed of a plain copy: one row per panel and size."""
 
     @property
     def failures(self) -> pd.DataFrame:
@@ -138,6 +154,12 @@ def lines(frame: pd.DataFrame) -> list[Line]:
         return []
     groups = frame.sort_values("fraction", kind="stable").groupby(["strategy", "placement", "direction"], sort=True)
     return [Line(str(s), str(p), str(d), tuple(rows(group))) for (s, p, d), group in groups]
+
+
+def flags_of(row: Row) -> list[str]:
+    """The flags of one row; none where the cell is empty."""
+    flags = row.get("flags")
+    return [flag for flag in flags.split(";") if flag] if isinstance(flags, str) else []
 
 
 def holders(arm: Row) -> list[str]:

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from bench.report.numbers import Estimate, fixed, fraction_text, number
-from bench.report.selection import PANEL_COLUMNS, Row, finished, rows
-from bench.report.trust import TWIN_FLAG, flags_of
+from bench.report.selection import PANEL_COLUMNS, TWIN_FLAG, Row, finished, flags_of, rows
 
+_THOUSAND = 1e3
 _MILLION = 1e6
 _BILLION = 1e9
 
@@ -54,17 +54,27 @@ def latency_sheet(latency: pd.DataFrame) -> Sheet | None:
     """Every case, the failed ones too."""
     columns = [
         _estimate("overhead", "overhead", "overhead_pct"),
+        _estimate("nothing left out", "overhead_all", "overhead_all_pct", only="estimates_differ"),
+        _estimate("overhead in cycles", "overhead_cycles", "overhead_cycles_pct"),
         _figure("latency [ms]", "latency_ms", 1),
+        Column("latency [million cycles]", _cycles),
+        _figure("SM clock [MHz]", "sm_mhz", 0),
         _figure("predicted [%]", "predicted_overhead_pct", 1, signed=True),
+        _figure("of it bytes [%]", "predicted_traffic_pct", 1, signed=True),
+        _figure("of it page faults [%]", "predicted_faults_pct", 1, signed=True),
         _figure("extra traffic [MB]", "extra_traffic_mb", 1),
+        _figure("extra page faults", "extra_faults", 0),
         _figure("peak memory [MB]", "peak_memory_mb", 0),
+        _figure("peak resident [MB]", "peak_rss_mb", 0),
         _figure("would find [points]", "detectable_pct", 1),
         _figure("processes", "replicates", 0),
         _figure("superblocks", "blocks", 0),
+        _figure("left out", "excluded", 0),
+        _figure("disturbed [%]", "disturbed_pct", 0),
         _figure("parameters [M]", "params", 2, scale=_MILLION),
         _figure("FLOPs [G]", "flops", 2, scale=_BILLION),
     ]
-    return _sheet(latency, ("direction", *PANEL_COLUMNS), columns)
+    return _sheet(latency, ("direction", *PANEL_COLUMNS), columns, _CASE)
 
 
 def accuracy_sheet(accuracy: pd.DataFrame) -> Sheet | None:
@@ -84,33 +94,64 @@ def accuracy_sheet(accuracy: pd.DataFrame) -> Sheet | None:
         _figure("training [s]", "train_seconds", 0),
         Column("also holds for", lambda row: _text(row.get("also_holds_for")), numeric=False),
     ]
-    return _sheet(accuracy, ("direction", "dataset", "backbone"), columns)
+    return _sheet(accuracy, ("direction", "dataset", "backbone"), columns, _CASE)
 
 
-def _sheet(frame: pd.DataFrame, often_same: tuple[str, ...], columns: list[Column]) -> Sheet | None:
+def quality_sheet(quality: pd.DataFrame) -> Sheet | None:
+    """How each panel was measured: interference, scatter, settings in force."""
+    columns = [
+        _figure("processes", "replicates", 0),
+        _figure("superblocks", "superblocks", 0),
+        _figure("disturbed [%]", "disturbed_pct", 1),
+        Column("why", lambda row: _text(row.get("reasons")), numeric=False),
+        _figure("left out", "excluded", 0),
+        _figure("waited for quiet [s]", "waited_seconds", 0),
+        _figure("scatter between processes [points]", "between_sd_pct", 2),
+        _figure("scatter within [points]", "within_sd_pct", 2),
+        _figure("autocorrelated cases", "autocorrelation", 0),
+        _figure("cases with a trend", "trend", 0),
+        _figure("a fresh page [µs]", "page_microseconds", 2),
+        Column("settings in force", lambda row: _text(row.get("backend")), numeric=False),
+        Column("sensors", lambda row: _text(row.get("sensors")), numeric=False),
+    ]
+    return _sheet(quality, PANEL_COLUMNS, columns, ())
+
+
+def bandwidth_sheet(bandwidth: pd.DataFrame) -> Sheet | None:
+    """The copy-bandwidth curve in numbers."""
+    columns = [
+        _figure("size [MiB]", "mebibytes", 0),
+        _figure("copy [GB/s]", "gb_per_s", 1),
+        _figure("lower quartile", "gb_per_s_low", 1),
+        _figure("upper quartile", "gb_per_s_high", 1),
+    ]
+    return _sheet(bandwidth, PANEL_COLUMNS, columns, ())
+
+
+def _sheet(
+    frame: pd.DataFrame, often_same: tuple[str, ...], columns: list[Column], naming: tuple[Column, ...]
+) -> Sheet | None:
+    """A table of what varies; what is the same in all rows is said once, and what no row has is left away."""
     if frame.empty:
         return None
     present = [name for name in often_same if name in frame]
     varying = [name for name in present if frame[name].astype(str).nunique() > 1]
     same = ", ".join(f"{name.replace('_', ' ')} {frame[name].iloc[0]}" for name in present if name not in varying)
-    named = [
-        Column("strategy", _strategy, numeric=False),
-        Column("placement", lambda row: _text(row["placement"]), numeric=False),
-        Column("fraction", lambda row: Cell(fraction_text(number(row["fraction"])), str(row["fraction"]))),
-        *(Column(name.replace("_", " "), _getter(name), numeric=name in _COUNTED) for name in varying),
-    ]
-    done = rows(finished(frame))
+    axes = [Column(name.replace("_", " "), _getter(name), numeric=name in _COUNTED) for name in varying]
+    done = rows(finished(frame)) if naming else rows(frame)
+    columns = [column for column in columns if any(column.cell(row).text for row in rows(frame))]
     shared = [column for column in columns if column.title in _OFTEN_SHARED and _is_shared(column, done)]
     same = "; ".join([same, *(f"{column.title} {column.cell(done[0]).text}" for column in shared)])
-    shown = [*named, Column("status", _status, numeric=False), *(column for column in columns if column not in shared)]
+    status = [Column("status", _status, numeric=False)] if naming else []
+    shown = [*naming, *axes, *status, *(column for column in columns if column not in shared)]
     return Sheet(
         tuple((column.title, column.numeric) for column in shown),
-        tuple(Line(tuple(column.cell(row) for column in shown), str(row["status"])) for row in rows(frame)),
+        tuple(Line(tuple(column.cell(row) for column in shown), str(row.get("status", "ok"))) for row in rows(frame)),
         same,
     )
 
 
-_OFTEN_SHARED = ("processes", "superblocks", "seeds", "parameters [M]", "FLOPs [G]")
+_OFTEN_SHARED = ("processes", "superblocks", "seeds", "parameters [M]", "FLOPs [G]", "left out", "disturbed [%]")
 _COUNTED = ("threads", "frames", "size", "batch")
 
 
@@ -123,8 +164,14 @@ def _getter(name: str) -> Callable[[Row], Cell]:
     return lambda row: _text(row[name])
 
 
-def _estimate(title: str, stem: str, value: str, *, unit: str = "%", signed: bool = True) -> Column:
+def _estimate(
+    title: str, stem: str, value: str, *, unit: str = "%", signed: bool = True, only: str | None = None
+) -> Column:
+    """An estimate with its interval; ``only``: empty but where this flag is raised."""
+
     def cell(row: Row) -> Cell:
+        if only is not None and only not in flags_of(row):
+            return Cell("", "")
         estimate = Estimate.of(row, stem, value)
         text = "" if math.isnan(estimate.value) else estimate.text("", signed=signed, missing="")
         if estimate.low == estimate.high == estimate.value:  # the baseline against itself
@@ -140,6 +187,12 @@ def _figure(title: str, name: str, digits: int, *, scale: float = 1.0, signed: b
         return Cell("" if math.isnan(value) else fixed(value, digits, signed=signed), _key(value))
 
     return Column(title, cell)
+
+
+def _cycles(row: Row) -> Cell:
+    """Latency × clock: what stays the same where only the clock changed."""
+    millions = number(row.get("latency_ms")) * number(row.get("sm_mhz")) / _THOUSAND
+    return Cell("" if math.isnan(millions) else fixed(millions, 2), _key(millions))
 
 
 def _key(value: float) -> str:
@@ -159,6 +212,14 @@ def _strategy(row: Row) -> Cell:
 def _status(row: Row) -> Cell:
     parts = [str(row["status"]), *(flag for flag in flags_of(row) if flag != TWIN_FLAG), _text(row.get("reason")).text]
     return _text("; ".join(part for part in parts if part))
+
+
+_CASE = (
+    Column("strategy", _strategy, numeric=False),
+    Column("placement", lambda row: _text(row["placement"]), numeric=False),
+    Column("fraction", lambda row: Cell(fraction_text(number(row["fraction"])), str(row["fraction"]))),
+)
+"""The columns that name a case or an arm."""
 
 
 def plain(value: Any) -> str:

@@ -23,6 +23,7 @@ from bench.report.numbers import fraction_text
 INK = "#1a1a1a"
 MUTED = "#666666"
 BAND = "#d9d9d9"
+ALARM = "#b3261e"  # what a rule calls disturbed; no strategy has this colour
 
 BUILT_IN = {BASELINE: INK, "copy_shift": "#D55E00", "concat_shift": "#E69F00", "buffer_shift": "#0072B2"}
 REMAINING = ("#009E73", "#CC79A7", "#56B4E9", "#7a5c00", "#7F7F7F")

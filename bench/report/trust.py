@@ -5,11 +5,11 @@ from collections import Counter
 
 import numpy as np
 
-from bench.report.figures.noise import first_control
-from bench.report.numbers import Estimate, count_text, fixed, fraction_text, number
+from bench.report.numbers import Estimate, count_text, fixed, found_text, fraction_text, number
+from bench.report.quality import quality_sentences
 from bench.report.selection import Row, Tables, line_text, panel_text, panels, rows, timed, twins
 
-TWIN_FLAG = "aa"  # marks the baseline's twin; every other flag is a warning
+MOST_PANELS = 3  # controls told one by one; more would bury the rest
 
 
 def trust_sentences(tables: Tables) -> list[str]:
@@ -18,7 +18,7 @@ def trust_sentences(tables: Tables) -> list[str]:
     sentences += _control(tables)
     cases = rows(timed(tables.latency))
     if cases:
-        sentences += [*_widths(cases, tables.header), _effort(cases), *_noise(tables), *_flags(cases)]
+        sentences += [*_widths(cases, tables.header), _effort(cases), *quality_sentences(tables)]
     seeds = sorted({int(row["seeds"]) for row in rows(tables.accuracy) if row["status"] == "ok"})
     if seeds:
         most = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
@@ -34,20 +34,36 @@ def trust_sentences(tables: Tables) -> list[str]:
 
 
 def _control(tables: Tables) -> list[str]:
-    shown = panels(twins(tables.latency))
+    """Each panel's control; those that hold zero are told together where there are many."""
+    shown = [(panel, rows(twin)[0]) for panel, twin in panels(twins(tables.latency))]
     keys = [panel for panel, _ in shown]
-    sentences = []
-    for panel, twin in shown:
-        control = Estimate.of(rows(twin)[0], "overhead")
-        where = f" ({panel_text(panel, keys)})" if len(shown) > 1 else ""
-        told = f"A/A control{where}: two identical networks differ by {control.text()}"
-        if not control.has_interval:
-            sentences.append(f"{told}, so the control decides nothing.")
-        elif control.holds_zero:
-            sentences.append(f"{told}; no difference is found where there is none.")
-        else:
-            sentences.append(f"{told}; that is not zero, so effects of this size should not be believed.")
+    clean = [row for _, row in shown if Estimate.of(row, "overhead").has_interval and _holds_zero(row)]
+    together = len(shown) > MOST_PANELS and len(clean) > 1
+    sentences = [
+        _control_text(row, f" ({panel_text(panel, keys)})" if len(shown) > 1 else "")
+        for panel, row in shown
+        if not (together and row in clean)
+    ]
+    if together:
+        known = [value for row in clean if math.isfinite(value := number(row.get("detectable_pct")))]
+        found = found_text(max(known, default=math.nan))
+        what = f"A/A control: in {len(clean)} of {len(shown)} settings two identical networks are not told apart"
+        sentences.append(f"{what}{found}.")
     return sentences
+
+
+def _control_text(row: Row, where: str) -> str:
+    control = Estimate.of(row, "overhead")
+    told = f"A/A control{where}: two identical networks differ by {control.text()}"
+    if not control.has_interval:
+        return f"{told}, so the control decides nothing."
+    if not control.holds_zero:
+        return f"{told}; that is not zero, so effects of this size should not be believed."
+    return f"{told}: no difference is found where there is none{found_text(number(row.get('detectable_pct')))}."
+
+
+def _holds_zero(row: Row) -> bool:
+    return Estimate.of(row, "overhead").holds_zero
 
 
 def _widths(cases: list[Row], header: Row) -> list[str]:
@@ -82,26 +98,3 @@ def _effort(cases: list[Row]) -> str:
 
     processes = span("replicates", "fresh process", "fresh processes")
     return f"Behind each case: {processes}, {span('blocks', 'superblock', 'superblocks')}."
-
-
-def _noise(tables: Tables) -> list[str]:
-    control = first_control(tables.superblocks)
-    if len(control) < 2:
-        return []
-    twin = control["overhead_pct"].to_numpy(float)
-    spread = fixed(float(np.std(twin, ddof=1)))
-    return [f"The machine's noise: single superblocks of the control scatter by {spread} points (standard deviation)."]
-
-
-def _flags(cases: list[Row]) -> list[str]:
-    raised = Counter(flag for row in cases for flag in flags_of(row) if flag not in ("", TWIN_FLAG))
-    if not raised:
-        return []
-    told = ", ".join(f"{flag} ({count_text(count, 'case')})" for flag, count in sorted(raised.items()))
-    return [f"Flags were raised: {told}."]
-
-
-def flags_of(row: Row) -> list[str]:
-    """The flags of one row; none where the cell is empty."""
-    flags = row.get("flags")
-    return [flag for flag in flags.split(";") if flag] if isinstance(flags, str) else []

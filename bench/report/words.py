@@ -1,8 +1,8 @@
 """The answer in plain words: pure functions of the tables.
 
-Five questions, each answered in a few sentences: what the shift costs here, what it buys, which variant to take,
-which published findings held, and how far to trust all that. Every number carries its 95 % interval, and nothing is
-called faster or better unless the intervals are apart.
+A few questions, each answered in a few sentences: what the shift costs here and why, what changes that, what it buys,
+which variant to take, which published findings held, and how far to trust all that. Every number carries its 95 %
+interval, and nothing is called faster or better unless the intervals are apart.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from bench.report.choice import choice_sentences
 from bench.report.cost import cost_sentences, slope_sentences
+from bench.report.dependence import axis_sentences
+from bench.report.movement import movement_sentences
 from bench.report.numbers import Estimate, channels_text, count_text, listed
 from bench.report.selection import Row, Tables, arms, line_text, rows
 from bench.report.trust import trust_sentences
@@ -47,6 +49,8 @@ def passages(tables: Tables) -> tuple[Passage, ...]:
     asked = (
         ("What does the shift cost here?", _unless_suspect(tables, cost_sentences)),
         ("Does the cost grow with the share of channels?", _unless_suspect(tables, slope_sentences, silent=True)),
+        ("Is the cost the moving of bytes?", _unless_suspect(tables, movement_sentences, silent=True)),
+        ("What changes the cost?", _unless_suspect(tables, axis_sentences, silent=True)),
         ("What does it buy?", gain_sentences(tables)),
         ("Which variant to take?", _unless_suspect(tables, choice_sentences, silent=True)),
         ("Which published findings held?", finding_sentences(tables.claims)),

@@ -1,10 +1,12 @@
 """PyTorch as most people run it: operator by operator."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from bench.runtimes import Forward
 
 
-def prepare(model: nn.Module, example: Tensor) -> Forward:
+def prepare(model: nn.Module, example: Tensor, cuda: Any) -> Forward:
     """The model itself."""
     return model

@@ -1,5 +1,6 @@
 """The schedule's properties, and the timed loop on an injected clock."""
 
+import math
 import random
 from collections import Counter
 
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.disturbance import Counters
 from bench.latency.clocks import CpuClock, SimulatedClock
-from bench.latency.sampling import CaseFailed, run_superblock
+from bench.latency.sampling import CaseFailed, Slot, run_superblock
 from bench.latency.schedule import superblock
 
 
@@ -62,3 +64,35 @@ def test_who_runs_next_is_told_before_each_slot() -> None:
     told: list[int] = []
     slots = run_superblock({0: lambda: 1.0, 1: lambda: 2.0}, SimulatedClock(0), random.Random(1), enter=told.append)
     assert told == [slot.case for slot in slots]
+
+
+def test_a_slot_carries_what_happened_between_its_edges_and_the_clock_at_its_end() -> None:
+    readings = iter([Counters(own=1.0, busy=10.0, steal=0.0, switches=5, faults=100)] * 2)
+    later = iter([Counters(own=1.5, busy=10.75, steal=0.125, switches=7, faults=103)] * 2)
+    turns = iter([readings, later] * 2)
+    clocks = iter([1900.0, math.nan])
+    slots = run_superblock(
+        {0: lambda: 1.0},
+        SimulatedClock(0, noise_sd=0.0),
+        random.Random(0),
+        counters=lambda: next(next(turns)),
+        mhz=lambda: next(clocks),
+    )
+    expected = {"own": 0.5, "switches": 2, "faults": 3, "steal": 0.125, "foreign": 0.25}
+    first, second = (dict(zip(Slot.COLUMNS, slot.row(), strict=True)) for slot in slots)
+    assert first == {"case": 0, "position": 0, "seconds": 1.0, "mhz": 1900.0, **expected}
+    assert second["mhz"] is None
+
+
+def test_a_simulated_slot_costs_more_where_another_call_ran_before() -> None:
+    clock = SimulatedClock(0, noise_sd=0.0, switch_effect=0.1)
+    a, b = (lambda: 1.0), (lambda: 2.0)
+    logs = [math.log(seconds / truth) for seconds, truth in map(clock.measure, (a, a, b, b, a))]
+    assert logs == pytest.approx([0.1, 0.0, 0.1, 0.0, 0.1])
+
+
+def test_simulated_bursts_come_and_go_and_are_marked() -> None:
+    clock = SimulatedClock(0, noise_sd=0.0, burst_rate=0.01, burst_slots=25, burst_effect=0.3)
+    marked = [(math.log(clock.measure(lambda: 1.0)[0]), clock.disturbed) for _ in range(20_000)]
+    assert all(log == pytest.approx(0.3 if disturbed else 0.0) for log, disturbed in marked)
+    assert 0.15 < sum(disturbed for _, disturbed in marked) / len(marked) < 0.25  # 0.01 / (0.01 + 1 / 25) = 0.2

@@ -8,14 +8,31 @@ import matplotlib
 import pandas as pd
 import pytest
 
-from bench.report.figures import FIGURES, draw
+from bench.report.figures import FIGURES, Draw, draw
+from bench.report.figures.accuracy import accuracy_by_fraction
+from bench.report.figures.axes import overhead_by_axis
+from bench.report.figures.bandwidth import copy_bandwidth
+from bench.report.figures.canvas import Figure
 from bench.report.figures.latency import latency_overhead
-from bench.report.figures.pareto import front, paired
-from bench.report.figures.traffic import apart
+from bench.report.figures.noise import measurement_noise
+from bench.report.figures.pareto import front, paired, pareto
+from bench.report.figures.traffic import apart, data_movement
 from bench.report.style import BUILT_IN, LONGEST_NAME, RC, REMAINING, Palette, label
-from tests.report.synthetic import FRACTIONS, FakeTables, accuracy_rows, case, latency_rows
+from bench.report.swept import swept
+from tests.report.synthetic import (
+    FRACTIONS,
+    FakeTables,
+    accuracy_rows,
+    bandwidth_rows,
+    case,
+    latency_rows,
+    on_gpu,
+    swept_rows,
+)
 
 PNG = b"\x89PNG"
+NAN = float("nan")
+SWEPT_ONLY = "overhead_by_axis"  # the full synthetic run has one panel
 
 
 def names(tables: FakeTables) -> list[str]:
@@ -24,7 +41,7 @@ def names(tables: FakeTables) -> list[str]:
 
 def test_a_full_run_has_every_figure(full: FakeTables) -> None:
     figures = draw(full)
-    assert [figure.name for figure in figures] == list(FIGURES)
+    assert [figure.name for figure in figures] == [name for name in FIGURES if name != SWEPT_ONLY]
     for figure in figures:
         assert figure.png.startswith(PNG)
         assert ElementTree.fromstring(figure.svg).tag.endswith("svg")
@@ -37,27 +54,95 @@ def test_an_empty_run_has_no_figures(full: FakeTables) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "expected"),
+    ("change", "missing"),
     [
-        (lambda t: replace(t, accuracy=pd.DataFrame()), {"latency_overhead", "data_movement", "measurement_noise"}),
+        (lambda t: replace(t, accuracy=pd.DataFrame()), {"accuracy_by_fraction", "pareto"}),
         (
-            lambda t: replace(t, accuracy=t.accuracy.iloc[:0]),
-            {"latency_overhead", "data_movement", "measurement_noise"},
+            lambda t: replace(t, latency=pd.DataFrame(), superblocks=pd.DataFrame(), bandwidth=pd.DataFrame()),
+            {"latency_overhead", "pareto", "data_movement", "copy_bandwidth", "measurement_noise"},
         ),
-        (
-            lambda t: replace(t, latency=pd.DataFrame(), superblocks=pd.DataFrame()),
-            {"accuracy_by_fraction"},
-        ),
-        (
-            lambda t: replace(t, latency=t.latency.assign(predicted_overhead_pct=float("nan"))),
-            {"latency_overhead", "accuracy_by_fraction", "pareto", "measurement_noise"},
-        ),
-        (lambda t: replace(t, accuracy=pd.DataFrame(accuracy_rows(seeds=1))), set(FIGURES)),
     ],
-    ids=["no accuracy", "no arms", "no latency", "no predictions", "one seed"],
+    ids=["no accuracy", "no latency"],
 )
-def test_partial_runs(full: FakeTables, change: Callable[[FakeTables], FakeTables], expected: set[str]) -> None:
-    assert set(names(change(full))) == expected
+def test_half_a_run_has_half_the_figures(
+    full: FakeTables, change: Callable[[FakeTables], FakeTables], missing: set[str]
+) -> None:
+    assert set(names(change(full))) == set(FIGURES) - {SWEPT_ONLY} - missing
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        (lambda t: replace(t, accuracy=t.accuracy.iloc[:0]), {"accuracy_by_fraction", "pareto"}),
+        (lambda t: replace(t, latency=t.latency.assign(predicted_overhead_pct=NAN)), {"data_movement"}),
+        (lambda t: replace(t, bandwidth=t.bandwidth.iloc[-1:]), {"copy_bandwidth"}),
+        (lambda t: t, {SWEPT_ONLY}),
+    ],
+    ids=["no arms", "no predictions", "no curve", "one panel"],
+)
+def test_nothing_is_drawn_from_nothing(
+    full: FakeTables, change: Callable[[FakeTables], FakeTables], missing: set[str]
+) -> None:
+    assert [FIGURES[name](change(full), Palette.of([])) for name in missing] == [None] * len(missing)
+
+
+def test_one_seed_has_no_intervals(full: FakeTables) -> None:
+    tables = replace(full, accuracy=pd.DataFrame(accuracy_rows(seeds=1)))
+    assert "no intervals: one seed" in drawn(accuracy_by_fraction, tables).caption
+    drawn(pareto, tables)
+
+
+def drawn(function: Draw, tables: FakeTables) -> Figure:
+    with matplotlib.rc_context(RC):
+        figure = function(tables, Palette.of([]))
+    assert figure
+    assert figure.png.startswith(PNG)
+    return figure
+
+
+def test_each_swept_axis_has_a_plot(full: FakeTables) -> None:
+    tables = replace(full, latency=pd.DataFrame(swept_rows() + on_gpu(latency_rows())))
+    found = {axis.name: [stop.text for stop in axis.stops] for axis in swept(tables)}
+    assert found == {
+        "threads": ["1 thread", "2 threads"],
+        "dtype": ["fp32", "bf16"],
+        "memory_format": ["nchw", "channels_last"],
+        "batch": ["batch 1", "batch 2", "batch 4"],
+        "runtime": ["eager", "onnxruntime", "openvino"],
+        "device": ["cpu", "cuda"],
+    }
+    assert all(along.fraction == FRACTIONS[1] for axis in swept(tables) for along in axis.lines)
+    assert "moving 1/4 of the channels" in drawn(overhead_by_axis, tables).caption
+
+
+def test_an_axis_passes_through_the_centre(full: FakeTables) -> None:
+    """Of a full grid, the plots show the rows that cross in the first panel; a case that failed leaves a gap."""
+    rows = [row for threads in (2, 1) for size in (224, 112, 64) for row in latency_rows(threads=threads, size=size)]
+    rows = [row for row in rows if (row["strategy"], row["size"]) != ("concat_shift", 112)]
+    axes = {axis.name: axis for axis in swept(replace(full, latency=pd.DataFrame(rows)))}
+    assert [(s.panel.threads, s.panel.size) for s in axes["size"].stops] == [(2, 64), (2, 112), (2, 224)]
+    assert [(s.panel.threads, s.panel.size) for s in axes["threads"].stops] == [(1, 224), (2, 224)]
+    concat = next(along for along in axes["size"].lines if along.strategy == "concat_shift")
+    assert [case is None for case in concat.cases] == [False, True, False]
+
+
+def test_the_two_parts_of_a_prediction_are_drawn(full: FakeTables) -> None:
+    assert "bytes alone would put it" in drawn(data_movement, full).caption
+    saving = full.latency.assign(predicted_faults_pct=-3.0, predicted_overhead_pct=-1.0)
+    assert "bytes alone would put it" in drawn(data_movement, replace(full, latency=saving)).caption
+    old = full.latency.drop(columns=["predicted_traffic_pct", "predicted_faults_pct"])
+    assert "page faults is not part of it" in drawn(data_movement, replace(full, latency=old)).caption
+
+
+def test_superblocks_left_out_are_crossed(full: FakeTables) -> None:
+    assert "crossed superblocks do not count" in drawn(measurement_noise, full).caption
+    old = replace(full, superblocks=full.superblocks.drop(columns=["disturbed", "excluded"]))
+    assert "crossed" not in drawn(measurement_noise, old).caption
+
+
+def test_copies_of_several_devices(full: FakeTables) -> None:
+    rows = bandwidth_rows() + bandwidth_rows(dtype="bf16") + bandwidth_rows(300.0, device="cuda")
+    assert "2 settings" in drawn(copy_bandwidth, replace(full, bandwidth=pd.DataFrame(rows))).caption
 
 
 def test_several_panels_and_odd_fractions(full: FakeTables) -> None:
@@ -73,7 +158,7 @@ def test_one_fraction_without_intervals(full: FakeTables) -> None:
     latency = full.latency[full.latency["fraction"].isin([0.0, FRACTIONS[1]])].assign(
         overhead_ci_low_pct=float("nan"), overhead_ci_high_pct=float("nan"), half_width_pct=float("nan")
     )
-    assert "latency_overhead" in names(replace(full, latency=latency))
+    assert "95 % intervals" in drawn(latency_overhead, replace(full, latency=latency)).caption
 
 
 def test_inherited_accuracy_has_its_own_latency(full: FakeTables) -> None:

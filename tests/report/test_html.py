@@ -14,7 +14,9 @@ import pytest
 
 from bench.report import write
 from bench.report.figures import FIGURES
-from tests.report.synthetic import HOSTILE, FakeTables, accuracy_rows
+from bench.report.html import page
+from bench.report.sheets import latency_sheet
+from tests.report.synthetic import HOSTILE, FakeTables, accuracy_rows, latency_rows, on_gpu
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -62,13 +64,13 @@ def written(tables: FakeTables) -> str:
 
 def test_a_full_report(report: FakeTables) -> None:
     text = read(report)
-    page = Page(text)
-    words = " ".join(page.texts)
+    parsed = Page(text)
+    words = " ".join(parsed.texts)
     assert "Take buffer_shift, residual, 1/8 of the channels" in words
     assert "+11.4 [11.0, 11.8]" in words
     assert "11.4 % [10.8, 12.0]" in words
     for claim in report.claims:
-        assert claim["verdict"] in page.texts
+        assert claim["verdict"] in parsed.texts
     assert "no_shift (A/A twin)" in words
     assert report.header["command"] in words
     assert "Intel(R) Xeon(R) Platinum 8481C" in words
@@ -76,12 +78,32 @@ def test_a_full_report(report: FakeTables) -> None:
     assert "9 min 56 s" in words
     assert words.count("RuntimeError: no room") == 2
     assert "needs CUDA" in words
-    assert page.tags.count("svg") == len(FIGURES)
+    drawn = [name for name in FIGURES if name != "overhead_by_axis"]  # one panel: nothing was swept
+    assert parsed.tags.count("svg") == len(drawn)
+    assert "How each setting was measured" in words
+    assert "foreign CPU in 5, steal in 3" in words
+    assert "lower quartile" in words
+    assert "latency [million cycles]" not in words
     assert not re.search(r"\bnan\b", words)
-    for name in FIGURES:
+    for name in drawn:
         assert (report.folder / "figures" / f"{name}.svg").is_file()
         assert (report.folder / "figures" / f"{name}.png").is_file()
     assert not list(report.folder.rglob("*.new"))
+
+
+def test_cycles_clocks_and_both_estimates_have_columns(full: FakeTables) -> None:
+    rows = [row | ({"flags": "estimates_differ"} if row["strategy"] == "copy_shift" else {}) for row in latency_rows()]
+    sheet = latency_sheet(pd.DataFrame(on_gpu(rows)))
+    assert sheet
+    titles = [title for title, _ in sheet.titles]
+    shown = [dict(zip(titles, (cell.text for cell in line.cells), strict=True)) for line in sheet.lines]
+    copy = next(row for row in shown if (row["strategy"], row["fraction"]) == ("copy_shift", "1/8"))
+    assert copy["overhead in cycles [%]"] == "+10.8 [10.2, 11.4]"
+    assert copy["SM clock [MHz]"] == "1755"
+    assert copy["latency [million cycles]"] == "11.88"  # 6.1 ms × 1.11 at 1755 MHz
+    assert copy["nothing left out [%]"] == "+11.1 [10.4, 11.8]"
+    assert {row["nothing left out [%]"] for row in shown if row["strategy"] != "copy_shift"} == {""}
+    assert "peak resident [MB]" not in titles
 
 
 def test_failed_rows_stay_visible(report: FakeTables) -> None:
@@ -90,18 +112,18 @@ def test_failed_rows_stay_visible(report: FakeTables) -> None:
 
 def test_ids_are_unique_and_references_resolve(report: FakeTables) -> None:
     text = read(report)
-    page = Page(text)
-    ids = page.values("id")
+    parsed = Page(text)
+    ids = parsed.values("id")
     assert len(ids) == len(set(ids))
-    inner = [value[1:] for value in page.values("href") if value.startswith("#")]
+    inner = [value[1:] for value in parsed.values("href") if value.startswith("#")]
     assert set(inner) | set(re.findall(r"url\(#([^)]+)\)", text)) <= set(ids)
 
 
 def test_no_network(report: FakeTables) -> None:
     text = read(report)
-    page = Page(text)
-    assert all(value.startswith("#") for value in page.values("href"))
-    assert page.values("src") == []
+    parsed = Page(text)
+    assert all(value.startswith("#") for value in parsed.values("href"))
+    assert parsed.values("src") == []
     assert "default-src 'none'" in text
     assert "@import" not in text
     assert "http" not in text.replace("http-equiv", "")
@@ -109,12 +131,12 @@ def test_no_network(report: FakeTables) -> None:
 
 def test_a_hostile_name_stays_text(hostile: FakeTables) -> None:
     text = written(hostile)
-    page = Page(text)
+    parsed = Page(text)
     assert HOSTILE in text.replace("&lt;", "<").replace("&gt;", ">")
     assert "<img" not in text
-    assert "img" not in page.tags
-    assert not [name for name, _ in page.attributes if name.startswith("on")]
-    assert page.tags.count("script") == 1
+    assert "img" not in parsed.tags
+    assert not [name for name, _ in parsed.attributes if name.startswith("on")]
+    assert parsed.tags.count("script") == 1
     for path in (hostile.folder / "figures").glob("*.svg"):
         assert "<img" not in path.read_text(encoding="utf-8")
 
@@ -129,7 +151,7 @@ def test_the_policy_names_the_only_script(report: FakeTables) -> None:
 @pytest.mark.parametrize("suspect", [None, "The A/A control is off by 1.2 points."])
 def test_partial_and_suspect_runs(full: FakeTables, suspect: str | None) -> None:
     tables = replace(full, accuracy=pd.DataFrame(accuracy_rows(seeds=1)), claims=[], suspect=suspect)
-    text = written(tables)
+    text = page(tables, ())
     assert ("This run is suspect" in text) == (suspect is not None)
     assert "(one seed: no interval)" in text
     assert 'id="findings"' not in text

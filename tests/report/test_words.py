@@ -1,20 +1,40 @@
 """The answer says what the tables say: with intervals, without overclaiming, and nothing where a control failed."""
 
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from bench.report.cost import slope_sentence
+from bench.report.movement import reason
 from bench.report.numbers import Estimate, duration_text, fixed, fraction_text
 from bench.report.words import VERDICTS, answer, finding_sentences, passages
-from tests.report.synthetic import BASELINE_ACCURACY, FakeTables, accuracy_rows, arm, case, latency_rows
+from bench.sweep import Panel
+from tests.report.synthetic import (
+    BASELINE_ACCURACY,
+    PANEL,
+    FakeTables,
+    accuracy_rows,
+    arm,
+    case,
+    contest_rows,
+    latency_rows,
+    on_gpu,
+    quality_row,
+    swept_rows,
+)
 
 NAN = float("nan")
 
 
 def said(tables: FakeTables) -> str:
     return "\n".join(answer(tables))
+
+
+def timed(tables: FakeTables, rows: list[dict[str, Any]], half: float = 0.5) -> FakeTables:
+    """The run with other latency rows and the contests that follow from them; ``half``: width of the margins."""
+    return replace(tables, latency=pd.DataFrame(rows), contests=pd.DataFrame(contest_rows(rows, half)))
 
 
 def slope(value: float, low: float, high: float) -> str:
@@ -26,11 +46,16 @@ def test_a_full_run_is_answered(full: FakeTables) -> None:
     text = said(full)
     assert "the network without a shift takes 372 ms" in text
     assert "(copy_shift, residual) costs +11.4 % [11.0, 11.8] with all channels" in text
-    assert "buffer_shift (+1.4 % [0.9, 1.9]) is the fastest exact mechanism" in text
+    assert (
+        "buffer_shift (+1.4 % [0.9, 1.9]) is the fastest exact mechanism, ahead of the runner-up concat_shift by"
+        in text
+    )
+    assert "by 9.4 points [8.9, 9.9] (simultaneous)" in text
     assert "copy_shift, residual, 1/8 of the channels reaches 87.1 % [85.8, 88.4], +63.4 points [61.8, 65.0]" in text
     assert "changes by -4.1 points [-5.7, -2.5]: a loss" in text
     assert "Take buffer_shift, residual, 1/8 of the channels: +1.1 % [0.5, 1.7] latency" in text
-    assert "two identical networks differ by +0.1 % [-0.3, 0.4]" in text
+    assert "two identical networks differ by +0.1 % [-0.3, 0.4]: no difference is found where there is none" in text
+    assert "an effect of 0.49 points would have been found four times in five" in text
     assert "reached the target of 0.5" in text
     assert "1 failed and 1 skipped" in text
     assert "nan" not in text
@@ -52,23 +77,45 @@ def test_a_finding_with_several_subjects_is_named_once() -> None:
 
 def test_ties_are_not_called_fastest(full: FakeTables) -> None:
     rows = [case("no_shift", "residual", 0.0, 0.0), case("buffer_shift", "residual", 0.25, 1.4, 0.6)]
-    rows.append(case("concat_shift", "residual", 0.25, 1.9, 0.6))
-    text = said(replace(full, latency=pd.DataFrame(rows)))
+    rows += [case("concat_shift", "residual", 0.25, 1.9, 0.6), case("copy_shift", "residual", 0.25, 9.0, 0.6)]
+    text = said(timed(full, rows, half=0.6))
     assert "fastest exact mechanism" not in text
     assert "buffer_shift (+1.4 % [0.8, 2.0]) and concat_shift (+1.9 % [1.3, 2.5]) are tied" in text
+    assert "a margin of 0.90 points would have been found four times in five" in text
+
+
+def test_a_paired_margin_decides_though_intervals_overlap(full: FakeTables) -> None:
+    """Process effects that all mechanisms share widen each interval, not their difference."""
+    rows = [case("no_shift", "residual", 0.0, 0.0), case("buffer_shift", "residual", 0.25, 1.4, 0.6)]
+    rows.append(case("concat_shift", "residual", 0.25, 1.9, 0.6))
+    text = said(timed(full, rows, half=0.2))
+    assert "ahead of the runner-up concat_shift by 0.5 points [0.3, 0.7] (simultaneous)" in text
+
+
+@pytest.mark.parametrize(("half", "expected"), [(0.2, False), (0.6, True)])
+def test_the_choice_names_those_tied(full: FakeTables, half: float, expected: bool) -> None:
+    rows = [case("no_shift", "residual", 0.0, 0.0), case("buffer_shift", "residual", 0.125, 1.4, 0.6)]
+    rows.append(case("concat_shift", "residual", 0.125, 1.9, 0.6))
+    assert ("Equally fast as far as this run can tell: concat_shift." in said(timed(full, rows, half))) == expected
 
 
 def test_the_fastest_is_named_where_there_is_a_comparison(full: FakeTables) -> None:
     rows = [case("concat_shift", "residual", 0.25, 2.5), case("buffer_shift", "residual", 0.125, 1.0)]
     rows += [case("no_shift", "residual", 0.0, 0.0), case("copy_shift", "residual", 0.125, 9.0)]
-    text = said(replace(full, latency=pd.DataFrame(rows)))
+    text = said(timed(full, rows))
     assert "With 1/8 of the channels in residual placement buffer_shift (+1.0 % [0.4, 1.6]) is the fastest" in text
+
+
+def test_nothing_is_fastest_without_a_comparison(full: FakeTables) -> None:
+    assert "without a paired comparison none can be called the fastest" in said(replace(full, contests=pd.DataFrame()))
+    alone = [case("no_shift", "residual", 0.0, 0.0), case("buffer_shift", "residual", 0.25, 1.0)]
+    assert "buffer_shift (+1.0 % [0.4, 1.6]) is the only exact mechanism" in said(timed(full, alone))
 
 
 def test_a_plug_in_with_another_function_is_not_exact(full: FakeTables) -> None:
     rows = [*latency_rows(), case("two_back", "residual", 0.25, 0.1, 0.1)]
     text = said(replace(full, latency=pd.DataFrame(rows)))
-    assert "two_back" not in text.split("reached the target")[0]
+    assert "two_back" not in text.split("Is the cost the moving of bytes?")[0]
 
 
 def test_a_suspect_run_withholds_what_rests_on_the_clock(full: FakeTables) -> None:
@@ -85,7 +132,9 @@ def test_one_seed_and_one_replicate_have_no_intervals(full: FakeTables) -> None:
     latency = full.latency.assign(
         overhead_ci_low_pct=NAN, overhead_ci_high_pct=NAN, half_width_pct=NAN, detectable_pct=NAN
     )
-    text = said(replace(full, latency=latency, accuracy=pd.DataFrame(accuracy_rows(1)), slopes=pd.DataFrame()))
+    contests = full.contests.assign(behind_ci_low_pct=NAN, behind_ci_high_pct=NAN, detectable_pct=NAN)
+    half = replace(full, latency=latency, contests=contests, slopes=pd.DataFrame())
+    text = said(replace(half, accuracy=pd.DataFrame(accuracy_rows(1))))
     assert "87.1 % (one seed: no interval)" in text
     assert "+11.4 % (one replicate: no interval)" in text
     assert "none can be called the fastest" in text
@@ -108,9 +157,122 @@ def test_no_gain_means_no_shift(full: FakeTables) -> None:
 
 
 def test_several_panels_are_told_apart(full: FakeTables) -> None:
-    text = said(replace(full, latency=pd.DataFrame(latency_rows() + latency_rows(device="cuda"))))
+    text = said(timed(full, latency_rows() + latency_rows(device="cuda")))
     assert "A/A control (cuda)" in text
     assert text.count("fastest exact mechanism") == 2
+
+
+def test_many_clean_controls_are_told_together(full: FakeTables) -> None:
+    text = said(timed(full, swept_rows() + latency_rows(threads=4)))
+    assert "in 9 of 9 settings two identical networks are not told apart" in text
+    off = [row | ({"overhead_ci_low_pct": 0.04} if row["aa"] else {}) for row in latency_rows(threads=4)]
+    text = said(timed(full, swept_rows() + off))
+    assert "in 8 of 9 settings two identical networks are not told apart" in text
+    assert "4 threads): two identical networks differ by +0.1 % [0.0, 0.4]; that is not zero" in text
+
+
+def test_what_disturbed_the_measurement(full: FakeTables) -> None:
+    rows = [quality_row(), quality_row(dtype="bf16", disturbed_pct=31.25, excluded=16, reasons="steal in 25")]
+    text = said(replace(full, quality=pd.DataFrame(rows)))
+    assert "32 of 160 superblocks (20 %) were disturbed (steal in 28, foreign CPU in 5); 23 left out" in text
+    assert "that may take 20 % at most" in text
+    assert "More were disturbed than may be left out in 1 setting of 2" in text
+    assert "25 s in all were spent waiting for a quiet machine" in text
+    assert "0.31 points from process to process, 1.24 points from superblock to superblock" in text
+    assert "Settings in force, cpu: oneDNN on." in text
+    quiet = said(replace(full, quality=pd.DataFrame([quality_row(disturbed_pct=0.0, excluded=0, reasons="")])))
+    assert "none of 80 superblocks was disturbed; none left out" in quiet
+
+
+def test_settings_and_sensors_of_a_gpu(full: FakeTables) -> None:
+    backend = "device_name NVIDIA H200, cudnn 91002, cudnn_benchmark False, cudnn_tf32 True, matmul_tf32 False"
+    sensors = "sm_mhz 1755, power_w 310.4, temperature_c 61, throttle_reasons 0, throttled 0"
+    row = quality_row(device="cuda", threads=1, backend=backend, sensors=sensors)
+    text = said(replace(full, quality=pd.DataFrame([quality_row(), row, row | {"dtype": "bf16"}])))
+    settings = "cuDNN autotuning frozen, TF32 on in convolutions, TF32 off in matrix products"
+    assert f"Settings in force, cuda: {settings}." in text
+    assert "Sensors (median), cuda: clock 1755 MHz, power 310 W, temperature 61 °C." in text
+    assert text.count("Settings in force") == 2
+
+
+def test_flags_are_put_into_words(full: FakeTables) -> None:
+    flags = "disturbed;estimates_differ;autocorrelated;trend;throttled;something_new"
+    rows = [row | ({"flags": flags} if row["strategy"] == "copy_shift" else {}) for row in latency_rows()]
+    text = said(timed(full, rows))
+    assert (
+        "Leaving them out changes 4 of 16 cases, by 0.1 points at the most: copy_shift, residual, 1/8 +11.0 %" in text
+    )
+    assert "with nothing left out +11.1 % [10.4, 11.8]" in text
+    assert "In 4 of 16 cases neighbouring values (superblocks of a process, or whole processes) resemble" in text
+    assert "the intervals may be too narrow" in text
+    assert "the GPU lowered its clock" in text
+    assert "Further flags: something_new (4 cases)." in text
+    suspect = said(replace(timed(full, rows), suspect="The control is off by 1.2 points."))
+    assert "by 0.1 points at the most; both are in the table." in suspect
+    assert "+11.0 %" not in suspect
+
+
+def test_every_mismatch_is_explained(full: FakeTables) -> None:
+    rows = [row | ({"overhead_pct": 25.0} if row["strategy"] == "concat_shift" else {}) for row in latency_rows()]
+    for row in rows:
+        if row["strategy"] == "concat_shift":
+            row |= {"flags": "prediction_off", "overhead_ci_low_pct": 24.0, "overhead_ci_high_pct": 26.0}
+    text = said(timed(full, rows))
+    assert "In 11 of 16 cases the measured overhead agrees" in text
+    assert "concat_shift, residual, 1/8 of the channels costs +25.0 % [24.0, 26.0] where its bytes" in text
+    assert "explain 5.2 % (2.8 and 2.4): not in the model" in text
+    assert "So for 3 more cases of this mechanism." in text
+    assert "buffer_shift, inplace, all channels costs +1.8 % [1.3, 2.3]" in text
+    assert "For copy_shift the larger part of the prediction is not the bytes but the page faults" in text
+    assert (
+        "21.0 GB/s at 1 MiB and 9.9 GB/s at 512 MiB (read and written, cpu); a page of fresh memory costs 0.26 µs"
+        in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "row", "expected"),
+    [
+        ({"runtime": "openvino"}, {}, "what openvino makes of the network"),
+        ({}, {"flags": "prediction_off;loses_channels_last"}, "another memory format"),
+        ({"device": "cuda"}, {}, "starting small kernels"),
+        ({"device": "cuda", "runtime": "cudagraph"}, {}, "too short to fill the device"),
+        ({}, {"overhead_pct": 1.0}, "in a cache"),
+        ({}, {}, "not in the model"),
+    ],
+)
+def test_reasons_for_a_mismatch(change: dict[str, Any], row: dict[str, Any], expected: str) -> None:
+    off = case("copy_shift", "residual", 0.25, 40.0, flags="prediction_off") | row
+    assert expected in reason(Panel(**{**PANEL, **change}), off)
+
+
+def test_swept_axes_are_told(full: FakeTables) -> None:
+    text = said(timed(full, swept_rows() + on_gpu(latency_rows())))
+    assert "Number format, fp32 to bf16: the network without a shift gets 3.1x faster (372 ms to 119 ms)." in text
+    assert "copy_shift, residual, 1/4: the relative cost rises from +11.3 % [10.6, 12.0] to +27.1 % [" in text
+    assert "in time, 42.1 ms and 32.3 ms, so the network's own work shrinks by more than the shift's." in text
+    assert "takes 372 ms with eager, 205 ms with onnxruntime and 209 ms with openvino" in text
+    assert "does not change as far as this run can tell" in text
+    assert "Device, cpu to cuda: the network without a shift gets 61x faster" in text
+    assert "What changes the cost?" not in said(full)
+
+
+def test_an_old_run_is_answered_without_what_it_did_not_record(full: FakeTables) -> None:
+    """Runs from before interference, page faults and contests were recorded: columns absent or empty."""
+    old = ["predicted_traffic_pct", "predicted_faults_pct", "excluded", "disturbed_pct", "overhead_all_pct", "sm_mhz"]
+    tables = replace(full, contests=pd.DataFrame(), quality=pd.DataFrame(), bandwidth=pd.DataFrame())
+    absent = replace(tables, latency=full.latency.drop(columns=old))
+    empty = replace(
+        tables,
+        latency=full.latency.assign(**dict.fromkeys(old, NAN)),
+        quality=full.quality.assign(**{name: NAN for name in full.quality if name not in PANEL}),
+    )
+    for text in (said(absent), said(empty)):
+        assert "nan" not in text
+        assert "Interference" not in text
+        assert "In 15 of 16 cases the measured overhead agrees" in text
+        assert "with what bytes alone predict within a factor of 2" in text
+        assert "The machine's noise: single superblocks of the control scatter by" in text
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import matplotlib
 
 from bench.report.figures.accuracy import accuracy_by_fraction
+from bench.report.figures.axes import overhead_by_axis
+from bench.report.figures.bandwidth import copy_bandwidth
 from bench.report.figures.canvas import Figure
 from bench.report.figures.latency import latency_overhead
 from bench.report.figures.noise import measurement_noise
@@ -17,9 +19,11 @@ Draw = Callable[[Tables, Palette], Figure | None]
 
 FIGURES: dict[str, Draw] = {
     "latency_overhead": latency_overhead,
+    "overhead_by_axis": overhead_by_axis,
     "accuracy_by_fraction": accuracy_by_fraction,
     "pareto": pareto,
     "data_movement": data_movement,
+    "copy_bandwidth": copy_bandwidth,
     "measurement_noise": measurement_noise,
 }
 """Every figure by its file's name, in the order of the report."""

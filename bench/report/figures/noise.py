@@ -1,19 +1,32 @@
 """How far the numbers can be trusted: the A/A control, and the interval that each case reached."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
 from bench.report.figures.canvas import Figure, blank, finish
 from bench.report.numbers import Estimate, fraction_text, sentence
 from bench.report.selection import Row, Tables, in_panel, panels, rows, timed, twins
-from bench.report.style import BAND, INK, MUTED, Palette, label
+from bench.report.style import ALARM, BAND, INK, MUTED, Palette, label, legend_below
 
 MOST_CASES = 30  # more rows would be smaller than their labels
 _ROW = 0.21  # inches for one labelled case
 _JITTER = 0.22
+QUIET: dict[str, Any] = {"marker": "o", "color": MUTED, "markersize": 2.8, "alpha": 0.6, "markeredgewidth": 0}
+DISTURBED: dict[str, Any] = {
+    "marker": "o",
+    "color": ALARM,
+    "markersize": 3.8,
+    "markerfacecolor": "white",
+    "markeredgewidth": 1.0,
+}
+LEFT_OUT: dict[str, Any] = {"marker": "x", "color": ALARM, "markersize": 4.5, "markeredgewidth": 1.2}
 
 
 def measurement_noise(tables: Tables, palette: Palette) -> Figure | None:
@@ -30,7 +43,8 @@ def measurement_noise(tables: Tables, palette: Palette) -> Figure | None:
         _draw_twin(axes[0], samples, twin)
     if widths:
         _draw_widths(axes[-1], widths, _target(tables.header), palette)
-    return finish(drawing, "measurement_noise", "How far to trust it", _caption(both, len(widths)))
+    _legend(drawing, samples)
+    return finish(drawing, "measurement_noise", "How far to trust it", _caption(both, len(widths), samples))
 
 
 def _twin_of(samples: pd.DataFrame, latency: pd.DataFrame) -> list[Row]:
@@ -56,12 +70,16 @@ def _draw_twin(ax: Axes, samples: pd.DataFrame, twin: list[Row]) -> None:
         if control.has_interval:
             ax.axhspan(control.low, control.high, color=BAND, linewidth=0, zorder=0.5)
     ax.axhline(0, color=INK, linewidth=0.8)
-    groups = samples.groupby("replicate")["overhead_pct"]
-    replicates = [(str(name), values.to_numpy(float)) for name, values in groups]
-    for place, (_, values) in enumerate(replicates):
-        spread = np.linspace(-_JITTER, _JITTER, len(values)) if len(values) > 1 else np.zeros(1)
-        ax.plot(place + spread, values, "o", color=MUTED, markersize=2.8, alpha=0.6, markeredgewidth=0)
-        ax.plot([place - 0.33, place + 0.33], [np.median(values)] * 2, color=INK, linewidth=2)
+    replicates = [(str(name), group) for name, group in samples.groupby("replicate")]
+    for place, (_, group) in enumerate(replicates):
+        values = group["overhead_pct"].to_numpy(float)
+        x = place + (np.linspace(-_JITTER, _JITTER, len(values)) if len(values) > 1 else np.zeros(1))
+        left_out = _marked(group, "excluded")
+        disturbed = _marked(group, "disturbed") & ~left_out
+        for chosen, marks in ((~disturbed & ~left_out, QUIET), (disturbed, DISTURBED), (left_out, LEFT_OUT)):
+            ax.plot(x[chosen], values[chosen], linestyle="none", **marks)
+        counted = values[~left_out] if not left_out.all() else values
+        ax.plot([place - 0.33, place + 0.33], [np.median(counted)] * 2, color=INK, linewidth=2)
     step = math.ceil(len(replicates) / 12)
     ticks = list(range(0, len(replicates), step))
     ax.set_xticks(ticks, [replicates[i][0] for i in ticks])
@@ -70,6 +88,24 @@ def _draw_twin(ax: Axes, samples: pd.DataFrame, twin: list[Row]) -> None:
     ax.set_xlabel("replicate (fresh process)")
     ax.set_ylabel("difference of two identical networks [%]")
     ax.set_title("A/A control")
+
+
+def _marked(samples: pd.DataFrame, column: str) -> NDArray[np.bool_]:
+    """Which superblocks carry a mark; none in runs that did not record it."""
+    if column not in samples:
+        return np.zeros(len(samples), dtype=np.bool_)
+    return samples[column].eq(True).to_numpy(np.bool_)
+
+
+def _legend(drawing: Drawing, samples: pd.DataFrame) -> None:
+    """Only where a rule called a superblock disturbed."""
+    kinds = {"disturbed, but kept": DISTURBED, "left out by the declared rules": LEFT_OUT}
+    left_out = _marked(samples, "excluded")
+    present = (bool((_marked(samples, "disturbed") & ~left_out).any()), bool(left_out.any()))
+    shown = {text: marks for (text, marks), there in zip(kinds.items(), present, strict=True) if there}
+    if shown:
+        shown = {"quiet superblock": QUIET, **shown}
+        legend_below(drawing, [Line2D([], [], label=text, linestyle="none", **marks) for text, marks in shown.items()])
 
 
 def _widths(latency: pd.DataFrame) -> list[tuple[Row, float]]:
@@ -107,10 +143,11 @@ def _target(header: Row) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _caption(both: bool, cases: int) -> str:
+def _caption(both: bool, cases: int, samples: pd.DataFrame) -> str:
+    crossed = " (crossed superblocks do not count)" if _marked(samples, "excluded").any() else ""
     control = (
         "a second, identical baseline ran in every superblock; each dot is one superblock's difference, the bar its "
-        "median in one fresh process, the grey band the 95 % interval over processes, which should hold zero."
+        f"median in one fresh process{crossed}, the grey band the 95 % interval over processes, which should hold zero."
     )
     widths = (
         "how finely each case is known; a dot right of the dashed line ran out of time before it was narrow enough."

@@ -1,0 +1,189 @@
+"""Fresh processes one after the other: a pilot, the quiet ones, then some beside a busy foreign process. No torch."""
+
+import math
+import random
+import time
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from bench import environment, workers
+from bench.progress import Reporter
+from bench.validation import design as designs
+from bench.validation.design import Design, Plan
+from bench.validation.foreign import busy_process
+
+Phase = Literal["quiet", "busy"]
+
+_MODULE = "bench.validation.worker"
+_SECTION = "validation"
+_SILENCE = 120.0  # seconds without an event: importing torch from a slow disk takes half of it
+_SLOT_LIMIT = 10.0  # seconds more for each slot of a superblock, which is silent until its end
+_PILOT_SUPERBLOCKS = 2  # they tell the base's time and a superblock's; nothing else is made of them
+_PILOT_BURN = 0.0003  # seconds: 3 % of the 10 ms that 200 layers take on two ordinary cores
+_DEATHS = 3  # processes that die, and it is no accident any more
+_SEED = 9
+
+
+@dataclass(frozen=True)
+class Process:
+    """What one process measured. blocks: its ``superblock`` events as they came; seconds throughout.
+
+    number: unique among the processes of its phase. burn: what the call that burns was told to.
+    """
+
+    phase: Phase
+    number: int
+    burn: float
+    startup: float
+    wall: float
+    blocks: tuple[dict[str, Any], ...]
+
+    @cached_property
+    def logs(self) -> tuple[dict[int, float], ...]:
+        """For each superblock {call: the mean log-seconds of its slots}."""
+        found = []
+        for block in self.blocks:
+            slots: dict[int, list[float]] = {}
+            for index, _, seconds, *_ in block["slots"]:
+                slots.setdefault(int(index), []).append(math.log(seconds))
+            found.append({index: sum(own) / len(own) for index, own in slots.items()})
+        return tuple(found)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass
+class Measured:
+    """All that was measured, and what went wrong meanwhile. interrupted: by the user."""
+
+    design: Design
+    threads: int
+    plan: Plan | None = None
+    processes: list[Process] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    backend: dict[str, Any] = field(default_factory=dict)
+    interrupted: bool = False
+
+    def phase(self, phase: Phase) -> list[Process]:
+        """The processes of one phase, in order."""
+        return [process for process in self.processes if process.phase == phase]
+
+    @property
+    def enough(self) -> bool:
+        """There is one experiment at least."""
+        return len(self.phase("quiet")) >= self.design.least_group
+
+
+class Experiment:
+    """Runs one design within a budget of seconds. ``measured`` holds what there is at any moment.
+
+    module: the worker; tests give one that needs no torch.
+    """
+
+    def __init__(self, design: Design, budget: float, reporter: Reporter, module: str = _MODULE) -> None:
+        designs.check(design, budget)
+        self.measured = Measured(design, min(design.threads, environment.usable_cores()))
+        self._budget, self._reporter, self._module = budget, reporter, module
+        self._began = time.monotonic()
+        self._base = _PILOT_BURN / design.burn_share
+        self._deaths = 0
+
+    def run(self) -> Measured:
+        """Everything; after Ctrl-C, or where processes die again and again, what there is by then.
+
+        Raises ValueNotAllowed where the pilot shows that the budget is too small for this machine.
+        """
+        self._reporter.expect(_SECTION, self._budget)
+        try:
+            if pilot := self._pilot():
+                self._phases(pilot)
+        except KeyboardInterrupt:
+            self.measured.interrupted = True
+            self._note("it was interrupted: less was measured than planned")
+        return self.measured
+
+    def _pilot(self) -> Process | None:
+        """A short process that tells what the others will take. Its quickest base is the nominal one: all that a busy
+        machine does makes it slower."""
+        while self._deaths < _DEATHS:
+            pilot = self._process("quiet", 0, deadline=math.inf, superblocks=_PILOT_SUPERBLOCKS)
+            if pilot:
+                self._base = min(slot[2] for block in pilot.blocks for slot in block["slots"] if slot[0] == 0)
+                return pilot
+        return None
+
+    def _phases(self, pilot: Process) -> None:
+        superblock = min(block["wall"] for block in pilot.blocks)
+        used = time.monotonic() - self._began
+        plan = designs.plan(self.measured.design, self._budget, pilot.startup, superblock, used=used)
+        self.measured.plan = plan
+        worth = pilot.startup + superblock
+        least = self.measured.design.least_group
+        self._phase("quiet", plan.groups * plan.group_size, self._budget - plan.busy_seconds, least, worth)
+        if self._deaths < _DEATHS:
+            with busy_process(at_most=10 * plan.busy_seconds):
+                self._phase("busy", plan.busy, self._budget, self.measured.design.busy_least, worth)
+        self._reporter.advance(_SECTION, 1.0)
+
+    def _phase(self, phase: Phase, planned: int, end: float, least: int, worth: float) -> None:
+        """Up to ``planned`` processes that share the time until ``end`` (seconds since the beginning).
+
+        At least ``least`` of them; beyond those none for which the time left is not ``worth`` a start.
+        """
+        done = attempts = 0
+        while done < planned and self._deaths < _DEATHS:
+            left = self._began + end - time.monotonic()
+            if done >= least and left < worth:
+                self._note(f"time was up after {done} of {planned} {phase} processes")
+                return
+            share = max(0.0, left) / (planned - done)
+            doing = f"process {done + 1} of {planned}" + (", beside a busy one" if phase == "busy" else "")
+            self._reporter.advance(_SECTION, (time.monotonic() - self._began) / self._budget, doing)
+            gate = self.measured.design.gate_share * share if phase == "quiet" else 0.0
+            most = self.measured.design.most_superblocks
+            process = self._process(phase, attempts, time.monotonic() + share, superblocks=most, gate=gate)
+            attempts += 1
+            if process:
+                self.measured.processes.append(process)
+                worth = process.startup + process.blocks[-1]["wall"]
+                done += 1
+
+    def _process(
+        self, phase: Phase, number: int, deadline: float, *, superblocks: int | None = None, gate: float = 0.0
+    ) -> Process | None:
+        """One fresh process; None where it died, which is noted."""
+        start, startup, blocks = time.monotonic(), 0.0, list[dict[str, Any]]()
+        design = self.measured.design
+        burn = design.burn_share * self._base
+        job = {
+            "threads": self.measured.threads,
+            "calls": [[call.layers, burn if call.burns else 0.0] for call in design.calls],
+            "seed": random.Random(f"{_SEED}/{phase}/{number}/{superblocks}").getrandbits(48),
+            "deadline": min(deadline, start + 10 * self._budget),  # JSON knows no infinity
+            "superblocks": superblocks,
+            "gate_seconds": gate,
+        }
+        patience = _SILENCE + 2 * _SLOT_LIMIT * len(design.calls) + gate
+        try:
+            for event in workers.stream(self._module, job, silence_limit=patience):
+                match event["event"]:
+                    case "ready":
+                        startup, self.measured.backend = time.monotonic() - start, event["backend"]
+                    case "superblock":
+                        blocks.append(event)
+                    case "failed":
+                        raise workers.WorkerDied(f"failed in {design.calls[event['case']].name}: {event['reason']}")
+            if not blocks:
+                raise workers.WorkerDied("measured nothing")
+        except workers.WorkerDied as death:
+            self._deaths += 1
+            self._note(f"a {phase} process died and does not count: it {death}")
+            return None
+        return Process(phase, number, burn, startup, time.monotonic() - start, tuple(blocks))
+
+    def _note(self, message: str) -> None:
+        self.measured.notes.append(message)
+        self._reporter.say(message)

@@ -1,0 +1,137 @@
+"""Fresh processes, one after the other: what dies costs itself, what was measured is kept."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from bench.axes import ValueNotAllowed
+from bench.progress import Silent
+from bench.records import FolderError
+from bench.validation import validate
+from bench.validation.design import Design
+from bench.validation.experiment import Experiment
+from bench.validation.findings import findings
+from bench.validation.foreign import busy_process
+from tests.conftest import ROOT
+from tests.validation import obedient_worker
+
+SMALL = Design(
+    base=20,
+    half=10,
+    effects=(21,),
+    pairs=1,
+    group_sizes=(2,),
+    busy_least=1,
+    most_groups=1,
+    most_busy=1,
+    most_superblocks=3,
+    threads=1,
+    gate_share=0.0,
+)
+AMPLE = 600.0  # seconds: SMALL ends by its counts, so that a slow machine fails no test
+GONE_WITHIN = 20.0  # seconds
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the processes of the obedient worker do, in turn; the first is the pilot."""
+    monkeypatch.setenv(obedient_worker.FOLDER, str(tmp_path))
+    return tmp_path / "script"
+
+
+def experiment(design: Design = SMALL) -> Experiment:
+    return Experiment(design, AMPLE, Silent(), module=obedient_worker.__name__)
+
+
+def test_the_real_thing_end_to_end(tmp_path: Path) -> None:
+    """Small stacks in four real processes, one of them beside a busy one: files and structure, not times."""
+    said = validate(AMPLE, tmp_path, Silent(), SMALL)
+    content = json.loads((tmp_path / "validation.json").read_text())
+    assert content["words"] == said and len(said) > 5
+    assert [(p["phase"], len(p["blocks"])) for p in content["processes"]] == [("quiet", 3), ("quiet", 3), ("busy", 3)]
+    slots = content["processes"][0]["blocks"][0]["slots"]
+    calls = [slot[0] for slot in slots]
+    assert calls == calls[::-1] and sorted(set(calls)) == list(range(len(SMALL.calls)))
+    assert all(len(slot) == len(content["slot_columns"]) and slot[2] > 0 for slot in slots)
+    assert content["machine"]["cores"] >= 1 and content["schema_version"] == 1
+    assert content["results"]["busy"]["flagged"]["total"] == 3
+    assert [effect["name"] for effect in content["results"]["effects"]] == ["21 layers", "burn"]
+    assert content["results"]["effects"][1]["truth_pct"] > 0
+    table = pd.read_csv(tmp_path / "validation.csv")
+    assert list(table["kind"]) == ["effect", "effect", "aa"]
+    assert (tmp_path / "figures" / "validation.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "figures" / "validation.svg").exists()
+
+
+def test_a_process_that_dies_is_repeated_and_told_of(script: Path) -> None:
+    script.write_text("ok ok die fail")
+    measured = experiment().run()
+    assert [process.number for process in measured.phase("quiet")] == [0, 3]
+    assert "exited with code 3" in measured.notes[0]
+    assert "failed in base: the output is not finite" in measured.notes[1]
+    assert findings(measured).notes == tuple(measured.notes)
+
+
+def test_processes_that_all_die_end_it(script: Path) -> None:
+    script.write_text("ok ok die die die")
+    measured = experiment().run()
+    assert not measured.enough and len(measured.processes) == 1
+    assert len(measured.notes) == 3
+
+
+@pytest.mark.parametrize(("turns", "enough"), [("ok ok interrupt", False), ("ok ok ok interrupt", True)])
+def test_an_interruption_keeps_what_was_measured(script: Path, turns: str, enough: bool) -> None:
+    script.write_text(turns)
+    measured = experiment().run()
+    assert measured.interrupted and measured.enough == enough
+    assert len(measured.processes) == turns.count("ok") - 1
+
+
+def test_too_small_a_budget_leaves_an_earlier_validation_alone(tmp_path: Path) -> None:
+    (tmp_path / "validation.json").write_text("earlier")
+    with pytest.raises(ValueNotAllowed, match="too small"):
+        validate(5, tmp_path, Silent())
+    assert (tmp_path / "validation.json").read_text() == "earlier"
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(FolderError, match="cannot write"):
+        validate(AMPLE, tmp_path / "taken", Silent())
+
+
+def test_the_busy_process_ends_with_its_block() -> None:
+    alive = []
+
+    def block() -> None:
+        with busy_process(at_most=60) as pid:
+            alive.append((pid, psutil.pid_exists(pid)))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        block()
+    (pid, was_there) = alive[0]
+    assert was_there and not psutil.pid_exists(pid)
+
+
+def test_the_busy_process_ends_with_its_parent() -> None:
+    code = (
+        "import os, time\nfrom bench.validation.foreign import busy_process\n"
+        "with busy_process(60) as pid:\n    print(pid, flush=True)\n    time.sleep(1)\n    os._exit(0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    pid, patience = int(done.stdout), time.monotonic() + GONE_WITHIN
+    while psutil.pid_exists(pid) and time.monotonic() < patience:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(pid)
+
+
+def test_the_parent_imports_no_torch() -> None:
+    code = "import sys, bench.validation.files, bench.validation.words; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
