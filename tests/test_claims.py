@@ -15,7 +15,8 @@ def overhead(percents: list[float], strategy: str = "copy_shift", fraction: str 
     import math
 
     case = Case(Variant(strategy, parse_fraction(fraction), "residual", "bidirectional"), PANEL)
-    return Overhead(case, {r: [math.log1p(p / 100)] for r, p in enumerate(percents)}, 0.3)
+    every = {replicate: {0: math.log1p(percent / 100)} for replicate, percent in enumerate(percents)}
+    return Overhead(case, every, left_out={}, cycles={}, seconds=0.3, faults=math.nan, mhz=math.nan)
 
 
 def arm(placement: str, fraction: str, joint: list[float], strategy: str = "copy_shift") -> Arm:

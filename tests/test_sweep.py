@@ -101,8 +101,9 @@ def test_a_name_belongs_to_the_first_file() -> None:
 
 @pytest.mark.parametrize("name", preset_names())
 def test_presets_are_valid_and_name_real_strategies(name: str) -> None:
-    sweep = resolve(load_preset(name), BUILTIN, Chosen(), ["cpu"], 2)
-    assert sweep.arms
+    settings = load_preset(name)
+    sweep = resolve(settings, BUILTIN, Chosen(), ["cpu", "cuda"], 2)
+    assert bool(sweep.arms) == ("accuracy" in settings.sections)
     assert sweep.panels
 
 

@@ -32,10 +32,9 @@ def adds(times: int) -> Callable[[], list[torch.Tensor]]:
 
 
 def test_the_cpu_describes_itself_and_knows_no_cycles() -> None:
-    device, ran = devices.device_for("cpu"), list[int]()
+    device = devices.device_for("cpu")
     assert json.loads(json.dumps(device.freeze()))["threads"] == torch.get_num_threads()
-    assert device.warm_up([lambda: ran.append(1), lambda: ran.append(2)]) >= 0
-    assert ran == [1, 2]
+    assert device.warm_up([lambda: None]) == 0.0  # every call has run once before
     assert math.isnan(device.mhz())
     assert (device.name, device.sensors(), device.peak_memory(lambda: None), device.present()) == (
         "cpu",
