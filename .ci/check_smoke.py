@@ -14,10 +14,17 @@ missing = [
         "records.jsonl",
         "claims.json",
         "report.html",
-        *(f"tables/{name}.{kind}" for name in ("latency", "accuracy", "claims") for kind in ("csv", "md")),
+        *(
+            f"tables/{name}.{kind}"
+            for name in ("latency", "accuracy", "claims", "contests", "quality", "bandwidth")
+            for kind in ("csv", "md")
+        ),
         *(
             f"figures/{name}.{kind}"
-            for name in ("latency_overhead", "accuracy_by_fraction", "pareto", "data_movement", "measurement_noise")
+            for name in (
+                *("latency_overhead", "accuracy_by_fraction", "pareto"),
+                *("data_movement", "copy_bandwidth", "measurement_noise"),
+            )
             for kind in ("svg", "png")
         ),
     )
@@ -30,6 +37,7 @@ latency = pd.read_csv(folder / "tables/latency.csv")
 assert (latency["status"] == "ok").all(), latency[["strategy", "status", "reason"]]
 assert latency[["overhead_pct", "overhead_ci_low_pct", "overhead_ci_high_pct"]].notna().all().all()
 assert (latency["replicates"] >= 5).all()
+assert latency[["predicted_overhead_pct", "overhead_all_pct", "peak_memory_mb"]].notna().all().all()
 
 accuracy = pd.read_csv(folder / "tables/accuracy.csv").set_index("strategy")
 assert accuracy.loc["no_shift", "temporal_mean_pct"] == 25.0

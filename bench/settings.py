@@ -111,6 +111,7 @@ class Latency(_Strict):
     target_half_width_points: Annotated[float, Field(gt=0)] = 0.5
     min_replicates: Count = 5
     max_replicates: Count = 8
+    max_superblocks: Count = 40  # of one process: one that lasts longer meets too much of the machine's slow weather
 
     @model_validator(mode="after")
     def _ordered(self) -> "Latency":

@@ -49,6 +49,7 @@ largest_copy_mib = 2
 target_half_width_points = 0.01
 min_replicates = 2
 max_replicates = 2
+max_superblocks = 4
 [[latency.groups]]
 strategies = ["copy_shift", "buffer_shift"]
 fractions = ["1/8", "1/4", "1"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import analysis
 from bench.records import SCHEMA, FolderError, Kind, Record, Run, Status, read_header, read_records
 from tests.conftest import ROOT
 
@@ -83,3 +84,28 @@ def test_headers(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(FolderError, match="cannot read"):
         read_header(tmp_path)
+
+
+def test_records_of_version_1_are_brought_up_to_date(tmp_path: Path) -> None:
+    """One copy size, no counters at slots' edges, traffic in one sum: what version 1 knew."""
+    old = {"schema_version": 1, "status": "ok", "case": {}}
+    replicate = {"copy_bytes": 2 << 26, "copy_seconds": [[0.01, 0.03], [0.02, 0.04]], "wall": [1.0, 1.0]}
+    lines = [
+        {**old, "id": "r", "kind": "replicate", "samples": replicate},
+        {**old, "id": "s", "kind": "static", "samples": {"bytes_moved": 1000, "flops": 5}},
+        {**old, "id": "l", "kind": "latency", "samples": {"seconds": [0.1]}},
+    ]
+    (tmp_path / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    records = {record.id: record for record in read_records(tmp_path)}
+    assert {record.schema_version for record in records.values()} == {SCHEMA}
+    assert records["r"].samples["copies"] == {"64": pytest.approx([0.02, 0.03])}
+    assert records["s"].samples["operations"] == {"1000": 1}
+    assert records["l"].samples == {"seconds": [0.1]}
+
+
+def test_the_published_runs_can_still_be_read() -> None:
+    for folder in sorted((ROOT / "results" / "reference").glob("*/records.jsonl")):
+        tables = analysis.load(folder.parent)
+        measured = tables.latency[tables.latency["status"] == "ok"]
+        assert measured["predicted_overhead_pct"].notna().all(), folder
+        assert (measured["overhead_all_pct"] - measured["overhead_pct"]).abs().max() < 5, folder

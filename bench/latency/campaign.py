@@ -157,8 +157,12 @@ class Campaign:
             return Shape(self.settings.max_replicates, PILOT_SUPERBLOCKS)
         pilot = self.replicates_done >= self.settings.min_replicates
         measured = [list(o.per_superblock.values()) for o in self._overheads()] if pilot else []
+        settings = self.settings
         limits = Limits(
-            self.settings.target_half_width_points / 100, self.settings.min_replicates, self.settings.max_replicates
+            settings.target_half_width_points / 100,
+            settings.min_replicates,
+            settings.max_replicates,
+            settings.max_superblocks,
         )
         return plan_shape(measured, self._costs, self._budget, limits)
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from bench import statistics
 
 PILOT_SUPERBLOCKS = 2  # the fewest that tell the two variances apart
-_MOST_SUPERBLOCKS = 40  # a process that lasts longer than this meets too much of the machine's slow weather
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,15 @@ class Costs:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the settings allow. half_width: the target in the unit of the samples (log ratios)."""
+    """What the settings allow. half_width: the target in the unit of the samples (log ratios).
+
+    fewest, most: processes. superblocks: at most so many in a process.
+    """
 
     half_width: float
     fewest: int
     most: int
+    superblocks: int = 40
 
 
 @dataclass(frozen=True)
@@ -54,17 +57,17 @@ def shape(cases: Sequence[Sequence[Sequence[float]]], costs: Costs, budget: floa
         return _affordable(costs, budget, limits, PILOT_SUPERBLOCKS, None)
     between = max(part.between for part in pieces)
     within = max(part.within for part in pieces)
-    superblocks = _length(between, within, costs)
+    superblocks = _length(between, within, costs, limits.superblocks)
     deviation = max(math.sqrt(part.between + part.within / superblocks) for part in pieces)
     return _affordable(costs, budget, limits, superblocks, statistics.groups_needed(deviation, limits.half_width))
 
 
-def _length(between: float, within: float, costs: Costs) -> int:
+def _length(between: float, within: float, costs: Costs, most: int) -> int:
     """Superblocks a process, for the least variance in a given time: sqrt(start / superblock × within / between)."""
     if between <= 0.0:
-        return _MOST_SUPERBLOCKS
+        return most
     best = math.sqrt(costs.startup / costs.superblock * within / between)
-    return min(max(round(best), 1), _MOST_SUPERBLOCKS)
+    return min(max(round(best), 1), most)
 
 
 def _affordable(costs: Costs, budget: float, limits: Limits, superblocks: int, needed: int | None) -> Shape:
@@ -75,5 +78,5 @@ def _affordable(costs: Costs, budget: float, limits: Limits, superblocks: int, n
     processes = min(max(min(held, needed or held), limits.fewest), limits.most)
     if processes == limits.most and (needed is None or needed > processes):
         spare = int((budget / processes - costs.startup) / costs.superblock)
-        superblocks = max(superblocks, min(spare, _MOST_SUPERBLOCKS))
+        superblocks = max(superblocks, min(spare, limits.superblocks))
     return Shape(processes, superblocks, needed)

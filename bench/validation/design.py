@@ -60,6 +60,17 @@ class Design:
         pairs = [Call(f"pair {pair} {twin}", self.base) for pair in range(self.pairs) for twin in "ab"]
         return (Call("base", self.base), Call("half", self.half), *effects, Call("burn", self.base, True), *pairs)
 
+    @property
+    def busy_calls(self) -> tuple[int, ...]:
+        """Indices of those that run beside the busy process: the base and the effects of about 3 %. There a forward takes
+        many times as long, so the others would cost the superblocks that the alarms are counted over."""
+        threes = [i for i, call in enumerate(self.calls) if not call.burns and self.is_three(call.layers)]
+        return (0, *threes)
+
+    def is_three(self, layers: int) -> bool:
+        """An effect of about 3 %, which the paper speaks of."""
+        return abs(self.nominal_pct(layers) - 3) < 0.5
+
     def pair(self, number: int) -> tuple[int, int]:
         """The indices of a pair's twins."""
         first = len(self.calls) - 2 * self.pairs + 2 * number

@@ -158,24 +158,27 @@ class Experiment:
         start, startup, blocks = time.monotonic(), 0.0, list[dict[str, Any]]()
         design = self.measured.design
         burn = design.burn_share * self._base
+        indices = design.busy_calls if phase == "busy" else range(len(design.calls))
+        running = [design.calls[index] for index in indices]
         job = {
             "threads": self.measured.threads,
-            "calls": [[call.layers, burn if call.burns else 0.0] for call in design.calls],
+            "calls": [[call.layers, burn if call.burns else 0.0] for call in running],
             "seed": random.Random(f"{_SEED}/{phase}/{number}/{superblocks}").getrandbits(48),
             "deadline": min(deadline, start + 10 * self._budget),  # JSON knows no infinity
             "superblocks": superblocks,
             "gate_seconds": gate,
         }
-        patience = _SILENCE + 2 * _SLOT_LIMIT * len(design.calls) + gate
+        patience = _SILENCE + 2 * _SLOT_LIMIT * len(running) + gate
         try:
             for event in workers.stream(self._module, job, silence_limit=patience):
                 match event["event"]:
                     case "ready":
                         startup, self.measured.backend = time.monotonic() - start, event["backend"]
                     case "superblock":
-                        blocks.append(event)
+                        slots = [[indices[row[0]], *row[1:]] for row in event["slots"]]
+                        blocks.append({**event, "slots": slots})
                     case "failed":
-                        raise workers.WorkerDied(f"failed in {design.calls[event['case']].name}: {event['reason']}")
+                        raise workers.WorkerDied(f"failed in {running[event['case']].name}: {event['reason']}")
             if not blocks:
                 raise workers.WorkerDied("measured nothing")
         except workers.WorkerDied as death:

@@ -276,20 +276,11 @@ def _busy(measured: Measured, quiet: Sample, base: float) -> Busy | None:
     if not processes:
         return None
     sample = Sample.of(measured.design, processes)
-    calls = [c for c in _effect_calls(measured.design) if len(processes) > 1 and _is_three(measured.design, c)]
-    effects = []
-    for call in calls:
-        burns = measured.design.calls[call].burns
-        truth = None if burns else statistics.t_interval(quiet.truths(call)).mean
-        effects.append(_effect(sample, [sample], call, truth))
+    calls = measured.design.busy_calls[1:] if len(processes) > 1 else ()
+    truths = {call: statistics.t_interval(quiet.truths(call)).mean for call in calls}
+    effects = [_effect(sample, [sample], call, truth) for call, truth in truths.items()]
     slower = statistics.hodges_lehmann(sample.seconds(BASE)) / base
     return Busy(len(processes), _flagged(processes), slower, tuple(effects))
-
-
-def _is_three(design: Design, call: int) -> bool:
-    """The effects of about 3 %, which the paper speaks of."""
-    asked = design.calls[call]
-    return asked.burns or abs(design.nominal_pct(asked.layers) - 3) < 0.5
 
 
 def to_json(value: Any) -> Any:

@@ -135,7 +135,7 @@ def test_fifty_four_of_sixty_are_enough() -> None:
 
 def test_table_and_figure_show_every_effect_and_pair(good: Validation) -> None:
     table = files.table(good)
-    assert table["kind"].value_counts().to_dict() == {"aa": GROUPS * 3, "effect": 5, "busy": 2}
+    assert table["kind"].value_counts().to_dict() == {"aa": GROUPS * 3, "effect": 5, "busy": 1}
     assert (table["ci_low_pct"] <= table["estimate_pct"]).all() and (
         table["estimate_pct"] <= table["ci_high_pct"]
     ).all()
