@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bench import estimates, workers
 from bench.axes import BASELINE
 from bench.latency.replicate import replicate_records
@@ -35,6 +37,11 @@ def failed_while_measured(records: Sequence[Record]) -> dict[str, str]:
     failed = [r for r in records if r.kind == "latency" and r.status == "failed"]
     own = [r for r in failed if r.case["strategy"] != BASELINE and _FELL_WITH_BASELINE not in r.flags]
     return {record.case["strategy"]: record.reason or "" for record in reversed(own)}
+
+
+def _copy_sizes(largest: int, available: int) -> list[int]:
+    """MiB: powers of two up to ``largest``, as far as two such buffers take a quarter of the ``available`` bytes."""
+    return [1 << power for power in range(largest.bit_length()) if (2 << 20 << power) <= available / 4]
 
 
 class Campaign:
@@ -126,6 +133,10 @@ class Campaign:
                         case "failed":
                             yield from self.drop_strategy(case.variant.strategy, event["reason"])
             except workers.WorkerDied as death:
+                if not self._device_is_there():
+                    self.device_lost = f"the process that used it {death}"
+                    yield self._lost_record(datetime.now(UTC).isoformat(timespec="seconds"))
+                    return
                 blamed = entered.variant.strategy if entered else BASELINE  # before any case: the network itself
                 self._began += time.monotonic() - start
                 yield from self.drop_strategy(blamed, f"the process that built it {death}")
@@ -230,7 +241,7 @@ class Campaign:
             "superblocks": self.shape.superblocks,
             "slot_file": slot_file,
             "gate_seconds": max(0.0, self._gate_left),
-            "copy_mebibytes": [1 << power for power in range(settings.largest_copy_mib.bit_length())],
+            "copy_mebibytes": _copy_sizes(settings.largest_copy_mib, psutil.virtual_memory().available),
         }
 
     def _device_is_there(self) -> bool:

@@ -19,6 +19,8 @@ def trust_sentences(tables: Tables) -> list[str]:
     cases = rows(timed(tables.latency))
     if cases:
         sentences += [*_widths(cases, tables.header), _effort(cases), *quality_sentences(tables)]
+        if all(row["device"] != "cuda" for row in cases):
+            sentences.append("No GPU took part: GPU figures are still to come (run --preset gpu where there is one).")
     seeds = sorted({int(row["seeds"]) for row in rows(tables.accuracy) if row["status"] == "ok"})
     if seeds:
         most = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"

@@ -47,5 +47,5 @@ def validate(budget_seconds: float, out: Path, reporter: Reporter, design: Desig
     validation = findings(measured)
     said = words(validation)
     files.write_raw(out, measured, budget_seconds, machine, validation, said)
-    files.write_results(out, validation)
+    files.write_results(out, validation, said, machine)
     return said

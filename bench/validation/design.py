@@ -62,8 +62,10 @@ class Design:
 
     @property
     def busy_calls(self) -> tuple[int, ...]:
-        """Indices of those that run beside the busy process: the base and the effects of about 3 %. There a forward takes
-        many times as long, so the others would cost the superblocks that the alarms are counted over."""
+        """Indices of those that run beside the busy process: the base and the effects of about 3 %.
+
+        There a forward takes many times as long; the others would cost the superblocks that the alarms are counted over.
+        """
         threes = [i for i, call in enumerate(self.calls) if not call.burns and self.is_three(call.layers)]
         return (0, *threes)
 

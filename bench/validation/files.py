@@ -10,7 +10,7 @@ import pandas as pd
 from bench import environment
 from bench.records import FolderError, write_atomically
 from bench.validation.experiment import Measured
-from bench.validation.figure import draw
+from bench.validation.figure import NAME, draw
 from bench.validation.findings import Effect, Validation, to_json
 from bench.validation.words import checks
 
@@ -61,8 +61,14 @@ def write_raw(
     write_atomically(out / "validation.json", json.dumps(to_json(content), allow_nan=False))
 
 
-def write_results(out: Path, validation: Validation) -> None:
-    """validation.csv and the figure."""
+def write_results(out: Path, validation: Validation, said: list[str], machine: dict[str, Any]) -> None:
+    """validation.csv, the figure, and README.md, which says it all in words."""
+    where = f"{machine['cpu']}, {machine['cores']} cores; torch {machine['versions']['torch']}"
+    told = "\n".join(f"- {line.strip()}" for line in said)
+    picture = f"![{NAME}](figures/{NAME}.svg)"
+    write_atomically(
+        out / "README.md", "\n\n".join(["# The harness against known effects", where, picture, told]) + "\n"
+    )
     write_atomically(out / "validation.csv", table(validation).to_csv(index=False))
     figure = draw(validation)
     write_atomically(out / "figures" / f"{figure.name}.svg", figure.svg)

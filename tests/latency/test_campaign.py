@@ -8,7 +8,7 @@ import pytest
 from bench.axes import parse_fraction
 from bench.discovery import strategy_files
 from bench.latency import campaign as campaign_module
-from bench.latency.campaign import Campaign
+from bench.latency.campaign import Campaign, _copy_sizes
 from bench.records import Record
 from bench.settings import Latency
 from bench.sweep import BASELINE_VARIANT, Case, Panel, Variant
@@ -104,3 +104,10 @@ def test_one_replicate_measures_all_its_cases_in_the_same_superblocks(tmp_path: 
         positions = sorted(p for r in records if r.replicate == replicate for p in r.samples["position"])
         superblocks = len(next(iter(blocks))) // 2
         assert positions == sorted(list(range(8)) * superblocks)
+
+
+def test_the_copy_curve_leaves_the_memory_to_the_network() -> None:
+    assert _copy_sizes(512, 64 << 30) == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+    assert _copy_sizes(512, 1 << 30) == [1, 2, 4, 8, 16, 32, 64, 128]
+    assert _copy_sizes(512, 0) == []
+    assert _copy_sizes(3, 64 << 30) == [1, 2]

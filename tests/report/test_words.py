@@ -319,3 +319,8 @@ def test_fractions(value: float, expected: str) -> None:
 def test_small_formats() -> None:
     assert [duration_text(s) for s in (4.25, 45, 580, 3900)] == ["4.25 s", "45 s", "9 min 40 s", "1 h 5 min"]
     assert fixed(NAN) == "n/a"
+
+
+def test_a_run_without_a_gpu_says_that_its_figures_are_still_to_come(full: FakeTables) -> None:
+    assert "GPU figures are still to come" in said(full)
+    assert "GPU figures are still to come" not in said(timed(full, latency_rows(device="cuda")))

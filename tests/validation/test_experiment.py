@@ -63,6 +63,7 @@ def test_the_real_thing_end_to_end(tmp_path: Path) -> None:
     assert content["results"]["busy"]["flagged"]["total"] == 3
     assert [effect["name"] for effect in content["results"]["effects"]] == ["21 layers", "burn"]
     assert content["results"]["effects"][1]["truth_pct"] > 0
+    assert "![validation](figures/validation.svg)" in (tmp_path / "README.md").read_text()
     table = pd.read_csv(tmp_path / "validation.csv")
     assert list(table["kind"]) == ["effect", "effect", "aa"]
     assert (tmp_path / "figures" / "validation.png").read_bytes().startswith(b"\x89PNG")
