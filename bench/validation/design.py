@@ -64,7 +64,7 @@ class Design:
     def busy_calls(self) -> tuple[int, ...]:
         """Indices of those that run beside the busy process: the base and the effects of about 3 %.
 
-        There a forward takes many times as long; the others would cost the superblocks that the alarms are counted over.
+        There a forward takes many times as long; the others would cost superblocks, over which alarms are counted.
         """
         threes = [i for i, call in enumerate(self.calls) if not call.burns and self.is_three(call.layers)]
         return (0, *threes)
