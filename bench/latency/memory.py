@@ -1,7 +1,8 @@
-"""The most memory that one forward pass holds, as the operating system sees it: the resident high-water mark.
+"""The resident high-water mark of the process during one forward pass, as the operating system sees it.
 
-Live bytes (``traffic``) say what tensors hold; resident bytes add what allocator and libraries keep beside them. The
-two differ most for mechanisms that allocate and free large buffers.
+Live bytes (``traffic``) say what tensors hold, exactly. The high-water mark adds the interpreter, the libraries, the
+weights and what the allocator keeps: what a machine must have to run the network at all. Its last 10 MB depend on the
+history of the heap, so small differences between cases mean nothing.
 """
 
 import ctypes
@@ -16,7 +17,7 @@ _TRIES = 3  # the least of a few: what a library allocates once for good belongs
 
 
 def resident_peak(call: Callable[[], Any], proc: Path = _PROC) -> int | None:
-    """Bytes that ``call`` made resident beyond what the process held before; None where the system does not tell."""
+    """The most bytes that were resident while ``call`` ran; None where the system does not tell."""
     peaks = [_one(call, proc) for _ in range(_TRIES)]
     known = [peak for peak in peaks if peak is not None]
     return min(known) if known else None
@@ -26,9 +27,8 @@ def _one(call: Callable[[], Any], proc: Path) -> int | None:
     _give_back()
     try:
         (proc / "clear_refs").write_text(_RESET_PEAK)
-        before = _status(proc, "VmRSS")
         call()
-        return max(0, _status(proc, "VmHWM") - before)
+        return _status(proc, "VmHWM")
     except (OSError, ValueError):
         return None
 

@@ -87,7 +87,7 @@ def _count(model: nn.Module, call: Call, device: Device) -> dict[str, Any]:
     """Parameters, FLOPs, bytes moved and peak memory of one forward."""
     samples = traffic.count(call).to_json()
     samples["params"] = sum(parameter.numel() for parameter in model.parameters())
-    samples["peak_resident_bytes"] = memory.resident_peak(call) if device.name == "cpu" else None
+    samples["resident_high_water_bytes"] = memory.resident_peak(call) if device.name == "cpu" else None
     samples["peak_allocated_bytes"] = device.peak_memory(call)
     return samples
 

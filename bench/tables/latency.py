@@ -122,7 +122,7 @@ def _counted(static: dict[str, Any] | None, base: dict[str, Any] | None) -> dict
     row: dict[str, Any] = {"extra_traffic_mb": math.nan}
     if static is not None:
         row |= {key: static[key] for key in ("params", "flops")}
-        allocated, resident = static.get("peak_allocated_bytes"), static.get("peak_resident_bytes")
+        allocated, resident = static.get("peak_allocated_bytes"), static.get("resident_high_water_bytes")
         row["peak_memory_mb"] = (static["peak_live_bytes"] if allocated is None else allocated) / MEGA
         row["peak_rss_mb"] = math.nan if resident is None else resident / MEGA
         if base is not None:
