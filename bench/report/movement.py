@@ -14,6 +14,7 @@ from bench.sweep import Panel
 
 WITHIN = 2.0  # a prediction from counts alone is called good within this factor
 _OFF = "prediction_off"
+_TELLING = 0.5  # points: below it page faults are not worth a word
 _SAME_KERNELS = ("eager", "cudagraph")  # runtimes that move the bytes that were counted
 _CACHED = (
     "its tensors are likely to be in a cache when they are moved, where a copy is faster than in the measured curve"
@@ -100,7 +101,7 @@ def _larger_part(cases: Sequence[Row]) -> list[str]:
     names = {
         str(row["strategy"])
         for row in cases
-        if number(row.get("predicted_faults_pct")) > number(row.get("predicted_traffic_pct"))
+        if number(row.get("predicted_faults_pct")) > max(_TELLING, number(row.get("predicted_traffic_pct")))
     }
     if not names:
         return []

@@ -1,7 +1,7 @@
 """The speed of a plain copy against its size: the price of a byte that predictions rest on."""
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from bench.report.figures.canvas import Figure, blank, finish
 from bench.report.numbers import count_text
@@ -62,6 +62,7 @@ def _scales(ax: Axes, speeds: list[float]) -> None:
     ax.set_xscale("log", base=2)
     if max(speeds) > _LOG_FROM * min(speeds):
         ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))  # a curve seldom spans two powers of ten
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # powers need the maths that is off
     else:
         ax.set_ylim(0, max(speeds) * 1.12)
