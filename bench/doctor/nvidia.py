@@ -19,7 +19,7 @@ def gpus(probe: Probe) -> list[Advice]:
             note(
                 f"the NVIDIA GPU cannot be asked about its state: {one_line(nvidia.problem, 120)}",
                 "clocks, power, temperature and throttling of a run are not recorded, nor are latencies in cycles",
-                "uv sync --extra nvidia, with a driver that answers nvidia-smi",
+                "install it with uv sync --extra nvidia, with a driver that answers nvidia-smi",
             )
         )
     return found
