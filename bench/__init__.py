@@ -12,8 +12,9 @@ What is asked for:
 ``request``           the options of ``run`` -> validated settings
 ``axes``              the vocabulary: fraction, placement, direction, backbone, runtime, data set
 ``settings``          the schema of presets and config files
-``presets/``          smoke, standard, paper: the cases that each measures, as TOML
-``sweep``             settings + what was discovered -> Sweep, Case, Arm: the frozen list of what to measure
+``presets/``          smoke, standard, paper and others: what each measures, as TOML
+``sweep``             Case, Arm and the Sweep that lists them: what is measured, as frozen values
+``resolution``        settings + what was discovered -> Sweep
 ``plan``              a sweep resolved on this machine, and how ``run.json`` keeps it
 ====================  ==================================================================================
 
@@ -24,7 +25,7 @@ Strategies and networks:
 ``discovery``         ``strategies/*.py`` -> strategies, or the reason why not
 ``conformance``       what every strategy must satisfy before it is timed
 ``checking``          ``check``: conformance of one strategy, printed property by property
-``backbones``         2-D networks, and where each of them takes a strategy
+``backbones/``        2-D networks and where each of them takes a strategy; 3-D networks to compare with
 ``runtimes/``         one small file per runtime: a model and an input -> a callable
 ====================  ==================================================================================
 
@@ -33,12 +34,14 @@ Measuring:
 ====================  ==================================================================================
 ``runner``            the only orchestrator: a plan -> records; conformance, latency, training, resumption
 ``workers``           expendable processes: start, watch, time out, say how they died
+``jobs``              arms -> training jobs, and the pre-training that they share
 ``executors``         where training runs: this machine
 ``progress``          what the user sees meanwhile
 ``latency/``          campaign (one panel, process after process), worker and timing (what a process does), sampling
                       and schedule (superblocks), clocks and devices (CPU, CUDA), stopping (how many processes),
                       traffic, bandwidth and memory (what is moved and held)
-``accuracy/``         datasets (moving digits), training, evaluation, checkpoints, worker
+``accuracy/``         datasets (moving digits, opening doors), training, evaluation, checkpoints, worker
+``bits``              which clips were right, as text in a record
 ``environment``       the machine and its software
 ``disturbance``       counters of the system, read at the edges of slots and superblocks
 ``interference``      the declared rules: when a superblock counts as disturbed, and which are left out
@@ -51,10 +54,13 @@ Explaining; from here on there is no torch and no plug-in:
 
 ====================  ==================================================================================
 ``statistics``        estimators and intervals: pure numpy/scipy
-``estimates``         records -> overheads, slopes and arms with the independent values behind them
+``resampling``        seeds and clips drawn again together
+``estimates``         latency records -> overheads and slopes with the independent values behind them
+``arms``              training records -> arms with one value per seed
 ``evidence``          which of a run's values a claim speaks of
 ``claims``            published findings as data (``claims.toml``) -> verdicts
-``tables/``           records and estimates -> data frames: latency, contests, movement of bytes, quality, accuracy
+``tables/``           records and estimates -> data frames: latency, contests, movement of bytes, quality, accuracy,
+                      learning curves, controls
 ``analysis``          a run's folder -> all its tables and verdicts
 ``comparison``        two runs -> what differs, or why they cannot be compared
 ``report/``           figures, words, one HTML page

@@ -9,13 +9,16 @@ from typing import Any
 import pandas as pd
 
 from bench import claims
-from bench.estimates import arms, overheads, slopes, suspicion
+from bench.arms import arms, failed_arms
+from bench.estimates import overheads, slopes, suspicion
 from bench.evidence import PUBLISHED, Evidence
 from bench.records import Record, read_header, read_records, write_atomically
-from bench.sweep import Case, Variant
+from bench.sweep import Case
 from bench.tables.accuracy import accuracy_table
 from bench.tables.columns import markdown
 from bench.tables.contests import contest_table
+from bench.tables.controls import control_table
+from bench.tables.curves import curve_table
 from bench.tables.latency import latency_table, superblock_table
 from bench.tables.movement import bandwidth_table
 from bench.tables.quality import quality_table
@@ -32,6 +35,8 @@ class Tables:
     header: dict[str, Any]
     latency: pd.DataFrame
     accuracy: pd.DataFrame
+    curves: pd.DataFrame
+    controls: pd.DataFrame
     slopes: pd.DataFrame
     contests: pd.DataFrame
     superblocks: pd.DataFrame
@@ -46,7 +51,7 @@ def load(folder: Path) -> Tables:
     """Read a run and derive everything. Raises FolderError where the folder cannot be read."""
     header = read_header(folder)
     records = list(read_records(folder))
-    measured, trained = overheads(records), arms(records)
+    measured, trained, diverged = overheads(records), arms(records), failed_arms(records)
     suspect = suspicion(measured)
     heirs = _same_functions(header, records)
     exact = frozenset({PUBLISHED, *heirs.get(PUBLISHED, [])})
@@ -57,7 +62,7 @@ def load(folder: Path) -> Tables:
         arms=trained,
         statics={Case.from_json(r.case): r.samples for r in records if r.kind == "static" and r.status == "ok"},
         failed_cases=_failed_cases(records),
-        failed_arms={Variant.from_json(r.case): r.reason or "" for r in records if _is_failed_arm(r)},
+        failed_arms=diverged,
         exact=exact,
         suspect=suspect,
     )
@@ -66,6 +71,8 @@ def load(folder: Path) -> Tables:
         header=header,
         latency=latency_table(records, measured),
         accuracy=accuracy_table(records, trained, heirs),
+        curves=curve_table(trained),
+        controls=control_table(trained, diverged),
         slopes=slope_table(lines),
         contests=contest_table([o for o in measured if o.case.variant.strategy in exact]),
         superblocks=superblock_table(records, measured),
@@ -82,6 +89,7 @@ def write(tables: Tables) -> None:
     folder = tables.folder / "tables"
     folder.mkdir(exist_ok=True)
     frames = {"latency": tables.latency, "accuracy": tables.accuracy, "claims": pd.DataFrame(tables.claims)}
+    frames |= {"curves": tables.curves, "controls": tables.controls}
     frames |= {"contests": tables.contests, "quality": tables.quality, "bandwidth": tables.bandwidth}
     for name, frame in frames.items():
         write_atomically(folder / f"{name}.csv", frame.to_csv(index=False))
@@ -93,10 +101,6 @@ def write(tables: Tables) -> None:
 def _failed_cases(records: Sequence[Record]) -> dict[Case, str]:
     failed = [r for r in records if r.kind in ("latency", "static") and r.status == "failed"]
     return {Case.from_json(r.case): r.reason or "" for r in failed}
-
-
-def _is_failed_arm(record: Record) -> bool:
-    return record.kind == "accuracy" and record.status == "failed"
 
 
 def _same_functions(header: dict[str, Any], records: Sequence[Record]) -> dict[str, list[str]]:

@@ -32,8 +32,32 @@ BACKBONES: dict[str, str] = {
 }
 """The networks whose latency can be measured; ``bench.backbones`` builds exactly these."""
 
+VOLUMETRIC: dict[str, str] = {
+    "r3d_18": "torchvision R3D-18: 3×3×3 convolutions",
+    "mc3_18": "torchvision MC3-18: 3-D convolutions in the first stage only",
+    "r2plus1d_18": "torchvision R(2+1)D-18: each 3-D convolution as one in space and one in time",
+    "s3d": "torchvision S3D: separable 3-D convolutions, Inception",
+    "i3d_resnet50": "ResNet-50 inflated as in I3D: 3×1×1 in every second conv1, 5×7×7 stem",
+}
+"""3-D networks to compare with, at full size: they take no shift, only their own cost is measured."""
+
 ACCURACY_BACKBONE = "digits_resnet"
 """The small network of the accuracy experiment; also built by ``bench.backbones``."""
+
+ACCURACY_BACKBONES: dict[str, str] = {
+    ACCURACY_BACKBONE: "12 basic blocks, 0.44 M parameters",
+    "digits_bottleneck": "16 bottleneck blocks, 0.22 M parameters: as deep as ResNet-50",
+    "digits_r3d": "digits_resnet with 3×3×3 convolutions, inflated from the same pre-trained weights",
+    "digits_r2plus1d": "digits_resnet with a 3×1×1 convolution after every 3×3 one, from the same pre-trained weights",
+    "resnet50": "torchvision ResNet-50 with the two heads; for a GPU",
+}
+"""The networks that the accuracy experiment can train; ``bench.backbones`` builds exactly these."""
+
+ACCURACY_VOLUMETRIC: tuple[str, ...] = ("digits_r3d", "digits_r2plus1d")
+"""Those that exchange frames by 3-D convolutions and take no shift."""
+
+PRETRAINED_FORM: dict[str, str] = dict.fromkeys(ACCURACY_VOLUMETRIC, ACCURACY_BACKBONE)
+"""The 2-D network whose pre-trained weights a 3-D network starts from; the others start from their own."""
 
 RUNTIMES: dict[str, str] = {
     "eager": "PyTorch, operator by operator",
@@ -45,9 +69,19 @@ ONLY_ON: dict[str, str] = {"cudagraph": "cuda"}
 """Runtimes that exist on one device only."""
 
 DATASETS: dict[str, str] = {
-    "ring_digits": "real handwritten digits that move on a ring; four orders of the same frames"
+    "ring_digits": "real handwritten digits that move on a ring; four orders of the same frames",
+    "opening_digits": "real handwritten digits behind a door of real photographs; it opens, or it closes: one reversed",
 }
 """What the accuracy experiment can train on; ``bench.accuracy.datasets`` makes them."""
+
+Objective = Literal["both", "spatial", "temporal"]
+"""Which of the two classes a training is asked for; the other head stays as it was."""
+
+View = Literal["clip", "one_frame"]
+"""What a network sees of a clip: all of its frames, or a single one, drawn at random."""
+
+MAIN = "main"
+"""The accuracy section's first study, and the cohort of all arms that are no repetition."""
 
 SECTIONS: tuple[str, ...] = ("latency", "accuracy")
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+import torch
+
 from bench.axes import BASELINE, ValueNotAllowed, parse_fraction
 from bench.conformance import Verdict, conformance
 from bench.discovery import LoadError, info_of, load_class, load_file
@@ -28,6 +30,7 @@ def reference_of(cls: type[Strategy], files: Sequence[Path]) -> type[Strategy] |
 
 def check_strategy(which: Path | str, files: Sequence[Path]) -> int:
     """Print each check with its outcome; 0: all hold, 1: one does not. Raises ValueNotAllowed for an unknown name."""
+    torch.set_num_threads(1)  # the tensors are small, and a second thread waits for a core where others are busy
     try:
         cls = load_file(which) if isinstance(which, Path) else load_class(which, files)
         reference = reference_of(cls, files)

@@ -81,28 +81,50 @@ def _judge_one(claim: Claim, evidence: Evidence) -> list[Verdict]:
 
 
 def _judge_finding(claim: Claim, finding: Finding) -> Verdict:
+    interval, (verdict, why) = _outcome(claim, finding)
+    if interval is not None and finding.repeated is not None:
+        why += f" Repeated with other seeds: {_agreement(claim, finding.repeated, verdict)}."
+    if interval is not None and finding.note:
+        why += f" {finding.note}"
+    return _verdict(claim, finding.subject, interval, (verdict, why))
+
+
+def _agreement(claim: Claim, repeated: Finding, verdict: str) -> str:
+    interval, (again, why) = _outcome(claim, repeated)
+    if again == verdict:
+        return "the same verdict"
+    if interval is None:
+        return f"{again}, {why}"
+    return f"{again}, {interval.mean:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]"
+
+
+def _outcome(claim: Claim, finding: Finding) -> tuple[Interval | None, Outcome]:
+    """The interval that decided, and what it says; None where nothing could be judged."""
     if finding.missing:
-        return _verdict(claim, finding.subject, None, ("not measured", finding.missing))
+        return None, ("not measured", finding.missing)
     if finding.invalid:
-        return _verdict(claim, finding.subject, None, ("invalid", finding.invalid))
+        return None, ("invalid", finding.invalid)
     intervals = statistics.simultaneous(finding.samples)
     weakest = min(range(len(intervals)), key=lambda i: intervals[i].low)
     if claim.kind != "exact" and any(math.isnan(interval.low) for interval in intervals):
         few = "One value has no interval: at least two processes or seeds are needed."
-        return _verdict(claim, finding.subject, intervals[weakest], ("inconclusive", few))
+        return intervals[weakest], ("inconclusive", few)
     verdict, why = _RULES[claim.kind](claim, intervals)
     if verdict == "not reproduced":  # what decided is what is shown
         weakest = min(range(len(intervals)), key=lambda i: intervals[i].high)
-    if verdict == "inconclusive":
+    if claim.kind != "exact":
+        where = f" ({finding.names[weakest]})" if len(intervals) > 1 else ""
         confidence = 1 - (1 - statistics.CONFIDENCE) / len(intervals)
-        why += _what_it_would_take(claim, finding.samples[weakest], confidence)
+        why += _what_it_could_find(
+            claim, finding.samples[weakest], confidence, where, decided=verdict != "inconclusive"
+        )
     if len(intervals) > 1:
         listed = ", ".join(
             f"{name} {interval.mean:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]"
             for name, interval in zip(finding.names, intervals, strict=True)
         )
         why += f" Simultaneous intervals: {listed}."
-    return _verdict(claim, finding.subject, intervals[weakest], (verdict, why))
+    return intervals[weakest], (verdict, why)
 
 
 def _magnitude(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
@@ -122,18 +144,20 @@ def _magnitude(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
 
 def _bound(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
     interval, bound = intervals[0], claim.claimed + claim.tolerance
+    told = _amount(bound, claim.unit)
     if interval.high <= bound:
-        return "reproduced", f"The interval's upper end is at or below {bound:g} %."
+        return "reproduced", f"The interval's upper end is at or below {told}."
     if interval.low > bound:
-        return "not reproduced", f"The whole interval lies above {bound:g} %."
-    return "inconclusive", f"The interval holds {bound:g} %."
+        return "not reproduced", f"The whole interval lies above {told}."
+    return "inconclusive", f"The interval holds {told}."
 
 
 def _ordering(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
     if all(interval.low > 0 for interval in intervals):
         return "reproduced", "Every interval lies beyond zero on the claimed side."
     if any(interval.high < claim.smallest for interval in intervals):
-        return "not reproduced", f"An interval lies entirely short of {claim.smallest:g} points, or on the other side."
+        least = _amount(claim.smallest, claim.unit)
+        return "not reproduced", f"An interval lies entirely short of {least}, or on the other side."
     return "inconclusive", "An interval holds zero."
 
 
@@ -161,13 +185,20 @@ _RULES: dict[str, Callable[[Claim, Sequence[Interval]], Outcome]] = {
 }
 
 
-def _what_it_would_take(claim: Claim, samples: Sequence[float], confidence: float) -> str:
-    """The smallest effect that would have been found, and the number of runs for the one that matters."""
+def _what_it_could_find(claim: Claim, samples: Sequence[float], confidence: float, where: str, *, decided: bool) -> str:
+    """The smallest effect that would have been found; where nothing is decided, the runs for the one that matters."""
+    effect_found = f"{statistics.smallest_detectable(samples, confidence):.1f} points{where}"
+    found = f" An effect of {effect_found} would have been found four times in five"
+    if decided:
+        return f"{found}."
     effect = claim.smallest or claim.tolerance or 1.0
     needed = statistics.count_needed(samples, effect, confidence)
     runs = f"{needed} processes or seeds" if needed else "more than 10,000 processes or seeds"
-    found = statistics.smallest_detectable(samples, confidence)
-    return f" An effect of {found:.1f} points would have been found four times in five; {effect:g} points need {runs}."
+    return f"{found}; for {_amount(effect, 'points')} it takes {runs}."
+
+
+def _amount(value: float, unit: str) -> str:
+    return f"{value:g} {'point' if unit == 'points' and value == 1 else unit}"
 
 
 def _verdict(claim: Claim, subject: str, interval: Interval | None, outcome: Outcome) -> Verdict:

@@ -46,7 +46,7 @@ def _mistake(message: str) -> int:
 
 @app.command()
 def run(
-    preset: Annotated[str | None, typer.Option(help="smoke, standard (the default) or paper.")] = None,
+    preset: Annotated[str | None, typer.Option(help="standard is the default; see: list presets.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with the keys of a preset, instead of one.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default a new one in results/.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
@@ -67,6 +67,8 @@ def run(
     batches: Annotated[str | None, typer.Option(help="Clips in a batch: 1.")] = None,
     seeds: Annotated[str | None, typer.Option(help="How many trainings for each arm.")] = None,
     budget: Annotated[str | None, typer.Option(help="Wall time of the latency section: 10m.")] = None,
+    studies: Annotated[str | None, typer.Option(help="Parts of the accuracy section, by name.")] = None,
+    pause_after: Annotated[str | None, typer.Option(help="Begin no training after this: 85m.")] = None,
     executor: Annotated[str, typer.Option(help="Where training runs: local.")] = "local",
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only where the report lies.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
@@ -98,8 +100,9 @@ def run(
         seeds=seeds,
         budget=budget,
         executor=executor,
+        studies=studies,
     )
-    return commands.run(asked, out, resume, quiet=quiet, as_json=json_output)
+    return commands.run(asked, out, resume, pause_after=pause_after, quiet=quiet, as_json=json_output)
 
 
 @app.command()

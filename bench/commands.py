@@ -42,21 +42,25 @@ class {cls}(Strategy):
 '''
 
 
-def run(asked: Request, out: Path | None, resume: Path | None, *, quiet: bool, as_json: bool) -> int:
+def run(
+    asked: Request, out: Path | None, resume: Path | None, *, pause_after: str | None, quiet: bool, as_json: bool
+) -> int:
     """Measure, then report. Returns the exit code."""
     from bench import runner
     from bench.executors import LocalExecutor
     from bench.plan import prepare
     from bench.progress import Bar, Silent
+    from bench.settings import parse_duration
 
     reporter = Silent() if quiet or as_json else Bar(Console(stderr=True))
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     folder = resume or out
+    pause = None if pause_after is None else parse_duration(pause_after)
     try:
         if resume is not None:
             if out is not None or asked != Request(executor=asked.executor):
                 raise ValueNotAllowed("--resume goes on with what the run's folder says; give it alone")
-            tally = runner.resume(resume, reporter)
+            tally = runner.resume(resume, reporter, pause)
         else:
             settings, chosen = asked.settings(), asked.chosen()
             _refuse_used_folder(out)
@@ -65,7 +69,7 @@ def run(asked: Request, out: Path | None, resume: Path | None, *, quiet: bool, a
                 raise ValueNotAllowed("nothing to measure: no section is left")
             folder = out or _RESULTS / f"{datetime.now():%Y-%m-%d-%H%M%S}-{asked.name}"
             command = "run_bench.py " + " ".join(sys.argv[1:])
-            tally = runner.start(plan, folder, asked.name, command, reporter, LocalExecutor(plan.cores))
+            tally = runner.start(plan, folder, asked.name, command, reporter, LocalExecutor(plan.cores), pause)
     except FolderError as error:
         raise ValueNotAllowed(str(error)) from None
     except KeyboardInterrupt:

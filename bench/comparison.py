@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from bench import statistics
-from bench.estimates import PARTS, Overhead, arms, overheads, suspicion
+from bench.arms import PARTS, arms
+from bench.estimates import Overhead, overheads, suspicion
 from bench.records import FolderError, Record, read_header, read_records, write_atomically
 from bench.sweep import Case
 
@@ -106,20 +107,23 @@ def _latency(a: _Side, b: _Side) -> tuple[list[tuple[Any, ...]], str | None]:
 
 def _accuracy(a: _Side, b: _Side) -> tuple[list[tuple[Any, ...]], str | None]:
     """Rows, or the reason why there are none."""
-    trained = [{(arm.variant.label, arm.dataset): arm for arm in arms(side.records)} for side in (a, b)]
+    trained = [{arm.key: arm for arm in arms(side.records)} for side in (a, b)]
     for side, found in zip((a, b), trained, strict=True):
         if not found:
             return [], f"{side.folder} has no accuracy"
-    recipes = [side.header["sweep"]["recipe"] for side in (a, b)]
+    sweeps = [side.header["sweep"] for side in (a, b)]
+    recipes = [{**sweep["recipe"], "data": sweep.get("data")} for sweep in sweeps]
     if recipes[0] != recipes[1]:
-        different = [key for key in recipes[0] if recipes[0][key] != recipes[1].get(key)]
+        names = dict.fromkeys([*recipes[0], *recipes[1]])  # an older recipe does not say all that a newer one does
+        different = [name for name in names if recipes[0].get(name) != recipes[1].get(name)]
         return [], f"the recipes differ in {', '.join(different)}"
-    rows = [
-        _row("accuracy", f"{key[0]} {part}", "% right", trained[0][key].values(part), trained[1][key].values(part))
-        for key in trained[0]
-        if key in trained[1]
-        for part in PARTS
-    ]
+    rows = []
+    for key in trained[0]:
+        if key in trained[1]:
+            variant, condition = key
+            for part in PARTS:
+                values = [side[key].values(part) for side in trained]
+                rows.append(_row("accuracy", f"{variant.label} {part}{_IN}{condition.label}", "% right", *values))
     return rows, None if rows else "the two have no arm in common"
 
 

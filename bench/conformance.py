@@ -69,12 +69,23 @@ class _Subject:
         generator = torch.Generator().manual_seed(seed)
         return torch.randn(n * t, c, size, size, generator=generator).to(self.device)
 
-    def read(self, frames: Tensor, t: int, make: Make | None = None) -> Tensor:
-        """What conv1 reads of ``frames``, in inference."""
+    def read(self, frames: Tensor, t: int, make: Make | None = None, *, trained: bool = False) -> Tensor:
+        """What conv1 reads of ``frames``, in inference; trained: the strategy's own weights have left their start."""
         block = _Reads(frames.shape[1]).to(self.device, frames.dtype)
+        of_block = {id(parameter) for parameter in block.parameters()}
         wrapped = (make or self.make)().wrap(block, _SITE, t).eval()
+        if trained:
+            _disturb([parameter for parameter in wrapped.parameters() if id(parameter) not in of_block])
         with torch.inference_mode():
             return wrapped(frames.clone())  # type: ignore[no-any-return]
+
+
+def _disturb(parameters: Sequence[nn.Parameter]) -> None:
+    """Add noise, always the same: a strategy that learns may start as the identity and still look where it must not."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.add_(torch.randn(parameter.shape, generator=generator).to(parameter))
 
 
 def _differ(got: Tensor, want: Tensor, tolerance: float, what: str, t: int) -> None:
@@ -114,12 +125,12 @@ def finite(subject: _Subject) -> None:
 
 
 def clips_apart(subject: _Subject) -> None:
-    """Nothing leaks from one clip of a batch into another."""
+    """Nothing leaks from one clip of a batch into another, whatever the strategy has learned."""
     t = 3
     frames = subject.clip(3, t, 16)
     changed = frames.clone()
     changed[t : 2 * t] += 1.0
-    before, after = subject.read(frames, t), subject.read(changed, t)
+    before, after = subject.read(frames, t, trained=True), subject.read(changed, t, trained=True)
     others = [*range(t), *range(2 * t, 3 * t)]
     _differ(after[others], before[others], 0.0, "changing the clip between changes another clip", t)
 
@@ -139,16 +150,16 @@ def shortcut_exact(subject: _Subject) -> None:
 
 
 def causal(subject: _Subject) -> None:
-    """Unidirectional: no frame reads anything of the future."""
+    """Unidirectional: no frame reads anything of the future, whatever the strategy has learned."""
     if subject.make().direction != "unidirectional":
         return
     t = 8
     frames = subject.clip(1, t, 16)
-    before = subject.read(frames, t)
+    before = subject.read(frames, t, trained=True)
     for future in range(1, t):
         changed = frames.clone()
         changed[future:] += 1.0
-        after = subject.read(changed, t)
+        after = subject.read(changed, t, trained=True)
         _differ(after[:future], before[:future], 0.0, f"a change from frame {future} on changes the past", t)
 
 

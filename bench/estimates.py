@@ -1,4 +1,4 @@
-"""Records -> estimates with the independent values behind them: what tables, verdicts and stopping are made of.
+"""Records of latency -> estimates with the independent values behind them: what tables, verdicts and stopping need.
 
 The overhead of a case: in each superblock the mean log-latency of its two slots minus the baseline's; a robust
 location over the superblocks of a process (Hodges–Lehmann), as a ratio; the mean and a t interval over processes.
@@ -6,7 +6,7 @@ location over the superblocks of a process (Hodges–Lehmann), as a ratio; the m
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,10 @@ import numpy as np
 from bench import interference, statistics
 from bench.records import Record
 from bench.statistics import Interval
-from bench.sweep import BASELINE_VARIANT, Case, Panel, Variant
+from bench.sweep import BASELINE_VARIANT, Case, Panel
 
 AA_CONFIDENCE = 0.99
 AA_LIMIT_POINTS = 0.5  # an A/A difference smaller than this hides no finding that the suite speaks of
-
-PARTS = ("spatial", "temporal", "joint")
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,8 @@ class Overhead:
 
     every: {replicate: {superblock: log ratio of seconds}}; cycles: the same of seconds × clock, empty where no clock is
     known. left_out: the superblocks that the rules of ``interference`` exclude. seconds: the median slot; faults: the
-    median slot's page faults, NaN where not read; mhz: the median clock, NaN where not known.
+    median slot's page faults, NaN where not read; mhz: the median clock, NaN where not known. own: {replicate:
+    {superblock: log seconds}} of the case alone, to be held against a case of another panel.
     """
 
     case: Case
@@ -38,6 +37,7 @@ class Overhead:
     seconds: float
     faults: float
     mhz: float
+    own: dict[int, dict[int, float]] = field(default_factory=dict)
 
     @property
     def per_superblock(self) -> dict[int, list[float]]:
@@ -53,6 +53,12 @@ class Overhead:
     def per_process_pct(self) -> list[float]:
         """The same in per cent."""
         return _in_per_cent(self.per_superblock)
+
+    @property
+    def log_seconds_per_process(self) -> dict[int, float]:
+        """{replicate: a robust location of the log seconds}; it drifts with the machine, as no baseline stands by."""
+        kept = _kept(self.own, self.left_out)
+        return {replicate: statistics.hodges_lehmann(values) for replicate, values in kept.items()}
 
     def interval(self, confidence: float = statistics.CONFIDENCE) -> Interval:
         """The overhead in per cent, over processes."""
@@ -77,26 +83,6 @@ def _in_per_cent(values: dict[int, list[float]]) -> list[float]:
     return [statistics.percent(statistics.hodges_lehmann(own)) for own in values.values()]
 
 
-@dataclass(frozen=True)
-class Arm:
-    """An arm of the accuracy experiment: {seed: raw samples}, accuracies as shares."""
-
-    variant: Variant
-    dataset: str
-    backbone: str
-    seeds: dict[int, dict[str, Any]]
-
-    def values(self, part: str) -> list[float]:
-        """Accuracy per seed in per cent; part: spatial, temporal or joint."""
-        return [100 * samples[f"{part}_accuracy"] for samples in self.seeds.values()]
-
-    def deltas(self, other: "Arm", part: str) -> list[float]:
-        """This arm minus ``other`` in points, paired by seed."""
-        shared = [seed for seed in self.seeds if seed in other.seeds]
-        key = f"{part}_accuracy"
-        return [100 * (self.seeds[seed][key] - other.seeds[seed][key]) for seed in shared]
-
-
 def baseline_of(case: Case) -> Case:
     """The case that ``case`` is held against."""
     return Case(BASELINE_VARIANT, case.panel)
@@ -115,34 +101,34 @@ def overheads(records: Iterable[Record]) -> list[Overhead]:
             readings = list(zip(record.samples["disturbance"], record.samples["wall"], strict=True))
             quiet.setdefault(Panel(**record.case), {})[record.replicate] = readings
     left_out = {panel: interference.excluded(replicates) for panel, replicates in quiet.items()}
+    logs = {case: _by_superblock(replicates, _log_seconds) for case, replicates in slots.items()}
+    cycles = {case: _by_superblock(replicates, _log_cycles) for case, replicates in slots.items()}
     found = []
     for case, replicates in slots.items():
-        reference = slots.get(baseline_of(case), {})
-        every = _log_ratios(replicates, reference, _log_seconds)
+        base = baseline_of(case)
+        every = _differences(logs[case], logs.get(base, {}))
         if every:
             columns = {name: [v for own in replicates.values() for v in own.get(name, ())] for name in _MEDIANS}
             medians = {name: float(np.median(values)) if values else math.nan for name, values in columns.items()}
-            cycles = _log_ratios(replicates, reference, _log_cycles)
-            found.append(Overhead(case, every, left_out.get(case.panel, {}), cycles, **medians))
+            in_cycles = _differences(cycles[case], cycles.get(base, {}))
+            found.append(Overhead(case, every, left_out.get(case.panel, {}), in_cycles, **medians, own=logs[case]))
     return found
 
 
 _MEDIANS = ("seconds", "faults", "mhz")
 
+Logs = dict[int, dict[int, float]]  # {replicate: {superblock: a logarithm}}
 
-def _log_ratios(
-    replicates: dict[int, dict[str, Any]],
-    reference: dict[int, dict[str, Any]],
-    values: Callable[[dict[str, Any]], list[float]],
-) -> dict[int, dict[int, float]]:
-    """{replicate: {superblock: log of the case over its baseline}}, where both were measured."""
-    ratios: dict[int, dict[int, float]] = {}
-    for replicate, samples in sorted(replicates.items()):
-        own, base = _means(samples, values), _means(reference.get(replicate, {}), values)
-        shared = {block: own[block] - base[block] for block in own if block in base}
-        if shared:
-            ratios[replicate] = shared
-    return ratios
+
+def _by_superblock(replicates: dict[int, dict[str, Any]], values: Callable[[dict[str, Any]], list[float]]) -> Logs:
+    return {replicate: _means(samples, values) for replicate, samples in sorted(replicates.items())}
+
+
+def _differences(first: Logs, second: Logs) -> Logs:
+    """first - second, where both were measured."""
+    pairs = {replicate: (own, second.get(replicate, {})) for replicate, own in first.items()}
+    shared = {r: {b: own[b] - other[b] for b in own if b in other} for r, (own, other) in pairs.items()}
+    return {replicate: own for replicate, own in shared.items() if own}
 
 
 def _means(samples: dict[str, Any], values: Callable[[dict[str, Any]], list[float]]) -> dict[int, float]:
@@ -163,22 +149,18 @@ def _log_cycles(samples: dict[str, Any]) -> list[float]:
     return [math.log(s * mhz) for s, mhz in zip(samples["seconds"], clocks, strict=True)] if clocks else []
 
 
-def arms(records: Iterable[Record]) -> list[Arm]:
-    """Every trained arm with its seeds."""
-    found: dict[tuple[Variant, str, str], dict[int, dict[str, Any]]] = {}
-    for record in records:
-        if record.kind == "accuracy" and record.status == "ok" and record.seed is not None:
-            key = (Variant.from_json(record.case), record.case["dataset"], record.case["backbone"])
-            found.setdefault(key, {})[record.seed] = record.samples
-    return [Arm(*key, dict(sorted(seeds.items()))) for key, seeds in found.items()]
+def over_pct(first: Overhead, second: Overhead) -> list[float]:
+    """How much longer ``first`` takes than ``second``, in per cent, one value per process that measured both.
 
-
-def baseline_arm(arm: Arm, all_arms: Sequence[Arm]) -> Arm | None:
-    """The 2-D network trained on the same data."""
-    for other in all_arms:
-        if (other.variant, other.dataset, other.backbone) == (BASELINE_VARIANT, arm.dataset, arm.backbone):
-            return other
-    return None
+    Two cases of one panel are paired superblock by superblock. Cases of two panels never run in the same process: they
+    are paired by the processes' numbers. That pairing is arbitrary, as the processes know nothing of each other, so an
+    interval over its values is valid; with half the degrees of freedom of a comparison of two independent samples it
+    is a little wide.
+    """
+    if first.case.panel == second.case.panel:
+        return _in_per_cent(_kept(_differences(first.every, second.every), first.left_out))
+    logs, others = first.log_seconds_per_process, second.log_seconds_per_process
+    return [statistics.percent(log - others[replicate]) for replicate, log in logs.items() if replicate in others]
 
 
 def suspicion(measured: Sequence[Overhead]) -> str | None:

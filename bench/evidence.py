@@ -2,20 +2,31 @@
 
 A picker maps (the claim's ``where``, the evidence) to findings; each finding holds one list of independent values
 (per process or per seed) for every comparison that must hold at once. Signs are such that the claim says "> 0".
-The paper's findings are about its own function, so only mechanisms that compute it are judged.
+The paper's findings are about its own function, so only mechanisms that compute it are judged. Accuracies are judged
+under the usual condition alone, the one that was declared for it; other conditions are the controls' business.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
+from bench.arms import Arm, ArmKey
 from bench.axes import BASELINE, parse_fraction
-from bench.estimates import Arm, Overhead, Slope, baseline_of
-from bench.sweep import BASELINE_VARIANT, Case, Panel, Variant
+from bench.estimates import Overhead, Slope, baseline_of, over_pct
+from bench.sweep import BASELINE_VARIANT, Case, Condition, Panel, Variant
 
 PUBLISHED = "copy_shift"
 """The released code's strategy: its function is the paper's, whatever else computes the same is judged beside it."""
+
+EXCHANGE = "temporal_conv"
+"""The strategy that puts a learnable 3×1×1 convolution where the shift would be; it has one setting."""
+
+USUAL = Condition()
+"""The condition under which accuracies are judged."""
+
+REPLICATION = "replication"
+"""The cohort of the arms that were trained again with other seeds."""
 
 _PAPER_PANEL = {"backbone": "resnet50", "frames": 8, "size": 224, "batch": 1}
 _PLAIN_PANEL = {"runtime": "eager", "dtype": "fp32", "memory_format": "nchw"}
@@ -35,20 +46,25 @@ class Evidence:
     arms: Sequence[Arm] = ()
     statics: dict[Case, dict[str, Any]] = field(default_factory=dict)
     failed_cases: dict[Case, str] = field(default_factory=dict)
-    failed_arms: dict[Variant, str] = field(default_factory=dict)
+    failed_arms: dict[ArmKey, str] = field(default_factory=dict)
     exact: frozenset[str] = frozenset({PUBLISHED})
     suspect: str | None = None
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The values behind one verdict. ``invalid``: why they must not be judged; ``missing``: why there are none."""
+    """The values behind one verdict. ``invalid``: why they must not be judged; ``missing``: why there are none.
+
+    note: what else a reader should know. repeated: the same from other seeds, where the run has it.
+    """
 
     subject: str = ""
     samples: Sequence[Sequence[float]] = ()
     names: Sequence[str] = ()
     invalid: str | None = None
     missing: str | None = None
+    note: str = ""
+    repeated: "Finding | None" = None
 
 
 Picker = Callable[[dict[str, Any], Evidence], list[Finding]]
@@ -120,24 +136,101 @@ def _variant(where: dict[str, Any], **settings: Any) -> Variant:
     return Variant.from_json(values)
 
 
-def _compared(evidence: Evidence, pairs: dict[str, tuple[Variant, Variant, str]]) -> list[Finding]:
-    """{name: (first, second, part)} -> one finding over all of them: first - second in points, paired by seed.
+def _exchange() -> Variant:
+    return _variant({"strategy": EXCHANGE, "fraction": "1"})
 
-    Invalid where one of the arms failed, missing where one was not trained.
+
+def volumetric_over_shift(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
+    """Latency of a 3-D network over that of the 2-D network with a shift, in per cent above, in the same set-up.
+
+    They never share a process; ``estimates.over_pct`` says how they are paired.
     """
-    failed = evidence.failed_arms
-    arms = {arm.variant: arm for arm in evidence.arms}
-    needed = dict.fromkeys(variant for first, second, _ in pairs.values() for variant in (first, second))
-    for variant in needed:
-        if variant in failed:
-            return [Finding(invalid=f"the arm {variant.label} failed: {failed[variant]}")]
-    absent = [variant.label for variant in needed if variant not in arms]
-    if len(absent) == len(needed):
+
+    def shift(case: Case) -> Case:
+        return Case(_variant(where), replace(case.panel, backbone=where["backbone"]))
+
+    dearer = [c for c in _cases(evidence) if c.panel.backbone == where["volumetric"] and not c.aa]
+    return _latencies(evidence, where["volumetric"], {case: shift(case) for case in dearer})
+
+
+def exchange_over_shift(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
+    """Latency of the learnable exchange over that of the shift, in per cent above, paired within superblocks."""
+    dearer = [case for case in _cases(evidence) if case.variant == _exchange()]
+    return _latencies(evidence, EXCHANGE, {case: Case(_variant(where), case.panel) for case in dearer})
+
+
+def _cases(evidence: Evidence) -> list[Case]:
+    """All that were measured, or failed."""
+    return list(dict.fromkeys([*(o.case for o in evidence.overheads), *evidence.failed_cases]))
+
+
+def _latencies(evidence: Evidence, name: str, pairs: dict[Case, Case]) -> list[Finding]:
+    """{first: second} -> for each panel, how much longer the first takes, in per cent."""
+    measured = {overhead.case: overhead for overhead in evidence.overheads}
+    found = []
+    for first, second in pairs.items():
+        subject = name + _tag(first.panel, [case.panel for case in pairs])
+        broken = [case for case in (first, second) if case in evidence.failed_cases]
+        if broken:
+            why = f"the case {broken[0].label} failed: {evidence.failed_cases[broken[0]]}"
+            found.append(Finding(subject, invalid=why))
+        elif second not in measured:
+            found.append(Finding(subject, missing=f"this run has not measured {second.label}"))
+        else:
+            values, note = over_pct(measured[first], measured[second]), _flops(first, second, evidence)
+            found.append(Finding(subject, [values], ["latency"], evidence.suspect, note=note))
+    return found
+
+
+def _flops(first: Case, second: Case, evidence: Evidence) -> str:
+    panel, statics = first.panel, evidence.statics
+    given = f"{panel.frames} frames of {panel.size}², batch {panel.batch}"
+    if first not in statics or second not in statics:
+        return f"Measured on {given}."
+    own, other = (statics[case]["flops"] / 1e9 for case in (first, second))
+    return f"On {given}: {own:.1f} against {other:.1f} GFLOPs, {own / other:.2f} times as many."
+
+
+Comparison = tuple[ArmKey, ArmKey, str]  # first - second, in which part
+
+
+def _compared(evidence: Evidence, pairs: dict[str, Comparison], subject: str = "") -> list[Finding]:
+    """{name: comparison} -> one finding over all of them, in points, paired by seed; and its repetition, if any.
+
+    Invalid where one of the arms failed, missing where one was not trained; no finding where none was.
+    """
+    finding = _points(evidence, pairs, subject)
+    if finding is None:
         return []
+    again = {name: (_again(first), _again(second), part) for name, (first, second, part) in pairs.items()}
+    repeated = _points(evidence, again, subject)
+    return [finding if repeated is None or repeated.missing else replace(finding, repeated=repeated)]
+
+
+def _again(key: ArmKey) -> ArmKey:
+    return key[0], replace(key[1], cohort=REPLICATION)
+
+
+def _points(evidence: Evidence, pairs: dict[str, Comparison], subject: str) -> Finding | None:
+    arms, failed = {arm.key: arm for arm in evidence.arms}, evidence.failed_arms
+    needed = dict.fromkeys(key for first, second, _ in pairs.values() for key in (first, second))
+    for key in needed:
+        if key in failed:
+            return Finding(subject, invalid=f"the arm {_name(key)} failed: {failed[key]}")
+    absent = [_name(key) for key in needed if key not in arms]
+    if len(absent) == len(needed):
+        return None
     if absent:
-        return [Finding(missing=f"this run has not trained {', '.join(absent)}")]
+        return Finding(subject, missing=f"this run has not trained {', '.join(absent)}")
     samples = [arms[first].deltas(arms[second], part) for first, second, part in pairs.values()]
-    return [Finding(samples=samples, names=list(pairs))]
+    if not all(samples):
+        return Finding(subject, missing="this run has trained the arms with different seeds; they cannot be paired")
+    return Finding(subject, samples, list(pairs))
+
+
+def _name(key: ArmKey) -> str:
+    variant, condition = key
+    return variant.label if condition == USUAL else f"{variant.label} ({condition.label})"
 
 
 def residual_minus_inplace(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
@@ -146,8 +239,8 @@ def residual_minus_inplace(where: dict[str, Any], evidence: Evidence) -> list[Fi
         evidence,
         {
             f"{part} at {fraction}": (
-                _variant(where, fraction=fraction, placement="residual"),
-                _variant(where, fraction=fraction, placement="inplace"),
+                (_variant(where, fraction=fraction, placement="residual"), USUAL),
+                (_variant(where, fraction=fraction, placement="inplace"), USUAL),
                 part,
             )
             for fraction in _PAPER_FRACTIONS
@@ -158,12 +251,14 @@ def residual_minus_inplace(where: dict[str, Any], evidence: Evidence) -> list[Fi
 
 def over_baseline(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
     """One arm minus the 2-D baseline."""
-    return _compared(evidence, {where["part"]: (_variant(where), BASELINE_VARIANT, where["part"])})
+    part = where["part"]
+    return _compared(evidence, {part: ((_variant(where), USUAL), (BASELINE_VARIANT, USUAL), part)})
 
 
 def below_baseline(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
     """The 2-D baseline minus one arm."""
-    return _compared(evidence, {where["part"]: (BASELINE_VARIANT, _variant(where), where["part"])})
+    part = where["part"]
+    return _compared(evidence, {part: ((BASELINE_VARIANT, USUAL), (_variant(where), USUAL), part)})
 
 
 def quarter_over_others(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
@@ -172,7 +267,7 @@ def quarter_over_others(where: dict[str, Any], evidence: Evidence) -> list[Findi
     return _compared(
         evidence,
         {
-            f"over {fraction}": (quarter, _variant(where, fraction=fraction), where["part"])
+            f"over {fraction}": ((quarter, USUAL), (_variant(where, fraction=fraction), USUAL), where["part"])
             for fraction in _PAPER_FRACTIONS
             if fraction != quarter.fraction
         },
@@ -183,7 +278,23 @@ def unidirectional_minus_bidirectional(where: dict[str, Any], evidence: Evidence
     """The causal arm minus the offline one, residual."""
     causal = _variant(where, fraction=where["unidirectional"], direction="unidirectional")
     offline = _variant(where, fraction=where["bidirectional"])
-    return _compared(evidence, {where["part"]: (causal, offline, where["part"])})
+    return _compared(evidence, {where["part"]: ((causal, USUAL), (offline, USUAL), where["part"])})
+
+
+def volumetric_minus_shift(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
+    """Each 3-D network minus the 2-D network with a shift."""
+    shift, part = (_variant(where), USUAL), where["part"]
+    found = []
+    for backbone in where["backbones"]:
+        network = (BASELINE_VARIANT, replace(USUAL, backbone=backbone))
+        found += _compared(evidence, {part: (network, shift, part)}, backbone)
+    return found
+
+
+def shift_minus_exchange(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
+    """The shift minus the learnable exchange in its place."""
+    part = where["part"]
+    return _compared(evidence, {part: ((_variant(where), USUAL), (_exchange(), USUAL), part)})
 
 
 PICKERS: dict[str, Picker] = {
@@ -197,5 +308,9 @@ PICKERS: dict[str, Picker] = {
         below_baseline,
         quarter_over_others,
         unidirectional_minus_bidirectional,
+        volumetric_over_shift,
+        exchange_over_shift,
+        volumetric_minus_shift,
+        shift_minus_exchange,
     )
 }

@@ -10,8 +10,9 @@ from typing import Any
 from bench import discovery, environment
 from bench.axes import parse_fraction
 from bench.records import SCHEMA, FolderError
+from bench.resolution import resolve
 from bench.settings import Settings
-from bench.sweep import Chosen, StrategyInfo, Sweep, resolve
+from bench.sweep import Chosen, StrategyInfo, Sweep
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Plan:
             "cases": [case.label for _, cases in self.sweep.panels for case in cases],
             "arms": [arm.label for arm in self.sweep.arms],
             "recipe": self.sweep.recipe.model_dump(mode="json"),
+            "data": self.sweep.data.model_dump(mode="json"),
             "strategy_code": code,
             "software": {name: versions[name] for name in ("shiftbench", "torch", "torchvision", "numpy")},
         }

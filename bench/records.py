@@ -8,6 +8,9 @@ Schema history
 2   latency: what the system's counters said at the edges of each slot, the device's clock. replicate: the copy curve in
     several sizes (``copies``) instead of one (``copy_seconds``), the price of a page fault, the quiet gate's waiting,
     sensors, the numeric settings in force. static: traffic by the size of operators, resident and allocated peaks.
+3   accuracy: the case says under which condition an arm was trained (objective, view, lr_factor, length_factor, cohort
+    beside data set and network; ids of the usual condition stay as they were); samples hold the numbers of classes,
+    learning curves on validation clips, answers to shuffled frames, the seconds of each step of the training.
 """
 
 import fcntl
@@ -20,7 +23,7 @@ from typing import IO, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-SCHEMA = 2
+SCHEMA = 3
 
 Kind = Literal["latency", "replicate", "static", "conformance", "accuracy"]
 Status = Literal["ok", "skipped", "failed"]
@@ -172,7 +175,7 @@ def read_records(folder: Path) -> Iterator[Record]:
 
 
 def _from_1(record: Record) -> dict[str, Any]:
-    """The samples of a version-1 record, as far as it knows what version 2 says."""
+    """What changes in a version-1 record, as far as it knows what version 2 says."""
     samples = dict(record.samples)
     if record.kind == "replicate":
         seconds = [sum(pair) / len(pair) for pair in samples.pop("copy_seconds")]
@@ -187,10 +190,28 @@ def _from_1(record: Record) -> dict[str, Any]:
         samples |= {"copies": {str(mebibytes): seconds}, **unknown}
     elif record.kind == "static":
         samples["operations"] = {str(samples["bytes_moved"]): 1}
-    return samples
+    return {"samples": samples}
 
 
-_MIGRATIONS = {1: _from_1}
+_ONLY_CONDITION_OF_2 = {
+    "objective": "both",
+    "view": "clip",
+    "lr_factor": 1.0,
+    "length_factor": 1.0,
+    "cohort": "main",
+}
+_ONLY_CLASSES_OF_2 = {"spatial_classes": 10, "temporal_classes": 4}  # there was one data set, ring_digits
+
+
+def _from_2(record: Record) -> dict[str, Any]:
+    """What changes in a version-2 record: arms were trained in one way only, which their case now says."""
+    if record.kind != "accuracy":
+        return {}
+    samples = record.samples | _ONLY_CLASSES_OF_2 if record.status == "ok" else record.samples
+    return {"case": record.case | _ONLY_CONDITION_OF_2, "samples": samples}
+
+
+_MIGRATIONS = {1: _from_1, 2: _from_2}
 
 
 def _parse(path: Path, line: bytes, number: int) -> Record:
@@ -198,8 +219,8 @@ def _parse(path: Path, line: bytes, number: int) -> Record:
     try:
         record = Record.model_validate_json(line)
         while record.schema_version in _MIGRATIONS:
-            samples = _MIGRATIONS[record.schema_version](record)
-            record = record.model_copy(update={"samples": samples, "schema_version": record.schema_version + 1})
+            changes = _MIGRATIONS[record.schema_version](record)
+            record = record.model_copy(update={**changes, "schema_version": record.schema_version + 1})
         return record
     except ValidationError as error:
         raise FolderError(f"{path}, line {number} is not a record: {error.errors()[0]['msg']}") from None

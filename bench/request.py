@@ -36,6 +36,7 @@ class Request:
     seeds: str | None = None
     budget: str | None = None
     executor: str = "local"
+    studies: str | None = None
 
     @property
     def name(self) -> str:
@@ -59,6 +60,8 @@ class Request:
         ]
         if self.seeds is not None:
             data["accuracy"]["seeds"] = _number(self.seeds, "--seeds")
+            for study in data["accuracy"]["studies"]:  # an option holds for every study
+                study["seeds"] = None
         if self.only is not None:
             data["sections"] = _items(self.only, "--only")
         return validate(data, "command line")
@@ -81,6 +84,7 @@ class Request:
             fractions=self._fractions(),
             placements=_among(self.placements, PLACEMENTS, "placement"),
             directions=_among(self.directions, DIRECTIONS, "direction"),
+            studies=None if self.studies is None else _items(self.studies, "--studies"),
         )
 
     def _fractions(self) -> tuple[Fraction, ...] | None:

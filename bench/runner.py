@@ -4,15 +4,17 @@ Conformance comes first (nothing is timed before it is proven correct), then lat
 training. ``start`` begins a run, ``resume`` goes on with one.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench import environment, workers
 from bench.axes import BASELINE
-from bench.executors import Executor, Job, LocalExecutor
+from bench.executors import Executor, LocalExecutor
+from bench.jobs import jobs_of
 from bench.latency.campaign import Campaign, failed_while_measured
 from bench.plan import Plan, new_header, prepare_again
 from bench.progress import Reporter, Shares
@@ -22,7 +24,6 @@ from bench.sweep import Arm, Case, Panel
 _CONFORMANCE_SECONDS = 12.0  # expected: the import of torch and about two seconds a strategy
 _CONFORMANCE_LIMIT = 120.0  # seconds of silence before a strategy under test counts as hung
 _STATIC_SECONDS_PER_CASE = 2.0  # expected
-_FRAMES_PER_SECOND = 1800.0  # expected training speed of one core, until the run knows better
 
 
 @dataclass
@@ -41,11 +42,21 @@ class Tally:
 class Execution:
     """One run in progress: a plan, the open folder, and who is told about it."""
 
-    def __init__(self, plan: Plan, run: Run, header: dict[str, Any], reporter: Reporter, executor: Executor) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        run: Run,
+        header: dict[str, Any],
+        reporter: Reporter,
+        executor: Executor,
+        pause_after: float | None = None,
+    ) -> None:
+        """pause_after: seconds after which no further training is begun; the run can then be resumed."""
         self.plan, self.run, self.header, self.reporter, self.executor = plan, run, header, reporter, executor
         self.cores = environment.usable_cores()
         self.known = list(read_records(run.folder))
         self.refused = failed_while_measured(self.known)  # strategy -> why it is measured no further
+        self.pause_at = math.inf if pause_after is None else time.monotonic() + pause_after
         self.unfinished: list[str] = []  # sections that ended before their time
         self.tally = Tally()
         for record in self.known:
@@ -100,7 +111,8 @@ class Execution:
         if sweep.panels:
             self.reporter.expect("latency", settings.latency.budget + _STATIC_SECONDS_PER_CASE * cases)
         if sweep.arms:
-            self.reporter.expect("accuracy", sum(job.work for job in self._jobs(sweep.arms)) / self.cores)
+            jobs = jobs_of(sweep, self.plan.files, self.run.folder)
+            self.reporter.expect("accuracy", sum(job.work for job in jobs) / self.cores)
 
     # --- conformance ------------------------------------------------------------------------------------------------
 
@@ -223,9 +235,11 @@ class Execution:
         for key, arm in list(left.items()):
             if arm.variant.strategy in self.refused:
                 self._keep(_training_record(left.pop(key), "failed", self.refused[arm.variant.strategy]))
-        jobs = self._jobs(list(left.values()))
+        jobs = jobs_of(replace(self.plan.sweep, arms=tuple(left.values())), self.plan.files, self.run.folder)
         progress = Shares({job.key: job.work for job in jobs}, self.reporter)
-        for outcome in self.executor.run(jobs, lambda job, share: progress.report(job.key, share)):
+        for outcome in self.executor.run(
+            jobs, lambda job, share: progress.report(job.key, share), go_on=lambda: time.monotonic() < self.pause_at
+        ):
             progress.report(outcome.job.key, 1.0)
             for note in outcome.notes:
                 self.reporter.say(note)
@@ -234,35 +248,10 @@ class Execution:
                 self._keep(_training_record(arm, outcome.status, outcome.reason, outcome.samples, outcome.wall_seconds))
                 if outcome.reason:
                     self.reporter.say(f"{arm.label} {outcome.status}: {outcome.reason}")
-
-    def _jobs(self, arms: Sequence[Arm]) -> list[Job]:
-        """A pre-training per data set and seed, then the arms that start from it."""
-        recipe = self.plan.sweep.recipe
-        epochs = recipe.pretrain_epochs_easy + recipe.pretrain_epochs_hard
-        jobs: dict[str, Job] = {}
-        for arm in arms:
-            key = f"pretraining/{arm.dataset}-seed{arm.seed}"
-            common = {
-                "recipe": recipe.model_dump(mode="json"),
-                "dataset": arm.dataset,
-                "seed": arm.seed,
-                "checkpoint": str(self.run.folder.resolve() / f"{key}.pt"),
-            }
-            work = recipe.pretrain_frames * epochs / _FRAMES_PER_SECOND
-            jobs.setdefault(key, Job(key, {"task": "pretrain", **common}, work=work))
-        for arm in arms:
-            source = jobs[f"pretraining/{arm.dataset}-seed{arm.seed}"]
-            payload = {
-                **source.payload,
-                "task": "fine_tune",
-                "variant": arm.variant.to_json(),
-                "strategy_files": [str(file) for file in self.plan.files],
-            }
-            work = 8 * recipe.clips * recipe.epochs / _FRAMES_PER_SECOND
-            jobs[f"accuracy/{arm.label}"] = Job(
-                f"accuracy/{arm.label}", payload, source.key, work, culprit=arm.variant.strategy
-            )
-        return list(jobs.values())
+        begun = sum(key in self.run.ids for key in arms)
+        if begun < len(arms):
+            self.reporter.say(f"paused after {begun} of {len(arms)} trainings; go on with --resume {self.run.folder}")
+            self.unfinished.append("accuracy")
 
 
 def _in_panel(record: Record, panel: Panel) -> bool:
@@ -309,16 +298,24 @@ def refuse_used(folder: Path) -> None:
         raise FolderError(f"{folder} exists and is {'a run' if is_run else 'not a run'}; {hint}")
 
 
-def start(plan: Plan, folder: Path, preset: str, command: str, reporter: Reporter, executor: Executor) -> Tally:
+def start(
+    plan: Plan,
+    folder: Path,
+    preset: str,
+    command: str,
+    reporter: Reporter,
+    executor: Executor,
+    pause_after: float | None = None,
+) -> Tally:
     """A new run in ``folder``. Raises FolderError where it is used already or cannot be written."""
     refuse_used(folder)
     with Run(folder) as run:
-        execution = Execution(plan, run, new_header(plan, preset, command), reporter, executor)
+        execution = Execution(plan, run, new_header(plan, preset, command), reporter, executor, pause_after)
         execution.everything()
     return execution.tally
 
 
-def resume(folder: Path, reporter: Reporter) -> Tally:
+def resume(folder: Path, reporter: Reporter, pause_after: float | None = None) -> Tally:
     """Go on with a run that was killed or interrupted: the same cases, nothing measured twice. Raises FolderError."""
     header = read_header(folder)
     try:
@@ -333,6 +330,7 @@ def resume(folder: Path, reporter: Reporter) -> Tally:
             "Resume it there; training goes on here."
         )
     with Run(folder) as run:
-        execution = Execution(plan, run, header, reporter, LocalExecutor(environment.usable_cores()))
+        executor = LocalExecutor(environment.usable_cores())
+        execution = Execution(plan, run, header, reporter, executor, pause_after)
         execution.everything(withheld)
     return execution.tally

@@ -14,16 +14,21 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from bench.axes import (
     ACCURACY_BACKBONE,
+    ACCURACY_BACKBONES,
     BACKBONES,
     BASELINE,
     DATASETS,
+    MAIN,
     RUNTIMES,
     SECTIONS,
+    VOLUMETRIC,
     Direction,
     Dtype,
     MemoryFormat,
+    Objective,
     Placement,
     ValueNotAllowed,
+    View,
     parse_fraction,
 )
 
@@ -68,7 +73,9 @@ class Group(_Strict):
     directions: tuple[Direction, ...] = ("bidirectional",)
 
 
-Backbone = Annotated[str, one_of(BACKBONES, "backbone")]
+Backbone = Annotated[str, one_of({**BACKBONES, **VOLUMETRIC}, "backbone")]
+Dataset = Annotated[str, one_of(DATASETS, "dataset")]
+AccuracyBackbone = Annotated[str, one_of(ACCURACY_BACKBONES, "backbone of the accuracy section")]
 Runtime = Annotated[str, one_of(RUNTIMES, "runtime")]
 Size = Annotated[int, Field(ge=32)]
 
@@ -122,10 +129,40 @@ class Latency(_Strict):
         return self
 
 
-class Recipe(_Strict):
-    """How one arm is trained; written down before the run that it is judged by."""
+class RingDigitsData(_Strict):
+    """How hard ``ring_digits`` is. Deviations and contrasts on a scale where black is 0 and the brightest digit 1."""
 
-    train_share: Annotated[float, Field(gt=0, lt=1)] = 0.75
+    jitter: Annotated[int, Field(ge=0, le=3)] = 1  # px either way, per frame and sprite
+    noise: Annotated[float, Field(ge=0, le=1)] = 0.05  # standard deviation
+    band: Annotated[int, Field(ge=0, le=8)] = 3  # px of each sprite that are erased in every frame
+    lowest_contrast: Annotated[float, Field(gt=0, le=1)] = 0.6
+    distractor: bool = True
+
+
+class OpeningDigitsData(_Strict):
+    """How hard ``opening_digits`` is; units as in ``RingDigitsData``."""
+
+    jitter: Annotated[int, Field(ge=0, le=3)] = 1  # px either way, per frame
+    noise: Annotated[float, Field(ge=0, le=1)] = 0.05
+    lowest_contrast: Annotated[float, Field(gt=0, le=1)] = 0.6
+
+
+class Data(_Strict):
+    """The parameters of each data set."""
+
+    ring_digits: RingDigitsData = RingDigitsData()
+    opening_digits: OpeningDigitsData = OpeningDigitsData()
+
+
+class Recipe(_Strict):
+    """How one arm is trained; written down before the run that it is judged by.
+
+    Source images are split into training, validation and the rest, which is for the test. Learning curves are taken on
+    validation clips; recipes are chosen with ``judged_on`` = validation, so that no test clip is ever looked at.
+    """
+
+    train_share: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     pretrain_frames: Count = 20_000  # per epoch
     pretrain_epochs_easy: Count = 4
     pretrain_epochs_hard: Count = 4
@@ -136,20 +173,67 @@ class Recipe(_Strict):
     lr: Annotated[float, Field(gt=0)] = 2e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
     batch: Count = 16
-    test_clips: Count = 500  # each of them in all four orders
+    test_clips: Count = 500  # each of them in all orders
+    validation_clips: Count = 32  # after each epoch, each of them in all orders
+    judged_on: Literal["test", "validation"] = "test"
+    size: Annotated[int, Field(ge=32)] = 32  # px; the frames are rendered at 32 and enlarged
     bf16: bool = True
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: cuda where there is one
+
+    @model_validator(mode="after")
+    def _something_to_test_on(self) -> "Recipe":
+        if self.train_share + self.validation_share >= 1:
+            raise ValueNotAllowed(
+                f"train_share = {self.train_share:g} and validation_share = {self.validation_share:g} leave no images "
+                "for the test; together they must stay below 1"
+            )
+        return self
+
+
+Factor = Annotated[float, Field(gt=0)]
+
+
+class Study(_Strict):
+    """A question that needs arms beyond the main ones: what differs from the section is named, several values crossed.
+
+    cohort: arms of one cohort are averaged over their seeds; another name keeps a repetition apart. baseline: train the
+    network without a shift as well.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    seeds: Count | None = None
+    first_seed: Annotated[int, Field(ge=0)] | None = None
+    datasets: tuple[Dataset, ...] | None = None
+    backbones: tuple[AccuracyBackbone, ...] | None = None
+    objectives: tuple[Objective, ...] = ("both",)
+    views: tuple[View, ...] = ("clip",)
+    lr_factors: tuple[Factor, ...] = (1.0,)
+    length_factors: tuple[Factor, ...] = (1.0,)
+    cohort: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = MAIN
+    baseline: bool = True
+    groups: tuple[Group, ...] = ()
 
 
 class Accuracy(_Strict):
-    """The accuracy section: arms, seeds and the recipe that all arms share."""
+    """The accuracy section: the main arms, further studies, seeds and the recipe that all arms share."""
 
-    datasets: tuple[Annotated[str, one_of(DATASETS, "dataset")], ...] = ("ring_digits",)
-    backbone: Literal["digits_resnet"] = ACCURACY_BACKBONE  # type: ignore[assignment]
+    datasets: tuple[Dataset, ...] = ("ring_digits",)
+    backbone: AccuracyBackbone = ACCURACY_BACKBONE
     groups: tuple[Group, ...] = ()
     plugins: Group = Group(fractions=(Fraction(1, 4),))
+    studies: tuple[Study, ...] = ()
     seeds: Count = 3
     first_seed: Annotated[int, Field(ge=0)] = 0
     recipe: Recipe = Recipe()
+    data: Data = Data()
+
+    @model_validator(mode="after")
+    def _names_once(self) -> "Accuracy":
+        names = [MAIN, *(study.name for study in self.studies)]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueNotAllowed(f"two studies are called {name!r}; each needs a name of its own")
+        return self
 
 
 class Settings(_Strict):
@@ -171,6 +255,7 @@ def preset_strategies() -> frozenset[str]:
     """The strategies that the suite's presets name: its own. Whatever else lies in ``strategies/`` was dropped in."""
     settings = [load_preset(name) for name in preset_names()]
     groups = [group for one in settings for group in (*one.latency.groups, *one.accuracy.groups)]
+    groups += [group for one in settings for study in one.accuracy.studies for group in study.groups]
     return frozenset({BASELINE, *(name for group in groups for name in group.strategies)})
 
 

@@ -94,6 +94,32 @@ def count_needed(values: ArrayLike, effect: float, confidence: float = CONFIDENC
     return int(counts[enough[0]]) if len(enough) else None
 
 
+def paired_p(differences: ArrayLike) -> float:
+    """Student's t test, two-sided, of paired differences against zero; NaN where there are fewer than two.
+
+    Differences without any spread decide on their own: 1 where all are zero, otherwise 0.
+    """
+    array: Floats = np.asarray(differences, dtype=np.float64)
+    if len(array) < 2:
+        return math.nan
+    if float(np.ptp(array)) == 0.0:
+        return 1.0 if array[0] == 0.0 else 0.0
+    ratio = abs(float(array.mean())) * math.sqrt(len(array)) / float(array.std(ddof=1))
+    return float(2 * stats.t.sf(ratio, len(array) - 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p values of one family, adjusted so that one false alarm in all of them is as rare as it would be in a single
+    test (Holm, "A simple sequentially rejective multiple test procedure", 1979). NaN: no test; it stays NaN and does
+    not count."""
+    tested = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
+    adjusted, highest = [math.nan] * len(p_values), 0.0
+    for rank, (p, place) in enumerate(tested):
+        highest = max(highest, min(1.0, (len(tested) - rank) * p))
+        adjusted[place] = highest
+    return adjusted
+
+
 @dataclass(frozen=True)
 class Components:
     """Variances of values in groups: between the groups' true means, and within a group."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -85,6 +86,12 @@ def command(*arguments: str, cwd: Path = ROOT, timeout: float = 280) -> subproce
     """Run the command line as a user does."""
     line = [sys.executable, str(ROOT / "run_bench.py"), *arguments]
     return subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=timeout)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """On tensors as small as the tests', a second thread gains nothing and waits for a core where others are busy."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -94,6 +94,24 @@ class _Claims(_Honest):
         return out
 
 
+class _LearnsToLookAhead(_Honest):
+    """A weight for the next frame that starts at zero: what it does shows only once it has learned."""
+
+    def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
+        return _Gate(block, num_segments)
+
+
+class _Gate(nn.Module):
+    def __init__(self, net: nn.Module, num_segments: int) -> None:
+        super().__init__()
+        self.net, self.num_segments, self.gate = net, num_segments, nn.Parameter(torch.zeros(()))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        clip = frames.unflatten(0, (-1, self.num_segments))
+        ahead = torch.cat((clip[:, 1:], torch.zeros_like(clip[:, :1])), dim=1)
+        return self.net((clip + self.gate.to(frames) * ahead).flatten(0, 1))
+
+
 class _MovesAtZero(_Honest):
     def shift(self, clip: Tensor) -> Tensor:
         return clip.flip(1) if clip.shape[1] > 1 else clip
@@ -103,6 +121,7 @@ BREAKS = {
     _Leaks: "clips_apart",
     _Overwrites: "shortcut_exact",
     _LooksAhead: "causal",
+    _LearnsToLookAhead: "causal",
     _NotANumber: "finite",
     _Raises: "shape",
     _Shrinks: "shape",

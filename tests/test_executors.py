@@ -44,3 +44,15 @@ def test_who_kills_a_process_is_not_run_again(deed: str, again: bool) -> None:
     assert outcomes["a"].status == "failed"
     assert (outcomes["b"].status == "ok") is again
     assert outcomes["c"].status == "ok"
+
+
+def test_a_pause_finishes_what_runs_and_leaves_the_rest() -> None:
+    jobs = [Job(key, {"do": "work", "answer": 1}) for key in "abc"]
+    begun: list[str] = []
+
+    def go_on() -> bool:
+        return not begun
+
+    executor = LocalExecutor(1, module="tests.obedient_worker")
+    outcomes = [outcome.job.key for outcome in executor.run(jobs, lambda job, share: begun.append(job.key), go_on)]
+    assert outcomes == ["a"]

@@ -9,6 +9,7 @@ import pytest
 
 from bench import analysis
 from bench.records import SCHEMA, FolderError, Kind, Record, Run, Status, read_header, read_records
+from bench.sweep import Arm, Condition, Variant
 from tests.conftest import ROOT
 
 
@@ -103,9 +104,36 @@ def test_records_of_version_1_are_brought_up_to_date(tmp_path: Path) -> None:
     assert records["l"].samples == {"seconds": [0.1]}
 
 
+def test_accuracy_records_of_version_2_say_how_they_were_trained(tmp_path: Path) -> None:
+    """In the one way there was; their ids are those that a resumed run would give them."""
+    variant = {"strategy": "copy_shift", "fraction": "1/4", "placement": "residual", "direction": "bidirectional"}
+    case = {**variant, "dataset": "ring_digits", "backbone": "digits_resnet"}
+    label = "ring_digits-digits_resnet/copy_shift-residual-1/4-bidirectional/seed"
+    lines = [
+        {"schema_version": 2, "kind": "accuracy", "case": case, "seed": seed, "id": f"accuracy/{label}{seed}", **more}
+        for seed, more in enumerate(
+            (
+                {"status": "ok", "samples": {"joint_accuracy": 0.9}},
+                {"status": "failed", "reason": "Diverged", "samples": {}},
+            )
+        )
+    ]
+    (tmp_path / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    good, bad = read_records(tmp_path)
+    for record in (good, bad):
+        assert record.seed is not None
+        arm = Arm(Variant.from_json(record.case), Condition.from_json(record.case), record.seed)
+        assert (arm.condition, arm.to_json(), f"accuracy/{arm.label}") == (Condition(), record.case, record.id)
+    assert good.samples == {"joint_accuracy": 0.9, "spatial_classes": 10, "temporal_classes": 4}
+    assert bad.samples == {}
+
+
 def test_the_published_runs_can_still_be_read() -> None:
     for folder in sorted((ROOT / "results" / "reference").glob("*/records.jsonl")):
         tables = analysis.load(folder.parent)
+        published = json.loads((folder.parent / "claims.json").read_text())
+        now = {claim["id"]: claim["verdict"] for claim in tables.claims}
+        assert {claim["id"]: claim["verdict"] for claim in published}.items() <= now.items(), folder
         measured = tables.latency[tables.latency["status"] == "ok"]
         assert measured["predicted_overhead_pct"].notna().all(), folder
         assert (measured["overhead_all_pct"] - measured["overhead_pct"]).abs().max() < 5, folder

@@ -66,6 +66,37 @@ def test_the_number_needed_finds_the_effect() -> None:
     assert statistics.count_needed(values, 1e-9) is None
 
 
+def test_holm_of_known_values() -> None:
+    """The textbook's steps: 4 × 0.005, 3 × 0.01, 2 × 0.03, and never below the one before."""
+    assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert statistics.holm([0.6, 0.9]) == [1.0, 1.0]
+    assert statistics.holm([]) == []
+
+
+def test_holm_passes_over_what_was_not_tested() -> None:
+    adjusted = statistics.holm([0.01, math.nan, 0.02])
+    assert math.isnan(adjusted[1])
+    assert [adjusted[0], adjusted[2]] == pytest.approx([0.02, 0.02])
+
+
+def test_holm_keeps_false_alarms_rare_in_a_family() -> None:
+    rng = np.random.default_rng(0)
+    families = rng.uniform(size=(2000, 8))
+    alarms = sum(min(statistics.holm(list(family))) < 0.05 for family in families)
+    assert 70 <= alarms <= 130  # 100 expected; 660 without adjustment
+
+
+def test_paired_p_of_known_values() -> None:
+    assert statistics.paired_p([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(0.0132356, abs=1e-7)  # t² = 18, 4 degrees
+    assert statistics.paired_p([-1.0, -2.0, -3.0]) == statistics.paired_p([1.0, 2.0, 3.0])
+
+
+def test_paired_p_without_spread() -> None:
+    assert statistics.paired_p([0.0, 0.0, 0.0]) == 1.0
+    assert statistics.paired_p([75.1, 75.1, 75.1]) == 0.0
+    assert math.isnan(statistics.paired_p([3.0]))
+
+
 def test_slope_of_a_line() -> None:
     assert statistics.slope([0.125, 0.25, 1.0], [1.25, 2.5, 10.0]) == pytest.approx(10.0)
 

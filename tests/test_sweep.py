@@ -1,13 +1,25 @@
 """From settings to cases."""
 
+import json
 from fractions import Fraction
 
 import pytest
 
 from bench.axes import ValueNotAllowed
 from bench.discovery import settle_names
-from bench.settings import Accuracy, Group, Latency, Settings, load_preset, parse_duration, preset_names
-from bench.sweep import BASELINE_VARIANT, Case, Chosen, StrategyInfo, resolve
+from bench.resolution import resolve
+from bench.settings import (
+    Accuracy,
+    Group,
+    Latency,
+    Recipe,
+    Settings,
+    load_preset,
+    parse_duration,
+    preset_names,
+    validate,
+)
+from bench.sweep import BASELINE_VARIANT, Case, Chosen, Condition, StrategyInfo
 
 
 def info(name: str, *, builtin: bool = True, **declared: object) -> StrategyInfo:
@@ -20,6 +32,7 @@ BUILTIN = [
     info("copy_shift"),
     info("concat_shift", same_function_as="copy_shift"),
     info("buffer_shift", same_function_as="copy_shift"),
+    info("temporal_conv", fractions=(1.0,)),
 ]
 ONE = Settings(
     latency=Latency(groups=(Group(strategies=("copy_shift", "buffer_shift"), fractions=("1/8", "1")),)),  # type: ignore[arg-type]
@@ -104,7 +117,7 @@ def test_presets_are_valid_and_name_real_strategies(name: str) -> None:
     settings = load_preset(name)
     sweep = resolve(settings, BUILTIN, Chosen(), ["cpu", "cuda"], 2)
     assert bool(sweep.arms) == ("accuracy" in settings.sections)
-    assert sweep.panels
+    assert bool(sweep.panels) == ("latency" in settings.sections)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), (45, 45)])
@@ -116,3 +129,104 @@ def test_durations(text: str | int, seconds: float) -> None:
 def test_bad_durations(text: str) -> None:
     with pytest.raises(ValueNotAllowed, match="duration"):
         parse_duration(text)
+
+
+MAIN_GROUP = Group(strategies=("copy_shift",), placements=("residual", "inplace"))
+
+
+def studied(**study: object) -> Settings:
+    """The main study with one seed, and a further one."""
+    data = {
+        "sections": ["accuracy"],
+        "accuracy": {
+            "groups": [MAIN_GROUP.model_dump(mode="json")],
+            "seeds": 1,
+            "studies": [{"name": "more", "groups": [MAIN_GROUP.model_dump(mode="json")], **study}],
+        },
+    }
+    return validate(data, "a test")
+
+
+def conditions(settings: Settings, chosen: Chosen = NOTHING_CHOSEN) -> list[str]:
+    return [arm.label for arm in resolve(settings, BUILTIN, chosen, ["cpu"], 2).arms]
+
+
+def test_what_two_studies_share_is_trained_once() -> None:
+    alone = conditions(studied(seeds=1))
+    assert len(alone) == 3
+    assert conditions(studied(seeds=2))[:3] == alone and len(conditions(studied(seeds=2))) == 6
+
+
+def test_a_study_crosses_its_factors_and_can_go_without_a_baseline() -> None:
+    found = conditions(studied(lr_factors=[0.5, 1], length_factors=[1, 2], baseline=False, first_seed=7))
+    assert len(found) == 3 + 2 * 4
+    assert "ring_digits-digits_resnet-lr×0.5-length×2/copy_shift-inplace-1/4-bidirectional/seed7" in found
+    assert len(set(found)) == len(found)
+
+
+def test_a_cohort_keeps_a_repetition_apart() -> None:
+    again = [label for label in conditions(studied(cohort="again", first_seed=9)) if "again" in label]
+    assert len(again) == 3 and all(label.endswith("seed9") for label in again)
+
+
+def test_a_network_that_exchanges_frames_by_itself_takes_no_shift() -> None:
+    found = [label for label in conditions(studied(backbones=["digits_r3d"])) if "digits_r3d" in label]
+    assert found == ["ring_digits-digits_r3d/no_shift-residual-0-bidirectional/seed0"]
+
+
+def test_studies_are_chosen_by_name() -> None:
+    settings = studied(cohort="again")
+    assert len(conditions(settings)) == 6
+    assert len(conditions(settings, Chosen(studies=("main",)))) == 3
+    with pytest.raises(ValueNotAllowed, match=r"unknown study 'nonsense'; this preset has: main, more"):
+        conditions(settings, Chosen(studies=("nonsense",)))
+
+
+@pytest.mark.parametrize(
+    ("study", "complaint"),
+    [
+        ({"name": "main"}, "two studies are called 'main'"),
+        ({"backbones": ["resnet18"]}, "unknown backbone of the accuracy section 'resnet18'"),
+        ({"objectives": ["taste"]}, "objectives"),
+        ({"lr_factors": [0]}, "greater than 0"),
+        ({"seeds": 0}, "greater than or equal to 1"),
+        ({"nonsense": 1}, "unknown key"),
+    ],
+)
+def test_a_study_that_makes_no_sense_is_one_line(study: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValueNotAllowed, match=complaint) as caught:
+        studied(**study)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "complaint"),
+    [
+        ({"train_share": 0.8, "validation_share": 0.2}, "leave no images for the test"),
+        ({"validation_share": 0}, "greater than 0"),
+        ({"judged_on": "training"}, "judged_on"),
+        ({"device": "tpu"}, "device"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_one_line(recipe: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValueNotAllowed, match=complaint):
+        validate({"accuracy": {"recipe": recipe}}, "a test")
+
+
+@pytest.mark.parametrize("data", [{"noise": -0.1}, {"noise": 2}, {"jitter": 9}, {"band": 17}, {"lowest_contrast": 0}])
+def test_a_data_parameter_outside_its_range_is_one_line(data: dict[str, object]) -> None:
+    with pytest.raises(ValueNotAllowed, match=next(iter(data))):
+        validate({"accuracy": {"data": {"ring_digits": data}}}, "a test")
+
+
+def test_training_takes_the_gpu_where_there_is_one() -> None:
+    for devices, device in ((["cpu"], "cpu"), (["cpu", "cuda"], "cuda")):
+        assert resolve(studied(), BUILTIN, Chosen(), devices, 2).recipe.device == device
+    wanted = studied().model_copy(update={"accuracy": Accuracy(recipe=Recipe(device="cuda"))})
+    with pytest.raises(ValueNotAllowed, match="device 'cuda' is not on this machine"):
+        resolve(wanted, BUILTIN, Chosen(), ["cpu"], 2)
+
+
+def test_arms_survive_the_journey_through_json() -> None:
+    for arm in resolve(studied(cohort="again", lr_factors=[0.5]), BUILTIN, Chosen(), ["cpu"], 2).arms:
+        assert Condition.from_json(json.loads(json.dumps(arm.to_json()))) == arm.condition

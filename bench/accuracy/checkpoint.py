@@ -16,7 +16,7 @@ from bench import accuracy, backbones
 from bench.accuracy.training import State
 from bench.settings import Recipe
 
-_DEPENDS_ON = ("train_share", "weight_decay", "bf16")  # and all fields whose name begins with pretrain_
+_DEPENDS_ON = ("train_share", "validation_share", "weight_decay", "bf16", "size", "device")  # and all pretrain_* fields
 _PACKAGES = ("torch", "numpy", "scikit-learn")
 
 
@@ -24,15 +24,19 @@ class Unusable(Exception):
     """A checkpoint that is torn, foreign or stale; the message says which."""
 
 
-def checkpoint_key(recipe: Recipe, dataset: str, seed: int) -> str:
-    """A hash of what pre-training depends on: recipe, data set, seed, this package's code, library versions."""
+def checkpoint_key(recipe: Recipe, dataset: str, data_version: str, backbone: str, seed: int) -> str:
+    """A hash of what pre-training depends on: recipe, data, network, seed, this package's code, library versions.
+
+    backbone: the 2-D network that is pre-trained.
+    """
     settings = recipe.model_dump(mode="json")
     relevant = {name: settings[name] for name in settings if name in _DEPENDS_ON or name.startswith("pretrain_")}
     packages = {name: version(name) for name in _PACKAGES}
-    text = json.dumps([relevant, dataset, seed, packages], sort_keys=True)
+    text = json.dumps([relevant, dataset, data_version, backbone, seed, packages], sort_keys=True)
     digest = hashlib.sha256(text.encode())
-    for path in sorted([*Path(accuracy.__path__[0]).glob("*.py"), Path(backbones.__file__)]):
-        digest.update(path.read_bytes())
+    for package in (accuracy, backbones):
+        for path in sorted(Path(package.__path__[0]).glob("*.py")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

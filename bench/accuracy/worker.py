@@ -1,72 +1,128 @@
 """``python -m bench.accuracy.worker``: one pre-training or one arm, in a process of its own.
 
-Job: {"task": "pretrain" | "fine_tune", "recipe": {…}, "dataset": str, "seed": int, "checkpoint": path} and for
-"fine_tune" also {"variant": {…}, "strategy_files": [path, …]}. Events: {"event": "progress", "share": 0…1},
+Job: {"task": "pretrain" | "fine_tune", "recipe": {…}, "data": {…}, "condition": {…}, "seed": int, "checkpoint": path}
+and for "fine_tune" also {"variant": {…}, "strategy_files": [path, …]}. Events: {"event": "progress", "share": 0…1},
 {"event": "note", "message": str}, and last {"event": "result", "samples": {…}}. Whatever goes wrong ends the process
 with a traceback whose last line is the reason.
 """
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.accuracy import checkpoint, evaluation
+from bench import bits
+from bench.accuracy import checkpoint
 from bench.accuracy.clips import Dataset
-from bench.accuracy.datasets import open_dataset
+from bench.accuracy.datasets import data_version, open_dataset
 from bench.accuracy.fitting import Report
-from bench.accuracy.training import FineTuned, fine_tune, pretrain
-from bench.axes import ACCURACY_BACKBONE
+from bench.accuracy.training import FineTuned, State, fine_tune, pretrain
+from bench.backbones import pretrained_form
 from bench.discovery import load_class
-from bench.settings import Recipe
-from bench.sweep import Variant
+from bench.settings import Data, Recipe
+from bench.sweep import Condition, Variant
 from bench.workers import Emit, Event, serve
 
 _PROGRESS_EVERY = 1.0  # seconds; a person watches this
 
 
+@dataclass(frozen=True)
+class _Setting:
+    """What a job says, made whole."""
+
+    recipe: Recipe
+    condition: Condition
+    seed: int
+    dataset: Dataset
+    data_version: str
+    checkpoint: Path
+
+    @classmethod
+    def of(cls, job: Event) -> "_Setting":
+        recipe, data = Recipe.model_validate(job["recipe"]), Data.model_validate(job["data"])
+        condition, seed = Condition.from_json(job["condition"]), job["seed"]
+        dataset = open_dataset(condition.dataset, recipe, data, seed)
+        return cls(recipe, condition, seed, dataset, data_version(condition.dataset, data), Path(job["checkpoint"]))
+
+    @property
+    def form(self) -> str:
+        """The 2-D network whose pre-trained weights the condition's network starts from."""
+        return pretrained_form(self.condition.backbone)
+
+    @property
+    def key(self) -> str:
+        """What the checkpoint must have been made from."""
+        return checkpoint.checkpoint_key(self.recipe, self.condition.dataset, self.data_version, self.form, self.seed)
+
+
 def handle(job: Event, emit: Emit) -> None:
     """Do the job and emit its result. Raises Diverged, Unusable, LoadError, or what the strategy raised."""
-    recipe = Recipe.model_validate(job["recipe"])
-    dataset = open_dataset(job["dataset"], recipe.train_share, job["seed"])
     task = {"pretrain": _pretrain, "fine_tune": _fine_tune}[job["task"]]
-    if samples := task(job, recipe, dataset, emit):
+    if samples := task(job, _Setting.of(job), emit):
         emit({"event": "result", "samples": samples})
 
 
-def _pretrain(job: Event, recipe: Recipe, dataset: Dataset, emit: Emit) -> dict[str, Any]:
-    path, key = Path(job["checkpoint"]), checkpoint.checkpoint_key(recipe, job["dataset"], job["seed"])
+def _pretrain(job: Event, setting: _Setting, emit: Emit) -> dict[str, Any]:
+    if _kept(setting, emit) is not None:
+        return {"key": setting.key, "reused": True}
+    pretrained = pretrain(setting.recipe, setting.dataset, setting.form, setting.seed, _progress(emit))
+    checkpoint.save(setting.checkpoint, setting.key, pretrained.state)
+    return {"key": setting.key, "reused": False, **asdict(pretrained.fit)}
+
+
+def _kept(setting: _Setting, emit: Emit) -> State | None:
+    """The pre-trained weights, or None where they have to be made (again, and a note says why)."""
     try:
-        checkpoint.load(path, key)
-        return {"key": key, "reused": True}
+        return checkpoint.load(setting.checkpoint, setting.key)
     except FileNotFoundError:
-        pass
+        return None
     except checkpoint.Unusable as why:
         emit({"event": "note", "message": f"pre-training again: {why}"})
-    pretrained = pretrain(recipe, dataset, job["seed"], _progress(emit))
-    checkpoint.save(path, key, pretrained.state)
-    return {"key": key, "reused": False, **asdict(pretrained.fit)}
+        return None
 
 
-def _fine_tune(job: Event, recipe: Recipe, dataset: Dataset, emit: Emit) -> dict[str, Any]:
-    key = checkpoint.checkpoint_key(recipe, job["dataset"], job["seed"])
-    state = checkpoint.load(Path(job["checkpoint"]), key)
+def _fine_tune(job: Event, setting: _Setting, emit: Emit) -> dict[str, Any]:
+    condition = setting.condition
     variant = Variant.from_json(job["variant"])
     strategy_class = load_class(variant.strategy, [Path(path) for path in job["strategy_files"]])
     strategy = strategy_class(float(variant.fraction), variant.placement, variant.direction)  # type: ignore[arg-type]
-    if reason := strategy.skip(ACCURACY_BACKBONE, dataset.frames):
+    if reason := strategy.skip(condition.backbone, setting.dataset.frames):
         emit({"event": "skipped", "reason": reason})
         return {}
-    return arm_samples(fine_tune(strategy, recipe, dataset, job["seed"], state, _progress(emit)))
+    state = _kept(setting, emit)
+    if state is None:  # someone cleared the cache between the two stages: the weights come out the same
+        pretrained = pretrain(setting.recipe, setting.dataset, setting.form, setting.seed, lambda share: None)
+        checkpoint.save(setting.checkpoint, setting.key, pretrained.state)
+        state = pretrained.state
+    arm = fine_tune(strategy, setting.recipe, setting.dataset, condition, setting.seed, state, _progress(emit))
+    return {
+        **arm_samples(arm),
+        "spatial_classes": setting.dataset.spatial_classes,
+        "temporal_classes": setting.dataset.temporal_classes,
+        "validation_clips": setting.recipe.validation_clips * setting.dataset.temporal_classes,
+        "data_version": setting.data_version,
+        "judged_on": setting.recipe.judged_on,
+    }
 
 
 def arm_samples(arm: FineTuned) -> dict[str, Any]:
-    """An arm as plain JSON. X_correct: one bit per test clip, see ``evaluation.unpack``; accuracies from 0 to 1."""
+    """An arm as plain JSON. X_correct: one bit per test clip, see ``bits.unpack``; accuracies from 0 to 1."""
     correct = {name: getattr(arm.scores, name) for name in ("spatial", "temporal", "joint")}
+    out_of_order = {}
+    if arm.shuffled is not None:
+        out_of_order = {
+            "shuffled_spatial_accuracy": float(arm.shuffled.spatial.mean()),
+            "shuffled_temporal_accuracy": float(arm.shuffled.temporal.mean()),
+            "shuffled_clips": len(arm.shuffled.spatial),
+        }
+    curve = asdict(arm.curve)
     return {
-        **{f"{name}_accuracy": float(bits.mean()) for name, bits in correct.items()},
-        **{f"{name}_correct": evaluation.pack(correct[name]) for name in ("spatial", "temporal")},
+        **{f"{name}_accuracy": float(right.mean()) for name, right in correct.items()},
+        **{f"{name}_correct": bits.pack(correct[name]) for name in ("spatial", "temporal")},
         "test_clips": len(arm.scores.spatial),
+        **out_of_order,
+        "clips_seen": curve.pop("clips_seen"),
+        "curve": curve,
         "params": arm.params,
         "flops": arm.flops,
         "test_seconds": arm.test_seconds,

@@ -38,7 +38,7 @@ class Bench:
         torch.set_num_threads(panel.threads)
         self.backend = device.freeze()
         self.network = backbones.build(panel.backbone, panel.frames).to(self._where, _DTYPES[panel.dtype])
-        self.network.to(memory_format=_FORMATS[panel.memory_format])
+        backbones.lay_out(self.network, _FORMATS[panel.memory_format])
         generator = torch.Generator().manual_seed(seed)
         shape = (panel.batch * panel.frames, 3, panel.size, panel.size)
         frames = torch.randn(shape, generator=generator)  # never zeros: they draw less power and run faster

@@ -17,9 +17,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.report.figures.canvas import Figure
+from bench.report.method import accuracy_method
 from bench.report.numbers import Estimate, duration_text, number
 from bench.report.selection import Row, Tables, rows
-from bench.report.sheets import accuracy_sheet, bandwidth_sheet, latency_sheet, plain, quality_sheet
+from bench.report.sheets import accuracy_sheet, bandwidth_sheet, controls_sheet, latency_sheet, plain, quality_sheet
 from bench.report.words import VERDICTS, passages
 
 HERE = Path(__file__).parent
@@ -53,6 +54,9 @@ def page(tables: Tables, figures: Sequence[Figure]) -> str:
         figures=[(figure, inlined(figure)) for figure in figures],
         latency=latency_sheet(tables.latency),
         accuracy=accuracy_sheet(tables.accuracy),
+        full_accuracy="clip_share_pct" in tables.accuracy,
+        controls=controls_sheet(tables.controls),
+        accuracy_method=accuracy_method(tables),
         quality=quality_sheet(tables.quality),
         bandwidth=bandwidth_sheet(tables.bandwidth),
         failures=rows(tables.failures),

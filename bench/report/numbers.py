@@ -114,6 +114,13 @@ def found_text(points: float, what: str = "an effect") -> str:
     return f"; {what} of {fixed(points, 2 if points < 1 else 1)} points would have been found four times in five"
 
 
+def p_text(value: float) -> str:
+    """``p < 0.001``, ``p = 0.013``; empty where there is none."""
+    if not math.isfinite(value):
+        return ""
+    return "p < 0.001" if value < 0.001 else f"p = {fixed(value, 3 if value < 0.1 else 2)}"
+
+
 def milliseconds_text(value: float) -> str:
     """``372 ms``, ``37.2 ms``, ``3.72 ms``."""
     return f"{fixed(value, 0 if value >= 100 else 2 if value < 10 else 1)} ms"

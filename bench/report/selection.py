@@ -12,16 +12,23 @@ from typing import Any, Protocol, cast
 import pandas as pd
 
 from bench.axes import BASELINE
-from bench.evidence import PUBLISHED
-from bench.sweep import Panel
+from bench.evidence import EXCHANGE, PUBLISHED
+from bench.sweep import Condition, Panel
 
 Row = dict[str, Any]
 
 PANEL_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Panel))
 
+CONDITION_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Condition))
+
 RELEASED = ("copy_shift", "concat_shift")
 """Mechanisms that people run because published code contains them (mit-han-lab, mmaction2)."""
 
+CHANCE_TEMPORAL: dict[str, float] = {"ring_digits": 25.0, "opening_digits": 50.0}
+"""Per cent right in time without looking at the order: as many orders of the same frames, equally often."""
+
+CONTROL_ARMS = (EXCHANGE,)
+"""Trained to be held against a shift, with parameters of their own: no variant of it that one could take."""
 
 TWIN_FLAG = "aa"
 """Marks the baseline's twin; every other flag is a warning."""
@@ -44,7 +51,15 @@ class Tables(Protocol):
 
     @property
     def accuracy(self) -> pd.DataFrame:
-        """One row per arm."""
+        """One row per arm and condition."""
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """Accuracy on validation clips while training: one row per arm, condition and epoch."""
+
+    @property
+    def controls(self) -> pd.DataFrame:
+        """What each control of the accuracy experiment compares, and what came out: one row per comparison."""
 
     @property
     def slopes(self) -> pd.DataFrame:
@@ -121,18 +136,51 @@ def baselines(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def arms(accuracy: pd.DataFrame) -> pd.DataFrame:
-    """The trained arms that shift, on the first data set."""
-    done = first_dataset(finished(accuracy))
-    return done if done.empty else done[(done["strategy"] != BASELINE) & done["joint_mean_pct"].notna()]
+    """The trained arms that shift, under the main condition, all of whose seeds came to their end."""
+    done = main_condition(finished(accuracy))
+    return done if done.empty else done[_shifts(done) & done["joint_mean_pct"].notna() & ~_lost(done)]
 
 
-def first_dataset(accuracy: pd.DataFrame) -> pd.DataFrame:
-    """Means of different data sets must not stand in one plot: keep those of the first."""
-    if accuracy.empty:
-        return accuracy
-    first = accuracy.iloc[0]
-    same: pd.Series[bool] = (accuracy["dataset"] == first["dataset"]) & (accuracy["backbone"] == first["backbone"])
-    return accuracy[same]
+def incomplete(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Arms of the main condition of which a seed failed: the mean over the others flatters them."""
+    done = main_condition(finished(accuracy))
+    return done if done.empty else done[_shifts(done) & _lost(done)]
+
+
+def main_curves(curves: pd.DataFrame) -> pd.DataFrame:
+    """The learning curves of the baseline and of the arms that shift, under the main condition."""
+    main = main_condition(curves)
+    return main if main.empty else main[(main["strategy"] == BASELINE) | _shifts(main)]
+
+
+def main_condition(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that headlines and figures speak of: means of different conditions must not stand in one plot.
+
+    Everything as usual; where another network or data set was trained, its rows only if the usual one was not. Older
+    tables name fewer conditions, or leave them empty: those are the usual ones.
+    """
+    usual = Condition()
+    chosen = frame
+    for name in (*(column for column in CONDITION_COLUMNS if column not in _TRAINED_ON), *_TRAINED_ON):
+        if chosen.empty or name not in chosen:
+            continue
+        same: pd.Series[bool] = chosen[name].isna() | (chosen[name] == getattr(usual, name))
+        if name in _TRAINED_ON and not same.any():
+            same = chosen[name] == chosen[name].iloc[0]
+        chosen = chosen[same]
+    return chosen
+
+
+_TRAINED_ON = ("dataset", "backbone")
+"""What a run may have none of the usual value of, and still a main condition."""
+
+
+def _lost(done: pd.DataFrame) -> "pd.Series[bool]":
+    return done["reason"].notna() & (done["reason"] != "")
+
+
+def _shifts(arms_of_one: pd.DataFrame) -> "pd.Series[bool]":
+    return ~arms_of_one["strategy"].isin([BASELINE, *CONTROL_ARMS])
 
 
 def panels(frame: pd.DataFrame) -> list[tuple[Panel, pd.DataFrame]]:

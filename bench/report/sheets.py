@@ -3,13 +3,16 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
-from bench.report.numbers import Estimate, fixed, fraction_text, number
-from bench.report.selection import PANEL_COLUMNS, TWIN_FLAG, Row, finished, flags_of, rows
+from bench.report.control_words import IN_WORDS
+from bench.report.controls import NULL, comparisons, reference_text
+from bench.report.numbers import Estimate, fixed, fraction_text, number, p_text
+from bench.report.selection import CONDITION_COLUMNS, PANEL_COLUMNS, TWIN_FLAG, Row, finished, flags_of, rows
+from bench.sweep import Condition
 
 _THOUSAND = 1e3
 _MILLION = 1e6
@@ -78,23 +81,59 @@ def latency_sheet(latency: pd.DataFrame) -> Sheet | None:
 
 
 def accuracy_sheet(accuracy: pd.DataFrame) -> Sheet | None:
-    """Every arm: the three accuracies and their difference to no shift, paired by seed."""
-    columns = [
+    """Every arm: what it gets right, its difference to no shift, paired by seed, and what it took."""
+    columns = [Column("trained otherwise", _otherwise, numeric=False)]
+    columns += [
         column
-        for part in ("joint", "spatial", "temporal")
+        for part in ("joint", "spatial", "temporal", "mixture")
         for column in (
             _estimate(part, part, f"{part}_mean_pct", signed=False),
-            _estimate("against no shift", f"{part}_delta", f"{part}_delta_pct", unit="points"),
+            _estimate(
+                f"{part} against no shift", f"{part}_delta", f"{part}_delta_pct", unit="points", also=_p_of(part)
+            ),
+            _figure(f"would find in {part} [points]", f"{part}_delta_detectable_pct", 1),
         )
     ]
     columns += [
+        Column("bootstrap of joint [points]", _resampled),
         _figure("seeds", "seeds", 0),
+        _figure("clip share [%]", "clip_share_pct", 0),
+        _figure("spatial, shuffled [%]", "shuffled_spatial_mean_pct", 1),
+        _figure("temporal, shuffled [%]", "shuffled_temporal_mean_pct", 1),
         _figure("parameters [M]", "params", 3, scale=_MILLION),
         _figure("FLOPs [G]", "flops", 3, scale=_BILLION),
         _figure("training [s]", "train_seconds", 0),
+        _figure("clips/s", "clips_per_second", 0),
+        _figure("making clips [%]", "data_share_pct", 1),
         Column("also holds for", lambda row: _text(row.get("also_holds_for")), numeric=False),
     ]
     return _sheet(accuracy, ("direction", "dataset", "backbone"), columns, _CASE)
+
+
+def controls_sheet(controls: pd.DataFrame) -> Sheet | None:
+    """Every comparison of the controls, in the order of the report."""
+    found = comparisons(controls)
+    if not found:
+        return None
+    titles = ("control", "held against each other", "of what", "arm or schedule", "measured", "held against")
+    lines = [
+        Line(
+            (
+                *map(_text, (one.title, one.words_text, IN_WORDS.get(one.part, one.part), one.name)),
+                Cell(one.value_text, _key(one.measured.value)),
+                Cell(reference_text(one), _key(one.reference)),
+                _text("not separated" if one.answer == NULL else one.answer),
+                Cell("" if math.isnan(one.detectable) else fixed(one.detectable, 1), _key(one.detectable)),
+                Cell(str(one.seeds), str(one.seeds)),
+            ),
+            "ok",
+        )
+        for one in found
+    ]
+    numeric = (False, False, False, False, True, True, False, True, True)
+    return Sheet(
+        tuple(zip((*titles, "answer", "would find [points]", "seeds"), numeric, strict=True)), tuple(lines), ""
+    )
 
 
 def quality_sheet(quality: pd.DataFrame) -> Sheet | None:
@@ -134,14 +173,16 @@ def _sheet(
     """A table of what varies; what is the same in all rows is said once, and what no row has is left away."""
     if frame.empty:
         return None
-    present = [name for name in often_same if name in frame]
+    present = [name for name in often_same if name in frame and frame[name].notna().any()]
     varying = [name for name in present if frame[name].astype(str).nunique() > 1]
-    same = ", ".join(f"{name.replace('_', ' ')} {frame[name].iloc[0]}" for name in present if name not in varying)
+    same = ", ".join(
+        f"{name.replace('_', ' ')} {plain(frame[name].iloc[0])}" for name in present if name not in varying
+    )
     axes = [Column(name.replace("_", " "), _getter(name), numeric=name in _COUNTED) for name in varying]
     done = rows(finished(frame)) if naming else rows(frame)
     columns = [column for column in columns if any(column.cell(row).text for row in rows(frame))]
     shared = [column for column in columns if column.title in _OFTEN_SHARED and _is_shared(column, done)]
-    same = "; ".join([same, *(f"{column.title} {column.cell(done[0]).text}" for column in shared)])
+    same = "; ".join([*([same] if same else []), *(f"{column.title} {column.cell(done[0]).text}" for column in shared)])
     status = [Column("status", _status, numeric=False)] if naming else []
     shown = [*naming, *axes, *status, *(column for column in columns if column not in shared)]
     return Sheet(
@@ -161,13 +202,20 @@ def _is_shared(column: Column, done: list[Row]) -> bool:
 
 
 def _getter(name: str) -> Callable[[Row], Cell]:
-    return lambda row: _text(row[name])
+    return lambda row: _text(plain(row[name]) if row[name] == row[name] else None)
 
 
 def _estimate(
-    title: str, stem: str, value: str, *, unit: str = "%", signed: bool = True, only: str | None = None
+    title: str,
+    stem: str,
+    value: str,
+    *,
+    unit: str = "%",
+    signed: bool = True,
+    only: str | None = None,
+    also: Callable[[Row], str] = lambda row: "",
 ) -> Column:
-    """An estimate with its interval; ``only``: empty but where this flag is raised."""
+    """An estimate with its interval; ``only``: empty but where this flag is raised; ``also``: what stands behind it."""
 
     def cell(row: Row) -> Cell:
         if only is not None and only not in flags_of(row):
@@ -176,7 +224,8 @@ def _estimate(
         text = "" if math.isnan(estimate.value) else estimate.text("", signed=signed, missing="")
         if estimate.low == estimate.high == estimate.value:  # the baseline against itself
             text = fixed(estimate.value, 0)
-        return Cell(text.replace(" ()", ""), _key(estimate.value))
+        text = ", ".join(part for part in (text.replace(" ()", ""), also(row)) if part)
+        return Cell(text, _key(estimate.value))
 
     return Column(f"{title} [{unit}]", cell)
 
@@ -193,6 +242,29 @@ def _cycles(row: Row) -> Cell:
     """Latency × clock: what stays the same where only the clock changed."""
     millions = number(row.get("latency_ms")) * number(row.get("sm_mhz")) / _THOUSAND
     return Cell("" if math.isnan(millions) else fixed(millions, 2), _key(millions))
+
+
+def _otherwise(row: Row) -> Cell:
+    """What differs from the usual condition, beyond data set and network: ``lr factor 0.5, length factor 2``."""
+    usual = asdict(Condition())
+    told = [
+        f"{name.replace('_', ' ')} {plain(row[name])}"
+        for name in CONDITION_COLUMNS
+        if name not in ("dataset", "backbone")
+        and row.get(name) == row.get(name)
+        and row.get(name, usual[name]) != usual[name]
+    ]
+    return _text(", ".join(told))
+
+
+def _p_of(part: str) -> Callable[[Row], str]:
+    return lambda row: p_text(number(row.get(f"{part}_delta_p")))
+
+
+def _resampled(row: Row) -> Cell:
+    low, high = (number(row.get(f"joint_delta_boot_{end}_pct")) for end in ("low", "high"))
+    known = math.isfinite(low) and math.isfinite(high)
+    return Cell(f"[{fixed(low)}, {fixed(high)}]" if known else "", _key(low))
 
 
 def _key(value: float) -> str:

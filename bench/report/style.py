@@ -119,9 +119,14 @@ def _drawable() -> frozenset[int]:
     return frozenset(FT2Font(findfont("DejaVu Sans")).get_charmap())
 
 
+def drawable(text: str) -> str:
+    """As the font can draw it."""
+    return "".join(c if ord(c) in _drawable() and c.isprintable() else "?" for c in text)
+
+
 def label(text: str) -> str:
     """A name as the font can draw it: one line, of bounded length, and not hidden by a leading underscore."""
-    shown = "".join(c if ord(c) in _drawable() and c.isprintable() else "?" for c in text)
+    shown = drawable(text)
     shown = f" {shown}" if shown.startswith("_") else shown
     return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…"
 

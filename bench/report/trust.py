@@ -26,7 +26,11 @@ def trust_sentences(tables: Tables) -> list[str]:
         most = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         sentences.append(
             f"Each arm was trained with {most} seed{'' if seeds == [1] else 's'}"
-            + ("; one seed gives no interval." if seeds == [1] else ", the same ones in all arms.")
+            + (
+                "; one seed gives no interval."
+                if seeds == [1]
+                else ", the same ones in all arms that are held against each other."
+            )
         )
     if not tables.failures.empty:
         counts = Counter(str(status) for status in tables.failures["status"])

@@ -1,19 +1,23 @@
 """The answer in plain words: pure functions of the tables.
 
 A few questions, each answered in a few sentences: what the shift costs here and why, what changes that, what it buys,
-which variant to take, which published findings held, and how far to trust all that. Every number carries its 95 %
-interval, and nothing is called faster or better unless the intervals are apart.
+what the controls of that show and whether it lasts, which variant to take, which published findings held, and how far
+to trust all that. Every number carries its 95 % interval, and nothing is called faster or better unless the intervals
+are apart.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.report.choice import choice_sentences
+from bench.report.control_words import control_sentences
 from bench.report.cost import cost_sentences, slope_sentences
 from bench.report.dependence import axis_sentences
+from bench.report.gain import gain_sentences
+from bench.report.lasting import lasting_sentences
 from bench.report.movement import movement_sentences
-from bench.report.numbers import Estimate, channels_text, count_text, listed
-from bench.report.selection import Row, Tables, arms, line_text, rows
+from bench.report.numbers import listed
+from bench.report.selection import Row, Tables
 from bench.report.trust import trust_sentences
 
 VERDICTS = {
@@ -52,33 +56,13 @@ def passages(tables: Tables) -> tuple[Passage, ...]:
         ("Is the cost the moving of bytes?", _unless_suspect(tables, movement_sentences, silent=True)),
         ("What changes the cost?", _unless_suspect(tables, axis_sentences, silent=True)),
         ("What does it buy?", gain_sentences(tables)),
+        ("What do the controls show?", control_sentences(tables)),
+        ("Does it last?", lasting_sentences(tables)),
         ("Which variant to take?", _unless_suspect(tables, choice_sentences, silent=True)),
         ("Which published findings held?", finding_sentences(tables.claims)),
         ("How far to trust it?", trust_sentences(tables)),
     )
     return tuple(Passage(question, tuple(sentences)) for question, sentences in asked if sentences)
-
-
-def gain_sentences(tables: Tables) -> list[str]:
-    """The best arm against the network without a shift: what it gains in all, and what it loses in space."""
-    trained = rows(arms(tables.accuracy))
-    if not trained:
-        return ["Not measured: this run has no trained arms."]
-    best = max(trained, key=lambda arm: float(arm["joint_mean_pct"]))
-    missing = "one seed: no interval" if int(best["seeds"]) == 1 else "no interval"
-    joint, gain = Estimate.of(best, "joint", "joint_mean_pct"), Estimate.of(best, "joint_delta")
-    spatial = Estimate.of(best, "spatial_delta")
-    head = (
-        f"Best joint accuracy of {count_text(len(trained), 'arm')} on {best['dataset']}: {_arm_text(best)} reaches "
-        f"{joint.text(signed=False, missing=missing)}, {gain.text('points', missing=missing)} against no shift."
-    )
-    sentences = [head, _spatial_text(spatial, missing)]
-    near = [arm for arm in trained if arm is not best and joint.overlaps(Estimate.of(arm, "joint", "joint_mean_pct"))]
-    if joint.has_interval and near:
-        sentences.append(f"Not separated from it: {listed([_arm_text(arm) for arm in near])}.")
-    elif not joint.has_interval:
-        sentences.append("With one seed, differences between arms cannot be told from chance.")
-    return sentences
 
 
 def finding_sentences(claims: list[Row]) -> list[str]:
@@ -104,21 +88,6 @@ def _finding_names(claims: list[Row]) -> list[str]:
         if claim.get("subject"):
             of_one.append(str(claim["subject"]))
     return [f"{name} ({', '.join(of_one)})" if of_one else name for name, of_one in subjects.items()]
-
-
-def _spatial_text(spatial: Estimate, missing: str) -> str:
-    """What is lost (or not) of the single frame."""
-    told = f"Its spatial accuracy, what a single frame shows, changes by {spatial.text('points', missing=missing)}"
-    if not spatial.has_interval:
-        return f"{told}."
-    if spatial.holds_zero:
-        return f"{told}: not separated from zero."
-    return f"{told}: {'a loss, the price in space' if spatial.value < 0 else 'a gain as well'}."
-
-
-def _arm_text(arm: Row) -> str:
-    where = channels_text(float(arm["fraction"]))
-    return f"{line_text(arm['strategy'], arm['placement'], arm['direction'])}, {where}"
 
 
 def _unless_suspect(tables: Tables, sentences: Callable[[Tables], list[str]], *, silent: bool = False) -> list[str]:

@@ -1,64 +1,123 @@
-"""The accuracy table: one row per arm, with its difference to the network without a shift."""
+"""The accuracy table: one row per arm, with its difference to the network without a shift under the same condition."""
 
+import math
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench import statistics
-from bench.axes import parse_fraction
-from bench.estimates import PARTS, Arm, baseline_arm
+from bench.arms import OUTCOMES, Arm, ArmKey, baseline_arm, key_of
+from bench.axes import BASELINE
 from bench.records import Record
+from bench.resampling import clip_share, resampled
+from bench.sweep import Condition
 from bench.tables.columns import AXES
 
-_PART_COLUMNS = [
-    f"{part}_{what}_pct"
-    for part in PARTS
-    for what in ("mean", "ci_low", "ci_high", "delta", "delta_ci_low", "delta_ci_high")
-]
+CONDITION = tuple(Condition.__dataclass_fields__)
+"""The columns that say how an arm was trained."""
+
+_OF_ONE_OUTCOME = (
+    *("mean_pct", "ci_low_pct", "ci_high_pct", "delta_pct", "delta_ci_low_pct", "delta_ci_high_pct"),
+    *("delta_p", "delta_detectable_pct"),
+)
 _COLUMNS = [
-    *(*AXES, "dataset", "backbone", "seeds"),
-    *_PART_COLUMNS,
-    *("params", "flops", "train_seconds", "clips_per_second", "status", "reason", "also_holds_for"),
+    *(*AXES, *CONDITION, "seeds"),
+    *(f"{part}_{column}" for part in OUTCOMES for column in _OF_ONE_OUTCOME),
+    *("clip_share_pct", "joint_delta_boot_low_pct", "joint_delta_boot_high_pct"),
+    *("shuffled_spatial_mean_pct", "shuffled_temporal_mean_pct"),
+    *("params", "flops", "train_seconds", "clips_per_second", "data_share_pct", "status", "reason", "also_holds_for"),
 ]
 
 
 def accuracy_table(records: Sequence[Record], trained: Sequence[Arm], heirs: dict[str, list[str]]) -> pd.DataFrame:
-    """One row per arm, trained or failed."""
-    rows = [_arm_row(arm, baseline_arm(arm, trained)) for arm in trained]
-    for row in rows:
-        row["also_holds_for"] = ",".join(heirs.get(row["strategy"], []))
-    for record in records:
-        if record.kind == "accuracy" and record.status != "ok":
-            fraction = float(parse_fraction(record.case["fraction"]))
-            rows.append(
-                {**record.case, "fraction": fraction, "seeds": 0, "status": record.status, "reason": record.reason}
-            )
+    """One row per arm, trained or failed. An arm of which some seeds failed has both, and its means say so in
+    ``reason``: they are those of the seeds that are left, and no verdict rests on them."""
+    lost = _lost(records)
+    rows = []
+    for arm in trained:
+        base = baseline_arm(arm, trained)
+        row = {**arm_columns(arm.key), **_levels(arm), **_efforts(arm), "status": "ok", "reason": lost.get(arm.key, "")}
+        if base is not None:
+            row |= _differences(arm, base)
+        rows.append({**row, "also_holds_for": ",".join(heirs.get(arm.variant.strategy, []))})
+    _adjust(rows)
+    rows += [
+        {**arm_columns(key_of(record)), "seeds": 0, "status": record.status, "reason": record.reason}
+        for record in records
+        if record.kind == "accuracy" and record.status != "ok"
+    ]
     frame = pd.DataFrame(rows, columns=_COLUMNS)
-    return frame.drop_duplicates(subset=[*AXES, "dataset", "backbone", "status"], ignore_index=True)
+    return frame.drop_duplicates(subset=[*AXES, *CONDITION, "status"], ignore_index=True)
 
 
-def _arm_row(arm: Arm, base: Arm | None) -> dict[str, Any]:
-    samples = list(arm.seeds.values())
-    row: dict[str, Any] = {
-        **arm.variant.to_json(),
-        "fraction": float(arm.variant.fraction),
-        "dataset": arm.dataset,
-        "backbone": arm.backbone,
-        "seeds": len(arm.seeds),
-        "params": samples[0]["params"],
-        "flops": samples[0]["flops"],
-        "train_seconds": float(np.mean([s["train_seconds"] for s in samples])),
-        "clips_per_second": float(np.mean([s["clips_per_second"] for s in samples])),
-        "status": "ok",
-        "reason": "",
-    }
-    for part in PARTS:
+def arm_columns(key: ArmKey) -> dict[str, Any]:
+    """What an arm is: the columns of AXES and CONDITION."""
+    variant, condition = key
+    return {**variant.to_json(), "fraction": float(variant.fraction), **asdict(condition)}
+
+
+def _lost(records: Sequence[Record]) -> dict[ArmKey, str]:
+    """{arm: how many of its seeds failed, and why the first of them did}."""
+    failed = [record for record in records if record.kind == "accuracy" and record.status == "failed"]
+    counts = Counter(map(key_of, failed))
+    first = {key_of(record): record.reason or "" for record in reversed(failed)}
+    return {key: f"{n} {'seed' if n == 1 else 'seeds'} failed: {first[key]}" for key, n in counts.items()}
+
+
+def _levels(arm: Arm) -> dict[str, Any]:
+    row: dict[str, Any] = {"seeds": len(arm.seeds)}
+    for part in OUTCOMES:
         mean = statistics.t_interval(arm.values(part))
         row |= {f"{part}_mean_pct": mean.mean, f"{part}_ci_low_pct": mean.low, f"{part}_ci_high_pct": mean.high}
-        if base is not None:
-            delta = statistics.t_interval(arm.deltas(base, part))
-            bounds = {f"{part}_delta_ci_low_pct": delta.low, f"{part}_delta_ci_high_pct": delta.high}
-            row |= {f"{part}_delta_pct": delta.mean, **bounds}
+    for part in ("spatial", "temporal"):
+        told = [100 * s[f"shuffled_{part}_accuracy"] for s in arm.seeds.values() if f"shuffled_{part}_accuracy" in s]
+        row[f"shuffled_{part}_mean_pct"] = float(np.mean(told)) if told else math.nan
     return row
+
+
+def _efforts(arm: Arm) -> dict[str, Any]:
+    """params, flops: of the network; train_seconds, clips_per_second: means over seeds; data_share_pct: of the training
+    time of all seeds, what the making of clips took."""
+    samples = list(arm.seeds.values())
+    seconds = {name: sum(s[name] for s in samples) for name in ("train_seconds", "data_seconds")}
+    return {
+        **{name: samples[0][name] for name in ("params", "flops")},
+        **{name: float(np.mean([s[name] for s in samples])) for name in ("train_seconds", "clips_per_second")},
+        "data_share_pct": 100 * seconds["data_seconds"] / seconds["train_seconds"],
+    }
+
+
+def _differences(arm: Arm, base: Arm) -> dict[str, Any]:
+    """Against the baseline, paired by seed. The baseline's own are zero by construction, and nothing is tested."""
+    row: dict[str, Any] = {}
+    for part in OUTCOMES:
+        values = arm.deltas(base, part)
+        delta = statistics.t_interval(values)
+        bounds = {f"{part}_delta_ci_low_pct": delta.low, f"{part}_delta_ci_high_pct": delta.high}
+        row |= {f"{part}_delta_pct": delta.mean, **bounds}
+        if arm is not base:
+            row[f"{part}_delta_p"] = statistics.paired_p(values)
+            row[f"{part}_delta_detectable_pct"] = statistics.smallest_detectable(values)
+    if arm is not base:
+        clips = arm.clip_deltas(base, "joint")
+        both = resampled(clips)
+        row |= {"joint_delta_boot_low_pct": both.low, "joint_delta_boot_high_pct": both.high}
+        row["clip_share_pct"] = 100 * clip_share(clips)
+    return row
+
+
+def _adjust(rows: Sequence[dict[str, Any]]) -> None:
+    """Holm, in place: the arms of one condition, in one part, are one family."""
+    families: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["strategy"] != BASELINE:
+            families.setdefault(tuple(row[name] for name in CONDITION), []).append(row)
+    for family in families.values():
+        for part in OUTCOMES:
+            adjusted = statistics.holm([row.get(f"{part}_delta_p", math.nan) for row in family])
+            for row, p in zip(family, adjusted, strict=True):
+                row[f"{part}_delta_p"] = p

@@ -2,9 +2,11 @@
 
 import pytest
 
-from bench.accuracy.ring_digits import RingDigits
+from bench.accuracy.clips import Dataset
+from bench.accuracy.datasets import open_dataset
 from bench.accuracy.training import Pretrained, pretrain
-from bench.settings import Recipe
+from bench.axes import ACCURACY_BACKBONE
+from bench.settings import Data, Recipe
 
 TINY = Recipe(
     pretrain_frames=144,
@@ -15,6 +17,8 @@ TINY = Recipe(
     epochs=2,
     batch=16,
     test_clips=21,
+    validation_clips=5,
+    device="cpu",
 )
 
 
@@ -24,10 +28,10 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def dataset() -> RingDigits:
-    return RingDigits.split(TINY.train_share, seed=1)
+def dataset() -> Dataset:
+    return open_dataset("ring_digits", TINY, Data(), seed=1)
 
 
 @pytest.fixture(scope="session")
-def pretrained(recipe: Recipe, dataset: RingDigits) -> Pretrained:
-    return pretrain(recipe, dataset, 1, lambda share: None)
+def pretrained(recipe: Recipe, dataset: Dataset) -> Pretrained:
+    return pretrain(recipe, dataset, ACCURACY_BACKBONE, 1, lambda share: None)

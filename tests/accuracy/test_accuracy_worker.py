@@ -1,18 +1,18 @@
 """The worker's jobs and events, in this process and as the process that it is meant to be."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench import workers
-from bench.accuracy.checkpoint import Unusable
-from bench.accuracy.evaluation import unpack
 from bench.accuracy.worker import handle
+from bench.bits import unpack
 from bench.discovery import LoadError, strategy_files
-from bench.settings import Recipe
-from bench.sweep import BASELINE_VARIANT
+from bench.settings import Data, Recipe
+from bench.sweep import BASELINE_VARIANT, Condition
 
 Events = list[dict[str, Any]]
 
@@ -21,7 +21,8 @@ Events = list[dict[str, Any]]
 def job(recipe: Recipe, tmp_path: Path) -> dict[str, Any]:
     return {
         "recipe": recipe.model_dump(mode="json"),
-        "dataset": "ring_digits",
+        "data": Data().model_dump(mode="json"),
+        "condition": asdict(Condition()),
         "seed": 1,
         "checkpoint": str(tmp_path / "pretrained.pt"),
         "variant": BASELINE_VARIANT.to_json(),
@@ -62,14 +63,37 @@ def test_fine_tune_result(job: dict[str, Any], recipe: Recipe) -> None:
     assert (both[0] & both[1]).mean() == samples["joint_accuracy"]
 
 
-def test_fine_tune_needs_its_checkpoint_and_its_strategy(job: dict[str, Any]) -> None:
-    with pytest.raises(FileNotFoundError):
-        run(job, "fine_tune")
+def test_a_record_says_how_it_came_about(job: dict[str, Any], recipe: Recipe) -> None:
+    run(job, "pretrain")
+    samples = run(job, "fine_tune")[-1]["samples"]
+    assert samples["clips_seen"] == [recipe.clips, 2 * recipe.clips]
+    assert {len(samples["curve"][part]) for part in ("spatial", "temporal", "joint")} == {recipe.epochs}
+    assert samples["curve"]["temporal"] == [0.25, 0.25] and samples["validation_clips"] == 4 * recipe.validation_clips
+    assert samples["shuffled_clips"] == recipe.test_clips
+    assert (samples["judged_on"], samples["spatial_classes"], samples["temporal_classes"]) == ("test", 10, 4)
+    parts = [samples[f"{name}_seconds"] for name in ("data", "forward", "backward", "update")]
+    assert all(part > 0 for part in parts) and sum(parts) <= samples["train_seconds"]
+
+
+def test_a_cleared_cache_is_filled_again(job: dict[str, Any]) -> None:
+    run(job, "pretrain")
+    first = run(job, "fine_tune")[-1]["samples"]
+    Path(job["checkpoint"]).unlink()
+    again = run(job, "fine_tune")[-1]["samples"]
+    assert Path(job["checkpoint"]).exists()
+    assert (first["train_loss"], first["spatial_correct"]) == (again["train_loss"], again["spatial_correct"])
+
+
+def test_a_foreign_checkpoint_is_not_used(job: dict[str, Any]) -> None:
+    run(job, "pretrain")
+    events = run(job | {"seed": 2}, "fine_tune")
+    assert "another recipe" in events[0]["message"] and events[-1]["event"] == "result"
+
+
+def test_fine_tune_needs_its_strategy(job: dict[str, Any]) -> None:
     run(job, "pretrain")
     with pytest.raises(LoadError):
         run(job | {"strategy_files": []}, "fine_tune")
-    with pytest.raises(Unusable):
-        run(job | {"seed": 2}, "fine_tune")
 
 
 def test_as_a_process(job: dict[str, Any]) -> None:

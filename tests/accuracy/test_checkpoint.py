@@ -11,18 +11,25 @@ from bench.settings import Recipe
 
 
 def test_key_depends_on_what_pretraining_depends_on(recipe: Recipe) -> None:
-    key = checkpoint_key(recipe, "ring_digits", 1)
+    def key(
+        recipe: Recipe, data: str = "ring_digits", version: str = "v", net: str = "digits_resnet", seed: int = 1
+    ) -> str:
+        return checkpoint_key(recipe, data, version, net, seed)
+
+    first = key(recipe)
     for name, value in {"lr": 1.0, "clips": 3, "epochs": 9, "batch": 2, "test_clips": 7}.items():
-        assert checkpoint_key(recipe.model_copy(update={name: value}), "ring_digits", 1) == key
-    changed = [
-        checkpoint_key(recipe, "ring_digits", 2),
-        checkpoint_key(recipe, "other", 1),
-        checkpoint_key(recipe.model_copy(update={"pretrain_lr": 1.0}), "ring_digits", 1),
-        checkpoint_key(recipe.model_copy(update={"train_share": 0.5}), "ring_digits", 1),
-        checkpoint_key(recipe.model_copy(update={"weight_decay": 0.5}), "ring_digits", 1),
-        checkpoint_key(recipe.model_copy(update={"bf16": False}), "ring_digits", 1),
-    ]
-    assert len({key, *changed}) == 7
+        assert key(recipe.model_copy(update={name: value})) == first
+    other = {
+        "pretrain_lr": 1.0,
+        "train_share": 0.5,
+        "validation_share": 0.2,
+        "weight_decay": 0.5,
+        "bf16": False,
+        "size": 64,
+    }
+    changed = [key(recipe.model_copy(update={name: value})) for name, value in other.items()]
+    changed += [key(recipe, seed=2), key(recipe, data="other"), key(recipe, version="w"), key(recipe, net="resnet50")]
+    assert len({first, *changed}) == 1 + len(changed)
 
 
 def test_whole_file_comes_back_and_leaves_nothing_beside_it(pretrained: Pretrained, tmp_path: Path) -> None:

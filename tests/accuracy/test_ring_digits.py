@@ -1,107 +1,111 @@
-"""The data set keeps its promises: no leak from test to training, and no temporal class that a single frame tells."""
+"""What ``ring_digits`` shows, and what its parameters do. What holds for every data set: ``test_datasets``."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from bench.accuracy.datasets import MAKERS, open_dataset
-from bench.accuracy.ring_digits import NOISE, ORDERS, POSITIONS, STEP, RingDigits
-from bench.accuracy.sprites import _SCRAMBLES, BAND, CANVAS, DIGITS, SPRITE, no_band, split_digits, stamp
-from bench.axes import DATASETS, ValueNotAllowed
+from bench.accuracy.clips import Pixels
+from bench.accuracy.ring_digits import ORDERS, POSITIONS, STEP, RingDigits
+from bench.accuracy.sprites import _SCRAMBLES, CANVAS, SPRITE, DigitPool, stamp
+from bench.settings import Data, Recipe, RingDigitsData
 
-SIX_SIGMA = 6 * NOISE  # what noise alone may reach
+PLAIN = RingDigitsData(jitter=0, noise=0, band=0, lowest_contrast=1, distractor=False)
 
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def test_registry_matches_the_vocabulary() -> None:
-    assert set(MAKERS) == set(DATASETS)
-    assert open_dataset("ring_digits", 0.75, 0).frames == POSITIONS
-    with pytest.raises(ValueNotAllowed, match="ring_digits"):
-        open_dataset("no_such", 0.75, 0)
+@pytest.fixture(scope="module")
+def ring() -> RingDigits:
+    return RingDigits.split(Recipe(), Data(), seed=1)
 
 
-def test_split_is_disjoint_complete_and_stratified() -> None:
-    train, test = split_digits(0.75, seed=3)
-    assert not set(train.origins) & set(test.origins)
-    assert len(set(train.origins) | set(test.origins)) == 1797
-    shares = np.bincount(train.labels) / (np.bincount(train.labels) + np.bincount(test.labels))
-    assert np.all(np.abs(shares - 0.75) < 0.01)
+def all_like(pool: DigitPool, value: float) -> DigitPool:
+    return replace(pool, images=np.full_like(pool.images, value))
 
 
-def test_split_depends_on_the_seed_alone() -> None:
-    first, again, other = (split_digits(0.75, seed)[1].origins for seed in (3, 3, 4))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
+def squares(ring: RingDigits, count: int, **parameters: float) -> Pixels:
+    """Clips [count, 8, 32, 32] in which every digit is a white square."""
+    how_hard = PLAIN.model_copy(update=parameters)
+    white = replace(ring, train=all_like(ring.train, 1), how_hard=how_hard)
+    return white.clips(rng(), count).pixels[:, :, 0]
 
 
-def test_neither_digit_nor_distractor_of_training_is_a_test_digit(dataset: RingDigits) -> None:
-    blind = replace(dataset, train=replace(dataset.train, images=np.zeros_like(dataset.train.images)))
-    assert np.abs(blind.clips(rng(), 50).pixels).max() < SIX_SIGMA
-    assert np.abs(blind.single_frames(rng(), 50, hard=True).pixels).max() < SIX_SIGMA
-    blind = replace(dataset, test=replace(dataset.test, images=np.zeros_like(dataset.test.images)))
-    assert np.abs(blind.test_clips(rng(), 50).pixels).max() < SIX_SIGMA
+def begins(shown: np.ndarray) -> np.ndarray:
+    """Where 16 pixels in a row begin on the torus: shown [..., 32] bool -> [...]."""
+    windows = np.stack([np.roll(shown, -place, axis=-1)[..., :SPRITE].sum(axis=-1) for place in range(CANVAS)])
+    assert np.all(shown.sum(axis=-1) == SPRITE) and np.all(windows.max(axis=0) == SPRITE)
+    return windows.argmax(axis=0)
 
 
-@pytest.mark.parametrize("what", ["easy", "hard", "clips", "test_clips"])
-def test_same_generator_same_data(dataset: RingDigits, what: str) -> None:
-    def draw(seed: int) -> tuple[np.ndarray, ...]:
-        if what in ("easy", "hard"):
-            frames = dataset.single_frames(rng(seed), 70, hard=what == "hard")
-            return frames.pixels, frames.spatial
-        clips = getattr(dataset, what)(rng(seed), 70)
-        return clips.pixels, clips.spatial, clips.temporal
-
-    assert all(np.array_equal(a, b) for a, b in zip(draw(5), draw(5), strict=True))
-    assert not np.array_equal(draw(5)[0], draw(6)[0])
-
-
-def test_shapes_and_ranges(dataset: RingDigits) -> None:
-    easy, hard = (dataset.single_frames(rng(), 600, hard) for hard in (False, True))
-    clips, test = dataset.clips(rng(), 90), dataset.test_clips(rng(), 90)
-    assert easy.pixels.shape == hard.pixels.shape == (600, 1, CANVAS, CANVAS)
-    assert clips.pixels.shape == (90, POSITIONS, 1, CANVAS, CANVAS)
-    assert test.pixels.shape == (360, POSITIONS, 1, CANVAS, CANVAS) and len(test) == 360
-    assert all(part.pixels.dtype == np.float32 for part in (easy, hard, clips, test))
-    assert easy.pixels.min() == 0 and 0.8 < easy.pixels.max() <= 1
-    for part in (hard, clips, test):
-        assert -SIX_SIGMA < part.pixels.min() < 0 and 0.8 < part.pixels.max() < 1 + SIX_SIGMA
+def test_neither_digit_nor_distractor_is_of_another_part(ring: RingDigits) -> None:
+    silent = replace(ring, how_hard=RingDigitsData(noise=0))
+    for part, draws in {
+        "train": (lambda d: d.clips(rng(), 50), lambda d: d.single_frames(rng(), 50, hard=True)),
+        "validation": (lambda d: d.validation_clips(rng(), 50),),
+        "test": (lambda d: d.test_clips(rng(), 50),),
+    }.items():
+        blind = replace(silent, **{part: all_like(getattr(silent, part), 0)})
+        others = replace(
+            silent, **{p: all_like(getattr(silent, p), 0) for p in ("train", "validation", "test") if p != part}
+        )
+        for draw in draws:
+            assert not draw(blind).pixels.any()
+            assert np.array_equal(draw(others).pixels, draw(silent).pixels) and draw(silent).pixels.any()
 
 
-def test_all_classes_are_equally_likely(dataset: RingDigits) -> None:
-    clips = dataset.clips(rng(), 2000)
-    assert np.all(np.abs(np.bincount(clips.spatial) / 2000 - 1 / DIGITS) < 0.03)
-    assert np.all(np.abs(np.bincount(clips.temporal) / 2000 - 1 / len(ORDERS)) < 0.04)
-
-
-def test_every_base_clip_is_tested_in_all_orders(dataset: RingDigits) -> None:
-    test = dataset.test_clips(rng(), 30)
-    assert np.array_equal(test.temporal, np.tile(np.arange(4), 30))
-    assert np.array_equal(test.spatial, np.repeat(test.spatial[::4], 4))
-
-
-def test_temporal_classes_permute_the_same_eight_frames(dataset: RingDigits) -> None:
-    test = dataset.test_clips(rng(), 30)
-    by_base = test.pixels.reshape(30, 4, POSITIONS, -1)
-    for base in by_base:
-        assert len({frame.tobytes() for frame in base[0]}) == POSITIONS
+def test_temporal_classes_are_steps_round_the_same_ring(ring: RingDigits) -> None:
+    for base in ring.test_clips(rng(), 30).pixels.reshape(30, 4, POSITIONS, -1):
         for order, clip in zip(ORDERS, base, strict=True):
             assert np.array_equal(clip, base[0][order * np.arange(POSITIONS) % POSITIONS])
 
 
-def test_the_digit_walks_the_ring(dataset: RingDigits) -> None:
-    """Digit 0 becomes a white square and all others vanish: its columns then tell the ring position."""
-    white = dataset.train.labels == 0
-    images = np.where(white[:, None, None], np.ones_like(dataset.train.images), 0)
-    seen = replace(dataset, train=replace(dataset.train, images=images)).clips(rng(), 200)
-    shown = seen.spatial == 0
-    columns = seen.pixels[shown][:, :, 0].sum(axis=2)  # [n, T, 32]
-    windows = np.stack([np.roll(columns, -STEP * p, axis=2)[..., :SPRITE].sum(axis=2) for p in range(POSITIONS)])
-    position = windows.argmax(axis=0)
-    assert np.all((position[:, 1:] - position[:, :-1]) % POSITIONS == ORDERS[seen.temporal[shown]][:, None])
+def test_the_digit_walks_the_ring(ring: RingDigits) -> None:
+    clips = replace(ring, train=all_like(ring.train, 1), how_hard=PLAIN).clips(rng(), 200)
+    left = begins(clips.pixels[:, :, 0].any(axis=2))
+    assert np.all((left[:, 1:] - left[:, :-1]) % CANVAS == STEP * ORDERS[clips.temporal][:, None] % CANVAS)
+
+
+def test_jitter_moves_each_frame_by_so_many_pixels_either_way(ring: RingDigits) -> None:
+    for jitter in (0, 1, 3):
+        top = begins(squares(ring, 200, jitter=jitter).any(axis=3))
+        away = (top[:, :, None] - top[:, None, :] + CANVAS // 2) % CANVAS - CANVAS // 2  # of any two frames of a clip
+        assert away.min() == -2 * jitter and away.max() == 2 * jitter
+
+
+def test_noise_is_the_deviation_of_an_empty_pixel(ring: RingDigits) -> None:
+    for noise in (0, 0.05, 0.5):
+        empty = replace(ring, train=all_like(ring.train, 0), how_hard=RingDigitsData(noise=noise))
+        assert empty.clips(rng(), 50).pixels.std() == pytest.approx(noise, rel=0.02)
+
+
+def test_a_band_is_erased_in_every_frame(ring: RingDigits) -> None:
+    for band in (0, 3, 8):
+        assert np.all(squares(ring, 50, band=band).any(axis=3).sum(axis=2) == SPRITE - band)
+
+
+def test_contrast_lies_between_the_lowest_and_one(ring: RingDigits) -> None:
+    for lowest in (0.2, 0.6, 1):
+        brightness = squares(ring, 400, lowest_contrast=lowest).max(axis=(1, 2, 3))
+        assert lowest <= brightness.min() < lowest + 0.02 and 0.98 < brightness.max() <= 1
+
+
+def test_without_the_distractor_all_else_stays_the_same(ring: RingDigits) -> None:
+    quiet = RingDigitsData(noise=0)
+    shown = replace(ring, how_hard=quiet).clips(rng(), 100).pixels
+    hidden = replace(ring, how_hard=quiet.model_copy(update={"distractor": False})).clips(rng(), 100).pixels
+    same = (shown == hidden) | (hidden == 0)
+    assert same.mean() > 0.99 and np.all(hidden <= shown)  # where jitter makes them touch, the brighter one is seen
+    assert np.count_nonzero(shown) > 1.5 * np.count_nonzero(hidden) > 0
+
+
+def test_easy_frames_are_whole_digits_and_nothing_else(ring: RingDigits) -> None:
+    white = replace(ring, train=all_like(ring.train, 1))
+    easy = white.single_frames(rng(), 300, hard=False).pixels[:, 0] > 0
+    assert np.all(easy.sum(axis=(1, 2)) == SPRITE**2)
+    assert set(begins(easy.any(axis=1))) == set(begins(easy.any(axis=2))) == set(range(CANVAS))
 
 
 def test_no_quadrant_of_a_distractor_stays_where_it_was() -> None:
@@ -113,14 +117,14 @@ def test_no_quadrant_of_a_distractor_stays_where_it_was() -> None:
 
 def test_stamp_rolls_round_the_torus_and_erases_a_band() -> None:
     sprite = rng().random((1, SPRITE, SPRITE)).astype(np.float32)
-    place = np.array([[0, 5, 30, -1]])
-    plain = stamp(sprite, place, place.T[::-1].T, no_band(place.shape))[0]
+    top = np.array([[0, 5, 30, -1]])
+    left = top[:, ::-1]
     canvas = np.zeros((CANVAS, CANVAS), np.float32)
     canvas[:SPRITE, :SPRITE] = sprite[0]
-    for frame, top, left in zip(plain, place[0], place.T[::-1].T[0], strict=True):
-        assert np.array_equal(frame, np.roll(canvas, (top, left), axis=(0, 1)))
-    erased = stamp(sprite, place * 0, place * 0, np.array([[0, 4, SPRITE - BAND, 7]]))[0]
-    for frame, band in zip(erased, (0, 4, SPRITE - BAND, 7), strict=True):
+    for frame, y, x in zip(stamp(sprite, top, left)[0], top[0], left[0], strict=True):
+        assert np.array_equal(frame, np.roll(canvas, (y, x), axis=(0, 1)))
+    first = np.array([[0, 4, SPRITE - 3, 7]])
+    for frame, band in zip(stamp(sprite, top * 0, top * 0, first, erased=3)[0], first[0], strict=True):
         expected = canvas.copy()
-        expected[band : band + BAND] = 0
+        expected[band : band + 3] = 0
         assert np.array_equal(frame, expected)

@@ -12,8 +12,9 @@ from bench.discovery import strategy_files
 from bench.estimates import overheads
 from bench.latency.campaign import Campaign
 from bench.records import Record
+from bench.resolution import resolve
 from bench.settings import Latency, load_preset, validate
-from bench.sweep import BASELINE_VARIANT, Case, Chosen, Panel, StrategyInfo, Variant, resolve
+from bench.sweep import BASELINE_VARIANT, Case, Chosen, Panel, StrategyInfo, Variant
 from bench.tables.latency import latency_table
 from bench.tables.quality import quality_table
 from tests.simulated_gpu_worker import BEHAVIOUR

@@ -7,23 +7,31 @@ import pandas as pd
 import pytest
 
 from bench.report import write
-from tests.report.synthetic import HOSTILE, FakeTables, accuracy_rows, arm, case, full_tables
-
-
-@pytest.fixture
-def full(tmp_path: Path) -> FakeTables:
-    """A whole run."""
-    folder = tmp_path / "run"
-    folder.mkdir()
-    return full_tables(folder)
+from tests.report.synthetic import HOSTILE, FakeTables, full_tables
+from tests.report.synthetic_accuracy import accuracy_rows, arm, control, control_rows
+from tests.report.synthetic_latency import case
 
 
 @pytest.fixture(scope="session")
-def report(tmp_path_factory: pytest.TempPathFactory) -> FakeTables:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> FakeTables:
+    """A whole run; its frames are made once, and no test writes into them."""
+    return full_tables(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def full(whole: FakeTables, tmp_path: Path) -> FakeTables:
+    """A whole run in a folder of its own."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    return replace(whole, folder=folder)
+
+
+@pytest.fixture(scope="session")
+def report(whole: FakeTables, tmp_path_factory: pytest.TempPathFactory) -> FakeTables:
     """A whole run whose report is written; only to be read."""
     folder = tmp_path_factory.mktemp("shared") / "run"
     folder.mkdir()
-    tables = full_tables(folder)
+    tables = replace(whole, folder=folder)
     write(tables)
     return tables
 
@@ -35,6 +43,7 @@ def hostile(full: FakeTables) -> FakeTables:
     rows += [case("_a$b$\n\u4e2d\U0001f600" + "x" * 60, "residual", f, 7.0 + f) for f in (1 / 8, 1.0)]
     trained = pd.DataFrame([*accuracy_rows(), arm("residual", 1 / 8, (89.0, 80.0, 75.0), strategy=HOSTILE)])
     failures = pd.DataFrame([{"kind": "latency", "id": HOSTILE, "status": "failed", "reason": f"</script>{HOSTILE}"}])
+    controls = [*control_rows(), control("mixture", "mixture: against network without a shift", HOSTILE, 3.0)]
     claims = [{**claim, "finding": HOSTILE, "why": HOSTILE} for claim in full.claims]
     latency = pd.concat([full.latency, pd.DataFrame(rows)], ignore_index=True)
     return replace(
@@ -42,6 +51,10 @@ def hostile(full: FakeTables) -> FakeTables:
         header={**full.header, "title": HOSTILE, "command": f"run_bench.py {HOSTILE}"},
         latency=latency,
         accuracy=trained,
+        controls=pd.DataFrame(controls),
         failures=failures,
         claims=claims,
+        superblocks=pd.DataFrame(),  # what names no strategy is not drawn again
+        bandwidth=pd.DataFrame(),
+        curves=pd.DataFrame(),
     )

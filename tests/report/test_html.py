@@ -15,8 +15,10 @@ import pytest
 from bench.report import write
 from bench.report.figures import FIGURES
 from bench.report.html import page
-from bench.report.sheets import latency_sheet
-from tests.report.synthetic import HOSTILE, FakeTables, accuracy_rows, latency_rows, on_gpu
+from bench.report.sheets import Sheet, accuracy_sheet, controls_sheet, latency_sheet
+from tests.report.synthetic import HOSTILE, FakeTables
+from tests.report.synthetic_accuracy import accuracy_rows, control_rows, old_rows, study_rows
+from tests.report.synthetic_latency import latency_rows, on_gpu
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -84,6 +86,9 @@ def test_a_full_report(report: FakeTables) -> None:
     assert "foreign CPU in 5, steal in 3" in words
     assert "lower quartile" in words
     assert "latency [million cycles]" not in words
+    assert "Controls, every comparison" in words
+    assert "training, validation and test (60 % / 15 % / 25 %)" in words
+    assert "What do the controls show?" in parsed.texts
     assert not re.search(r"\bnan\b", words)
     for name in drawn:
         assert (report.folder / "figures" / f"{name}.svg").is_file()
@@ -94,9 +99,8 @@ def test_a_full_report(report: FakeTables) -> None:
 def test_cycles_clocks_and_both_estimates_have_columns(full: FakeTables) -> None:
     rows = [row | ({"flags": "estimates_differ"} if row["strategy"] == "copy_shift" else {}) for row in latency_rows()]
     sheet = latency_sheet(pd.DataFrame(on_gpu(rows)))
-    assert sheet
-    titles = [title for title, _ in sheet.titles]
-    shown = [dict(zip(titles, (cell.text for cell in line.cells), strict=True)) for line in sheet.lines]
+    shown = cells(sheet)
+    titles = list(shown[0])
     copy = next(row for row in shown if (row["strategy"], row["fraction"]) == ("copy_shift", "1/8"))
     assert copy["overhead in cycles [%]"] == "+10.8 [10.2, 11.4]"
     assert copy["SM clock [MHz]"] == "1755"
@@ -104,6 +108,54 @@ def test_cycles_clocks_and_both_estimates_have_columns(full: FakeTables) -> None
     assert copy["nothing left out [%]"] == "+11.1 [10.4, 11.8]"
     assert {row["nothing left out [%]"] for row in shown if row["strategy"] != "copy_shift"} == {""}
     assert "peak resident [MB]" not in titles
+
+
+def cells(sheet: Sheet | None) -> list[dict[str, str]]:
+    assert sheet
+    titles = [title for title, _ in sheet.titles]
+    assert len(set(titles)) == len(titles)
+    return [dict(zip(titles, (cell.text for cell in line.cells), strict=True)) for line in sheet.lines]
+
+
+def test_accuracy_has_all_its_columns() -> None:
+    frame = pd.DataFrame([*accuracy_rows(), *study_rows()])
+    shown = cells(accuracy_sheet(frame))
+    best = shown[1]
+    assert best["joint against no shift [points]"] == "+63.4 [61.8, 65.0], p < 0.001"
+    assert best["mixture [%]"] == "88.9 [87.6, 90.2]"
+    assert best["would find in joint [points]"] == "2.3"
+    assert best["bootstrap of joint [points]"] == "[61.3, 65.5]"
+    assert (best["clip share [%]"], best["clips/s"], best["making clips [%]"]) == ("18", "243", "3.2")
+    assert (best["spatial, shuffled [%]"], best["temporal, shuffled [%]"]) == ("90.3", "25.2")
+    assert best["trained otherwise"] == ""
+    assert {"objective spatial", "view one_frame", "lr factor 0.5, length factor 2", "cohort replication"} <= {
+        row["trained otherwise"] for row in shown
+    }
+    assert {row["backbone"] for row in shown} == {"digits_resnet", "digits_bottleneck", "digits_r3d"}
+
+
+def test_what_does_not_vary_or_is_not_known_has_no_column() -> None:
+    sheet = accuracy_sheet(pd.DataFrame(old_rows()))
+    assert not {"trained otherwise", "dataset", "direction", "mixture [%]", "clip share [%]"} & set(cells(sheet)[0])
+    assert sheet
+    assert sheet.same.startswith("direction bidirectional, dataset ring_digits, backbone digits_resnet; seeds 5")
+
+
+def test_controls_are_listed() -> None:
+    shown = cells(controls_sheet(pd.DataFrame(control_rows())))
+    assert len(shown) == len(control_rows())
+    assert shown[0] == {
+        "control": "One frame only",
+        "held against each other": "one-frame network against chance",
+        "of what": "the order",
+        "arm or schedule": "no_shift",
+        "measured": "25.1 % [24.6, 25.6]",
+        "held against": "25 %",
+        "answer": "not separated",
+        "would find [points]": "0.7",
+        "seeds": "5",
+    }
+    assert controls_sheet(pd.DataFrame()) is None
 
 
 def test_failed_rows_stay_visible(report: FakeTables) -> None:

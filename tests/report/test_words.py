@@ -11,19 +11,9 @@ from bench.report.movement import reason
 from bench.report.numbers import Estimate, duration_text, fixed, fraction_text
 from bench.report.words import VERDICTS, answer, finding_sentences, passages
 from bench.sweep import Panel
-from tests.report.synthetic import (
-    BASELINE_ACCURACY,
-    PANEL,
-    FakeTables,
-    accuracy_rows,
-    arm,
-    case,
-    contest_rows,
-    latency_rows,
-    on_gpu,
-    quality_row,
-    swept_rows,
-)
+from tests.report.synthetic import FakeTables
+from tests.report.synthetic_accuracy import BASELINE_ACCURACY, accuracy_rows, arm
+from tests.report.synthetic_latency import PANEL, case, contest_rows, latency_rows, on_gpu, quality_row, swept_rows
 
 NAN = float("nan")
 
@@ -52,7 +42,7 @@ def test_a_full_run_is_answered(full: FakeTables) -> None:
     )
     assert "by 9.4 points [8.9, 9.9] (simultaneous)" in text
     assert "copy_shift, residual, 1/8 of the channels reaches 87.1 % [85.8, 88.4], +63.4 points [61.8, 65.0]" in text
-    assert "changes by -4.1 points [-5.7, -2.5]: a loss" in text
+    assert "changes by -4.1 points [-5.7, -2.5], p < 0.001: a loss" in text
     assert "Take buffer_shift, residual, 1/8 of the channels: +1.1 % [0.5, 1.7] latency" in text
     assert "two identical networks differ by +0.1 % [-0.3, 0.4]: no difference is found where there is none" in text
     assert "an effect of 0.49 points would have been found four times in five" in text

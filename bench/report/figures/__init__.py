@@ -8,9 +8,12 @@ from bench.report.figures.accuracy import accuracy_by_fraction
 from bench.report.figures.axes import overhead_by_axis
 from bench.report.figures.bandwidth import copy_bandwidth
 from bench.report.figures.canvas import Figure
+from bench.report.figures.controls import controls
+from bench.report.figures.curves import learning_curves
 from bench.report.figures.latency import latency_overhead
 from bench.report.figures.noise import measurement_noise
 from bench.report.figures.pareto import pareto
+from bench.report.figures.plane import accuracy_plane
 from bench.report.figures.traffic import data_movement
 from bench.report.selection import Tables
 from bench.report.style import RC, Palette
@@ -21,6 +24,9 @@ FIGURES: dict[str, Draw] = {
     "latency_overhead": latency_overhead,
     "overhead_by_axis": overhead_by_axis,
     "accuracy_by_fraction": accuracy_by_fraction,
+    "accuracy_plane": accuracy_plane,
+    "learning_curves": learning_curves,
+    "controls": controls,
     "pareto": pareto,
     "data_movement": data_movement,
     "copy_bandwidth": copy_bandwidth,

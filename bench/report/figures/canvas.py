@@ -52,7 +52,9 @@ def finish(drawing: Drawing, name: str, title: str, caption: str) -> Figure:
     svg, png = io.StringIO(), io.BytesIO()
     drawing.savefig(svg, format="svg", metadata={"Date": None, "Creator": "shiftbench"})
     drawing.set_layout_engine("none")  # the places found for the SVG hold for the PNG: twice as fast, and the same
-    drawing.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    drawing.set_dpi(PNG_DPI)
+    # savefig would draw once more, to lay out
+    FigureCanvasAgg(drawing).print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return Figure(name, title, caption, svg.getvalue(), png.getvalue())
 
 
@@ -61,6 +63,12 @@ def at_least(ax: Axes, points: float) -> None:
     low, high = ax.get_ylim()
     if high - low < points:
         ax.set_ylim((low + high - points) / 2, (low + high + points) / 2)
+
+
+def at_most(ax: Axes, top: float, *, axis: str = "y") -> None:
+    """End the axis where no value can lie: an interval may reach beyond 100 % of the clips, its axis need not."""
+    low, high = ax.get_ylim() if axis == "y" else ax.get_xlim()
+    (ax.set_ylim if axis == "y" else ax.set_xlim)(low, min(high, top))
 
 
 def label_marks(drawing: Drawing, ax: Axes, marks: Sequence[Mark], avoid: Sequence[tuple[float, float]] = ()) -> int:

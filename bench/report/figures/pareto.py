@@ -16,10 +16,10 @@ from bench.report.selection import (
     Tables,
     arms,
     baselines,
-    first_dataset,
     holders,
     in_panel,
     lines,
+    main_condition,
     panel_text,
     panels,
     rows,
@@ -88,7 +88,7 @@ def paired(tables: Tables) -> list[Offer]:
     offers = [
         _offer(case, accuracies[key]) for case in rows(cases) if (key := _key(case["strategy"], case)) in accuracies
     ]
-    nothing = rows(baselines(in_panel(tables.latency, panel))), rows(baselines(first_dataset(tables.accuracy)))
+    nothing = rows(baselines(in_panel(tables.latency, panel))), rows(baselines(main_condition(tables.accuracy)))
     return [*(_offer(case, arm) for case, arm in zip(*nothing, strict=False)), *offers]
 
 

@@ -1,0 +1,33 @@
+"""Networks, and where each of them takes a strategy.
+
+A network maps frames [N*T, C, H, W] to clip logits [N, classes]. A 2-D one sees every frame on its own, then takes the
+consensus, the average of the frames' logits (TSM, section 3.1; TSN). A 3-D one lets frames meet in its convolutions and
+takes no shift; it is there to compare with.
+
+================  ======================================================================================
+``network``       what a network is; ``sites`` and ``insert``; layout in memory
+``full_size``     ``build``: torchvision's networks, for latency
+``volumetric``    3-D networks at full size, for latency
+``trainable``     ``build_trainable``: networks with two heads, for the accuracy experiment
+``over_time``     convolutions over time in place of a 2-D network's
+``inflation``     weights pre-trained on single frames -> a network of clips
+================  ======================================================================================
+"""
+
+from bench.backbones.full_size import build
+from bench.backbones.inflation import load_pretrained
+from bench.backbones.network import ClipNetwork, Network, insert, lay_out, sites
+from bench.backbones.trainable import DigitsResNet, build_trainable, pretrained_form
+
+__all__ = [
+    "ClipNetwork",
+    "DigitsResNet",
+    "Network",
+    "build",
+    "build_trainable",
+    "insert",
+    "lay_out",
+    "load_pretrained",
+    "pretrained_form",
+    "sites",
+]

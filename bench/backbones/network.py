@@ -1,0 +1,108 @@
+"""A network of frames, where it takes a strategy, and how it lies in memory."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.mobilenetv2 import InvertedResidual
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from bench.axes import BASELINE
+from bench.strategy import Site, Strategy, as_clip
+
+_EVERY_SECOND_FROM = (
+    23  # blocks in the longest stage: from ResNet-101 on the released code shifts in every second block
+)
+
+
+class Network(nn.Module):
+    """A trunk that gives logits for every frame, and the consensus over each clip's frames.
+
+    forward: frames [N*T, C, H, W] -> clip logits [N, classes], the average of the frames' logits.
+    trunk: frames -> frame logits [N*T, classes].
+    takes_shift: whether a strategy can let its frames exchange channels; False where 3-D convolutions do so already.
+    """
+
+    def __init__(self, trunk: nn.Module, num_segments: int, *, takes_shift: bool = True) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.num_segments = num_segments
+        self.takes_shift = takes_shift
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Clip logits."""
+        logits: Tensor = self.trunk(frames)
+        clips: Tensor = logits.unflatten(0, (-1, self.num_segments))
+        return clips.mean(dim=1)
+
+
+class ClipNetwork(Network):
+    """A 3-D trunk that reads whole clips and pools over time itself: it has no frame logits and takes no shift.
+
+    forward: frames [N*T, 3, H, W] -> clip logits [N, classes], so that it is timed exactly as a 2-D network is.
+    trunk: clips [N, 3, T, H, W] -> clip logits. Where the frames are channels_last in memory, the clips that the trunk
+    sees are channels_last_3d: a view, no copy.
+    """
+
+    def __init__(self, trunk: nn.Module, num_segments: int) -> None:
+        super().__init__(trunk, num_segments, takes_shift=False)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Clip logits."""
+        return self.trunk(as_clip(frames, self.num_segments).transpose(1, 2))  # type: ignore[no-any-return]
+
+
+def sites(network: nn.Module) -> Iterator[tuple[nn.Module, str, Site]]:
+    """Where the released code shifts: (the block's parent, the block's name in it, the site in the block).
+
+    Nowhere in a network that takes no shift.
+    """
+    if isinstance(network, Network) and not network.takes_shift:
+        return
+    parents = list(network.modules())
+    stages = [
+        (parent, [name for name, block in parent.named_children() if isinstance(block, BasicBlock | Bottleneck)])
+        for parent in parents
+    ]
+    step = 2 if any(len(names) >= _EVERY_SECOND_FROM for _, names in stages) else 1
+    for parent, names in stages:
+        for name in names[::step]:
+            yield parent, name, Site("conv1", "conv1")
+    for parent in parents:
+        for name, block in parent.named_children():
+            if isinstance(block, InvertedResidual) and block.use_res_connect:
+                yield parent, name, Site("conv1", "conv.0.0")
+
+
+def insert(strategy: Strategy, network: Network) -> Network:
+    """Let ``strategy`` take its place at every site of ``network`` (which is changed and returned).
+
+    A network that takes no shift runs with the baseline only, as it is. Raises ValueError for any other strategy
+    there, and where the network has no block that can take a shift.
+    """
+    if not network.takes_shift:
+        if strategy.name != BASELINE:
+            raise ValueError(
+                f"{strategy.name} cannot be put into a 3-D network: its frames meet in its convolutions already, "
+                f"so it runs with {BASELINE} only"
+            )
+        return network
+    places = list(sites(network))
+    if not places:
+        raise ValueError("this network has no residual block that could take a shift")
+    for parent, name, site in places:
+        block = parent.get_submodule(name)
+        setattr(parent, name, strategy.wrap(block, site, network.num_segments))
+    return network
+
+
+def lay_out(network: nn.Module, memory_format: torch.memory_format) -> None:
+    """Bring all weights into ``memory_format``, those of 3-D convolutions into its 3-D counterpart.
+
+    ``Module.to(memory_format=torch.channels_last)`` raises on 5-D weights, and ``channels_last_3d`` on 4-D ones. The
+    parameters stay the same objects.
+    """
+    volumes = torch.channels_last_3d if memory_format is torch.channels_last else memory_format
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.dim() in (4, 5):
+            tensor.data = tensor.data.to(memory_format=memory_format if tensor.dim() == 4 else volumes)

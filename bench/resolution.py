@@ -1,0 +1,191 @@
+"""Settings + what was discovered on this machine -> the frozen list of what to measure.
+
+``resolve`` is the whole door: panels with their cases, and arms study by study.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+
+from bench.axes import (
+    ACCURACY_VOLUMETRIC,
+    BASELINE,
+    MAIN,
+    ONLY_ON,
+    VOLUMETRIC,
+    ValueNotAllowed,
+    parse_fraction,
+)
+from bench.settings import Accuracy, Group, Panels, Recipe, Settings, Study
+from bench.sweep import BASELINE_VARIANT, Arm, Case, Chosen, Condition, Panel, StrategyInfo, Sweep, Variant
+
+
+def resolve(
+    settings: Settings, infos: Sequence[StrategyInfo], chosen: Chosen, devices: Sequence[str], cores: int
+) -> Sweep:
+    """The cases and arms that ``settings`` and ``chosen`` ask for on this machine.
+
+    devices: those present; cores: those this process may use.
+    Raises ValueNotAllowed for a strategy, device or number of threads that is not there.
+    """
+    known = {info.name: info for info in infos}
+    for name in _named(settings, chosen):
+        if name not in known:
+            raise ValueNotAllowed(f"unknown strategy {name!r}; there are: {', '.join(sorted(known))}")
+    panels: list[tuple[Panel, tuple[Case, ...]]] = []
+    arms: list[Arm] = []
+    if "latency" in settings.sections:
+        variants = [BASELINE_VARIANT, *_variants(settings.latency.groups, settings.latency.plugins, known, chosen)]
+        for panel in _panels(settings, devices, cores):
+            own = variants if panel.backbone not in VOLUMETRIC else variants[:1]
+            cases = [Case(variant, panel) for variant in own]
+            panels.append((panel, (cases[0], replace(cases[0], aa=True), *cases[1:])))
+    if "accuracy" in settings.sections:
+        arms = list(dict.fromkeys(_arms(settings.accuracy, known, chosen)))
+    return Sweep(tuple(panels), tuple(arms), _recipe(settings.accuracy.recipe, devices), settings.accuracy.data)
+
+
+def _recipe(recipe: Recipe, devices: Sequence[str]) -> Recipe:
+    """With the device that is meant. Raises ValueNotAllowed where it is not there."""
+    if recipe.device not in ("auto", *devices):
+        raise ValueNotAllowed(f"device {recipe.device!r} is not on this machine; there are: {', '.join(devices)}")
+    device = recipe.device if recipe.device != "auto" else "cuda" if "cuda" in devices else "cpu"
+    return recipe.model_copy(update={"device": device})
+
+
+def _arms(accuracy: Accuracy, known: dict[str, StrategyInfo], chosen: Chosen) -> Iterator[Arm]:
+    """The arms of the main study and of all others, study after study. Raises ValueNotAllowed for an unknown study."""
+    names = [MAIN, *(study.name for study in accuracy.studies)]
+    for name in chosen.studies or ():
+        if name not in names:
+            raise ValueNotAllowed(f"unknown study {name!r}; this preset has: {', '.join(names)}")
+    main = Study.model_construct(name=MAIN, groups=accuracy.groups)
+    for study in (main, *accuracy.studies):
+        if chosen.studies is None or study.name in chosen.studies:
+            plugins = accuracy.plugins if study.name == MAIN else None
+            variants = list(_variants(study.groups, plugins, known, chosen))
+            own = dict.fromkeys(replace(v, strategy=_root(v.strategy, known)) for v in variants)  # the others inherit
+            yield from _study(study, accuracy, [BASELINE_VARIANT, *own] if study.baseline else list(own))
+
+
+def _study(study: Study, accuracy: Accuracy, variants: Sequence[Variant]) -> Iterator[Arm]:
+    """Seed by seed, so that an interrupted study holds whole comparisons."""
+    first = accuracy.first_seed if study.first_seed is None else study.first_seed
+    conditions = [
+        Condition(*values, cohort=study.cohort)
+        for values in product(
+            study.datasets or accuracy.datasets,
+            study.backbones or (accuracy.backbone,),
+            study.objectives,
+            study.views,
+            study.lr_factors,
+            study.length_factors,
+        )
+    ]
+    for seed in range(first, first + (study.seeds or accuracy.seeds)):
+        for condition in conditions:
+            for variant in variants if condition.backbone not in ACCURACY_VOLUMETRIC else (BASELINE_VARIANT,):
+                yield Arm(variant, condition, seed)
+
+
+def _root(name: str, known: dict[str, StrategyInfo]) -> str:
+    """The strategy whose accuracy ``name`` inherits: at the end of the chain of ``same_function_as``."""
+    seen = {name}
+    while (source := known[name].same_function_as) in known and source not in seen:
+        name = source
+        seen.add(name)
+    return name
+
+
+def _named(settings: Settings, chosen: Chosen) -> Iterator[str]:
+    yield from chosen.strategies or ()
+    studies = [group for study in settings.accuracy.studies for group in study.groups]
+    for group in (*settings.latency.groups, *settings.accuracy.groups, *studies):
+        yield from group.strategies
+
+
+def _panels(settings: Settings, devices: Sequence[str], cores: int) -> list[Panel]:
+    """Every panel once, in the order of the settings; what another device would be needed for is left out where the
+    settings leave the choice of devices open."""
+    latency = settings.latency
+    if latency.device not in ("auto", *devices):
+        raise ValueNotAllowed(f"device {latency.device!r} is not on this machine; there are: {', '.join(devices)}")
+    allowed = list(devices) if latency.device == "auto" else [latency.device]
+    found: dict[Panel, None] = {}
+    for group in latency.panels or (Panels(),):
+        given = {name: value for name in Panels.model_fields if (value := getattr(group, name)) is not None}
+        axes = {name: given.get(name, getattr(latency, name)) for name in _AXES}
+        for threads in axes["threads"]:
+            if threads > cores:
+                raise ValueNotAllowed(
+                    f"{threads} threads are more than this machine's {cores} cores; allowed: 1 to {cores}"
+                )
+        axes["threads"] = axes["threads"] or (cores,)
+        for device in allowed:
+            if device == given.get("device", device):
+                for values in product(*axes.values()):
+                    panel = Panel(device=device, **dict(zip(_AXES.values(), values, strict=True)))
+                    if panel.runtime not in ONLY_ON or ONLY_ON[panel.runtime] == device:
+                        found[panel] = None
+    if not found:
+        runtimes = [*latency.runtimes, *(name for group in latency.panels for name in group.runtimes or ())]
+        wanted = sorted({ONLY_ON[name] for name in runtimes if name in ONLY_ON})
+        raise ValueNotAllowed(
+            f"no panel is left on {' and '.join(allowed)}: what is asked for needs {' or '.join(wanted) or 'cuda'}"
+        )
+    return list(found)
+
+
+_AXES = {
+    "backbones": "backbone",
+    "runtimes": "runtime",
+    "dtypes": "dtype",
+    "memory_formats": "memory_format",
+    "threads": "threads",
+    "frames": "frames",
+    "sizes": "size",
+    "batches": "batch",
+}
+"""The settings' names of the axes -> the panel's; the device stands apart."""
+
+
+def _variants(
+    groups: Sequence[Group], plugins: Group | None, known: dict[str, StrategyInfo], chosen: Chosen
+) -> Iterator[Variant]:
+    """The variants of all groups, each once; what was dropped in, or only named by the user, joins by ``plugins``
+    (None: nothing joins)."""
+    grouped = {name for group in groups for name in group.strategies}
+    joining = [name for name, info in known.items() if not info.builtin or name in (chosen.strategies or ())]
+    all_groups = [*groups]
+    if plugins is not None:
+        all_groups += [plugins.model_copy(update={"strategies": tuple(n for n in joining if n not in grouped)})]
+    seen: set[Variant] = set()
+    for group in all_groups:
+        for name in group.strategies:
+            if name == BASELINE or (chosen.strategies is not None and name not in chosen.strategies):
+                continue
+            for variant in _of_one(known[name], group, chosen):
+                if variant not in seen:
+                    seen.add(variant)
+                    yield variant
+
+
+def _of_one(info: StrategyInfo, group: Group, chosen: Chosen) -> Iterator[Variant]:
+    """One strategy's variants: what is asked for, as far as the strategy declares that it makes sense."""
+    declared = None if info.fractions is None else tuple(parse_fraction(f) for f in info.fractions)
+    asked = tuple(f for f in chosen.fractions or group.fractions if f > 0)
+    if declared is not None:
+        fitting = tuple(f for f in asked if f in declared)
+        asked = fitting if fitting or chosen.fractions else declared
+    placements = _fitting(chosen.placements, group.placements, info.placements)
+    directions = _fitting(chosen.directions, group.directions, info.directions)
+    for placement, direction, fraction in product(placements, directions, asked):
+        yield Variant(info.name, fraction, placement, direction)
+
+
+def _fitting(chosen: tuple[str, ...] | None, group: Sequence[str], declared: Sequence[str]) -> Sequence[str]:
+    """The values asked for that are declared; where only the preset asked, and none fits, those declared."""
+    if not declared:  # a file that failed to load declares nothing: it is listed as failed under what was asked
+        return chosen or group
+    fitting = [value for value in chosen or group if value in declared]
+    return fitting if fitting or chosen else declared

@@ -1,0 +1,77 @@
+"""A learnable convolution over time where the shift would be: TSM's comparison "I3D_replace" (Table 5).
+
+Each shift gives way to a 3×1×1 convolution that mixes all channels of three frames. It starts as the identity, so the
+pre-trained 2-D network is kept, and learns from there what to take from the neighbours. TSM's authors found it slower
+and less accurate than the shift.
+
+What it adds, per site with C channels and frames of H×W: 3 C² parameters and 2 * 3 C² * T*H*W FLOPs per clip (in a
+bottleneck block twelve times what the 1×1 convolution after it has, which maps C to C / 4). Traffic: 2 N for reading
+and writing the whole tensor (N = its bytes), and the weights. In NCHW a clip's frames lie before its channels, so the
+tensor is reordered inside the convolution, where no counter of operators sees it, and with more than one clip again
+after it: 2 N each; channels_last needs neither. Where causal, 2 N more put zeros before the first frame.
+
+Here the convolution stands before the layer or block, so that it is the same in every network and placement. In
+bottleneck blocks it could be merged with the 1×1 convolution after it (conv1 as 3×1×1), which would be cheaper.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from bench.strategy import Site, Strategy, as_clip
+
+_TAPS = 3  # frames: t-1, t, t+1, or where causal t-2, t-1, t: the same cost and parameters either way
+
+
+class TemporalConv(Strategy):
+    """A learnable 3×1×1 convolution over all channels in place of the shift (the paper's I3D_replace)."""
+
+    name = "temporal_conv"
+    source = "TSM, arXiv 1811.08383, Table 5, I3D_replace"
+    fractions = (1.0,)  # the convolution reads every channel
+
+    def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
+        """Convolve over time before the site's layer (residual) or before the whole block (in-place).
+
+        At fraction 0 there is no convolution. Raises ValueError for a fraction between 0 and 1.
+        """
+        if self.fraction == 0:
+            return block
+        if self.fraction != 1:
+            raise ValueError(f"temporal_conv convolves all channels: its fraction is 1, not {self.fraction:g}")
+        layer = site.layer(block)
+        net = block if self.placement == "inplace" else layer
+        wrapped = _ConvolveBefore(net, layer, num_segments, causal=self.direction == "unidirectional")
+        if self.placement == "inplace":
+            return wrapped
+        site.replace(block, wrapped)
+        return block
+
+
+class _ConvolveBefore(nn.Module):
+    """Convolve over time, then run ``net``; ``reader`` is its first layer: channels, device, dtype, layout of weights.
+
+    The 3×1×1 convolution runs as a 3×1 one of [N, C, T, H*W], which is a view: a 3-D kernel that is 1×1 in space would
+    take PyTorch's slow path on a CPU.
+    """
+
+    def __init__(self, net: nn.Module, reader: nn.Module, num_segments: int, *, causal: bool) -> None:
+        super().__init__()
+        weight, channels = reader.weight, reader.in_channels
+        assert isinstance(weight, Tensor) and isinstance(channels, int), "a site's layer is a convolution"
+        self.net, self.num_segments, self.causal = net, num_segments, causal
+        padding = (0 if causal else _TAPS // 2, 0)
+        self.time = nn.Conv2d(channels, channels, (_TAPS, 1), padding=padding, bias=False)
+        with torch.no_grad():
+            self.time.weight.zero_()
+            self.time.weight[:, :, _TAPS - 1 if causal else _TAPS // 2, 0].fill_diagonal_(1)
+        layout = torch.contiguous_format if weight.stride(-1) == 1 else torch.channels_last
+        self.time.to(weight.device, weight.dtype).to(memory_format=layout)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """[N*T, C, H, W] -> what ``net`` makes of the convolved frames; beyond a clip's ends there are zeros."""
+        clip = as_clip(frames, self.num_segments).transpose(1, 2).flatten(3)  # [N, C, T, H*W]
+        if self.causal:
+            clip = pad(clip, (0, 0, _TAPS - 1, 0))
+        mixed = self.time(clip).unflatten(3, frames.shape[2:])
+        return self.net(mixed.transpose(1, 2).flatten(0, 1))  # type: ignore[no-any-return]
