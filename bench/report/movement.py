@@ -33,7 +33,7 @@ def movement_sentences(tables: Tables) -> list[str]:
     parts = "bytes and page faults" if any(_has_faults(row) for _, row in found) else "bytes alone"
     return [
         f"In {len(found) - len(off)} of {count_text(len(found), 'case')} the measured overhead agrees, as far as its "
-        f"interval can tell, with what {parts} predict within a factor of {WITHIN:g}.",
+        f"interval can tell, with what {parts} predict within a factor of {WITHIN:g}; {_shown(found)}.",
         *_larger_part(rows(shown[0][1])),
         *_mismatches(off, [panel for panel, _ in shown]),
         *_machine(tables),
@@ -72,6 +72,16 @@ def _mismatches(off: Sequence[tuple[Panel, Row]], shown: Sequence[Panel]) -> lis
         more = f" So for {count_text(len(members) - 1, 'more case')} of this mechanism." if len(members) > 1 else ""
         sentences.append(f"{_case(row)}{where} costs {overhead.text()} where its {_explained(row)}: {why}.{more}")
     return sentences
+
+
+def _shown(found: Sequence[tuple[Panel, Row]]) -> str:
+    """In how many cases the interval is narrow enough to show it: an interval that reaches beyond shows little."""
+    told = 0
+    for _, row in found:
+        predicted, overhead = number(row["predicted_overhead_pct"]), Estimate.of(row, "overhead")
+        nearest, farthest = sorted((predicted / WITHIN, predicted * WITHIN))
+        told += nearest <= overhead.low and overhead.high <= farthest
+    return f"in {told} of them the whole interval lies within that factor, the others are too wide to show it"
 
 
 def _explained(row: Row) -> str:

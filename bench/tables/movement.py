@@ -85,11 +85,14 @@ def movements(records: Sequence[Record]) -> dict[Panel, Movement]:
 
 
 def is_off(predicted: float, low: float, high: float) -> bool:
-    """The whole interval of the measured overhead lies more than a factor of two from the prediction."""
+    """The whole interval of the measured overhead lies more than a factor of two from the prediction.
+
+    Overheads below half a point count as none on either side.
+    """
     if any(math.isnan(value) for value in (predicted, low, high)) or max(abs(low), abs(high)) < _NEGLIGIBLE:
         return False
     nearest, farthest = sorted((predicted / _OFF, predicted * _OFF))
-    return low > farthest + _NEGLIGIBLE or high < nearest - _NEGLIGIBLE
+    return low > max(farthest, _NEGLIGIBLE) or high < min(nearest, predicted - _NEGLIGIBLE)
 
 
 def bandwidth_table(records: Sequence[Record]) -> pd.DataFrame:
