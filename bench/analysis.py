@@ -59,7 +59,7 @@ def load(folder: Path) -> Tables:
     evidence = Evidence(
         overheads=measured,
         slopes=lines,
-        arms=trained,
+        arms=() if header.get("sweep", {}).get("recipe", {}).get("judged_on") == "validation" else trained,
         statics={Case.from_json(r.case): r.samples for r in records if r.kind == "static" and r.status == "ok"},
         failed_cases=_failed_cases(records),
         failed_arms=diverged,
