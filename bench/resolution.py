@@ -33,16 +33,19 @@ def resolve(
         if name not in known:
             raise ValueNotAllowed(f"unknown strategy {name!r}; there are: {', '.join(sorted(known))}")
     panels: list[tuple[Panel, tuple[Case, ...]]] = []
+    weighted: dict[Panel, float] = {}
     arms: list[Arm] = []
     if "latency" in settings.sections:
         variants = [BASELINE_VARIANT, *_variants(settings.latency.groups, settings.latency.plugins, known, chosen)]
-        for panel in _panels(settings, devices, cores):
+        weighted = _panels(settings, devices, cores)
+        for panel in weighted:
             own = variants if panel.backbone not in VOLUMETRIC else variants[:1]
             cases = [Case(variant, panel) for variant in own]
             panels.append((panel, (cases[0], replace(cases[0], aa=True), *cases[1:])))
     if "accuracy" in settings.sections:
         arms = list(dict.fromkeys(_arms(settings.accuracy, known, chosen)))
-    return Sweep(tuple(panels), tuple(arms), _recipe(settings.accuracy.recipe, devices), settings.accuracy.data)
+    accuracy, weights = settings.accuracy, tuple(weighted.values())
+    return Sweep(tuple(panels), tuple(arms), _recipe(accuracy.recipe, devices), accuracy.data, weights)
 
 
 def _recipe(recipe: Recipe, devices: Sequence[str]) -> Recipe:
@@ -104,14 +107,16 @@ def _named(settings: Settings, chosen: Chosen) -> Iterator[str]:
         yield from group.strategies
 
 
-def _panels(settings: Settings, devices: Sequence[str], cores: int) -> list[Panel]:
-    """Every panel once, in the order of the settings; what another device would be needed for is left out where the
-    settings leave the choice of devices open."""
+def _panels(settings: Settings, devices: Sequence[str], cores: int) -> dict[Panel, float]:
+    """Every panel once with its weight, in the order of the settings.
+
+    What another device would be needed for is left out where the settings leave the choice of devices open.
+    """
     latency = settings.latency
     if latency.device not in ("auto", *devices):
         raise ValueNotAllowed(f"device {latency.device!r} is not on this machine; there are: {', '.join(devices)}")
     allowed = list(devices) if latency.device == "auto" else [latency.device]
-    found: dict[Panel, None] = {}
+    found: dict[Panel, float] = {}
     for group in latency.panels or (Panels(),):
         given = {name: value for name in Panels.model_fields if (value := getattr(group, name)) is not None}
         axes = {name: given.get(name, getattr(latency, name)) for name in _AXES}
@@ -126,14 +131,14 @@ def _panels(settings: Settings, devices: Sequence[str], cores: int) -> list[Pane
                 for values in product(*axes.values()):
                     panel = Panel(device=device, **dict(zip(_AXES.values(), values, strict=True)))
                     if panel.runtime not in ONLY_ON or ONLY_ON[panel.runtime] == device:
-                        found[panel] = None
+                        found.setdefault(panel, group.weight)
     if not found:
         runtimes = [*latency.runtimes, *(name for group in latency.panels for name in group.runtimes or ())]
         wanted = sorted({ONLY_ON[name] for name in runtimes if name in ONLY_ON})
         raise ValueNotAllowed(
             f"no panel is left on {' and '.join(allowed)}: what is asked for needs {' or '.join(wanted) or 'cuda'}"
         )
-    return list(found)
+    return found
 
 
 _AXES = {

@@ -164,6 +164,7 @@ class Execution:
     def _latency(self) -> None:
         """Panel after panel; what one leaves of its share of the budget goes to those after it."""
         panels, settings, spent = self.plan.sweep.panels, self.plan.settings.latency, 0.0
+        weights = self.plan.sweep.weights
         lost: list[str] = []
         for number, (panel, cases) in enumerate(panels):
             campaign = Campaign(
@@ -171,7 +172,7 @@ class Execution:
                 cases,
                 self.plan.files,
                 settings,
-                (settings.budget - spent) / (len(panels) - number),
+                (settings.budget - spent) * weights[number] / sum(weights[number:]),
                 self.plan.settings.seed,
                 [record for record in self.known if _in_panel(record, panel)],
             )

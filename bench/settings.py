@@ -81,7 +81,10 @@ Size = Annotated[int, Field(ge=32)]
 
 
 class Panels(_Strict):
-    """Panels that differ from the section's axes in what is named here; several values of an axis are crossed."""
+    """Panels that differ from the section's axes in what is named here; several values of an axis are crossed.
+
+    weight: of each of them in sharing out the section's budget.
+    """
 
     backbones: tuple[Backbone, ...] | None = None
     device: Literal["cpu", "cuda"] | None = None
@@ -92,6 +95,7 @@ class Panels(_Strict):
     frames: tuple[Count, ...] | None = None
     sizes: tuple[Size, ...] | None = None
     batches: tuple[Count, ...] | None = None
+    weight: Annotated[float, Field(gt=0)] = 1.0
 
 
 class Latency(_Strict):

@@ -161,12 +161,13 @@ class Arm:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All that a run will measure."""
+    """All that a run will measure. weights: of the panels, in their order, in sharing out the time for latency."""
 
     panels: tuple[tuple[Panel, tuple[Case, ...]], ...]
     arms: tuple[Arm, ...]
     recipe: Recipe
     data: Data
+    weights: tuple[float, ...] = ()
 
     @property
     def strategies(self) -> list[str]:

@@ -230,3 +230,12 @@ def test_training_takes_the_gpu_where_there_is_one() -> None:
 def test_arms_survive_the_journey_through_json() -> None:
     for arm in resolve(studied(cohort="again", lr_factors=[0.5]), BUILTIN, Chosen(), ["cpu"], 2).arms:
         assert Condition.from_json(json.loads(json.dumps(arm.to_json()))) == arm.condition
+
+
+def test_panels_share_the_budget_by_weight_and_3d_networks_take_no_shift() -> None:
+    data = {
+        "latency": {"groups": [MAIN_GROUP.model_dump(mode="json")], "panels": [{"backbones": ["s3d"]}, {"weight": 9}]}
+    }
+    sweep = resolve(validate({"sections": ["latency"], **data}, "a test"), BUILTIN, Chosen(), ["cpu"], 2)
+    assert [(panel.backbone, len(cases)) for panel, cases in sweep.panels] == [("s3d", 2), ("resnet50", 4)]
+    assert sweep.weights == (1, 9)
