@@ -59,7 +59,7 @@ def load(folder: Path) -> Tables:
     evidence = Evidence(
         overheads=measured,
         slopes=lines,
-        arms=() if header.get("sweep", {}).get("recipe", {}).get("judged_on") == "validation" else trained,
+        arms=[] if _searches_a_recipe(header) else trained,
         statics={Case.from_json(r.case): r.samples for r in records if r.kind == "static" and r.status == "ok"},
         failed_cases=_failed_cases(records),
         failed_arms=diverged,
@@ -96,6 +96,11 @@ def write(tables: Tables) -> None:
         write_atomically(folder / f"{name}.md", markdown(frame))
     text = json.dumps(tables.claims, indent=2, ensure_ascii=False)
     write_atomically(tables.folder / "claims.json", text + "\n")
+
+
+def _searches_a_recipe(header: dict[str, Any]) -> bool:
+    """Its arms were judged on validation clips, to choose a recipe by: no finding may be judged by them."""
+    return bool(header.get("sweep", {}).get("recipe", {}).get("judged_on") == "validation")
 
 
 def _failed_cases(records: Sequence[Record]) -> dict[Case, str]:
