@@ -93,7 +93,7 @@ def _matched(found: Sequence[Comparison]) -> list[str]:
         "in-place still sees less well what is there than residual {}: the placement itself costs space",
         "in-place and residual are not told apart in space",
     )
-    over = f", on average over {len(group) - 1} fractions," if len(group) > 1 else ","
+    over = f", on average over {len(group) - 1} fractions," if len(group) > 2 else ","
     return [f"compared where both are equally good in time{over} {one_by_answer(one, says)}" for one in means]
 
 

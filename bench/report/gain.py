@@ -116,7 +116,7 @@ def _price(best: Row) -> str:
     price = against_none(best, "spatial")
     if math.isnan(price.measured.value):
         return ""
-    told = f"Its spatial accuracy, what a single frame shows, changes by {price.value_text}"
+    told = f"The best arm's spatial accuracy, what a single frame shows, changes by {price.value_text}"
     if not price.measured.has_interval:
         return f"{told}. With one seed, differences between arms cannot be told from chance."
     if price.answer == NULL:
