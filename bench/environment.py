@@ -66,6 +66,11 @@ def _cpu_flags() -> list[str]:
     return [flag for flag in telling if flag in present]
 
 
+def cpu_bf16() -> bool:
+    """Whether the processor computes in bf16: with vector instructions or matrix units, not by emulation."""
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint((_cpuinfo("flags") + " " + _cpuinfo("Features")).split())
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)

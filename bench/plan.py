@@ -17,7 +17,10 @@ from bench.sweep import Chosen, StrategyInfo, Sweep
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be measured, resolved; nothing is written yet. cores: those that the sweep was resolved for."""
+    """What will be measured, resolved; nothing is written yet.
+
+    cores: those that the sweep was resolved for; cpu_bf16: whether their processor computes in bf16.
+    """
 
     settings: Settings
     chosen: Chosen
@@ -25,6 +28,7 @@ class Plan:
     infos: tuple[StrategyInfo, ...]
     devices: tuple[str, ...]
     cores: int
+    cpu_bf16: bool
     sweep: Sweep
 
     @property
@@ -50,7 +54,9 @@ class Plan:
 def prepare(settings: Settings, chosen: Chosen, strategies_dir: Path | None) -> Plan:
     """Discover and resolve on this machine. Raises ValueNotAllowed for what is not there."""
     infos, devices = discovery.describe(discovery.strategy_files(strategies_dir))
-    return _resolved(settings, chosen, strategies_dir, infos, devices, environment.usable_cores())
+    return _resolved(
+        settings, chosen, strategies_dir, infos, devices, environment.usable_cores(), environment.cpu_bf16()
+    )
 
 
 def prepare_again(header: dict[str, Any]) -> Plan:
@@ -59,7 +65,9 @@ def prepare_again(header: dict[str, Any]) -> Plan:
         directory = Path(header["strategies_dir"]) if header["strategies_dir"] else None
         settings, chosen = Settings.model_validate(header["settings"]), chosen_from_json(header["chosen"])
         infos, _ = discovery.describe(discovery.strategy_files(directory))
-        plan = _resolved(settings, chosen, directory, infos, header["devices"], header["cores"])
+        plan = _resolved(
+            settings, chosen, directory, infos, header["devices"], header["cores"], header.get("cpu_bf16", True)
+        )
         now = plan.fingerprint()
         before = {key: header["sweep"][key] for key in now}
     except (KeyError, TypeError, ValueError) as error:
@@ -77,9 +85,10 @@ def _resolved(
     infos: Sequence[StrategyInfo],
     devices: Sequence[str],
     cores: int,
+    cpu_bf16: bool,
 ) -> Plan:
-    sweep = resolve(settings, infos, chosen, devices, cores)
-    return Plan(settings, chosen, strategies_dir, tuple(infos), tuple(devices), cores, sweep)
+    sweep = resolve(settings, infos, chosen, devices, cores, cpu_bf16)
+    return Plan(settings, chosen, strategies_dir, tuple(infos), tuple(devices), cores, cpu_bf16, sweep)
 
 
 def new_header(plan: Plan, preset: str, command: str) -> dict[str, Any]:
@@ -99,6 +108,7 @@ def new_header(plan: Plan, preset: str, command: str) -> dict[str, Any]:
         "sweep": plan.fingerprint(),
         "devices": list(plan.devices),
         "cores": plan.cores,
+        "cpu_bf16": plan.cpu_bf16,
         "machine_id": environment.machine_id(),
         "environment": environment.describe_machine(),
         "wall_seconds": {},

@@ -21,11 +21,16 @@ from bench.sweep import BASELINE_VARIANT, Arm, Case, Chosen, Condition, Panel, S
 
 
 def resolve(
-    settings: Settings, infos: Sequence[StrategyInfo], chosen: Chosen, devices: Sequence[str], cores: int
+    settings: Settings,
+    infos: Sequence[StrategyInfo],
+    chosen: Chosen,
+    devices: Sequence[str],
+    cores: int,
+    cpu_bf16: bool = True,
 ) -> Sweep:
     """The cases and arms that ``settings`` and ``chosen`` ask for on this machine.
 
-    devices: those present; cores: those this process may use.
+    devices: those present; cores: those this process may use; cpu_bf16: the CPU computes in bf16.
     Raises ValueNotAllowed for a strategy, device or number of threads that is not there.
     """
     known = {info.name: info for info in infos}
@@ -45,15 +50,16 @@ def resolve(
     if "accuracy" in settings.sections:
         arms = list(dict.fromkeys(_arms(settings.accuracy, known, chosen)))
     accuracy, weights = settings.accuracy, tuple(weighted.values())
-    return Sweep(tuple(panels), tuple(arms), _recipe(accuracy.recipe, devices), accuracy.data, weights)
+    return Sweep(tuple(panels), tuple(arms), _recipe(accuracy.recipe, devices, cpu_bf16), accuracy.data, weights)
 
 
-def _recipe(recipe: Recipe, devices: Sequence[str]) -> Recipe:
-    """With the device that is meant. Raises ValueNotAllowed where it is not there."""
+def _recipe(recipe: Recipe, devices: Sequence[str], cpu_bf16: bool) -> Recipe:
+    """With the device and the number format that are meant. Raises ValueNotAllowed where it is not there."""
     if recipe.device not in ("auto", *devices):
         raise ValueNotAllowed(f"device {recipe.device!r} is not on this machine; there are: {', '.join(devices)}")
     device = recipe.device if recipe.device != "auto" else "cuda" if "cuda" in devices else "cpu"
-    return recipe.model_copy(update={"device": device})
+    bf16 = recipe.bf16 if recipe.bf16 != "auto" else device == "cuda" or cpu_bf16
+    return recipe.model_copy(update={"device": device, "bf16": bf16})
 
 
 def _arms(accuracy: Accuracy, known: dict[str, StrategyInfo], chosen: Chosen) -> Iterator[Arm]:

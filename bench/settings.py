@@ -181,7 +181,7 @@ class Recipe(_Strict):
     validation_clips: Count = 32  # after each epoch, each of them in all orders
     judged_on: Literal["test", "validation"] = "test"
     size: Annotated[int, Field(ge=32)] = 32  # px; the frames are rendered at 32 and enlarged
-    bf16: bool = True
+    bf16: bool | Literal["auto"] = "auto"  # auto: where the device has bf16 units; without them it is 20 times slower
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: cuda where there is one
 
     @model_validator(mode="after")

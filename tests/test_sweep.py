@@ -2,6 +2,7 @@
 
 import json
 from fractions import Fraction
+from typing import Literal
 
 import pytest
 
@@ -239,3 +240,20 @@ def test_panels_share_the_budget_by_weight_and_3d_networks_take_no_shift() -> No
     sweep = resolve(validate({"sections": ["latency"], **data}, "a test"), BUILTIN, Chosen(), ["cpu"], 2)
     assert [(panel.backbone, len(cases)) for panel, cases in sweep.panels] == [("s3d", 2), ("resnet50", 4)]
     assert sweep.weights == (1, 9)
+
+
+@pytest.mark.parametrize(
+    ("devices", "cpu_bf16", "asked", "bf16"),
+    [
+        (["cpu"], True, "auto", True),
+        (["cpu"], False, "auto", False),
+        (["cpu", "cuda"], False, "auto", True),
+        (["cpu"], False, True, True),
+        (["cpu"], True, False, False),
+    ],
+)
+def test_training_in_bf16_where_the_device_computes_in_it(
+    devices: list[str], cpu_bf16: bool, asked: bool | Literal["auto"], bf16: bool
+) -> None:
+    settings = studied().model_copy(update={"accuracy": Accuracy(recipe=Recipe(bf16=asked))})
+    assert resolve(settings, BUILTIN, Chosen(), devices, 2, cpu_bf16).recipe.bf16 is bf16

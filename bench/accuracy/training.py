@@ -84,7 +84,7 @@ def pretrain(recipe: Recipe, dataset: Dataset, backbone: str, seed: int, report:
             samples=recipe.pretrain_frames,
             heads=(dataset.spatial_classes,),
             trained=(True,),
-            bf16=recipe.bf16,
+            bf16=recipe.bf16 is True,  # auto is settled when the sweep is resolved
             size=recipe.size,
             device=recipe.device,
         )
@@ -159,7 +159,7 @@ def _fine_tuning(recipe: Recipe, dataset: Dataset, condition: Condition) -> Plan
         samples=recipe.clips,
         heads=(dataset.spatial_classes, dataset.temporal_classes),
         trained=(condition.objective != "temporal", condition.objective != "spatial"),
-        bf16=recipe.bf16,
+        bf16=recipe.bf16 is True,  # auto is settled when the sweep is resolved
         size=recipe.size,
         device=recipe.device,
     )
