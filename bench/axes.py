@@ -19,6 +19,7 @@ PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 MEMORY_FORMATS: tuple[MemoryFormat, ...] = get_args(MemoryFormat)
+DEVICES: tuple[Device, ...] = get_args(Device)
 
 BASELINE = "no_shift"
 """The 2-D network without exchange between frames; every overhead and every gain is taken against it."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import workers
-from bench.axes import DIRECTIONS, PLACEMENTS, ValueNotAllowed, parse_fraction
+from bench.axes import DEVICES, DIRECTIONS, PLACEMENTS, ValueNotAllowed, parse_fraction
 from bench.settings import preset_strategies
 from bench.strategy import Strategy
 from bench.sweep import StrategyInfo
@@ -65,7 +65,7 @@ def _require_declared(cls: type[Strategy]) -> None:
     name = getattr(cls, "name", None)
     if not isinstance(name, str) or not name.strip() or any(mark in name for mark in ",\n\r"):
         raise LoadError(f"{cls.__name__}.name must be a text without commas or line breaks, is {name!r}")
-    for what, allowed in (("placements", PLACEMENTS), ("directions", DIRECTIONS)):
+    for what, allowed in (("placements", PLACEMENTS), ("directions", DIRECTIONS), ("devices", DEVICES)):
         declared = getattr(cls, what)
         if not isinstance(declared, tuple | list) or not declared or any(value not in allowed for value in declared):
             raise LoadError(f"{cls.__name__}.{what} must be a tuple of {', '.join(allowed)}, is {declared!r}")

@@ -29,7 +29,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from bench.axes import DIRECTIONS, PLACEMENTS, Direction, Placement, channels_moved
+from bench.axes import DEVICES, DIRECTIONS, PLACEMENTS, Device, Direction, Placement, channels_moved
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ class Strategy(ABC):
     source: where the idea comes from (paper, repository and file).
     fractions: the fractions it makes sense for; None: all from 0 to 1.
     placements, directions: those it makes sense for.
+    devices: those it is made for. On the others it must compute the same, but its latency is not measured: its cases
+        there are recorded as skipped.
     same_function_as: the name of a strategy that computes the same function (this one is a pure speed variant
         of it). Conformance then proves the two equal, and the accuracy is inherited instead of trained again.
     """
@@ -70,6 +72,7 @@ class Strategy(ABC):
     fractions: ClassVar[tuple[float, ...] | None] = None
     placements: ClassVar[tuple[Placement, ...]] = PLACEMENTS
     directions: ClassVar[tuple[Direction, ...]] = DIRECTIONS
+    devices: ClassVar[tuple[Device, ...]] = DEVICES
     same_function_as: ClassVar[str | None] = None
 
     def __init__(

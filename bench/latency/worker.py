@@ -70,6 +70,13 @@ class Bench:
         return sum(tensor._version for tensor in tensors)
 
 
+def _why_skipped(strategy: Strategy, panel: Panel) -> str | None:
+    """A sentence that says why this strategy is not measured in this panel; None: it is."""
+    if panel.device not in strategy.devices:
+        return f"{strategy.name} is made for {' and '.join(strategy.devices)}, not for {panel.device}"
+    return strategy.skip(panel.backbone, panel.frames)
+
+
 def _build(bench: Bench, strategy: Strategy, runtime: str, proofs: int) -> tuple[nn.Module, Call]:
     """A case, built and proven. Raises ValueError where it wrote into what all cases share, or is not finite."""
     before = bench.versions()
@@ -119,7 +126,7 @@ def _work(job: dict[str, Any], emit: workers.Emit, panel: Panel, device: Device)
             emit({"event": "enter", "case": index})
             try:
                 strategy = bench.strategy(Case.from_json(data))
-                if reason := strategy.skip(panel.backbone, panel.frames):
+                if reason := _why_skipped(strategy, panel):
                     emit({"event": "skipped", "case": index, "reason": reason})
                     continue
                 model, call = _build(bench, strategy, runtime, proofs)

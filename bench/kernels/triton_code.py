@@ -1,0 +1,258 @@
+"""The Triton kernels. They see flat memory: frames [N*T, C, P] in NCHW, [N*T, P, C] where CHANNELS_LAST (P = H*W).
+
+The first ``ahead`` channels read the next frame, the ``behind`` after them the previous, the rest the present one. A
+channel's source is decided element by element, so that a tile may straddle groups. For wide loads the compiler must
+know how many neighbours surely share a source: RUN channels (or elements), ROW_RUN rows of one frame. Both are powers
+of two that divide every boundary; the host works them out.
+"""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def _hop(channel, ahead, behind, RUN: tl.constexpr):
+    """How many frames later each channel is read: +1, -1 or 0."""
+    hop = tl.where(channel < ahead, 1, tl.where(channel < ahead + behind, -1, 0))
+    return tl.max_constancy(hop, RUN)
+
+
+@triton.jit(do_not_specialize=["num_segments", "ahead", "behind"])
+def shift(
+    source,
+    target,
+    channels,
+    pixels,
+    num_segments,
+    ahead,
+    behind,
+    BACK: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    RUN: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """A block of one frame's elements: read from the frame that holds them, zeros beyond a clip's ends, and written."""
+    size = channels * pixels
+    blocks = tl.cdiv(size, BLOCK)
+    frame = tl.program_id(0) // blocks
+    element = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
+    channel = element % channels if CHANNELS_LAST else element // pixels
+    hop = _hop(channel, ahead, behind, RUN)
+    if BACK:
+        hop = -hop
+    origin = frame % num_segments + hop
+    inside = element < size
+    found = inside & (origin >= 0) & (origin < num_segments)
+    value = tl.load(source + frame * size + (hop * size + element), mask=found, other=0.0)
+    tl.store(target + frame * size + element, value, mask=inside)
+
+
+@triton.jit
+def _rows_of_frames(row, channels, pixels, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROW_RUN: tl.constexpr):
+    """Where each row (a pixel of a frame) begins in memory, and the frame that it is in."""
+    frame = tl.max_constancy(row // pixels, ROW_RUN)
+    if CHANNELS_LAST:
+        begin = tl.multiple_of(row * channels, RUN)
+    else:
+        begin = frame * channels * pixels + (row - frame * pixels)
+        begin = tl.multiple_of(tl.max_contiguous(begin, ROW_RUN), ROW_RUN)
+    return begin, frame
+
+
+@triton.jit
+def _columns(channel, hop, channels, pixels, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROW_RUN: tl.constexpr):
+    """How far beyond a row's beginning each channel lies, ``hop`` frames later."""
+    if CHANNELS_LAST:
+        column = channel + hop * channels * pixels
+        column = tl.multiple_of(tl.max_contiguous(column, RUN), RUN)
+    else:
+        column = tl.multiple_of(channel * pixels + hop * channels * pixels, ROW_RUN)
+    return column
+
+
+@triton.jit
+def _read(
+    source,
+    row,
+    rows,
+    channel,
+    channels,
+    pixels,
+    num_segments,
+    ahead,
+    behind,
+    CHANNELS_LAST: tl.constexpr,
+    RUN: tl.constexpr,
+    ROW_RUN: tl.constexpr,
+):
+    """A tile [rows, channels] of the shifted frames, from where they lie; zeros beyond clips, rows and channels."""
+    hop = _hop(channel, ahead, behind, RUN)
+    begin, frame = _rows_of_frames(row, channels, pixels, CHANNELS_LAST, RUN, ROW_RUN)
+    column = _columns(channel, hop, channels, pixels, CHANNELS_LAST, RUN, ROW_RUN)
+    origin = (frame % num_segments)[:, None] + hop[None, :]
+    inside = (row < rows)[:, None] & (channel < channels)[None, :]
+    found = inside & (origin >= 0) & (origin < num_segments)
+    return tl.load(source + (begin[:, None] + column[None, :]), mask=found, other=0.0)
+
+
+@triton.jit
+def _write(
+    target,
+    tile,
+    row,
+    rows,
+    channel,
+    channels,
+    pixels,
+    num_segments,
+    ahead,
+    behind,
+    CHANNELS_LAST: tl.constexpr,
+    RUN: tl.constexpr,
+    ROW_RUN: tl.constexpr,
+):
+    """The opposite of ``_read``: each channel goes to the frame that ``_read`` would fetch it from.
+
+    What falls off one end of a clip is written as zeros at the other, where nothing else arrives: every element of
+    the target is written exactly once.
+    """
+    hop = _hop(channel, ahead, behind, RUN)
+    begin, frame = _rows_of_frames(row, channels, pixels, CHANNELS_LAST, RUN, ROW_RUN)
+    column = _columns(channel, hop, channels, pixels, CHANNELS_LAST, RUN, ROW_RUN)
+    goal = (frame % num_segments)[:, None] + hop[None, :]
+    around = tl.where(goal < 0, num_segments, tl.where(goal >= num_segments, -num_segments, 0))
+    value = tl.where(around == 0, tile, 0.0).to(target.dtype.element_ty)
+    where = begin[:, None] + column[None, :] + around * channels * pixels
+    tl.store(target + where, value, mask=(row < rows)[:, None] & (channel < channels)[None, :])
+
+
+@triton.jit(do_not_specialize=["num_segments", "read_ahead", "read_behind", "write_ahead", "write_behind"])
+def product(
+    source,
+    weight,
+    scale,
+    bias,
+    target,
+    rows,
+    channels_in,
+    channels_out,
+    pixels,
+    num_segments,
+    read_ahead,
+    read_behind,
+    write_ahead,
+    write_behind,
+    weight_in,
+    weight_out,
+    SCALED: tl.constexpr,
+    BIASED: tl.constexpr,
+    RELU: tl.constexpr,
+    PRECISION: tl.constexpr,
+    WIDEN: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    RUN_IN: tl.constexpr,
+    RUN_OUT: tl.constexpr,
+    ROW_RUN: tl.constexpr,
+    ROWS: tl.constexpr,
+    IN: tl.constexpr,
+    OUT: tl.constexpr,
+):
+    """A tile of target = source × weight, then scale, bias and ReLU; accumulated in fp32.
+
+    WIDEN: multiply in fp32 what is stored in fewer bits; for Triton's interpreter, which cannot multiply bf16.
+    Either the source is read shifted (``read_``) or, for the transpose, the target is written shifted (``write_``).
+    Tiles of the same rows come one after the other, so that all but the first find the source in the L2 cache.
+    """
+    tiles = tl.cdiv(channels_out, OUT)
+    row = tl.program_id(0) // tiles * ROWS + tl.arange(0, ROWS)
+    out = tl.program_id(0) % tiles * OUT + tl.arange(0, OUT)
+    total = tl.zeros((ROWS, OUT), dtype=tl.float32)
+    for start in range(0, channels_in, IN):
+        channel = start + tl.arange(0, IN)
+        tile = _read(
+            source,
+            row,
+            rows,
+            channel,
+            channels_in,
+            pixels,
+            num_segments,
+            read_ahead,
+            read_behind,
+            CHANNELS_LAST,
+            RUN_IN,
+            ROW_RUN,
+        )
+        held = (channel < channels_in)[:, None] & (out < channels_out)[None, :]
+        factors = tl.load(weight + (channel[:, None] * weight_in + out[None, :] * weight_out), mask=held, other=0.0)
+        if WIDEN:
+            tile, factors = tile.to(tl.float32), factors.to(tl.float32)
+        total = tl.dot(tile, factors, total, input_precision=PRECISION)
+    if SCALED:
+        total *= tl.load(scale + out, mask=out < channels_out, other=0.0).to(tl.float32)[None, :]
+    if BIASED:
+        total += tl.load(bias + out, mask=out < channels_out, other=0.0).to(tl.float32)[None, :]
+    if RELU:
+        total = tl.where(total < 0, 0.0, total)  # unlike a maximum, keeps NaN
+    _write(
+        target,
+        total,
+        row,
+        rows,
+        out,
+        channels_out,
+        pixels,
+        num_segments,
+        write_ahead,
+        write_behind,
+        CHANNELS_LAST,
+        RUN_OUT,
+        ROW_RUN,
+    )
+
+
+@triton.jit(do_not_specialize=["num_segments", "ahead", "behind", "rows_each"])
+def weight_gradient(
+    source,
+    gradient,
+    partial,
+    rows,
+    rows_each,
+    channels_in,
+    channels_out,
+    pixels,
+    num_segments,
+    ahead,
+    behind,
+    PRECISION: tl.constexpr,
+    WIDEN: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    RUN_IN: tl.constexpr,
+    RUN_OUT: tl.constexpr,
+    ROW_RUN: tl.constexpr,
+    ROWS: tl.constexpr,
+    IN: tl.constexpr,
+    OUT: tl.constexpr,
+):
+    """A tile of partial[part] = transposed gradient × shifted source over ``rows_each`` rows; accumulated in fp32.
+
+    Each part is written by one program and they are added up afterwards, so the result is the same every time.
+    """
+    tiles = tl.cdiv(channels_in, IN)
+    out = tl.program_id(0) // tiles * OUT + tl.arange(0, OUT)
+    channel = tl.program_id(0) % tiles * IN + tl.arange(0, IN)
+    part = tl.program_id(1)
+    total = tl.zeros((OUT, IN), dtype=tl.float32)
+    for start in range(part * rows_each, min(rows, (part + 1) * rows_each), ROWS):
+        row = start + tl.arange(0, ROWS)
+        felt = _read(
+            gradient, row, rows, out, channels_out, pixels, num_segments, 0, 0, CHANNELS_LAST, RUN_OUT, ROW_RUN
+        )
+        seen = _read(
+            source, row, rows, channel, channels_in, pixels, num_segments, ahead, behind, CHANNELS_LAST, RUN_IN, ROW_RUN
+        )
+        if WIDEN:
+            felt, seen = felt.to(tl.float32), seen.to(tl.float32)
+        total = tl.dot(tl.trans(felt), seen, total, input_precision=PRECISION)
+    where = part * channels_out * channels_in + out[:, None] * channels_in + channel[None, :]
+    tl.store(partial + where, total, mask=(out < channels_out)[:, None] & (channel < channels_in)[None, :])

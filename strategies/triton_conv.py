@@ -1,0 +1,74 @@
+"""No shifted tensor at all: the 1×1 convolution that reads the shift loads every channel from the frame that holds it.
+
+Traffic: none on top of the baseline, forward and backward; the shortcut is never touched. That needs the layer itself:
+it works in residual placement, where the site's layer is a plain 1×1 convolution (bottleneck blocks, MobileNetV2).
+Before any other layer (a 3×3 one, grouped, strided, padded, quantised) the shift takes one launch that writes the
+shifted tensor, as in ``triton_shift``: exact too, but 2 N of traffic (N = the bytes of the tensor).
+
+Written for CUDA devices; on a CPU the operators compute the same in plain torch, and its cases are skipped. How fast it
+is has not been measured yet: what the shift saves, the product can lose against cuDNN's.
+"""
+
+from torch import Tensor, nn
+
+from bench.kernels import triton_gate
+from bench.kernels.triton_conv import shift_conv
+from bench.kernels.triton_shift import triton_shift
+from bench.strategy import Site, Strategy
+
+
+class TritonConv(Strategy):
+    """Fuse the shift into the 1×1 convolution after it: shifted loads, no copy (a Triton kernel, for CUDA)."""
+
+    name = "triton_conv"
+    source = "this suite: an implicit product over the frames where they lie"
+    placements = ("residual",)  # before a whole block there is no layer to fuse with
+    same_function_as = "copy_shift"
+    devices = ("cuda",)
+
+    def shift(self, clip: Tensor) -> Tensor:
+        """[N, T, C, H, W] -> the same shape: the exact slower path, for layers that are no plain 1×1 convolution."""
+        shifted: Tensor = triton_shift(clip.flatten(0, 1), clip.shape[1], *self.moves(clip.shape[2]))
+        return shifted.view_as(clip)
+
+    def moves(self, channels: int) -> tuple[int, int]:
+        """How many channels hold the next frame, and how many after them the previous."""
+        fold = self.channels_each_way(channels)
+        return (fold if self.direction == "bidirectional" else 0), fold
+
+    def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
+        """Replace the site's layer by one that shifts as it loads; any layer but a plain 1×1 convolution is kept."""
+        layer = site.layer(block)
+        if not _plain(layer):
+            return super().wrap(block, site, num_segments)
+        assert isinstance(layer, nn.Conv2d)
+        site.replace(block, _ShiftConv(layer, num_segments, *self.moves(layer.in_channels)))
+        return block
+
+    def skip(self, backbone: str, frames: int) -> str | None:
+        """Where no Triton kernel can run."""
+        return triton_gate.why_not()
+
+
+def _plain(layer: nn.Module) -> bool:
+    """An ungrouped 1×1 convolution of every pixel; no subclass, which may compute something else (quantised, say)."""
+    return (
+        type(layer) is nn.Conv2d
+        and layer.kernel_size == (1, 1)
+        and layer.stride == (1, 1)
+        and layer.padding == (0, 0)
+        and layer.groups == 1
+    )
+
+
+class _ShiftConv(nn.Module):
+    """The convolution ``net`` of the shifted frames; its weights keep the released names (``….net.weight``)."""
+
+    def __init__(self, net: nn.Conv2d, num_segments: int, ahead: int, behind: int) -> None:
+        super().__init__()
+        self.net = net
+        self.num_segments, self.ahead, self.behind = num_segments, ahead, behind
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """[N*T, C, H, W] -> [N*T, O, H, W]."""
+        return shift_conv(frames, self.net.weight, self.net.bias, self.num_segments, self.ahead, self.behind)
