@@ -1,0 +1,189 @@
+"""What the Triton kernels must compute. ``test_triton_kernels`` runs this file in processes of their own: on the CPU
+through Triton's interpreter, and where there is a CUDA device on that.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from bench.axes import DIRECTIONS, Direction
+from bench.discovery import load_class, strategy_files
+from bench.kernels import triton_gate
+from bench.kernels.triton_conv import shift_conv, triton_conv_folded
+from bench.kernels.triton_shift import triton_shift
+from bench.strategy import Strategy
+
+DEVICE = "cpu" if triton_gate.interpreted() else "cuda"
+COPY_SHIFT = load_class("copy_shift", strategy_files())
+LENGTHS = (1, 2, 3, 8, 16)
+FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0, 0.3)
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
+ROUNDING = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 8e-3}  # the interpreter cuts bf16 off
+
+
+def settings() -> Iterator[tuple[int, float, Direction, torch.memory_format, torch.dtype]]:
+    """Every length with every fraction in both directions; layouts and dtypes take turns, so that all pairs occur."""
+    for i, (t, fraction, direction) in enumerate(itertools.product(LENGTHS, FRACTIONS, DIRECTIONS)):
+        yield t, fraction, direction, LAYOUTS[(i // 2 + i) % 2], list(ROUNDING)[i % 3]
+
+
+def frames_of(
+    t: int, c: int, layout: torch.memory_format, dtype: torch.dtype, size: tuple[int, int] = (1, 3)
+) -> Tensor:
+    """Two clips of random frames [2*T, C, H, W] that a kernel takes."""
+    generator = torch.Generator().manual_seed(t * 100 + c)
+    frames = torch.randn(2 * t, c, *size, generator=generator).to(DEVICE, dtype).contiguous(memory_format=layout)
+    assert triton_gate.takes(frames)
+    return frames
+
+
+def weight_of(outer: int, inner: int, dtype: torch.dtype) -> Tensor:
+    generator = torch.Generator().manual_seed(outer)
+    return torch.randn(outer, inner, 1, 1, generator=generator).to(DEVICE, dtype)
+
+
+def moves(strategy: Strategy, channels: int) -> tuple[int, int]:
+    fold = strategy.channels_each_way(channels)
+    return (fold if strategy.direction == "bidirectional" else 0), fold
+
+
+def by_copying(strategy: Strategy, frames: Tensor, t: int) -> Tensor:
+    return strategy.shift(frames.unflatten(0, (-1, t))).flatten(0, 1)
+
+
+def close(got: Tensor, want: Tensor, dtype: torch.dtype) -> None:
+    """want: computed in double precision from the same values."""
+    assert got.shape == want.shape
+    error = (got.double() - want).abs().max() / want.abs().max().clamp_min(1e-12)
+    assert error <= ROUNDING[dtype], error
+
+
+@pytest.mark.parametrize(("t", "fraction", "direction", "layout", "dtype"), list(settings()))
+def test_the_shift_is_copy_shift(
+    t: int, fraction: float, direction: Direction, layout: torch.memory_format, dtype: torch.dtype
+) -> None:
+    strategy = COPY_SHIFT(fraction, "residual", direction)
+    frames = frames_of(t, 19, layout, dtype)
+    before = frames.clone()
+    shifted = triton_shift(frames, t, *moves(strategy, 19))
+    assert torch.equal(shifted, by_copying(strategy, frames, t))
+    assert shifted.stride() == frames.stride()
+    assert torch.equal(frames, before)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_frame_may_be_larger_than_a_block(layout: torch.memory_format) -> None:
+    strategy = COPY_SHIFT(0.3)
+    frames = frames_of(2, 40, layout, torch.float32, (6, 7))
+    assert torch.equal(triton_shift(frames, 2, *moves(strategy, 40)), by_copying(strategy, frames, 2))
+
+
+@pytest.mark.parametrize(("direction", "layout"), list(itertools.product(DIRECTIONS, LAYOUTS)))
+@pytest.mark.parametrize("t", LENGTHS[:3])
+def test_the_gradient_of_the_shift_is_that_of_copy_shift(
+    t: int, direction: Direction, layout: torch.memory_format
+) -> None:
+    strategy = COPY_SHIFT(0.3, "residual", direction)
+    mine, theirs = (frames_of(t, 19, layout, torch.float32).requires_grad_() for _ in range(2))
+    arriving = frames_of(t, 19, layout, torch.float32).sin()
+    triton_shift(mine, t, *moves(strategy, 19)).backward(arriving)
+    by_copying(strategy, theirs, t).backward(arriving)
+    assert torch.equal(mine.grad, theirs.grad)
+
+
+@pytest.mark.parametrize(("t", "fraction", "direction", "layout", "dtype"), list(settings()))
+def test_the_product_reads_the_shift_of_copy_shift(
+    t: int, fraction: float, direction: Direction, layout: torch.memory_format, dtype: torch.dtype
+) -> None:
+    strategy = COPY_SHIFT(fraction, "residual", direction)
+    frames, weight = frames_of(t, 19, layout, dtype), weight_of(7, 19, dtype)
+    got = shift_conv(frames, weight, None, t, *moves(strategy, 19))
+    close(got, conv2d(by_copying(strategy, frames.double(), t), weight.double()), dtype)
+    assert got.dtype == dtype
+    assert got.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("ahead", "behind"), [(5, 9), (0, 23), (18, 18), (16, 16), (0, 0)])
+def test_groups_may_end_anywhere_in_a_tile(ahead: int, behind: int, layout: torch.memory_format) -> None:
+    """More than one tile of rows, of channels in and of channels out; 37 and 21 end within one."""
+    frames, weight = frames_of(3, 37, layout, torch.float32, (4, 5)), weight_of(21, 37, torch.float32)
+    bias = weight_of(21, 1, torch.float32).flatten()
+    parts = [frames.double().unflatten(0, (-1, 3)) for _ in range(3)]
+    groups = parts[0][:, :, :ahead], parts[1][:, :, ahead : ahead + behind], parts[2][:, :, ahead + behind :]
+    nothing = [torch.zeros_like(group[:, :1]) for group in groups]
+    moved = (torch.cat((groups[0][:, 1:], nothing[0]), 1), torch.cat((nothing[1], groups[1][:, :-1]), 1), groups[2])
+    want = conv2d(torch.cat(moved, 2).flatten(0, 1), weight.double(), bias.double())
+    close(shift_conv(frames, weight, bias, 3, ahead, behind), want, torch.float32)
+
+
+@pytest.mark.parametrize(("direction", "layout"), list(itertools.product(DIRECTIONS, LAYOUTS)))
+@pytest.mark.parametrize(
+    ("t", "fraction", "dtype"),
+    [(1, 0.3, torch.float32), (2, 1.0, torch.bfloat16), (8, 0.3, torch.float32), (3, 1 / 4, torch.float16)],
+)
+def test_the_gradients_of_the_product_are_those_of_copy_shift(
+    t: int, fraction: float, dtype: torch.dtype, direction: Direction, layout: torch.memory_format
+) -> None:
+    strategy = COPY_SHIFT(fraction, "residual", direction)
+    mine = [frames_of(t, 19, layout, dtype), weight_of(7, 19, dtype), weight_of(7, 1, dtype).flatten()]
+    theirs = [tensor.double().requires_grad_() for tensor in mine]
+    for tensor in mine:
+        tensor.requires_grad_()
+    out = shift_conv(*mine, t, *moves(strategy, 19))
+    want = conv2d(by_copying(strategy, theirs[0], t), *theirs[1:])
+    arriving = torch.randn(want.shape, generator=torch.Generator().manual_seed(0)).to(DEVICE, dtype)
+    out.backward(arriving)
+    want.backward(arriving.double())
+    for got, expected in zip(mine, theirs, strict=True):
+        close(got.grad, expected.grad, dtype)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_weight_gradient_adds_up_many_parts(layout: torch.memory_format) -> None:
+    frames, weight = frames_of(4, 19, layout, torch.float32, (8, 9)), weight_of(7, 19, torch.float32).requires_grad_()
+    exact = weight.detach().double().requires_grad_()
+    shift_conv(frames, weight, None, 4, 3, 4).sin().sum().backward()
+    conv2d(triton_shift(frames, 4, 3, 4).double(), exact).sin().sum().backward()
+    close(weight.grad, exact.grad, torch.float32)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_scale_bias_and_relu_follow_the_product(relu: bool) -> None:
+    frames, weight = frames_of(2, 19, LAYOUTS[0], torch.float16), weight_of(7, 19, torch.float16)
+    scale, bias = weight_of(7, 1, torch.float32).flatten(), weight_of(7, 2, torch.float32)[:, 1, 0, 0].contiguous()
+    got = triton_conv_folded(frames, weight, scale, bias, 2, 3, 2, relu)
+    want = conv2d(triton_shift(frames, 2, 3, 2).double(), weight.double())
+    want = want * scale.double()[:, None, None] + bias.double()[:, None, None]
+    close(got, want.relu() if relu else want, torch.float16)
+    assert (got.min() < 0).item() is not relu
+
+
+def test_not_a_number_survives_the_relu() -> None:
+    frames, weight = frames_of(2, 4, LAYOUTS[0], torch.float32), weight_of(7, 4, torch.float32)
+    frames[0, 3] = torch.nan
+    out = triton_conv_folded(frames, weight, weight[:, 0, 0, 0], weight[:, 0, 0, 0], 2, 1, 1, True)
+    assert out[0].isnan().all() and not out[1:].isnan().any()
+
+
+def test_frames_with_gaps_are_brought_together() -> None:
+    frames = frames_of(2, 19, LAYOUTS[0], torch.float32, (2, 6))[..., ::2]
+    weight = weight_of(7, 19, torch.float32)
+    shifted = by_copying(COPY_SHIFT(0.5), frames, 2)
+    assert torch.equal(triton_shift(frames, 2, 4, 4), shifted)
+    close(shift_conv(frames, weight, None, 2, 4, 4), conv2d(shifted.double(), weight.double()), torch.float32)
+
+
+def test_the_kernels_repeat_themselves() -> None:
+    frames, weight = frames_of(3, 37, LAYOUTS[0], torch.float32, (4, 5)), weight_of(21, 37, torch.float32)
+    outs = []
+    for _ in range(2):
+        mine = [frames.clone().requires_grad_(), weight.clone().requires_grad_()]
+        out = shift_conv(*mine, None, 3, 5, 9)
+        out.sin().sum().backward()
+        outs.append((out, mine[0].grad, mine[1].grad))
+    assert all(torch.equal(first, second) for first, second in zip(*outs, strict=True))

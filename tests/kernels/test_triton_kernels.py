@@ -1,0 +1,84 @@
+"""The Triton kernels through the interpreter, on a device where there is one, and as the compiler leaves them."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.conftest import ROOT
+
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed"),
+    pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION"),
+]
+
+PROPERTIES = ROOT / "tests" / "kernels" / "kernel_properties.py"
+
+
+def properties_hold(interpreted: bool) -> None:
+    """In a process of its own: whether kernels are interpreted is settled when they are defined."""
+    line = [sys.executable, "-m", "pytest", "-q", "-x", "-W", "ignore:TRITON_DEFAULT_FP_FUSION", str(PROPERTIES)]
+    environment = {**os.environ, "TRITON_INTERPRET": "1" if interpreted else "0", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_kernels_are_exact_under_the_interpreter() -> None:
+    properties_hold(interpreted=True)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_kernels_are_exact_on_a_device() -> None:
+    properties_hold(interpreted=False)
+
+
+def compiled(name: str, capability: int, constants: dict[str, Any], pointers: dict[str, str], **options: int) -> str:
+    """PTX of a kernel for a CUDA device that need not be there; sizes are multiples of 16, pointers aligned."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from bench.kernels import triton_code
+
+    kernel = getattr(triton_code, name)
+    runtime = {n: pointers.get(n, "i32") for n in kernel.arg_names if n not in constants}
+    unaligned = {"num_segments", "ahead", "behind", "read_ahead", "read_behind", "write_ahead", "write_behind"}
+    source = ASTSource(
+        kernel,
+        {n: runtime.get(n, "constexpr") for n in kernel.arg_names},
+        {(kernel.arg_names.index(n),): value for n, value in constants.items()},
+        {(kernel.arg_names.index(n),): [["tt.divisibility", 16]] for n in runtime if n not in unaligned},
+    )
+    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options).asm["ptx"]  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+
+
+WIDE = re.compile(r"ld\.global\.v4\.b32|cp\.async\.cg\.shared\.global \[[^]]*\], \[[^]]*\], 0x10,")
+NARROW = re.compile(r"ld\.global\.b16|cp\.async\.ca")
+
+
+@pytest.mark.usefixtures("_own_cache")
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("capability", [80, 90])
+def test_compiled_kernels_load_16_bytes_at_a_time(capability: int, channels_last: bool) -> None:
+    """What the hints are for: without them the loads of a tile that may straddle groups are 2 bytes wide."""
+    shared = {"CHANNELS_LAST": channels_last}
+    pointers = dict.fromkeys(("source", "target", "weight", "gradient"), "*fp16")
+    shift = compiled("shift", capability, {**shared, "BACK": False, "RUN": 16, "BLOCK": 1024}, pointers)
+    tiles = {"RUN_IN": 16, "RUN_OUT": 16, "ROW_RUN": 16, "ROWS": 64, "IN": 32, "OUT": 64, "PRECISION": "ieee"}
+    absent = {"scale": None, "bias": None, "SCALED": False, "BIASED": False, "RELU": False, "WIDEN": False}
+    constants = {**shared, **tiles, **absent, "weight_in": 1}
+    product = compiled("product", capability, constants, pointers, num_warps=4, num_stages=3)
+    for code in (shift, product):
+        assert WIDE.search(code) and not NARROW.search(code)
+    assert "mma" in product
