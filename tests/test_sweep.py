@@ -34,6 +34,8 @@ BUILTIN = [
     info("concat_shift", same_function_as="copy_shift"),
     info("buffer_shift", same_function_as="copy_shift"),
     info("temporal_conv", fractions=(1.0,)),
+    info("triton_shift", same_function_as="copy_shift"),
+    info("triton_conv", placements=("residual",), same_function_as="copy_shift"),
 ]
 ONE = Settings(
     latency=Latency(groups=(Group(strategies=("copy_shift", "buffer_shift"), fractions=("1/8", "1")),)),  # type: ignore[arg-type]

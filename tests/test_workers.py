@@ -20,6 +20,7 @@ EVIL = {
     "taken": (CLASS + "    name = 'copy_shift'", "is taken by"),
     "fraction": (CLASS + "    name = 'a'\n    fractions = 'all'", "must be None or a tuple"),
     "placement": (CLASS + "    name = 'a'\n    placements = ('residual')", "must be a tuple of residual, inplace"),
+    "device": (CLASS + "    name = 'a'\n    devices = ('tpu',)", "must be a tuple of cpu, cuda"),
     "range": (CLASS + "    name = 'a'\n    fractions = (1.5,)", "outside 0…1"),
     "mirror": (CLASS + "    name = 'a'\n    same_function_as = 'a'", "names the strategy itself"),
     "lingers": (

@@ -87,6 +87,13 @@ def test_a_strategy_may_say_why_it_skips_a_case(tmp_path: Path) -> None:
     assert [(r.status, r.reason) for r in records] == [("skipped", "not for resnet18")]
 
 
+def test_a_strategy_that_is_made_for_another_device_is_skipped(tmp_path: Path) -> None:
+    code = SKIPS.replace('name = "skips"', 'name = "elsewhere"\n    devices = ("cuda",)')
+    (tmp_path / "elsewhere.py").write_text(code)
+    records = [r for r in measure(tmp_path, ("elsewhere",), 1.0) if r.case.get("strategy") == "elsewhere"]
+    assert [(r.status, r.reason) for r in records] == [("skipped", "elsewhere is made for cuda, not for cpu")]
+
+
 def test_a_network_that_cannot_be_built_is_a_recorded_failure(tmp_path: Path) -> None:
     impossible = replace(PANEL, dtype="fp8")
     cases = [Case(BASELINE_VARIANT, impossible), Case(BASELINE_VARIANT, impossible, aa=True)]

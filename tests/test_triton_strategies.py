@@ -1,0 +1,90 @@
+"""The strategies for CUDA, on a CPU: which layers are fused, that all others are exact too, and whole networks."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import Bottleneck
+
+from bench import backbones
+from bench.axes import DIRECTIONS, Direction
+from bench.strategy import ShiftBefore, Site
+from strategies.copy_shift import CopyShift
+from strategies.triton_conv import TritonConv
+
+SITE = Site("conv1", "conv1")
+
+
+class _Doubles(nn.Conv2d):
+    """A convolution that computes something else, as a quantised one does."""
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return 2 * super().forward(frames)
+
+
+FUSED = {
+    "plain": nn.Conv2d(16, 12, 1, bias=False),
+    "bias": nn.Conv2d(16, 12, 1),
+}
+KEPT = {
+    "3×3": nn.Conv2d(16, 12, 3, padding=1),
+    "grouped": nn.Conv2d(16, 12, 1, groups=4),
+    "strided": nn.Conv2d(16, 12, 1, stride=2),
+    "padded": nn.Conv2d(16, 12, 1, padding=1),
+    "padded by reflection": nn.Conv2d(16, 12, 1, padding=1, padding_mode="reflect"),
+    "a subclass": _Doubles(16, 12, 1),
+    "no convolution": nn.Sequential(nn.Conv2d(16, 12, 1), nn.Sigmoid()),
+}
+
+
+class _Reads(nn.Module):
+    """A block that is its conv1."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.conv1 = copy.deepcopy(layer)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.conv1(frames)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("kind", [*FUSED, *KEPT])
+def test_any_layer_is_exact_and_only_a_plain_one_is_fused(kind: str, direction: Direction) -> None:
+    layer = {**FUSED, **KEPT}[kind]
+    frames = torch.randn(8, 16, 5, 5, generator=torch.Generator().manual_seed(0))
+    outs = []
+    for strategy in (TritonConv(0.5, "residual", direction), CopyShift(0.5, "residual", direction)):
+        block = strategy.wrap(_Reads(layer), SITE, 4)
+        outs.append(block(frames))
+        if isinstance(strategy, TritonConv):
+            assert isinstance(SITE.layer(block), ShiftBefore) is (kind in KEPT)
+    assert (outs[0] - outs[1]).abs().max() <= 1e-5 * outs[1].abs().max()
+
+
+def test_the_fused_layer_keeps_the_released_names() -> None:
+    block = TritonConv().wrap(Bottleneck(16, 4), SITE, 8)
+    assert "conv1.net.weight" in block.state_dict()
+
+
+@pytest.mark.parametrize("backbone", ["resnet50", "mobilenet_v2"])
+def test_whole_networks_are_those_of_copy_shift(backbone: str) -> None:
+    base = backbones.build(backbone, 4)
+    frames = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        plain = base(frames)
+        for fraction in (1 / 4, 1.0):
+            mine, theirs = (
+                backbones.insert(cls(fraction), copy.deepcopy(base))(frames) for cls in (TritonConv, CopyShift)
+            )
+            assert (mine - theirs).abs().max() <= 1e-4 * theirs.abs().max()
+            assert (mine - plain).abs().max() > 0.01 * theirs.abs().max()  # the shift does something
+
+
+def test_compile_traces_through_a_block_of_either_path() -> None:
+    frames = torch.randn(8, 16, 4, 4, generator=torch.Generator().manual_seed(1))
+    for layer in (FUSED["plain"], KEPT["3×3"]):
+        block = TritonConv().wrap(_Reads(layer), SITE, 4)
+        with torch.no_grad():
+            torch.testing.assert_close(torch.compile(block, backend="aot_eager", fullgraph=True)(frames), block(frames))
