@@ -211,13 +211,13 @@ def product(
     )
 
 
-@triton.jit(do_not_specialize=["num_segments", "ahead", "behind", "rows_each"])
+@triton.jit(do_not_specialize=["num_segments", "ahead", "behind", "blocks_each"])
 def weight_gradient(
     source,
     gradient,
     partial,
     rows,
-    rows_each,
+    blocks_each,
     channels_in,
     channels_out,
     pixels,
@@ -234,7 +234,7 @@ def weight_gradient(
     IN: tl.constexpr,
     OUT: tl.constexpr,
 ):
-    """A tile of partial[part] = transposed gradient × shifted source over ``rows_each`` rows; accumulated in fp32.
+    """A tile of partial[part] = transposed gradient × shifted source over some blocks of rows; in fp32.
 
     Each part is written by one program and they are added up afterwards, so the result is the same every time.
     """
@@ -243,8 +243,8 @@ def weight_gradient(
     channel = tl.program_id(0) % tiles * IN + tl.arange(0, IN)
     part = tl.program_id(1)
     total = tl.zeros((OUT, IN), dtype=tl.float32)
-    for start in range(part * rows_each, min(rows, (part + 1) * rows_each), ROWS):
-        row = start + tl.arange(0, ROWS)
+    for block in range(part * blocks_each, min(tl.cdiv(rows, ROWS), (part + 1) * blocks_each)):
+        row = block * ROWS + tl.arange(0, ROWS)
         felt = _read(
             gradient, row, rows, out, channels_out, pixels, num_segments, 0, 0, CHANNELS_LAST, RUN_OUT, ROW_RUN
         )

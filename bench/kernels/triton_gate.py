@@ -36,12 +36,15 @@ def interpreted() -> bool:
 
 
 def takes(*tensors: Tensor, written: int = 0) -> bool:
-    """All ``tensors`` can go into a kernel: on a CUDA device (or interpreted), fp32, fp16 or bf16, below 2^31 elements.
+    """All ``tensors`` can go into a kernel: on a CUDA device (or interpreted), fp32, fp16 or bf16, 1 to 2^31 elements.
 
     written: the elements that the kernel will write. What cannot takes the operator's path in plain torch, which
     computes the same.
     """
     return why_not() is None and all(
-        (tensor.is_cuda or interpreted()) and tensor.dtype in _DTYPES and max(tensor.numel(), written) <= _MOST_ELEMENTS
+        (tensor.is_cuda or interpreted())
+        and tensor.dtype in _DTYPES
+        and 0 < tensor.numel() <= _MOST_ELEMENTS
+        and written <= _MOST_ELEMENTS
         for tensor in tensors
     )

@@ -20,6 +20,7 @@ _SHIFT_BLOCK = 1024  # elements a program
 _WIDEST = 16  # elements in a row that the compiler may be told of: 16 bytes, the widest load, of any dtype
 _TUNED_FROM = 1 << 24  # multiply-adds: below, tuning takes longer than it can ever save
 _PROGRAMS = 512  # that the weight gradient is split into: a few for each multiprocessor of a large device
+_BLOCKS_EACH = 4  # blocks of rows that a program adds up at the least, or its result costs more than the sum
 
 _SMALL = {"ROWS": 64, "IN": 16, "OUT": 16} if interpreted() else {"ROWS": 64, "IN": 32, "OUT": 64}
 _CONFIGURATIONS = [
@@ -66,25 +67,24 @@ def _sizes(frames: Tensor) -> tuple[int, int, int]:
 
 def shift(frames: Tensor, num_segments: int, ahead: int, behind: int, back: bool) -> Tensor:
     """As ``triton_shift``; ``frames`` are dense."""
-    rows, channels, pixels = _sizes(frames)
+    _, channels, pixels = _sizes(frames)
     channels_last = is_channels_last(frames)
     size = channels * pixels
     run = _run(Moves(ahead, behind), 1 if channels_last else pixels, channels if channels_last else size)
     target = torch.empty_like(frames)
-    if rows:
-        triton_code.shift[(frames.shape[0] * triton.cdiv(size, _SHIFT_BLOCK),)](
-            frames,
-            target,
-            channels,
-            pixels,
-            num_segments,
-            ahead,
-            behind,
-            BACK=back,
-            CHANNELS_LAST=channels_last,
-            RUN=run,
-            BLOCK=_SHIFT_BLOCK,
-        )
+    triton_code.shift[(frames.shape[0] * triton.cdiv(size, _SHIFT_BLOCK),)](
+        frames,
+        target,
+        channels,
+        pixels,
+        num_segments,
+        ahead,
+        behind,
+        BACK=back,
+        CHANNELS_LAST=channels_last,
+        RUN=run,
+        BLOCK=_SHIFT_BLOCK,
+    )
     return target
 
 
@@ -140,11 +140,12 @@ def weight_gradient(source: Tensor, gradient: Tensor, num_segments: int, moves: 
     rows, channels_in, pixels = _sizes(source)
     channels_out = gradient.shape[1]
     tiles = triton.cdiv(channels_in, _SMALL["IN"]) * triton.cdiv(channels_out, _SMALL["OUT"])
-    parts = max(1, min(_PROGRAMS // tiles, triton.cdiv(rows, 4 * _SMALL["ROWS"])))
-    rows_each = triton.cdiv(triton.cdiv(rows, parts), _SMALL["ROWS"]) * _SMALL["ROWS"]
+    blocks = triton.cdiv(rows, _SMALL["ROWS"])
+    blocks_each = triton.cdiv(blocks, max(1, min(_PROGRAMS // tiles, blocks // _BLOCKS_EACH)))
+    parts = triton.cdiv(blocks, blocks_each)
     partial = torch.empty((parts, channels_out, channels_in), dtype=torch.float32, device=source.device)
     triton_code.weight_gradient[(tiles, parts)](
-        *(source, gradient, partial, rows, rows_each),
+        *(source, gradient, partial, rows, blocks_each),
         *(channels_in, channels_out, pixels, num_segments, *moves),
         PRECISION=_precision(source.dtype),
         WIDEN=interpreted(),

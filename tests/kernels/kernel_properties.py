@@ -4,6 +4,7 @@ through Triton's interpreter, and where there is a CUDA device on that.
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -62,6 +63,32 @@ def close(got: Tensor, want: Tensor, dtype: torch.dtype) -> None:
     assert error <= ROUNDING[dtype], error
 
 
+@pytest.fixture(autouse=True)
+def _hints_are_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interpreter ignores what the compiler is told of a tensor; here it is checked, element by element.
+
+    After ``AxisInfo`` in Triton: values come in aligned groups that are equal (constancy) or count up (contiguity);
+    what is divisible is every value, or the first of every group that counts up.
+    """
+    if not triton_gate.interpreted():
+        return
+    from triton.runtime import interpreter
+
+    def check(handle: Any, hint: str, values: list[int]) -> None:
+        (group,) = values
+        groups = handle.data.reshape(-1, group).astype("int64")
+        counts_up = bool((groups == groups[:, :1] + range(group)).all())
+        match hint:
+            case "tt.constancy":
+                assert (groups == groups[:, :1]).all()
+            case "tt.contiguity":
+                assert counts_up
+            case "tt.divisibility":
+                assert ((groups[:, 0] if counts_up else groups) % group == 0).all()
+
+    monkeypatch.setattr(interpreter.TensorHandle, "set_attr", check)
+
+
 @pytest.mark.parametrize(("t", "fraction", "direction", "layout", "dtype"), list(settings()))
 def test_the_shift_is_copy_shift(
     t: int, fraction: float, direction: Direction, layout: torch.memory_format, dtype: torch.dtype
@@ -105,6 +132,24 @@ def test_the_product_reads_the_shift_of_copy_shift(
     close(got, conv2d(by_copying(strategy, frames.double(), t), weight.double()), dtype)
     assert got.dtype == dtype
     assert got.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("channels", "fold", "size"), [(32, 8, (4, 4)), (48, 4, (2, 2)), (24, 3, (1, 8))])
+def test_hints_that_promise_wide_loads_are_true(
+    channels: int, fold: int, size: tuple[int, int], layout: torch.memory_format
+) -> None:
+    """Sizes that powers of two divide, 16 to 1, so that the hints say something."""
+    frames, weight = frames_of(2, channels, layout, torch.float32, size), weight_of(16, channels, torch.float32)
+    exact = frames.double().requires_grad_()
+    frames.requires_grad_()
+    shifted = by_copying(COPY_SHIFT(2 * fold / channels), exact, 2)
+    assert torch.equal(triton_shift(frames, 2, fold, fold), shifted.float())
+    out, want = shift_conv(frames, weight, None, 2, fold, fold), conv2d(shifted, weight.double())
+    close(out, want, torch.float32)
+    out.sin().sum().backward()
+    want.sin().sum().backward()
+    close(frames.grad, exact.grad, torch.float32)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

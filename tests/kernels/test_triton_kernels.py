@@ -48,7 +48,16 @@ def compiled(name: str, capability: int, constants: dict[str, Any], pointers: di
 
     kernel = getattr(triton_code, name)
     runtime = {n: pointers.get(n, "i32") for n in kernel.arg_names if n not in constants}
-    unaligned = {"num_segments", "ahead", "behind", "read_ahead", "read_behind", "write_ahead", "write_behind"}
+    unaligned = {
+        "num_segments",
+        "ahead",
+        "behind",
+        "read_ahead",
+        "read_behind",
+        "write_ahead",
+        "write_behind",
+        "blocks_each",
+    }
     source = ASTSource(
         kernel,
         {n: runtime.get(n, "constexpr") for n in kernel.arg_names},
@@ -79,6 +88,8 @@ def test_compiled_kernels_load_16_bytes_at_a_time(capability: int, channels_last
     absent = {"scale": None, "bias": None, "SCALED": False, "BIASED": False, "RELU": False, "WIDEN": False}
     constants = {**shared, **tiles, **absent, "weight_in": 1}
     product = compiled("product", capability, constants, pointers, num_warps=4, num_stages=3)
-    for code in (shift, product):
+    constants = {**shared, **tiles, "WIDEN": False}
+    gradient = compiled("weight_gradient", capability, constants, pointers | {"partial": "*fp32"}, num_warps=4)
+    for code in (shift, product, gradient):
         assert WIDE.search(code) and not NARROW.search(code)
-    assert "mma" in product
+    assert "mma" in product and "mma" in gradient

@@ -53,6 +53,11 @@ def test_without_a_kernel_the_operators_are_exact(dtype: torch.dtype, channels_l
     assert got.is_contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
+def test_no_frames_give_no_frames() -> None:
+    assert triton_shift(FRAMES[:0], *MOVES).shape == FRAMES[:0].shape
+    assert shift_conv(FRAMES[:0], WEIGHT, BIAS, *MOVES).shape == (0, 12, 5, 6)
+
+
 def test_gradients_without_a_kernel() -> None:
     """Numerically, in double precision: first derivatives of both operators, for every input."""
     frames, weight = random(4, 5, 1, 2, dtype=torch.float64), random(3, 5, 1, 1, dtype=torch.float64)
