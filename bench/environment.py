@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-_PACKAGES = ("shiftbench", "torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "scikit-learn")
+_PACKAGES = ("shiftbench", "torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "scikit-learn", "triton")
 
 
 def usable_cores() -> int:

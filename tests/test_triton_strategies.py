@@ -12,6 +12,7 @@ from bench.axes import DIRECTIONS, Direction
 from bench.strategy import ShiftBefore, Site
 from strategies.copy_shift import CopyShift
 from strategies.triton_conv import TritonConv
+from strategies.triton_shift import TritonShift
 
 SITE = Site("conv1", "conv1")
 
@@ -75,11 +76,13 @@ def test_whole_networks_are_those_of_copy_shift(backbone: str) -> None:
     with torch.inference_mode():
         plain = base(frames)
         for fraction in (1 / 4, 1.0):
-            mine, theirs = (
-                backbones.insert(cls(fraction), copy.deepcopy(base))(frames) for cls in (TritonConv, CopyShift)
+            copied, fused, shifted = (
+                backbones.insert(cls(fraction), copy.deepcopy(base))(frames)
+                for cls in (CopyShift, TritonConv, TritonShift)
             )
-            assert (mine - theirs).abs().max() <= 1e-4 * theirs.abs().max()
-            assert (mine - plain).abs().max() > 0.01 * theirs.abs().max()  # the shift does something
+            for mine in (fused, shifted):
+                assert (mine - copied).abs().max() <= 1e-4 * copied.abs().max()
+            assert (copied - plain).abs().max() > 0.01 * copied.abs().max()  # the shift does something
 
 
 def test_compile_traces_through_a_block_of_either_path() -> None:

@@ -123,9 +123,7 @@ def product(
         "ROW_RUN": gcd(pixels, _WIDEST),
     }
     if interpreted() or rows * channels_in * channels_out < _TUNED_FROM:
-        triton_code.product[_grid({**_SMALL, "rows": rows, "channels_out": channels_out})](
-            *arguments, **constants, **_SMALL
-        )
+        triton_code.product[_grid](*arguments, **constants, **_SMALL)
     else:
         _tuned_product[_grid](*arguments, **constants)
     return target

@@ -3,7 +3,7 @@ through Triton's interpreter, and where there is a CUDA device on that.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -195,6 +195,28 @@ def test_the_weight_gradient_adds_up_many_parts(layout: torch.memory_format) -> 
     shift_conv(frames, weight, None, 4, 3, 4).sin().sum().backward()
     conv2d(triton_shift(frames, 4, 3, 4).double(), exact).sin().sum().backward()
     close(weight.grad, exact.grad, torch.float32)
+
+
+@pytest.mark.skipif(not triton_gate.interpreted(), reason="a device is tuned by its own times")
+def test_tuning_tries_every_configuration_and_computes_with_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.kernels import triton_launch
+
+    tried: list[float] = []
+
+    def invented_times(call: Callable[[], None], quantiles: tuple[float, ...]) -> list[float]:
+        call()
+        tried.append(1 / (1 + len(tried)))  # the last is the best
+        return [tried[-1]] * len(quantiles)
+
+    monkeypatch.setattr(triton_launch, "_TUNED_FROM", 0)
+    monkeypatch.setattr(triton_launch, "interpreted", lambda: False)
+    monkeypatch.setattr(triton_launch._tuned_product, "_do_bench", invented_times)
+    frames, weight = frames_of(3, 37, LAYOUTS[0], torch.float32), weight_of(21, 37, torch.float32)
+    want = conv2d(triton_shift(frames, 3, 5, 9).double(), weight.double())
+    for _ in range(2):
+        close(shift_conv(frames, weight, None, 3, 5, 9), want, torch.float32)
+    assert len(tried) == len(triton_launch._CONFIGURATIONS)  # once, not at the second call
+    assert triton_launch._tuned_product.best_config == triton_launch._CONFIGURATIONS[-1]
 
 
 @pytest.mark.parametrize("relu", [False, True])
