@@ -27,6 +27,7 @@ Strategies and networks:
 ``checking``          ``check``: conformance of one strategy, printed property by property
 ``backbones/``        2-D networks and where each of them takes a strategy; 3-D networks to compare with
 ``runtimes/``         one small file per runtime: a model and an input -> a callable
+``kernels/``          what strategies share: native code, matrix products over views, moving in place
 ====================  ==================================================================================
 
 Measuring:
