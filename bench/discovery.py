@@ -109,6 +109,7 @@ def info_of(path: Path) -> StrategyInfo:
             placements=tuple(cls.placements),
             directions=tuple(cls.directions),
             same_function_as=cls.same_function_as,
+            owns_layer=cls.owns_layer,
         )
     except LoadError as error:
         return StrategyInfo(path.stem, str(path), is_builtin(path, path.stem), error=str(error))

@@ -6,7 +6,8 @@ location over the superblocks of a process (Hodges–Lehmann), as a ratio; the m
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,11 @@ def _log_cycles(samples: dict[str, Any]) -> list[float]:
     """Empty where the clock of any slot is unknown."""
     clocks = samples.get("mhz", ())
     return [math.log(s * mhz) for s, mhz in zip(samples["seconds"], clocks, strict=True)] if clocks else []
+
+
+def own_way_of(case: Case) -> Case:
+    """The case in which nothing moves, its layers computed as in ``case``; measured where a strategy owns them."""
+    return replace(case, variant=replace(case.variant, fraction=Fraction(0)), aa=False)
 
 
 def over_pct(first: Overhead, second: Overhead) -> list[float]:

@@ -5,6 +5,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from itertools import product
 
 from bench.axes import (
@@ -42,6 +43,7 @@ def resolve(
     arms: list[Arm] = []
     if "latency" in settings.sections:
         variants = [BASELINE_VARIANT, *_variants(settings.latency.groups, settings.latency.plugins, known, chosen)]
+        variants += _own_ways(variants, known)
         weighted = _panels(settings, devices, cores)
         for panel in weighted:
             own = variants if panel.backbone not in VOLUMETRIC else variants[:1]
@@ -179,6 +181,12 @@ def _variants(
                 if variant not in seen:
                     seen.add(variant)
                     yield variant
+
+
+def _own_ways(variants: Sequence[Variant], known: dict[str, StrategyInfo]) -> list[Variant]:
+    """Those that compute a layer in another way, with nothing moved: what the way costs without the shift."""
+    owners = [variant for variant in variants if known[variant.strategy].owns_layer]
+    return list(dict.fromkeys(replace(variant, fraction=Fraction(0)) for variant in owners))
 
 
 def _of_one(info: StrategyInfo, group: Group, chosen: Chosen) -> Iterator[Variant]:

@@ -65,6 +65,8 @@ class Strategy(ABC):
         there are recorded as skipped.
     same_function_as: the name of a strategy that computes the same function (this one is a pure speed variant
         of it). Conformance then proves the two equal, and the accuracy is inherited instead of trained again.
+    owns_layer: whether ``wrap`` computes the site's layer in another way. It is then measured at fraction 0 as well
+        (nothing moves, computed in that way), so that a faster layer is not mistaken for a cheaper shift.
     """
 
     name: ClassVar[str]
@@ -74,6 +76,7 @@ class Strategy(ABC):
     directions: ClassVar[tuple[Direction, ...]] = DIRECTIONS
     devices: ClassVar[tuple[Device, ...]] = DEVICES
     same_function_as: ClassVar[str | None] = None
+    owns_layer: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Strategy(ABC):
         self.fraction = fraction
         self.placement = placement
         self.direction = direction
+        self.fallbacks: list[str] = []
 
     def shift(self, clip: Tensor) -> Tensor:
         """Exchange channels between frames.
@@ -111,6 +115,11 @@ class Strategy(ABC):
     def skip(self, backbone: str, frames: int) -> str | None:
         """A sentence that says why this strategy cannot run in ``backbone`` at ``frames`` frames; None: it can."""
         return None
+
+    def fall_back(self, what: str) -> None:
+        """Say in one sentence that ``wrap`` took an exact but slower way, and why; the table shows it."""
+        if what not in self.fallbacks:
+            self.fallbacks.append(what)
 
     def channels_each_way(self, channels: int) -> int:
         """How many of ``channels`` move in each direction: floor(C*fraction/2), or floor(C*fraction) if causal."""

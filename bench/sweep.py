@@ -25,6 +25,7 @@ class StrategyInfo:
     placements: tuple[str, ...] = ()
     directions: tuple[str, ...] = ()
     same_function_as: str | None = None
+    owns_layer: bool = False
     error: str | None = None
 
     @classmethod

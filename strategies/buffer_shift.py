@@ -2,18 +2,19 @@
 
 In residual placement the shortcut still needs the unshifted tensor. So the mechanism shifts, runs the layer that
 reads the shifted features, and shifts back; the two frames that fell off the ends are kept aside meanwhile. The
-shortcut is exact, bit by bit.
-
-Overwriting is possible in inference only: autograd keeps a layer's input for the backward pass. Where gradients are
-recorded, the mechanism takes a differentiable path (clone, then move) that computes the same function.
+shortcut is exact, bit by bit. PyTorch's own copies do it, one frame of one group at a time; ``native_shift`` does the
+same with one call for each group.
 
 Traffic in inference (F = the bytes of a channel group, T frames): in-place 2 * 2 F (each moved byte is read and
-written once), that is 2 * fraction * N; residual twice that for the way back.
+written once), that is 2 * fraction * N; residual twice that for the way back. Training: as in inference where the layer
+is a convolution, forward and backward, and a copy of the tensor before anything else.
 """
 
 from torch import Tensor, nn
 
-from bench.strategy import Site, Strategy, as_clip, gradients_wanted
+from bench.kernels import in_place
+from bench.kernels.groups import Group, moved_groups
+from bench.strategy import Site, Strategy
 
 
 class BufferShift(Strategy):
@@ -22,76 +23,20 @@ class BufferShift(Strategy):
     name = "buffer_shift"
     source = "the idea of InplaceShift in mit-han-lab/temporal-shift-module, made exact"
     same_function_as = "copy_shift"
+    mover = in_place.FrameByFrame()
 
     def shift(self, clip: Tensor) -> Tensor:
         """[N, T, C, H, W] -> the same shape. Differentiable; does not overwrite ``clip``."""
-        out = clip.clone()
-        fold = self.channels_each_way(clip.shape[2])
-        if self.direction == "bidirectional":
-            out[:, :-1, :fold] = clip[:, 1:, :fold]
-            out[:, -1:, :fold] = 0
-        behind = self._behind(fold)
-        out[:, 1:, behind] = clip[:, :-1, behind]
-        out[:, :1, behind] = 0
-        return out
+        return in_place.shifted(clip, self._groups(clip.shape[2]), self.mover)
 
     def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
         """Shift in the buffer before the layer (residual: and restore after it) or before the block (in-place)."""
+        layer = site.layer(block)
+        groups = self._groups(layer.in_channels)  # type: ignore[arg-type]
         if self.placement == "inplace":
-            return _ShiftInBuffer(self, block, num_segments, restore=False)
-        site.replace(block, _ShiftInBuffer(self, site.layer(block), num_segments, restore=True))
+            return in_place.ShiftedInPlace(block, groups, num_segments, self.mover, restore=False)
+        site.replace(block, in_place.ShiftedInPlace(layer, groups, num_segments, self.mover, restore=True))
         return block
 
-    def move(self, clip: Tensor) -> list[Tensor]:
-        """Shift ``clip`` in its own memory. Returns the frames that fell off the ends, for ``move_back``."""
-        last, fold = clip.shape[1] - 1, self.channels_each_way(clip.shape[2])
-        fallen = []
-        if self.direction == "bidirectional":
-            ahead = clip[:, :, :fold]
-            fallen.append(ahead[:, 0].clone())
-            for t in range(last):  # frame t + 1 is read before it is overwritten: no second buffer
-                ahead[:, t] = ahead[:, t + 1]
-            ahead[:, last] = 0
-        behind = clip[:, :, self._behind(fold)]
-        fallen.append(behind[:, last].clone())
-        for t in range(last, 0, -1):
-            behind[:, t] = behind[:, t - 1]
-        behind[:, 0] = 0
-        return fallen
-
-    def move_back(self, clip: Tensor, fallen: list[Tensor]) -> None:
-        """Undo ``move`` exactly."""
-        last, fold = clip.shape[1] - 1, self.channels_each_way(clip.shape[2])
-        behind = clip[:, :, self._behind(fold)]
-        for t in range(last):
-            behind[:, t] = behind[:, t + 1]
-        behind[:, last] = fallen[-1]
-        if self.direction == "bidirectional":
-            ahead = clip[:, :, :fold]
-            for t in range(last, 0, -1):
-                ahead[:, t] = ahead[:, t - 1]
-            ahead[:, 0] = fallen[0]
-
-    def _behind(self, fold: int) -> slice:
-        """The channels that receive the previous frame: the second group, or the only one where causal."""
-        return slice(fold, 2 * fold) if self.direction == "bidirectional" else slice(0, fold)
-
-
-class _ShiftInBuffer(nn.Module):
-    """Move in the buffer, run ``net``, and put the buffer back where the shortcut needs it."""
-
-    def __init__(self, strategy: BufferShift, net: nn.Module, num_segments: int, *, restore: bool) -> None:
-        super().__init__()
-        self.strategy, self.net = strategy, net
-        self.num_segments, self.restore = num_segments, restore
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """[N*T, C, H, W] -> what ``net`` makes of the shifted frames."""
-        clip = as_clip(frames, self.num_segments)
-        if gradients_wanted():
-            return self.net(self.strategy.shift(clip).flatten(0, 1))  # type: ignore[no-any-return]
-        fallen = self.strategy.move(clip)
-        out: Tensor = self.net(frames)
-        if self.restore:
-            self.strategy.move_back(clip, fallen)
-        return out
+    def _groups(self, channels: int) -> tuple[Group, ...]:
+        return moved_groups(self.channels_each_way(channels), self.direction)

@@ -3,7 +3,8 @@
 Traffic: none on top of the baseline, forward and backward; the shortcut is never touched. That needs the layer itself:
 it works in residual placement, where the site's layer is a plain 1×1 convolution (bottleneck blocks, MobileNetV2).
 Before any other layer (a 3×3 one, grouped, strided, padded, quantised) the shift takes one launch that writes the
-shifted tensor, as in ``triton_shift``: exact too, but 2 N of traffic (N = the bytes of the tensor).
+shifted tensor, as in ``triton_shift``: exact too, but 2 N of traffic (N = the bytes of the tensor), and the table says so.
+The case at fraction 0 (the same product, nothing moved) tells what the product costs, and what the shift.
 
 Written for CUDA devices; on a CPU the operators compute the same in plain torch, and its cases are skipped. How fast it
 is has not been measured yet: what the shift saves, the product can lose against cuDNN's.
@@ -11,7 +12,7 @@ is has not been measured yet: what the shift saves, the product can lose against
 
 from torch import Tensor, nn
 
-from bench.kernels import triton_gate
+from bench.kernels import products, triton_gate
 from bench.kernels.triton_conv import shift_conv
 from bench.kernels.triton_shift import triton_shift
 from bench.strategy import Site, Strategy
@@ -24,6 +25,7 @@ class TritonConv(Strategy):
     source = "this suite: an implicit product over the frames where they lie"
     placements = ("residual",)  # before a whole block there is no layer to fuse with
     same_function_as = "copy_shift"
+    owns_layer = True
     devices = ("cuda",)
 
     def shift(self, clip: Tensor) -> Tensor:
@@ -39,7 +41,8 @@ class TritonConv(Strategy):
     def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
         """Replace the site's layer by one that shifts as it loads; any layer but a plain 1×1 convolution is kept."""
         layer = site.layer(block)
-        if not _plain(layer):
+        if not products.takes(layer):
+            self.fall_back(f"{site.path} is no plain 1×1 convolution: its input was shifted in one launch before it")
             return super().wrap(block, site, num_segments)
         assert isinstance(layer, nn.Conv2d)
         site.replace(block, _ShiftConv(layer, num_segments, *self.moves(layer.in_channels)))
@@ -48,17 +51,6 @@ class TritonConv(Strategy):
     def skip(self, backbone: str, frames: int) -> str | None:
         """Where no Triton kernel can run."""
         return triton_gate.why_not()
-
-
-def _plain(layer: nn.Module) -> bool:
-    """An ungrouped 1×1 convolution of every pixel; no subclass, which may compute something else (quantised, say)."""
-    return (
-        type(layer) is nn.Conv2d
-        and layer.kernel_size == (1, 1)
-        and layer.stride == (1, 1)
-        and layer.padding == (0, 0)
-        and layer.groups == 1
-    )
 
 
 class _ShiftConv(nn.Module):

@@ -10,7 +10,8 @@ from bench import backbones
 from bench.axes import BACKBONES, DIRECTIONS, PLACEMENTS, channels_moved
 from bench.discovery import load_class, strategy_files
 
-MECHANISMS = ("copy_shift", "concat_shift", "buffer_shift")
+SHIFTS = ("copy_shift", "concat_shift", "buffer_shift", "native_shift")  # those that can shift a bare clip
+MECHANISMS = (*SHIFTS, "view_matmul", "native_matmul")
 FILES = strategy_files()
 
 
@@ -29,7 +30,7 @@ def by_hand(clip: Tensor, fraction: float, direction: str) -> Tensor:
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-@pytest.mark.parametrize("name", MECHANISMS)
+@pytest.mark.parametrize("name", SHIFTS)
 @pytest.mark.parametrize("fraction", [1 / 8, 0.3, 1 / 2, 1.0])
 def test_the_shift_is_what_the_paper_says(name: str, direction: str, fraction: float) -> None:
     strategy = load_class(name, FILES)(fraction, "residual", direction)  # type: ignore[arg-type]
@@ -54,7 +55,8 @@ def test_mechanisms_agree_in_a_whole_network(backbone: str, placement: str) -> N
     frames = torch.randn(16, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     for fraction in (1 / 4, 1.0):
         logits = {}
-        for name in MECHANISMS:
+        able = [name for name in MECHANISMS if placement in load_class(name, FILES).placements]
+        for name in able:
             strategy = load_class(name, FILES)(fraction, placement)  # type: ignore[arg-type]
             network = backbones.insert(strategy, copy.deepcopy(base))
             with torch.inference_mode():
@@ -64,13 +66,15 @@ def test_mechanisms_agree_in_a_whole_network(backbone: str, placement: str) -> N
         scale = logits["copy_shift"].abs().max()
         assert torch.isfinite(scale) and scale > 0.01
         assert (logits["copy_shift"] - plain).abs().max() > 0.01 * scale  # the shift does something
-        for name in MECHANISMS[1:]:
+        for name in able[1:]:
             assert (logits[name] - logits["copy_shift"]).abs().max() <= 1e-4 * scale, name
 
 
-def test_gradients_agree_in_a_whole_network() -> None:
-    base = backbones.build("resnet18", 4)
-    frames = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
+def test_gradients_agree_in_a_whole_network(backbone: str) -> None:
+    """In double precision: in single, rounding decides on which side of a ReLU a few features fall."""
+    base = backbones.build(backbone, 4).double()
+    frames = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1), dtype=torch.double)
     gradients: dict[str, list[Tensor]] = {}
     for name in MECHANISMS:
         network = backbones.insert(load_class(name, FILES)(0.25), copy.deepcopy(base))
@@ -78,7 +82,7 @@ def test_gradients_agree_in_a_whole_network() -> None:
         gradients[name] = [p.grad for p in network.parameters() if p.grad is not None]
     for name in MECHANISMS[1:]:
         for mine, reference in zip(gradients[name], gradients["copy_shift"], strict=True):
-            assert (mine - reference).abs().max() <= 1e-4 * reference.abs().max().clamp_min(1e-6)
+            assert (mine - reference).abs().max() <= 1e-9 * reference.abs().max().clamp_min(1e-6)
 
 
 def test_released_checkpoint_keys_fit() -> None:

@@ -34,8 +34,12 @@ BUILTIN = [
     info("concat_shift", same_function_as="copy_shift"),
     info("buffer_shift", same_function_as="copy_shift"),
     info("temporal_conv", fractions=(1.0,)),
+    info("native_shift", same_function_as="copy_shift"),
+    info("view_matmul", same_function_as="copy_shift", placements=("residual",), owns_layer=True),
+    info("native_matmul", same_function_as="copy_shift", placements=("residual",), owns_layer=True),
+    info("inner_shift", placements=("residual",)),
     info("triton_shift", same_function_as="copy_shift"),
-    info("triton_conv", placements=("residual",), same_function_as="copy_shift"),
+    info("triton_conv", same_function_as="copy_shift", placements=("residual",), owns_layer=True),
 ]
 ONE = Settings(
     latency=Latency(groups=(Group(strategies=("copy_shift", "buffer_shift"), fractions=("1/8", "1")),)),  # type: ignore[arg-type]
@@ -49,6 +53,17 @@ NOTHING_CHOSEN = Chosen()
 def labels(settings: Settings, infos: list[StrategyInfo], chosen: Chosen = NOTHING_CHOSEN, cores: int = 2) -> list[str]:
     sweep = resolve(settings, infos, chosen, ["cpu"], cores)
     return [f"{case.variant.label}{'+aa' if case.aa else ''}" for _, cases in sweep.panels for case in cases]
+
+
+def test_who_owns_a_layer_is_measured_with_nothing_moved_too() -> None:
+    groups = (Group(strategies=("copy_shift", "view_matmul"), fractions=("1/8", "1")),)  # type: ignore[arg-type]
+    settings = ONE.model_copy(update={"latency": Latency(groups=groups)})
+    assert labels(settings, BUILTIN) == [
+        *("no_shift-residual-0-bidirectional", "no_shift-residual-0-bidirectional+aa"),
+        *("copy_shift-residual-1/8-bidirectional", "copy_shift-residual-1-bidirectional"),
+        *("view_matmul-residual-1/8-bidirectional", "view_matmul-residual-1-bidirectional"),
+        "view_matmul-residual-0-bidirectional",
+    ]
 
 
 def test_the_baseline_and_its_twin_come_first_in_every_panel() -> None:

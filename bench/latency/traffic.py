@@ -60,10 +60,12 @@ class _Traffic(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         outputs = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
         name = func.overloadpacket.__name__
-        inputs = [leaf for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, Tensor)]
+        given = {name: value for name, value in (kwargs or {}).items() if name not in _written_to(func)}
+        inputs = [leaf for leaf in tree_leaves((args, given)) if isinstance(leaf, Tensor)]
         if func._schema.is_mutable or not _same_memory(outputs, inputs):  # else a view
             read = [] if name in _READS_NOTHING else inputs[1:] if name in _OVERWRITES else inputs
-            moved = _bytes_of(read) + (0 if name in _WRITES_NOTHING else _bytes_of(outputs))
+            written = [] if name in _WRITES_NOTHING else outputs + _mutated(func, args)
+            moved = _bytes_of(read) + _bytes_of(written)
             if moved:
                 self.operations[moved] += 1
         self._follow(outputs)
@@ -76,6 +78,17 @@ class _Traffic(TorchDispatchMode):
             self._alive.setdefault(reference.cdata, (reference, storage.nbytes()))
         self._alive = {key: held for key, held in self._alive.items() if not held[0].expired()}
         self.peak_live_bytes = max(self.peak_live_bytes, sum(size for _, size in self._alive.values()))
+
+
+def _written_to(func: Any) -> set[str]:
+    """The keywords whose tensor only receives the result (``out=``)."""
+    return {argument.name for argument in func._schema.arguments if argument.is_out}
+
+
+def _mutated(func: Any, args: Any) -> list[Tensor]:
+    """The arguments that an operator writes into, returned or not."""
+    schema = zip(func._schema.arguments, args, strict=False)
+    return [a for argument, a in schema if argument.alias_info and argument.alias_info.is_write and a is not None]
 
 
 def _same_memory(outputs: list[Tensor], inputs: list[Tensor]) -> bool:

@@ -133,7 +133,8 @@ def _work(job: dict[str, Any], emit: workers.Emit, panel: Panel, device: Device)
                 if timed:
                     calls[index] = call
                 else:
-                    emit({"event": "static", "case": index, "samples": _count(model, call, device)})
+                    samples = _count(model, call, device) | {"fallbacks": strategy.fallbacks}
+                    emit({"event": "static", "case": index, "samples": samples})
             except Exception as error:  # a stranger's code: whatever it raises is the reason
                 if not device.present():
                     raise RuntimeError(workers.one_line(error)) from error

@@ -39,6 +39,7 @@ def cost_sentences(tables: Tables) -> list[str]:
         sentences.append(f"{panel_text(panel)}: the network without a shift takes {milliseconds_text(base)}.")
         sentences += [_ends(name, cases) for name in RELEASED if (cases["strategy"] == name).any()]
         sentences += _cheapest_sentence(tables, panel, cases)
+        sentences += [told for name in sorted(set(cases["strategy"])) for told in _own_way(name, cases)]
     if len(shown) > MOST_PANELS:
         sentences.append(f"{count_text(len(shown) - MOST_PANELS, 'further setting')} in the table below.")
     return sentences
@@ -121,6 +122,21 @@ def _cheapest_sentence(tables: Tables, panel: Panel, cases: pd.DataFrame) -> lis
         return [f"{where} {named} is the only exact mechanism that was measured."]
     lacking = "a paired comparison" if Estimate.of(ordered[0], "overhead").has_interval else "intervals"
     return [f"{where} {named} costs least, but without {lacking} none can be called the fastest."]
+
+
+def _own_way(name: str, cases: pd.DataFrame) -> list[str]:
+    """A mechanism that computes the layer itself in another way: what that way costs, and what the shift on top."""
+    mine = cases[cases["strategy"] == name]
+    ways, moved = rows(mine[mine["fraction"] == 0]), mine[mine["fraction"] > 0]
+    if not ways or moved.empty:
+        return []
+    fraction = nearest_fraction(moved["fraction"], USUAL_FRACTION)
+    case = rows(moved[moved["fraction"] == fraction])[0]
+    shift = Estimate.of(case, "over_own_way").text("points", missing=MISSING)
+    return [
+        f"{name} computes the layer itself in another way: with nothing moved, that alone makes "
+        f"{overhead_text(ways[0])}; the shift of {channels_text(fraction)} adds {shift} to it."
+    ]
 
 
 def _is_usual(row: Row) -> bool:

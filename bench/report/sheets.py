@@ -57,6 +57,7 @@ def latency_sheet(latency: pd.DataFrame) -> Sheet | None:
     """Every case, the failed ones too."""
     columns = [
         _estimate("overhead", "overhead", "overhead_pct"),
+        _estimate("over its own way", "over_own_way", "over_own_way_pct"),
         _estimate("nothing left out", "overhead_all", "overhead_all_pct", only="estimates_differ"),
         _estimate("overhead in cycles", "overhead_cycles", "overhead_cycles_pct"),
         _figure("latency [ms]", "latency_ms", 1),

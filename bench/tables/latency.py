@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench import interference, statistics
 from bench.axes import BASELINE
-from bench.estimates import Overhead, baseline_of
+from bench.estimates import Overhead, baseline_of, over_pct, own_way_of
 from bench.records import Record
 from bench.sweep import BASELINE_VARIANT, Case
 from bench.tables.columns import AXES, MEGA, PANEL
@@ -26,6 +26,7 @@ _COLUMNS = [
     *("predicted_traffic_pct", "predicted_faults_pct", "extra_faults", "peak_memory_mb", "peak_rss_mb"),
     *("overhead_all_pct", "overhead_all_ci_low_pct", "overhead_all_ci_high_pct", "excluded", "disturbed_pct"),
     *("sm_mhz", "overhead_cycles_pct", "overhead_cycles_ci_low_pct", "overhead_cycles_ci_high_pct"),
+    *("over_own_way_pct", "over_own_way_ci_low_pct", "over_own_way_ci_high_pct"),
     *("params", "flops", "replicates", "blocks", "status", "flags", "reason", "aa"),
 ]
 _SUPERBLOCK_COLUMNS = [
@@ -47,17 +48,25 @@ def latency_table(records: Sequence[Record], measured: Sequence[Overhead]) -> pd
     for case, record in _ended(records).items():
         own, base = by_case.get(case), by_case.get(baseline_of(case))
         row = _measured(own) | _counted(static.get(case), static.get(baseline_of(case)))
+        row |= _over_own_way(own, by_case.get(own_way_of(case)))
         row |= _disturbance(disturbed.get(case.panel, {}))
         if own and base and case in static and baseline_of(case) in static and case.panel in moves:
             row |= _predicted(moves[case.panel], own, base, static)
         flags = [*(["aa"] if case.aa else []), *record.flags, *_flags(row)]
+        fallbacks = static.get(case, {}).get("fallbacks", [])
+        if fallbacks:
+            flags.append("fallback")
         if own and case.panel in throttled:
             flags.append("throttled")
         if own and (case.aa or case.variant != BASELINE_VARIANT):
             flags += unsettled(own, tested.count(case.panel))
         if case.panel.memory_format == "channels_last" and case.variant.strategy in loses_layout:
             flags.append("loses_channels_last")
-        shown = {"fraction": float(case.variant.fraction), "status": record.status, "reason": record.reason or ""}
+        shown = {
+            "fraction": float(case.variant.fraction),
+            "status": record.status,
+            "reason": record.reason or "; ".join(fallbacks),
+        }
         rows.append({**case.to_json(), **row, **shown, "flags": ";".join(flags)})
     return pd.DataFrame(rows, columns=_COLUMNS)
 
@@ -115,6 +124,18 @@ def _measured(overhead: Overhead | None) -> dict[str, Any]:
         "overhead_cycles_ci_high_pct": cycles.high,
         "replicates": len(blocks),
         "blocks": sum(map(len, blocks)),
+    }
+
+
+def _over_own_way(own: Overhead | None, still: Overhead | None) -> dict[str, Any]:
+    """What moving costs where the layer itself is computed in another way; empty for all that leave it alone."""
+    if own is None or still is None or own is still or still.case.variant == BASELINE_VARIANT:
+        return {}
+    interval = statistics.t_interval(over_pct(own, still))
+    return {
+        "over_own_way_pct": interval.mean,
+        "over_own_way_ci_low_pct": interval.low,
+        "over_own_way_ci_high_pct": interval.high,
     }
 
 

@@ -1,0 +1,7 @@
+"""Tests of bench/kernels."""
+
+import pytest
+
+from bench.kernels import native
+
+needs_compiler = pytest.mark.skipif(native.why_not() is not None, reason=native.why_not() or "")

@@ -1,11 +1,20 @@
 """Bytes counted by the dispatch mode against arithmetic."""
 
+import copy
+from collections import OrderedDict
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.discovery import load_class, strategy_files
+from bench.kernels import in_place, native
+from bench.kernels.groups import moved_groups
 from bench.latency.traffic import count
+from bench.strategy import Site
+from tests.kernels import needs_compiler
+
+MOVERS = {"native": native.Native, "frame by frame": in_place.FrameByFrame}
 
 N = 2 * 8 * 64 * 14 * 14 * 4  # bytes of the clip below
 
@@ -34,18 +43,29 @@ def test_traffic_agrees_with_arithmetic(name: str, fraction: float, expected: fl
 
 
 @pytest.mark.parametrize(("placement", "expected"), [("inplace", 0.5), ("residual", 1.0)])
-def test_buffer_shift_moves_only_what_moves(placement: str, expected: float) -> None:
+@pytest.mark.parametrize("name", [pytest.param("native", marks=needs_compiler), "frame by frame"])
+def test_movers_touch_only_what_moves(name: str, placement: str, expected: float) -> None:
     """At 1/4: 2 · fraction · N, and the same again for the way back."""
-    strategy = load_class("buffer_shift", strategy_files())(0.25, placement)
-    clip = torch.randn(2, 8, 64, 14, 14)
+    clip, mover, groups = torch.randn(2, 8, 64, 14, 14), MOVERS[name](), moved_groups(8, "bidirectional")
 
     def there_and_back() -> None:
-        fallen = strategy.move(clip)  # type: ignore[attr-defined]
+        fallen = mover.shift(clip, groups)
         if placement == "residual":
-            strategy.move_back(clip, fallen)  # type: ignore[attr-defined]
+            mover.restore(clip, groups, fallen)
 
     with torch.inference_mode():
-        assert count(there_and_back).bytes_moved / N == pytest.approx(expected, rel=0.1)
+        assert count(there_and_back).bytes_moved / N == pytest.approx(expected, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["view_matmul", "native_matmul"])
+def test_products_over_views_copy_no_input(name: str) -> None:
+    """What they add to a plain convolution's traffic is the sum, read and written again for the two groups."""
+    block = nn.Sequential(OrderedDict(conv1=nn.Conv2d(64, 16, 1, bias=False)))
+    frames = torch.randn(16, 64, 14, 14)
+    wrapped = load_class(name, strategy_files())(0.25).wrap(copy.deepcopy(block), Site("conv1", "conv1"), 8)
+    with torch.inference_mode():
+        extra = count(lambda: wrapped(frames)).bytes_moved - count(lambda: block(frames)).bytes_moved
+    assert -0.01 * N <= extra <= (0.01 * N if name == "native_matmul" and not native.why_not() else 1.05 * N)
 
 
 def test_views_move_nothing_and_self_subtraction_reads_once() -> None:

@@ -1,0 +1,49 @@
+"""Shift at the narrow part of the bottleneck, before conv2, where there are a quarter of the channels.
+
+The paper states a cache of 0.9 MB for ResNet-50, which is 1/8 of every conv2 input at 224² (0.95 MB in fp32); 1/8 of
+every conv1 input, where the released code shifts, is 2.81 MB. So this is where the paper's figure fits. It is another
+function than the released shift: it has its own accuracy.
+
+Only conv2 reads these features, so they are shifted in their own memory and never put back; the shortcut carries the
+block's input, whatever happens here. Traffic in inference: 2 * fraction * N, where N, the bytes of all conv2 inputs, is
+a third of those of all conv1 inputs in ResNet-50 (conv2 of a stage's first block still sees the larger frames).
+
+A block without a narrow part is shifted at its usual site.
+"""
+
+from torch import Tensor, nn
+
+from bench.kernels import in_place
+from bench.kernels.groups import Group, moved_groups
+from bench.strategy import Site, Strategy
+
+
+class InnerShift(Strategy):
+    """Shift before conv2, at the narrow part of the bottleneck: a quarter of the channels."""
+
+    name = "inner_shift"
+    placements = ("residual",)  # inside the branch by definition
+
+    def shift(self, clip: Tensor) -> Tensor:
+        """[N, T, C, H, W] -> the same shape. Differentiable; does not overwrite ``clip``."""
+        return in_place.shifted(clip, self._groups(clip.shape[2]), in_place.FrameByFrame())
+
+    def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
+        """Shift before conv2 of a bottleneck, whose conv1 is 1×1; at the site of any other block."""
+        layer = site.layer(block)
+        inner = Site("conv2", "conv2")
+        narrow = getattr(layer, "kernel_size", None) == (1, 1) and "conv2" in dict(block.named_children())
+        place = inner if narrow else site
+        reader = place.layer(block)
+        groups = self._groups(reader.in_channels)  # type: ignore[arg-type]
+        mover = in_place.FrameByFrame()
+        place.replace(block, in_place.ShiftedInPlace(reader, groups, num_segments, mover, restore=not narrow))
+        return block
+
+    def skip(self, backbone: str, frames: int) -> str | None:
+        """Blocks without a narrow part have no inner place."""
+        without = ("resnet18", "resnet34", "mobilenet_v2", "digits_resnet")
+        return f"{backbone} has no bottleneck blocks, so no narrow place to shift at" if backbone in without else None
+
+    def _groups(self, channels: int) -> tuple[Group, ...]:
+        return moved_groups(self.channels_each_way(channels), self.direction)
