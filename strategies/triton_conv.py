@@ -3,7 +3,7 @@
 Traffic: none on top of the baseline, forward and backward; the shortcut is never touched. That needs the layer itself:
 it works in residual placement, where the site's layer is a plain 1×1 convolution (bottleneck blocks, MobileNetV2).
 Before any other layer (a 3×3 one, grouped, strided, padded, quantised) the shift takes one launch that writes the
-shifted tensor, as in ``triton_shift``: exact too, but 2 N of traffic (N = the bytes of the tensor), and the table says so.
+shifted tensor, as in ``triton_shift``: exact too, but 2 N of traffic (N = the bytes of the tensor); the table says so.
 The case at fraction 0 (the same product, nothing moved) tells what the product costs, and what the shift.
 
 Written for CUDA devices; on a CPU the operators compute the same in plain torch, and its cases are skipped. How fast it
@@ -41,12 +41,14 @@ class TritonConv(Strategy):
     def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
         """Replace the site's layer by one that shifts as it loads; any layer but a plain 1×1 convolution is kept."""
         layer = site.layer(block)
-        if not products.takes(layer):
-            self.fall_back(f"{site.path} is no plain 1×1 convolution: its input was shifted in one launch before it")
-            return super().wrap(block, site, num_segments)
-        assert isinstance(layer, nn.Conv2d)
-        site.replace(block, _ShiftConv(layer, num_segments, *self.moves(layer.in_channels)))
-        return block
+        if products.takes(layer):
+            assert isinstance(layer, nn.Conv2d)
+            site.replace(block, _ShiftConv(layer, num_segments, *self.moves(layer.in_channels)))
+            return block
+        if not self.fraction:
+            return block
+        self.fall_back(f"{site.path} is no plain 1×1 convolution: its input was shifted in one launch before it")
+        return super().wrap(block, site, num_segments)
 
     def skip(self, backbone: str, frames: int) -> str | None:
         """Where no Triton kernel can run."""

@@ -61,7 +61,15 @@ def test_any_layer_is_exact_and_only_a_plain_one_is_fused(kind: str, direction: 
         outs.append(block(frames))
         if isinstance(strategy, TritonConv):
             assert isinstance(SITE.layer(block), ShiftBefore) is (kind in KEPT)
+            assert bool(strategy.fallbacks) is (kind in KEPT)
     assert (outs[0] - outs[1]).abs().max() <= 1e-5 * outs[1].abs().max()
+
+
+def test_where_nothing_moves_a_layer_that_is_kept_is_left_alone() -> None:
+    block = _Reads(KEPT["3×3"])
+    layer = block.conv1
+    strategy = TritonConv(0.0)
+    assert SITE.layer(strategy.wrap(block, SITE, 4)) is layer and not strategy.fallbacks
 
 
 def test_the_fused_layer_keeps_the_released_names() -> None:
