@@ -26,7 +26,8 @@ Strategies and networks:
 ``conformance``       what every strategy must satisfy before it is timed
 ``checking``          ``check``: conformance of one strategy, printed property by property
 ``backbones/``        2-D networks and where each of them takes a strategy; 3-D networks to compare with
-``runtimes/``         one small file per runtime: a model and an input -> a callable
+``kernels/``          what strategies share: neighbours along the frame axis, a convolution split by channels
+``runtimes/``         one small file per runtime: a model and an input -> a callable; exactness, inspection, export
 ====================  ==================================================================================
 
 Measuring:
