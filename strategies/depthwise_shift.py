@@ -25,7 +25,8 @@ class DepthwiseShift(Strategy):
         channels, (height, width) = clip.shape[2], clip.shape[3:]
         rows = clip.transpose(1, 2).flatten(3)  # [N, C, T, H*W]
         mixed = conv2d(rows, self._one_hot(channels).to(clip), padding=(1, 0), groups=channels)
-        return mixed.unflatten(3, (height, width)).transpose(1, 2)
+        shifted: Tensor = mixed.unflatten(3, (height, width)).transpose(1, 2)
+        return shifted
 
     def _one_hot(self, channels: int) -> Tensor:
         """[C, 1, 3, 1]: which of the frames t-1, t, t+1 each channel takes."""

@@ -30,13 +30,13 @@ class _GatherFrames(ShiftBefore):
 
     def forward(self, frames: Tensor) -> Tensor:
         """[N*T, C, H, W] -> what ``net`` makes of the shifted frames."""
-        fold = self.strategy.channels_each_way(frames.shape[1])
-        if self.strategy.direction == "unidirectional":
-            groups = (self._neighbours(frames[:, :fold], -1), frames[:, fold:])
-        else:
-            ahead = self._neighbours(frames[:, :fold], 1)
-            groups = (ahead, self._neighbours(frames[:, fold : 2 * fold], -1), frames[:, 2 * fold :])
-        return self.net(torch.cat(groups, dim=1))  # type: ignore[no-any-return]
+        fold, groups = self.strategy.channels_each_way(frames.shape[1]), []
+        rest = frames
+        if self.strategy.direction == "bidirectional":
+            groups.append(self._neighbours(frames[:, :fold], 1))
+            rest = frames[:, fold:]
+        groups.append(self._neighbours(rest[:, :fold], -1))
+        return self.net(torch.cat((*groups, rest[:, fold:]), dim=1))  # type: ignore[no-any-return]
 
     def _neighbours(self, group: Tensor, step: int) -> Tensor:
         """Each frame's neighbour ``step`` frames on; index N*T stands for the frame of zeros."""

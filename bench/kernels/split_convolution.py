@@ -78,7 +78,7 @@ class SplitConvolution(nn.Module):
         """The sum of the parts that there are; normalised where the weights are not."""
         there = [part for part in parts if part is not None]
         out = sum(there[1:], start=there[0])
-        return self.norm(out) if self.norm is not None and self.training else out  # type: ignore[no-any-return]
+        return self.norm(out) if self.norm is not None and self.training else out
 
 
 def columns(weight: Tensor, kept: slice, width: int) -> Tensor:

@@ -98,7 +98,8 @@ def _recommendation(contest: Contest, cases: list[Row]) -> str:
     if not contest.decided:
         return f"moving {moved}, {best} costs least{against}; without intervals that decides nothing."
     if not contest.tied:
-        return f"moving {moved}, take {best}, shown to be faster than the other {len(contest.others)}{against}."
+        than = "the only other one" if len(contest.others) == 1 else f"the {len(contest.others)} others"
+        return f"moving {moved}, take {best}, shown to be faster than {than}{against}."
     told = listed([priced.get(str(row["strategy"]), str(row["strategy"])) for row in contest.tied])
     margin = found_text(contest.detectable, "a margin")
     return f"moving {moved}, take {best}; not told from it: {told}{margin}{against}."

@@ -31,7 +31,7 @@ def overhead_by_runtime(tables: Tables, palette: Palette) -> Figure | None:
     keys = sorted({_key(row) for own in measured.values() for row in own})
     if not keys:
         return None
-    drawing = blank(7.2, 1.4 + len(chosen) * (0.35 + 0.13 * len(keys)))
+    drawing = blank(7.2, 1.4 + len(chosen) * (0.35 + 0.1 * len(keys)))
     ax = drawing.subplots()
     for place, own in enumerate(measured.values()):
         _draw(ax, own, place, keys, palette)
@@ -44,8 +44,8 @@ def overhead_by_runtime(tables: Tables, palette: Palette) -> Figure | None:
     caption = (
         f"Extra latency of a shift of {channels_text(fraction)} against the network without a shift in the same "
         "runtime, with 95 % intervals; below each runtime what that network takes there. The axis is linear up to "
-        f"{_LINEAR_TO:g} % and logarithmic beyond. All mechanisms compute the same function unless their name is a "
-        "plug-in's of its own: what differs is how the shift is written."
+        f"{_LINEAR_TO:g} % and logarithmic beyond. Mechanisms that compute the same function differ "
+        "only in how the shift is written."
     )
     return finish(drawing, "overhead_by_runtime", "What the shift costs where networks run", caption)
 
@@ -87,9 +87,9 @@ def _dress(ax: Axes, tables: Tables, chosen: list[Panel]) -> None:
     times = {panel: number(group["latency_ms"].iloc[0]) for panel, group in panels(baselines(tables.latency))}
     names = [f"{runtime_name(p, chosen)}\n{milliseconds_text(times.get(p, float('nan')))}" for p in chosen]
     ax.set_xscale("symlog", linthresh=_LINEAR_TO, linscale=0.7)
-    low, high = ax.get_xlim()
-    ax.set_xlim(min(low, -1.0), max(high * 1.1, 2 * _LINEAR_TO))
-    ax.set_xticks([tick for tick in _TICKS if low - 1 <= tick <= high * 1.1])
+    low, high = min(ax.get_xlim()[0], -1.0), max(1.1 * ax.get_xlim()[1], 2 * _LINEAR_TO)
+    ax.set_xlim(low, high)
+    ax.set_xticks([tick for tick in _TICKS if low <= tick <= high])
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.axvline(0, color=INK, linewidth=0.8)
