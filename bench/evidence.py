@@ -72,8 +72,8 @@ Picker = Callable[[dict[str, Any], Evidence], list[Finding]]
 
 def _is_papers(panel: Panel, where: dict[str, Any]) -> bool:
     """The paper's network and clip, as PyTorch runs it unless the claim names a runtime or dtype."""
-    named = {key: where[key] for key in ("runtime", "dtype") if key in where}
-    wanted: dict[str, Any] = {**_PAPER_PANEL, **_PLAIN_PANEL, **named}
+    named: dict[str, Any] = {key: where[key] for key in ("runtime", "dtype") if key in where}
+    wanted = {**_PAPER_PANEL, **_PLAIN_PANEL, **named}
     return all(getattr(panel, key) == value for key, value in wanted.items())
 
 

@@ -39,8 +39,11 @@ def runtime_panels(tables: Tables) -> list[Panel]:
     if not setting:
         return []
     usual = setting.most_common(1)[0][0]
-    chosen = {tuple(getattr(p, name) for name in _NAMES): p for p in reversed(measured) if _elsewhere(p) == usual}
-    found = list(reversed(chosen.values()))
+    chosen: dict[tuple[str, ...], Panel] = {}
+    for panel in measured:
+        if _elsewhere(panel) == usual:
+            chosen.setdefault(tuple(getattr(panel, name) for name in _NAMES), panel)
+    found = list(chosen.values())
     return found if len({panel.runtime for panel in found}) > 1 else []
 
 
