@@ -4,10 +4,11 @@
 the rest (fusing, layouts, folding normalisations) is each runtime's own business.
 """
 
-import contextlib
+import io
 import logging
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import torch
@@ -60,17 +61,14 @@ def _root(error: BaseException) -> str:
     return f"it cannot be exported: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
-@contextlib.contextmanager
+@contextmanager
 def _quietly() -> Iterator[None]:
-    """The exporter tells of its own steps and of deprecations inside of torch; what it raises is told."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    before = [logger.level for logger in loggers]
+    """The exporter tells of its steps, of deprecations inside of torch and prints graphs; what it raises is told."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)
