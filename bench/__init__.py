@@ -26,8 +26,8 @@ Strategies and networks:
 ``conformance``       what every strategy must satisfy before it is timed
 ``checking``          ``check``: conformance of one strategy, printed property by property
 ``backbones/``        2-D networks and where each of them takes a strategy; 3-D networks to compare with
-``runtimes/``         one small file per runtime: a model and an input -> a callable
-``kernels/``          what strategies share: native code, matrix products over views, moving in place
+``kernels/``          what strategies share: native code, products over views, moving in place, convolutions split
+``runtimes/``         one small file per runtime: a model and an input -> a callable; exactness, inspection, export
 ====================  ==================================================================================
 
 Measuring:

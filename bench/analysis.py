@@ -19,6 +19,7 @@ from bench.tables.columns import markdown
 from bench.tables.contests import contest_table
 from bench.tables.controls import control_table
 from bench.tables.curves import curve_table
+from bench.tables.graphs import graph_table
 from bench.tables.latency import latency_table, superblock_table
 from bench.tables.movement import bandwidth_table
 from bench.tables.quality import quality_table
@@ -42,6 +43,7 @@ class Tables:
     superblocks: pd.DataFrame
     quality: pd.DataFrame
     bandwidth: pd.DataFrame
+    graphs: pd.DataFrame
     failures: pd.DataFrame
     claims: list[dict[str, Any]]
     suspect: str | None
@@ -78,6 +80,7 @@ def load(folder: Path) -> Tables:
         superblocks=superblock_table(records, measured),
         quality=quality_table(records, measured),
         bandwidth=bandwidth_table(records),
+        graphs=graph_table(records),
         failures=_failure_table(records),
         claims=[asdict(verdict) for verdict in claims.judge(claims.load_claims(), evidence)],
         suspect=suspect,
@@ -91,6 +94,7 @@ def write(tables: Tables) -> None:
     frames = {"latency": tables.latency, "accuracy": tables.accuracy, "claims": pd.DataFrame(tables.claims)}
     frames |= {"curves": tables.curves, "controls": tables.controls}
     frames |= {"contests": tables.contests, "quality": tables.quality, "bandwidth": tables.bandwidth}
+    frames |= {"runtime_graphs": tables.graphs}
     for name, frame in frames.items():
         write_atomically(folder / f"{name}.csv", frame.to_csv(index=False))
         write_atomically(folder / f"{name}.md", markdown(frame))

@@ -60,13 +60,19 @@ ACCURACY_VOLUMETRIC: tuple[str, ...] = ("digits_r3d", "digits_r2plus1d")
 PRETRAINED_FORM: dict[str, str] = dict.fromkeys(ACCURACY_VOLUMETRIC, ACCURACY_BACKBONE)
 """The 2-D network whose pre-trained weights a 3-D network starts from; the others start from their own."""
 
+EAGER = "eager"
+"""The runtime in which bytes are counted, and against whose output every other one is held."""
+
 RUNTIMES: dict[str, str] = {
-    "eager": "PyTorch, operator by operator",
+    EAGER: "PyTorch, operator by operator",
+    "compile": "torch.compile: Inductor, weights frozen into the graph",
+    "onnxruntime": "ONNX Runtime on an exported file (extra: runtimes)",
+    "openvino": "OpenVINO on an exported file, in fp32 or bf16 (extra: runtimes)",
     "cudagraph": "the whole forward captured once as a CUDA graph and replayed: no launches from Python (cuda only)",
 }
 """Where a network can run; ``bench.runtimes`` holds one file for each."""
 
-ONLY_ON: dict[str, str] = {"cudagraph": "cuda"}
+ONLY_ON: dict[str, str] = {"cudagraph": "cuda", "onnxruntime": "cpu", "openvino": "cpu"}
 """Runtimes that exist on one device only."""
 
 DATASETS: dict[str, str] = {

@@ -58,7 +58,7 @@ def run(
     directions: Annotated[str | None, typer.Option(help="bidirectional,unidirectional.")] = None,
     backbone: Annotated[str | None, typer.Option(help="One or several, see: list backbones.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or auto.")] = None,
-    runtimes: Annotated[str | None, typer.Option(help="eager,cudagraph.")] = None,
+    runtimes: Annotated[str | None, typer.Option(help="eager,compile,onnxruntime,openvino,cudagraph.")] = None,
     threads: Annotated[str | None, typer.Option(help="1,2.")] = None,
     dtypes: Annotated[str | None, typer.Option(help="fp32,bf16.")] = None,
     memory_formats: Annotated[str | None, typer.Option(help="nchw,channels_last.")] = None,
@@ -141,6 +141,30 @@ def check(
     from bench import commands
 
     return commands.check(strategy, strategies_dir)
+
+
+@app.command()
+def export(
+    strategy: Annotated[str, typer.Argument(help="A strategy's name.")],
+    runtime: Annotated[str, typer.Option(help="onnxruntime or openvino: where the file is checked.")],
+    out: Annotated[Path, typer.Option(help="The ONNX file to write.")],
+    backbone: Annotated[str, typer.Option(help="A 2-D network, see: list backbones.")] = "resnet50",
+    fraction: Annotated[str, typer.Option(help="Share of the channels that move.")] = "1/4",
+    placement: Annotated[str, typer.Option(help="residual or inplace.")] = "residual",
+    direction: Annotated[str, typer.Option(help="bidirectional or unidirectional.")] = "bidirectional",
+    frames: Annotated[int, typer.Option(min=1, help="Frames in a clip; fixed in the file.")] = 8,
+    size: Annotated[int, typer.Option(min=32, help="Pixels along an edge; fixed in the file.")] = 224,
+    strategies_dir: Annotated[Path | None, typer.Option(help="A folder with more strategy files.")] = None,
+) -> int:
+    """Write a network with its shift as an ONNX file for any number of clips, checked against eager.
+
+    The weights are untrained; for your own network call bench.runtimes.onnx_file.export.
+    """
+    from bench import commands
+    from bench.runtimes.export import Export
+
+    asked = Export(strategy, runtime, out, backbone, fraction, placement, direction, frames, size)
+    return commands.export(asked, strategies_dir)
 
 
 @app.command()

@@ -5,13 +5,16 @@ import signal
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from bench.axes import BACKBONES, ValueNotAllowed
 from bench.records import FolderError
 from bench.request import Request
+
+if TYPE_CHECKING:
+    from bench.runtimes.export import Export
 
 _RESULTS = Path(__file__).resolve().parent.parent / "results"
 
@@ -194,6 +197,20 @@ def check(strategy: str, strategies_dir: Path | None) -> int:
     if is_file and not Path(strategy).is_file():
         raise ValueNotAllowed(f"there is no file {strategy}")
     return check_strategy(Path(strategy) if is_file else strategy, files)
+
+
+def export(asked: "Export", strategies_dir: Path | None) -> int:
+    """Write the file, and print how to load it."""
+    from bench import discovery
+    from bench.runtimes import export as exporting
+
+    try:
+        worst = exporting.write(asked, discovery.strategy_files(strategies_dir))
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ValueNotAllowed(f"{asked.strategy} was not exported: {error}") from None
+    print(f"wrote {asked.out} ({asked.out.stat().st_size / 1e6:.1f} MB); it deviates from eager by {worst:.1g} at most")
+    print(f"load it with:\n\n{asked.loader()}")
+    return 0
 
 
 def new(name: str) -> int:

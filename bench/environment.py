@@ -11,7 +11,10 @@ from typing import Any
 
 import psutil
 
-_PACKAGES = ("shiftbench", "torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "scikit-learn", "triton")
+_PACKAGES = (
+    *("shiftbench", "torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "scikit-learn", "triton"),
+    *("onnx", "onnxscript", "onnxruntime", "openvino"),
+)
 
 
 def usable_cores() -> int:

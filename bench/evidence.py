@@ -70,8 +70,11 @@ class Finding:
 Picker = Callable[[dict[str, Any], Evidence], list[Finding]]
 
 
-def _is_papers(panel: Panel) -> bool:
-    return all(getattr(panel, key) == value for key, value in {**_PAPER_PANEL, **_PLAIN_PANEL}.items())
+def _is_papers(panel: Panel, where: dict[str, Any]) -> bool:
+    """The paper's network and clip, as PyTorch runs it unless the claim names a runtime or dtype."""
+    named: dict[str, Any] = {key: where[key] for key in ("runtime", "dtype") if key in where}
+    wanted = {**_PAPER_PANEL, **_PLAIN_PANEL, **named}
+    return all(getattr(panel, key) == value for key, value in wanted.items())
 
 
 def _tag(panel: Panel, panels: Iterable[Panel]) -> str:
@@ -90,8 +93,10 @@ def overhead(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
         right = variant.fraction == fraction and variant.direction == "bidirectional"
         return right and variant.strategy in evidence.exact and case.panel.device == where["device"]
 
-    fitting = [o for o in evidence.overheads if fits(o.case) and _is_papers(o.case.panel) and o.case not in failed]
-    broken = {case: why for case, why in failed.items() if fits(case) and _is_papers(case.panel)}
+    fitting = [
+        o for o in evidence.overheads if fits(o.case) and _is_papers(o.case.panel, where) and o.case not in failed
+    ]
+    broken = {case: why for case, why in failed.items() if fits(case) and _is_papers(case.panel, where)}
     panels = {o.case.panel for o in fitting} | {case.panel for case in broken}
 
     def subject(case: Case) -> str:

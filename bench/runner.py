@@ -5,6 +5,7 @@ training. ``start`` begins a run, ``resume`` goes on with one.
 """
 
 import math
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import environment, workers
-from bench.axes import BASELINE
+from bench.axes import BASELINE, EAGER
 from bench.executors import Executor, LocalExecutor
 from bench.jobs import jobs_of
 from bench.latency.campaign import Campaign, failed_while_measured
@@ -166,20 +167,22 @@ class Execution:
         panels, settings, spent = self.plan.sweep.panels, self.plan.settings.latency, 0.0
         weights = self.plan.sweep.weights
         lost: list[str] = []
-        for number, (panel, cases) in enumerate(panels):
-            campaign = Campaign(
-                panel,
-                cases,
-                self.plan.files,
-                settings,
-                (settings.budget - spent) * weights[number] / sum(weights[number:]),
-                self.plan.settings.seed,
-                [record for record in self.known if _in_panel(record, panel)],
-            )
-            self._measure(campaign, number, len(panels))
-            spent += campaign.spent
-            if campaign.device_lost:
-                lost.append(campaign.device_lost)
+        with tempfile.TemporaryDirectory(prefix="shiftbench-exports-") as exports:  # 100 MB a case with ResNet-50
+            for number, (panel, cases) in enumerate(panels):
+                campaign = Campaign(
+                    panel,
+                    cases,
+                    self.plan.files,
+                    settings,
+                    (settings.budget - spent) * weights[number] / sum(weights[number:]),
+                    self.plan.settings.seed,
+                    [record for record in self.known if _in_panel(record, panel)],
+                    exports=Path(exports),
+                )
+                self._measure(campaign, number, len(panels))
+                spent += campaign.spent
+                if campaign.device_lost:
+                    lost.append(campaign.device_lost)
         if panels:
             self.reporter.advance("latency", 1.0)
         if lost:
@@ -189,6 +192,10 @@ class Execution:
     def _measure(self, campaign: Campaign, number: int, of: int) -> None:
         """One panel: the static pass, then replicates."""
         panel = campaign.panel
+        if skipped := list(campaign.skip_where_it_cannot_run()):
+            self._keep(*skipped)
+            self.reporter.say(f"{panel.label} is skipped: {skipped[0].reason}")
+            return
         for strategy, reason in self.refused.items():
             for record in campaign.drop_strategy(strategy, reason):
                 self._keep(record)
@@ -205,7 +212,7 @@ class Execution:
                 self._say_plan(campaign)
         self._say_width(campaign)
         for strategy, reason in campaign.failed.items():
-            if strategy != BASELINE:  # a network that cannot run here may run elsewhere
+            if strategy != BASELINE and panel.runtime == EAGER:  # what cannot run here may run elsewhere
                 self.refused.setdefault(strategy, reason)
 
     def _say_plan(self, campaign: Campaign) -> None:

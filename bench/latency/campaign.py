@@ -16,8 +16,8 @@ from typing import Any
 
 import psutil
 
-from bench import estimates, workers
-from bench.axes import BASELINE
+from bench import estimates, runtimes, workers
+from bench.axes import BASELINE, EAGER
 from bench.latency.replicate import replicate_records
 from bench.latency.stopping import PILOT_SUPERBLOCKS, Costs, Limits, Shape
 from bench.latency.stopping import shape as plan_shape
@@ -27,14 +27,18 @@ from bench.sweep import BASELINE_VARIANT, Case, Panel
 
 _CASE_LIMIT = 120.0  # seconds of silence that any process may need: importing torch, building one case
 _SLOT_LIMIT = 10.0  # seconds more for each slot of a superblock, which is silent until its end
+_PREPARE_LIMIT = 600.0  # the same where a runtime exports and compiles: 20 s for ResNet-50 where nothing else runs
 _MODULE = "bench.latency.worker"
 _FELL_WITH_BASELINE = "fell_with_baseline"  # the flag of a case that failed through no fault of its own
 _GATE_SHARE = 0.1  # of the budget: how long the quiet-machine gate may wait in all
 
 
 def failed_while_measured(records: Sequence[Record]) -> dict[str, str]:
-    """{strategy: why}: those that failed of themselves, in whatever panel, and are measured no further."""
-    failed = [r for r in records if r.kind == "latency" and r.status == "failed"]
+    """{strategy: why}: those that failed of themselves in eager, in whatever panel, and are measured no further.
+
+    What one other runtime cannot run, export or compute exactly may still run in the next.
+    """
+    failed = [r for r in records if r.kind == "latency" and r.status == "failed" and r.case["runtime"] == EAGER]
     own = [r for r in failed if r.case["strategy"] != BASELINE and _FELL_WITH_BASELINE not in r.flags]
     return {record.case["strategy"]: record.reason or "" for record in reversed(own)}
 
@@ -57,10 +61,13 @@ class Campaign:
         seed: int,
         known: Sequence[Record] = (),
         module: str = _MODULE,
+        exports: Path | None = None,
     ) -> None:
+        """exports: a folder that keeps exported files from process to process; None: each process exports again."""
         self.panel, self.cases, self.settings = panel, list(cases), settings
         self.failed: dict[str, str] = {}  # strategy -> why it is measured no further
         self.device_lost: str | None = None  # why the panel ended before its time
+        self._exports = None if exports is None else str(exports)
         self._files, self._seed, self._module = [str(file) for file in files], seed, module
         self._records = [record for record in known if record.kind in ("latency", "replicate")]
         self._dropped = {Case.from_json(r.case) for r in known if r.kind != "replicate" and r.status != "ok"}
@@ -106,8 +113,15 @@ class Campaign:
                 why = f"the baseline of its panel failed: {reason}"
                 yield self._drop(case, "failed", why, (_FELL_WITH_BASELINE,))
 
+    def skip_where_it_cannot_run(self) -> Iterator[Record]:
+        """Record all cases as skipped where the panel's runtime cannot be had here, with the reason."""
+        if reason := runtimes.why_not(self.panel.runtime, self.panel.device, self.panel.dtype):
+            for case in self._standing():
+                yield self._drop(case, "skipped", reason)
+
     def count(self) -> Iterator[Record]:
-        """The static pass: each case once, untimed, for its parameters, FLOPs, traffic and peak memory."""
+        """The static pass: each case once, untimed, for its parameters, FLOPs, traffic, peak memory and, where its
+        runtime tells, the nodes that are executed."""
         while waiting := [case for case in self._standing() if case not in self._counted and not self.device_lost]:
             entered: Case | None = None
             start = time.monotonic()
@@ -280,6 +294,8 @@ class Campaign:
             "files": self._files,
             "seed": random.Random(f"{self._seed}/{self.panel.label}/{self.replicates_done}").getrandbits(48),
             "order": order,
+            "exports": self._exports,
         }
-        limit = _CASE_LIMIT + 2 * _SLOT_LIMIT * len(cases) + (order or {}).get("gate_seconds", 0.0)
+        limit = _CASE_LIMIT if self.panel.runtime == EAGER else _PREPARE_LIMIT
+        limit += 2 * _SLOT_LIMIT * len(cases) + (order or {}).get("gate_seconds", 0.0)
         return workers.stream(self._module, job, silence_limit=limit)

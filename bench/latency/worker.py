@@ -18,6 +18,8 @@ from bench.discovery import load_class
 from bench.latency import devices, memory, timing, traffic
 from bench.latency.devices import Device
 from bench.latency.timing import Call, Order, healthy
+from bench.runtimes.exactness import require_exact
+from bench.runtimes.inspection import INSPECTED, executed
 from bench.strategy import Strategy
 from bench.sweep import Case, Panel
 
@@ -59,10 +61,9 @@ class Bench:
         network = copy.deepcopy(self.network, shared)
         return backbones.insert(strategy, network).to(self._where, _DTYPES[self.panel.dtype]).eval()
 
-    def call(self, model: nn.Module, runtime: str) -> Call:
-        """The model in a runtime, bound to the panel's input."""
-        forward = runtimes.prepare(runtime, model, self.frames, self.device.cuda)
-        return lambda: forward(self.frames)
+    def prepared(self, model: nn.Module, runtime: str, export: Path | None) -> runtimes.Forward:
+        """The model in a runtime, for inputs like the panel's."""
+        return runtimes.prepare(runtime, model, self.frames, self.device.cuda, export)
 
     def versions(self) -> int:
         """Changes when anything wrote into the shared weights or the input."""
@@ -77,16 +78,22 @@ def _why_skipped(strategy: Strategy, panel: Panel) -> str | None:
     return strategy.skip(panel.backbone, panel.frames)
 
 
-def _build(bench: Bench, strategy: Strategy, runtime: str, proofs: int) -> tuple[nn.Module, Call]:
-    """A case, built and proven. Raises ValueError where it wrote into what all cases share, or is not finite."""
+def _build(
+    bench: Bench, strategy: Strategy, runtime: str, proofs: int, export: Path | None = None
+) -> tuple[nn.Module, Call]:
+    """A case, built and proven. Raises ValueError where it wrote into what all cases share, or is not finite, or where
+    the runtime does not compute what the model does."""
     before = bench.versions()
     model = bench.model(strategy)
-    call = bench.call(model, runtime)
+    forward = bench.prepared(model, runtime, export)
+    call = functools.partial(forward, bench.frames)
     for _ in range(proofs):
         if not healthy(call()):
             raise ValueError("the output is not finite")
     if bench.versions() != before:
         raise ValueError("it wrote into the network's shared weights or input")
+    if runtime != "eager":
+        require_exact(forward, model, bench.frames, runtime)
     return model, call
 
 
@@ -97,6 +104,13 @@ def _count(model: nn.Module, call: Call, device: Device) -> dict[str, Any]:
     samples["resident_high_water_bytes"] = memory.resident_peak(call) if device.name == "cpu" else None
     samples["peak_allocated_bytes"] = device.peak_memory(call)
     return samples
+
+
+def _export_path(folder: str | None, case: Case) -> Path | None:
+    """Where a case's export is kept: the same file for all runtimes of one dtype, and for the baseline's twin."""
+    panel = case.panel
+    name = f"{panel.backbone}-{panel.frames}x{panel.size}-b{panel.batch}-{panel.dtype}-{case.variant.label}"
+    return None if folder is None else Path(folder) / f"{name.replace('/', 'of')}.onnx"
 
 
 def answer(job: dict[str, Any], emit: workers.Emit, device_for: Callable[[str], Device] = devices.device_for) -> None:
@@ -129,11 +143,14 @@ def _work(job: dict[str, Any], emit: workers.Emit, panel: Panel, device: Device)
                 if reason := _why_skipped(strategy, panel):
                     emit({"event": "skipped", "case": index, "reason": reason})
                     continue
-                model, call = _build(bench, strategy, runtime, proofs)
+                export = _export_path(job.get("exports"), Case.from_json(data))
+                model, call = _build(bench, strategy, runtime, proofs, export)
                 if timed:
                     calls[index] = call
                 else:
                     samples = _count(model, call, device) | {"fallbacks": strategy.fallbacks}
+                    if panel.runtime in INSPECTED:
+                        samples["executed"] = executed(panel.runtime, model, bench.frames, export)
                     emit({"event": "static", "case": index, "samples": samples})
             except Exception as error:  # a stranger's code: whatever it raises is the reason
                 if not device.present():

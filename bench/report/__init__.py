@@ -1,10 +1,11 @@
 """Tables -> figures, words and one page. Reads what ``bench.analysis`` returns; never torch, never a plug-in.
 
 ``numbers`` and ``selection`` are what everything here rests on; ``words`` answers in sentences: ``cost`` with
-``contest`` (what is the fastest), ``movement`` (is it the bytes), ``dependence`` on what was ``swept``, ``gain`` (what
-it buys), ``control_words`` (is there another explanation) and ``lasting`` (does it last), both ``told`` by rule from
-the ``controls``, ``choice``, and ``trust`` with ``quality`` and ``conditions``. ``figures/`` draws in the one
-``style``, ``sheets`` makes the tables to read, ``method`` says how accuracies were measured, ``html`` makes the page.
+``contest`` (what is the fastest), ``movement`` (is it the bytes), ``dependence`` on what was ``swept``, ``deployment``
+(which to take in which runtime), ``gain`` (what it buys), ``control_words`` (is there another explanation) and
+``lasting`` (does it last), both ``told`` by rule from the ``controls``, ``choice``, and ``trust`` with ``quality`` and
+``conditions``. ``figures/`` draws in the one ``style``, ``sheets`` makes the tables to read, ``method`` says how
+accuracies were measured, ``html`` makes the page.
 """
 
 import os

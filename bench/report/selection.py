@@ -82,6 +82,10 @@ class Tables(Protocol):
         """The speed of a plain copy: one row per panel and size."""
 
     @property
+    def graphs(self) -> pd.DataFrame:
+        """What a runtime executes for each case, by kind of node, and what of it the shift brought in."""
+
+    @property
     def failures(self) -> pd.DataFrame:
         """What failed or was skipped, with its reason."""
 

@@ -13,6 +13,7 @@ from bench.report.choice import choice_sentences
 from bench.report.control_words import control_sentences
 from bench.report.cost import cost_sentences, slope_sentences
 from bench.report.dependence import axis_sentences
+from bench.report.deployment import runtime_sentences
 from bench.report.gain import gain_sentences
 from bench.report.lasting import lasting_sentences
 from bench.report.movement import movement_sentences
@@ -55,6 +56,7 @@ def passages(tables: Tables) -> tuple[Passage, ...]:
         ("Does the cost grow with the share of channels?", _unless_suspect(tables, slope_sentences, silent=True)),
         ("Is the cost the moving of bytes?", _unless_suspect(tables, movement_sentences, silent=True)),
         ("What changes the cost?", _unless_suspect(tables, axis_sentences, silent=True)),
+        ("How to write it for each runtime?", _unless_suspect(tables, runtime_sentences, silent=True)),
         ("What does it buy?", gain_sentences(tables)),
         ("What do the controls show?", control_sentences(tables)),
         ("Does it last?", lasting_sentences(tables)),

@@ -8,6 +8,7 @@ Memory that the graph needs for itself is set aside at capture, so a replay allo
 are counted in eager mode, where they can be seen. After "CUDA graphs" in PyTorch's notes on CUDA semantics.
 """
 
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from bench.runtimes import Forward
 _WARM_UPS = 3  # as PyTorch's notes do: libraries choose algorithms and allocate workspaces in their first passes
 
 
-def prepare(model: nn.Module, example: Tensor, cuda: Any) -> Forward:
+def prepare(model: nn.Module, example: Tensor, cuda: Any, export: Path | None) -> Forward:
     """Capture ``model(example)``. The callable replays it and returns the graph's own output, [N*T, classes].
 
     Frames that are not ``example`` itself are copied into it first, and the output is overwritten by the next replay:

@@ -1,5 +1,6 @@
 """PyTorch as most people run it: operator by operator."""
 
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -7,6 +8,6 @@ from torch import Tensor, nn
 from bench.runtimes import Forward
 
 
-def prepare(model: nn.Module, example: Tensor, cuda: Any) -> Forward:
+def prepare(model: nn.Module, example: Tensor, cuda: Any, export: Path | None) -> Forward:
     """The model itself."""
     return model

@@ -36,6 +36,7 @@ class FakeTables:
     contests: pd.DataFrame = field(default_factory=pd.DataFrame)
     quality: pd.DataFrame = field(default_factory=pd.DataFrame)
     bandwidth: pd.DataFrame = field(default_factory=pd.DataFrame)
+    graphs: pd.DataFrame = field(default_factory=pd.DataFrame)
     failures: pd.DataFrame = field(default_factory=pd.DataFrame)
     claims: list[dict[str, Any]] = field(default_factory=list)
     suspect: str | None = None

@@ -14,6 +14,7 @@ from bench.report.figures.latency import latency_overhead
 from bench.report.figures.noise import measurement_noise
 from bench.report.figures.pareto import pareto
 from bench.report.figures.plane import accuracy_plane
+from bench.report.figures.runtimes import overhead_by_runtime
 from bench.report.figures.traffic import data_movement
 from bench.report.selection import Tables
 from bench.report.style import RC, Palette
@@ -23,6 +24,7 @@ Draw = Callable[[Tables, Palette], Figure | None]
 FIGURES: dict[str, Draw] = {
     "latency_overhead": latency_overhead,
     "overhead_by_axis": overhead_by_axis,
+    "overhead_by_runtime": overhead_by_runtime,
     "accuracy_by_fraction": accuracy_by_fraction,
     "accuracy_plane": accuracy_plane,
     "learning_curves": learning_curves,

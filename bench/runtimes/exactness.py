@@ -1,0 +1,50 @@
+"""Does a prepared model compute what the model computes? Asked before anything is timed.
+
+Two inputs that differ: a graph that was captured with one input's values in it as constants is right for that one only.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from bench.conformance import NETWORK_TOLERANCE
+from bench.runtimes import Forward
+
+_HALF = 3e-2  # fp16, and TF32, which has as many bits: no finer than what bf16 is allowed
+
+
+class Inexact(ValueError):
+    """The output of a runtime is not the model's; the message says by how much."""
+
+
+def require_exact(forward: Forward, model: nn.Module, example: Tensor, runtime: str) -> None:
+    """Raises Inexact where ``forward`` deviates from ``model`` on one of two random inputs like ``example``.
+
+    ``example`` is overwritten meanwhile where a runtime reads its input there, and restored.
+    """
+    kept = example.clone(memory_format=torch.preserve_format)
+    for seed in (1, 2):
+        frames = torch.randn(example.shape, generator=torch.Generator().manual_seed(seed))
+        frames = torch.empty_like(example).copy_(frames)
+        found, allowed = deviation(forward(frames), model(frames)), tolerance(example)
+        if not found <= allowed:
+            raise Inexact(
+                f"in the runtime {runtime!r} the output deviates from eager by {found:.2g} of its largest value "
+                f"(allowed: {allowed:g})"
+            )
+    if not torch.equal(example, kept):
+        example.copy_(kept)
+
+
+def deviation(output: Tensor, reference: Tensor) -> float:
+    """max |difference| / max |reference|; NaN where either is not finite, infinite for another shape."""
+    if output.shape != reference.shape:
+        return float("inf")
+    difference = (output.float() - reference.float()).abs().max() / reference.float().abs().max()
+    return float(difference)
+
+
+def tolerance(example: Tensor) -> float:
+    """What rounding may amount to over a whole network: by dtype, coarser where convolutions run in TF32."""
+    if example.is_cuda and example.dtype == torch.float32 and torch.backends.cudnn.allow_tf32:
+        return _HALF
+    return NETWORK_TOLERANCE.get(example.dtype, _HALF)

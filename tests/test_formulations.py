@@ -1,0 +1,80 @@
+"""The formulations for deployment are the released shift, in blocks of any shape, for any number of clips."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torchvision.models.mobilenetv2 import InvertedResidual
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from bench.discovery import load_class, strategy_files
+from bench.kernels.split_convolution import SplitConvolution
+from bench.strategy import Site
+
+FILES = strategy_files()
+SPLIT = ("split_input_shift", "split_output_shift", "aligned_split_shift")
+FORMULATIONS = ("frame_concat_shift", "pad_slice_shift", "gather_shift", "depthwise_shift", *SPLIT)
+CLASSES = {name: load_class(name, FILES) for name in ("copy_shift", *FORMULATIONS)}
+BLOCKS = {
+    "bottleneck": (Bottleneck(36, 9), Site("conv1", "conv1")),
+    "basic": (BasicBlock(36, 36), Site("conv1", "conv1")),
+    "inverted": (InvertedResidual(36, 36, 1, 2), Site("conv1", "conv.0.0")),
+}
+
+
+def learned(block: nn.Module) -> nn.Module:
+    """A copy whose normalisations have learned something."""
+    block = copy.deepcopy(block)
+    generator = torch.Generator().manual_seed(1)
+    for module in block.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.weight.data, module.running_var):
+                tensor.uniform_(0.5, 2.0, generator=generator)
+            for tensor in (module.bias.data, module.running_mean):
+                tensor.normal_(generator=generator)
+    return block.eval()
+
+
+@settings(deadline=None, max_examples=12, derandomize=True)
+@given(
+    name=st.sampled_from(FORMULATIONS),
+    kind=st.sampled_from(sorted(BLOCKS)),
+    clips=st.integers(1, 3),
+    frames=st.integers(1, 5),
+    fraction=st.sampled_from([1 / 8, 1 / 4, 0.3, 1 / 2, 1.0]),
+    direction=st.sampled_from(["bidirectional", "unidirectional"]),
+)
+def test_a_block_computes_what_the_released_code_computes(
+    name: str, kind: str, clips: int, frames: int, fraction: float, direction: str
+) -> None:
+    block, site = BLOCKS[kind]
+    features = torch.randn(clips * frames, 36, 5, 4, generator=torch.Generator().manual_seed(frames))
+    outs = []
+    for cls in (CLASSES[name], CLASSES["copy_shift"]):
+        wrapped = cls(fraction, "residual", direction).wrap(learned(block), site, frames).eval()  # type: ignore[arg-type]
+        with torch.inference_mode():
+            outs.append(wrapped(features.clone()))
+    assert (outs[0] - outs[1]).abs().max() <= 1e-5 * outs[1].abs().max()
+
+
+@pytest.mark.parametrize("name", SPLIT)
+def test_the_split_layer_takes_its_normalisation_into_its_weights(name: str) -> None:
+    block = CLASSES[name](0.25).wrap(learned(BLOCKS["bottleneck"][0]), BLOCKS["bottleneck"][1], 4)
+    assert isinstance(block.conv1, SplitConvolution) and isinstance(block.bn1, nn.Identity)
+    assert isinstance(block.conv1.norm, nn.BatchNorm2d)
+    kept = block.conv1.norm.running_mean
+    assert kept is not None
+    before = kept.clone()
+    block.train()(torch.randn(4, 36, 5, 4))
+    assert not torch.equal(kept, before)  # in training it normalises, and learns, as ever
+
+
+@pytest.mark.parametrize("name", SPLIT)
+def test_a_grouped_layer_is_refused(name: str) -> None:
+    block = Bottleneck(32, 8)
+    block.conv1 = nn.Conv2d(32, 8, 1, groups=2)
+    with pytest.raises(ValueError, match=f"{name} splits plain convolutions only"):
+        CLASSES[name](0.25).wrap(block, Site("conv1", "conv1"), 2)
