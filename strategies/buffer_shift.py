@@ -9,11 +9,14 @@ recorded, the mechanism takes a differentiable path (clone, then move) that comp
 
 Traffic in inference (F = the bytes of a channel group, T frames): in-place 2 * 2 F (each moved byte is read and
 written once), that is 2 * fraction * N; residual twice that for the way back.
+
+Frame by frame (F = the bytes of one frame's moved channels): 2 F to keep them, 2 F to put the previous frame's in their
+place, and in residual placement 2 F to put them back.
 """
 
 from torch import Tensor, nn
 
-from bench.strategy import Site, Strategy, as_clip, gradients_wanted
+from bench.strategy import Recurrent, Site, Strategy, as_clip, gradients_wanted, keep
 
 
 class BufferShift(Strategy):
@@ -40,6 +43,13 @@ class BufferShift(Strategy):
         if self.placement == "inplace":
             return _ShiftInBuffer(self, block, num_segments, restore=False)
         site.replace(block, _ShiftInBuffer(self, site.layer(block), num_segments, restore=True))
+        return block
+
+    def online(self, block: nn.Module, site: Site) -> nn.Module:
+        """Exchange the moved channels with those of the frame before, in the buffer."""
+        if self.placement == "inplace":
+            return _ExchangeInBuffer(self, block, restore=False)
+        site.replace(block, _ExchangeInBuffer(self, site.layer(block), restore=True))
         return block
 
     def move(self, clip: Tensor) -> list[Tensor]:
@@ -95,3 +105,25 @@ class _ShiftInBuffer(nn.Module):
         if self.restore:
             self.strategy.move_back(clip, fallen)
         return out
+
+
+class _ExchangeInBuffer(Recurrent):
+    """Keep the moved channels, put the previous frame's in their place, run ``net``, and put them back if needed."""
+
+    def __init__(self, strategy: BufferShift, net: nn.Module, *, restore: bool) -> None:
+        super().__init__()
+        self.strategy, self.net, self.restore = strategy, net, restore
+
+    def remembers(self, channels: int) -> int:
+        """The channels that move."""
+        return self.strategy.channels_each_way(channels)
+
+    def step(self, frame: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Overwrites the moved channels of ``frame``; in residual placement they are there again at the end."""
+        moved = frame[:, : past.shape[1]]
+        kept = keep(frame, list(range(past.shape[1])))
+        moved.copy_(past)
+        out: Tensor = self.net(frame)
+        if self.restore:
+            moved.copy_(kept)
+        return out, kept
