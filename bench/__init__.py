@@ -11,7 +11,8 @@ What is asked for:
 ``commands``          what each command does and prints
 ``request``           the options of ``run`` -> validated settings
 ``axes``              the vocabulary: fraction, placement, direction, backbone, runtime, data set
-``settings``          the schema of presets and config files
+``settings``          the schema of presets and config files; ``online_settings``: its online section; ``schema``: what
+                      both are made of
 ``presets/``          smoke, standard, paper and others: what each measures, as TOML
 ``sweep``             Case, Arm and the Sweep that lists them: what is measured, as frozen values
 ``resolution``        settings + what was discovered -> Sweep
@@ -25,7 +26,8 @@ Strategies and networks:
 ``discovery``         ``strategies/*.py`` -> strategies, or the reason why not
 ``conformance``       what every strategy must satisfy before it is timed
 ``checking``          ``check``: conformance of one strategy, printed property by property
-``backbones/``        2-D networks and where each of them takes a strategy; 3-D networks to compare with
+``backbones/``        2-D networks and where each of them takes a strategy, in clips or frame by frame; 3-D networks to
+                      compare with
 ``runtimes/``         one small file per runtime: a model and an input -> a callable
 ====================  ==================================================================================
 
@@ -34,12 +36,13 @@ Measuring:
 ====================  ==================================================================================
 ``runner``            the only orchestrator: a plan -> records; conformance, latency, training, resumption
 ``workers``           expendable processes: start, watch, time out, say how they died
+``outcomes``          what the runner writes down itself, and how many records ended how
 ``jobs``              arms -> training jobs, and the pre-training that they share
 ``executors``         where training runs: this machine
 ``progress``          what the user sees meanwhile
 ``latency/``          campaign (one panel, process after process), worker and timing (what a process does), sampling
-                      and schedule (superblocks), clocks and devices (CPU, CUDA), stopping (how many processes),
-                      traffic, bandwidth and memory (what is moved and held)
+                      and schedule (superblocks), clocks and devices (CPU, CUDA), streams (slots frame by frame),
+                      stopping (how many processes), traffic, bandwidth and memory (what is moved and held)
 ``accuracy/``         datasets (moving digits, opening doors), training, evaluation, checkpoints, worker
 ``bits``              which clips were right, as text in a record
 ``environment``       the machine and its software

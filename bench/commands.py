@@ -50,7 +50,7 @@ def run(
     from bench.executors import LocalExecutor
     from bench.plan import prepare
     from bench.progress import Bar, Silent
-    from bench.settings import parse_duration
+    from bench.schema import parse_duration
 
     reporter = Silent() if quiet or as_json else Bar(Console(stderr=True))
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
@@ -65,7 +65,7 @@ def run(
             settings, chosen = asked.settings(), asked.chosen()
             _refuse_used_folder(out)
             plan = prepare(settings, chosen, asked.strategies_dir)
-            if not plan.sweep.panels and not plan.sweep.arms:
+            if not plan.sweep.cases and not plan.sweep.arms:
                 raise ValueNotAllowed("nothing to measure: no section is left")
             folder = out or _RESULTS / f"{datetime.now():%Y-%m-%d-%H%M%S}-{asked.name}"
             command = "run_bench.py " + " ".join(sys.argv[1:])
@@ -218,7 +218,7 @@ def validate(budget: str, out: Path | None, *, quiet: bool) -> int:
     """The harness against known effects, on this machine."""
     from bench.progress import Bar, Silent
     from bench.runner import refuse_used
-    from bench.settings import parse_duration
+    from bench.schema import parse_duration
     from bench.validation import validate as run_validation
     from bench.workers import WorkerDied
 

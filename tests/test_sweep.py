@@ -9,6 +9,7 @@ import pytest
 from bench.axes import ValueNotAllowed
 from bench.discovery import settle_names
 from bench.resolution import resolve
+from bench.schema import parse_duration
 from bench.settings import (
     Accuracy,
     Group,
@@ -16,7 +17,6 @@ from bench.settings import (
     Recipe,
     Settings,
     load_preset,
-    parse_duration,
     preset_names,
     validate,
 )

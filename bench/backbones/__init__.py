@@ -18,7 +18,7 @@ takes no shift; it is there to compare with.
 from bench.backbones.full_size import build
 from bench.backbones.inflation import load_pretrained
 from bench.backbones.network import ClipNetwork, Network, insert, lay_out, sites
-from bench.backbones.online import OnlineNetwork, State, StreamError, go_online, joined, prove
+from bench.backbones.online import OnlineNetwork, State, StreamError, go_online, inputs, joined, prove
 from bench.backbones.trainable import DigitsResNet, build_trainable, pretrained_form
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "build",
     "build_trainable",
     "go_online",
+    "inputs",
     "insert",
     "joined",
     "lay_out",

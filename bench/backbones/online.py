@@ -161,6 +161,27 @@ def _channels_of(trunk: nn.Module) -> int:
     return next(module.in_channels for module in trunk.modules() if isinstance(module, nn.Conv2d))
 
 
+def inputs(network: Network, frame: Tensor) -> dict[str, list[list[int]]]:
+    """{a convolution's path in its block: its input [C, h, w] in each block that takes a strategy}, for one frame.
+
+    What a shift before that convolution would have to remember is its fraction of these.
+    """
+    seen: dict[str, list[list[int]]] = {}
+    hooks = []
+    for parent, name, _ in sites(network):
+        for path, module in parent.get_submodule(name).named_modules():
+            if isinstance(module, nn.Conv2d) and not path.startswith("downsample"):
+                own = seen.setdefault(path, [])
+                hooks.append(
+                    module.register_forward_pre_hook(lambda _, args, own=own: own.append(list(args[0].shape[1:])))
+                )
+    with torch.inference_mode():
+        network.trunk(frame)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
 class Reads(nn.Module):
     """A block whose output is what its conv1 reads: conv1 is a 1×1 identity, and there is no shortcut."""
 
