@@ -67,12 +67,13 @@ def measure(
 ) -> None:
     """Emit ``superblock`` events until the deadline or the number is reached; at least one.
 
-    clock: another than the device's own.
+    clock: for the slots, where it is another than the device's own.
 
     A case that raises or is not finite: ``failed``, and it runs no more. Where the device is gone: ``device_lost``,
     and that is the end.
     """
-    clock, rng = clock or device.clock(), random.Random(order.seed)
+    own, rng = device.clock(), random.Random(order.seed)
+    clock = clock or own
     curve = CopyCurve(device.torch_device, order.copy_mebibytes)
     gate = Gate(order.gate_seconds)
     slowest, done, disturbed = 0.0, 0, False
@@ -98,7 +99,7 @@ def measure(
             sensors = _later(sensors, device.sensors())
             spent["throttled"] = float(sensors.get("throttled", 0.0))
             disturbed = bool(interference.reasons(spent, spent["wall"]))
-            copies, page = curve.measure(clock), page_seconds()
+            copies, page = curve.measure(own), page_seconds()
             wall = time.monotonic() - before.wall
             emit(
                 {
