@@ -34,7 +34,7 @@ Strategies and networks:
 Measuring:
 
 ====================  ==================================================================================
-``runner``            the only orchestrator: a plan -> records; conformance, latency, training, resumption
+``runner``            the only orchestrator: a plan -> records; conformance, latency, online, training, resumption
 ``workers``           expendable processes: start, watch, time out, say how they died
 ``outcomes``          what the runner writes down itself, and how many records ended how
 ``jobs``              arms -> training jobs, and the pre-training that they share
@@ -44,6 +44,8 @@ Measuring:
                       and schedule (superblocks), clocks and devices (CPU, CUDA), streams (slots frame by frame),
                       stopping (how many processes), traffic, bandwidth and memory (what is moved and held)
 ``accuracy/``         datasets (moving digits, opening doors), training, evaluation, checkpoints, worker
+``streaming/``        causal networks on running video: many streams, sources of frames, missed deadlines
+``watching``          ``stream``: one of them on a video file or generated frames, shown live
 ``bits``              which clips were right, as text in a record
 ``environment``       the machine and its software
 ``disturbance``       counters of the system, read at the edges of slots and superblocks
@@ -60,10 +62,10 @@ Explaining; from here on there is no torch and no plug-in:
 ``resampling``        seeds and clips drawn again together
 ``estimates``         latency records -> overheads and slopes with the independent values behind them
 ``arms``              training records -> arms with one value per seed
-``evidence``          which of a run's values a claim speaks of
+``evidence``          which of a run's values a claim speaks of; ``online_evidence``: of streams
 ``claims``            published findings as data (``claims.toml``) -> verdicts
-``tables/``           records and estimates -> data frames: latency, contests, movement of bytes, quality, accuracy,
-                      learning curves, controls
+``tables/``           records and estimates -> data frames: latency, online, contests, movement of bytes, quality,
+                      accuracy, learning curves, early recognition, controls
 ``analysis``          a run's folder -> all its tables and verdicts
 ``comparison``        two runs -> what differs, or why they cannot be compared
 ``report/``           figures, words, one HTML page

@@ -239,6 +239,26 @@ def validate(budget: str, out: Path | None, *, quiet: bool) -> int:
     return 0
 
 
+def stream(*, duration: str | None, strategies_dir: Path | None, as_json: bool, **options: Any) -> int:
+    """A causal network on a running video. Raises ValueNotAllowed where it cannot play, or not to its end."""
+    from dataclasses import asdict
+
+    from bench.schema import parse_duration
+    from bench.streaming.screen import screen_for
+    from bench.watching import Wish, summary_lines, watch
+
+    wish = Wish(**options, seconds=None if duration is None else parse_duration(duration))
+    summary = watch(wish, screen_for(Console(), silent=as_json), strategies_dir)
+    if as_json:
+        print(json.dumps(asdict(summary), ensure_ascii=False))
+    else:
+        for line in summary_lines(summary):
+            print(line)
+    if summary.stopped:
+        raise ValueNotAllowed(summary.stopped)
+    return 0
+
+
 def doctor() -> int:
     """The machine in a few lines, what it can measure, and what will disturb that."""
     from bench import doctor as physician

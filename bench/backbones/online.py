@@ -97,7 +97,7 @@ class OnlineNetwork(nn.Module):
         Returns the frame's logits [S, classes] and the state for the next frame; the one that was passed in is not
         overwritten. Raises StreamError where frame and state do not fit each other or this network.
         """
-        self._require(frame, state)
+        self.require(frame, state)
         try:
             if state is not None:
                 for place, past in zip(self._places, state.pasts, strict=True):
@@ -113,8 +113,8 @@ class OnlineNetwork(nn.Module):
         """Logits of frames that begin a stream."""
         return self.step(frame)[0]
 
-    def _require(self, frame: Tensor, state: State | None) -> None:
-        """Raises StreamError."""
+    def require(self, frame: Tensor, state: State | None) -> None:
+        """Raises StreamError where ``step`` would."""
         if state is not None and state.owner is not self._mark:
             raise StreamError("the state belongs to another network; a stream goes on with the network that made it")
         weight = next(self.parameters())
