@@ -173,9 +173,8 @@ def stream(
     weights: Annotated[Path | None, typer.Option(help="A state dict, or a file of a run's pretraining/.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     size: Annotated[int | None, typer.Option(help="Pixels along an edge, as the network sees it.")] = None,
-    fps: Annotated[
-        float | None, typer.Option(help="Frames that arrive in a second; by default as the source says.")
-    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Of the processor; by default all cores.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames arriving in a second, if not as the source says.")] = None,
     frames: Annotated[int | None, typer.Option(help="Stop after so many frames.")] = None,
     duration: Annotated[str | None, typer.Option(help="Stop after this time: 10s.")] = None,
     strategies_dir: Annotated[Path | None, typer.Option(help="A folder with more strategy files.")] = None,
@@ -196,6 +195,7 @@ def stream(
         weights=weights,
         device=device,
         size=size,
+        threads=threads,
         fps=fps,
         frames=frames,
         duration=duration,

@@ -22,6 +22,7 @@ from bench.accuracy.datasets import open_dataset
 from bench.axes import ACCURACY_BACKBONE, BACKBONES, PLACEMENTS, ValueNotAllowed, parse_fraction
 from bench.backbones import Network, OnlineNetwork, load_pretrained
 from bench.backbones.trainable import CLASSES
+from bench.environment import usable_cores
 from bench.settings import Data, Recipe
 from bench.streaming.many import Streams
 from bench.streaming.pacing import Pacing
@@ -48,6 +49,7 @@ class Wish:
     weights: Path | None
     device: str
     size: int | None
+    threads: int | None
     fps: float | None
     frames: int | None
     seconds: float | None
@@ -58,7 +60,8 @@ class Wish:
         devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
         if self.device not in devices:
             raise ValueNotAllowed(f"device {self.device!r} is not on this machine; there are: {', '.join(devices)}")
-        for option, value, least in (("--frames", self.frames, 1), ("--size", self.size, _LEAST_SIZE)):
+        whole = (("--frames", self.frames, 1), ("--size", self.size, _LEAST_SIZE), ("--threads", self.threads, 1))
+        for option, value, least in whole:
             if value is not None and value < least:
                 raise ValueNotAllowed(f"{option} {value} is too small; it is a whole number from {least}")
         if self.fps is not None and not 0 < self.fps < math.inf:
@@ -89,8 +92,8 @@ def summary_lines(summary: Summary) -> list[str]:
     told = [f"{summary.network}, on {summary.source}: {summary.frames} frames"]
     if summary.frames:
         told += [
-            f"a frame takes {summary.p50_ms:.1f} ms (p95 {summary.p95_ms:.1f}, p99 {summary.p99_ms:.1f}), from the decoded "
-            f"picture to the prediction; {summary.cache_bytes / 1e6:.2f} MB are remembered",
+            f"a frame takes {summary.p50_ms:.1f} ms (p95 {summary.p95_ms:.1f}, p99 {summary.p99_ms:.1f}), from the "
+            f"decoded picture to the prediction; {summary.cache_bytes / 1e6:.2f} MB are remembered",
             f"{summary.missed_deadlines} of {summary.frames} frames missed their deadline at {summary.arrival_fps:g} a "
             f"second; {summary.fps:g} a second were played",
             f"prediction at the end: {summary.prediction} ({summary.weights})",
@@ -99,9 +102,12 @@ def summary_lines(summary: Summary) -> list[str]:
 
 
 def watch(wish: Wish, screen: Screen, strategies_dir: Path | None = None) -> Summary:
-    """Play the source through the network. Raises ValueNotAllowed for a wish that cannot be granted; a video that breaks
-    off ends it, with the reason in the summary."""
-    source = _source(wish.source, wish.backbone)
+    """Play the source through the network; a video that breaks off ends it, with the reason in the summary.
+
+    Raises ValueNotAllowed for a wish that cannot be granted.
+    """
+    torch.set_num_threads(wish.threads or usable_cores())
+    source = _source(wish.source)
     network, weights = _network(wish, strategies_dir)
     network.to(wish.device)
     size = wish.size or (32 if network.channels == 1 else 224)
@@ -181,7 +187,7 @@ class _Watching:
         )
 
 
-def _source(name: str, backbone: str) -> Source:
+def _source(name: str) -> Source:
     if name == SYNTHETIC:
         return Source("generated digits", _SYNTHETIC_FPS, _generated)
     return video_file(Path(name))

@@ -38,9 +38,7 @@ class Pacing:
     @property
     def fps(self) -> float:
         """Frames a second, as they were played."""
-        return (
-            len(self.seconds) / (self.done - self.began) if self.began is not None and self.done > self.began else 0.0
-        )
+        return len(self.seconds) / (self.done - (self.began or 0.0)) if self.seconds else 0.0
 
     def percentile_ms(self, of_hundred: float) -> float:
         """Of the frame times so far, in milliseconds."""

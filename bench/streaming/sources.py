@@ -15,6 +15,8 @@ from torch import Tensor
 from bench.axes import ValueNotAllowed
 
 _USUAL_FPS = 30.0  # where a file does not say
+_TICKS = 1_000_000  # of a container's duration in a second (av.time_base)
+_SURE = 0.95  # of the frames that a duration stands for: rates are rounded, and sound may last longer
 
 
 class VideoError(ValueNotAllowed):
@@ -23,7 +25,7 @@ class VideoError(ValueNotAllowed):
 
 @dataclass(frozen=True)
 class Frame:
-    """pixels [C, H, W], 0 to 1. begins: the first one of an event, at which a stream begins anew; label: what it shows."""
+    """pixels [C, H, W], 0 to 1. begins: with it an event begins, and the stream anew; label: what it shows."""
 
     pixels: Tensor
     begins: bool = False
@@ -44,9 +46,7 @@ def video_file(path: Path) -> Source:
     try:
         import av
     except ImportError:
-        raise ValueNotAllowed(
-            "playing a video file needs PyAV: install the extra video (uv sync --extra video)"
-        ) from None
+        raise ValueNotAllowed("playing a video file needs PyAV: install the extra video, pip install av") from None
     if not path.is_file():
         raise VideoError(f"there is no video file {path}")
     try:
@@ -66,7 +66,7 @@ def _decoded(path: Path) -> Iterator[Frame]:
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            promised = stream.frames  # 0 where the container does not say
+            promised = _promised(container, stream)
             for picture in container.decode(stream):
                 size = size if count else (picture.width, picture.height)
                 if (picture.width, picture.height) != size:
@@ -81,7 +81,18 @@ def _decoded(path: Path) -> Iterator[Frame]:
     if count == 0:
         raise VideoError(f"{path} holds no frame")
     if count < promised:
-        raise VideoError(f"{path} ends after {count} of {promised} frames: it is truncated")
+        raise VideoError(f"{path} ends after {count} frames and promised at least {promised}: it is truncated")
+
+
+def _promised(container: Any, stream: Any) -> int:
+    """The least number of frames that the file's header speaks of; 0 where it says nothing.
+
+    A number of frames is exact; a duration is not, as containers round it.
+    """
+    if stream.frames:
+        return int(stream.frames)
+    seconds = (container.duration or 0) / _TICKS
+    return int(seconds * float(stream.average_rate or _USUAL_FPS) * _SURE) - 1
 
 
 def _pixels(picture: Any) -> Tensor:
