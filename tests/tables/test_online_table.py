@@ -60,7 +60,7 @@ def test_the_table_of_the_contract() -> None:
     base, twin, shift = (table.iloc[place] for place in range(3))
     assert (base.frame_ms, shift.frame_ms) == pytest.approx((40, 40.8), rel=0.002)
     assert base.frame_ci_low_ms < base.frame_ms < base.frame_ci_high_ms < base.p95_ms < base.p99_ms
-    assert shift.overhead_ci_low_pct < 2.0 < shift.overhead_ci_high_pct and shift.half_width_pct < 0.2
+    assert shift.overhead_pct == pytest.approx(2.0, abs=0.2) and 0 < shift.half_width_pct < 0.2
     assert twin.aa and abs(twin.overhead_pct) < 0.2
     assert (base.missed_deadline_pct, base.missed_at_load_pct) == (100, 0), "40 ms against 33 ms; against 50 ms"
     assert base.load_fps == pytest.approx(LOAD / 0.04, rel=0.002)
@@ -94,7 +94,7 @@ def verdicts(factor: float = 1.02, **more: Any) -> dict[str, Any]:
         )
         if record.kind == "online" and record.case["strategy"] == "buffer_shift"
         else record
-        for record in records()
+        for record in records(spread=0.02)
     ]
     measured = overheads(found)
     statics = {Case.from_json(r.case): r.samples for r in found if r.kind == "static"}
@@ -114,7 +114,7 @@ def verdicts(factor: float = 1.02, **more: Any) -> dict[str, Any]:
 )
 def test_the_papers_latency_per_frame(factor: float, verdict: str) -> None:
     found = verdicts(factor)["online-latency/buffer_shift residual"]
-    assert found.verdict == verdict and found.measured == pytest.approx(100 * (factor - 1), abs=0.1)
+    assert found.verdict == verdict and found.measured == pytest.approx(100 * (factor - 1), abs=0.5)
 
 
 def test_a_case_that_failed_decides_nothing() -> None:
