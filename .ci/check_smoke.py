@@ -16,13 +16,13 @@ missing = [
         "report.html",
         *(
             f"tables/{name}.{kind}"
-            for name in ("latency", "accuracy", "claims", "contests", "quality", "bandwidth")
+            for name in ("latency", "online", "accuracy", "early", "claims", "contests", "quality", "bandwidth")
             for kind in ("csv", "md")
         ),
         *(
             f"figures/{name}.{kind}"
             for name in (
-                *("latency_overhead", "accuracy_by_fraction", "pareto"),
+                *("latency_overhead", "online_overhead", "online_frame_times", "accuracy_by_fraction", "pareto"),
                 *("data_movement", "copy_bandwidth", "measurement_noise"),
             )
             for kind in ("svg", "png")
@@ -38,6 +38,10 @@ assert (latency["status"] == "ok").all(), latency[["strategy", "status", "reason
 assert latency[["overhead_pct", "overhead_ci_low_pct", "overhead_ci_high_pct"]].notna().all().all()
 assert (latency["replicates"] >= 5).all()
 assert latency[["predicted_overhead_pct", "overhead_all_pct", "peak_memory_mb"]].notna().all().all()
+
+online = pd.read_csv(folder / "tables/online.csv")
+assert (online["status"] == "ok").all(), online[["strategy", "status", "reason"]]
+assert online[["overhead_pct", "frame_ms", "p99_ms", "cache_mb", "missed_deadline_pct"]].notna().all().all()
 
 accuracy = pd.read_csv(folder / "tables/accuracy.csv").set_index("strategy")
 assert accuracy.loc["no_shift", "temporal_mean_pct"] == 25.0

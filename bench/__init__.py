@@ -11,7 +11,8 @@ What is asked for:
 ``commands``          what each command does and prints
 ``request``           the options of ``run`` -> validated settings
 ``axes``              the vocabulary: fraction, placement, direction, backbone, runtime, data set
-``settings``          the schema of presets and config files
+``settings``          the schema of presets and config files; ``online_settings``: its online section; ``schema``: what
+                      both are made of
 ``presets/``          smoke, standard, paper and others: what each measures, as TOML
 ``sweep``             Case, Arm and the Sweep that lists them: what is measured, as frozen values
 ``resolution``        settings + what was discovered -> Sweep
@@ -25,7 +26,8 @@ Strategies and networks:
 ``discovery``         ``strategies/*.py`` -> strategies, or the reason why not
 ``conformance``       what every strategy must satisfy before it is timed
 ``checking``          ``check``: conformance of one strategy, printed property by property
-``backbones/``        2-D networks and where each of them takes a strategy; 3-D networks to compare with
+``backbones/``        2-D networks and where each of them takes a strategy, in clips or frame by frame; 3-D networks to
+                      compare with
 ``kernels/``          what strategies share: native code, products over views, moving in place, convolutions split
 ``runtimes/``         one small file per runtime: a model and an input -> a callable; exactness, inspection, export
 ====================  ==================================================================================
@@ -33,15 +35,18 @@ Strategies and networks:
 Measuring:
 
 ====================  ==================================================================================
-``runner``            the only orchestrator: a plan -> records; conformance, latency, training, resumption
+``runner``            the only orchestrator: a plan -> records; conformance, latency, online, training, resumption
 ``workers``           expendable processes: start, watch, time out, say how they died
+``outcomes``          what the runner writes down itself, and how many records ended how
 ``jobs``              arms -> training jobs, and the pre-training that they share
 ``executors``         where training runs: this machine
 ``progress``          what the user sees meanwhile
 ``latency/``          campaign (one panel, process after process), worker and timing (what a process does), sampling
-                      and schedule (superblocks), clocks and devices (CPU, CUDA), stopping (how many processes),
-                      traffic, bandwidth and memory (what is moved and held)
+                      and schedule (superblocks), clocks and devices (CPU, CUDA), streams (slots frame by frame),
+                      stopping (how many processes), traffic, bandwidth and memory (what is moved and held)
 ``accuracy/``         datasets (moving digits, opening doors), training, evaluation, checkpoints, worker
+``streaming/``        causal networks on running video: many streams, sources of frames, missed deadlines
+``watching``          ``stream``: one of them on a video file or generated frames, shown live
 ``bits``              which clips were right, as text in a record
 ``environment``       the machine and its software
 ``disturbance``       counters of the system, read at the edges of slots and superblocks
@@ -58,10 +63,10 @@ Explaining; from here on there is no torch and no plug-in:
 ``resampling``        seeds and clips drawn again together
 ``estimates``         latency records -> overheads and slopes with the independent values behind them
 ``arms``              training records -> arms with one value per seed
-``evidence``          which of a run's values a claim speaks of
+``evidence``          which of a run's values a claim speaks of; ``online_evidence``: of streams
 ``claims``            published findings as data (``claims.toml``) -> verdicts
-``tables/``           records and estimates -> data frames: latency, contests, movement of bytes, quality, accuracy,
-                      learning curves, controls
+``tables/``           records and estimates -> data frames: latency, online, contests, movement of bytes, quality,
+                      accuracy, learning curves, early recognition, controls
 ``analysis``          a run's folder -> all its tables and verdicts
 ``comparison``        two runs -> what differs, or why they cannot be compared
 ``report/``           figures, words, one HTML page

@@ -12,16 +12,19 @@ from bench import claims
 from bench.arms import arms, failed_arms
 from bench.estimates import overheads, slopes, suspicion
 from bench.evidence import PUBLISHED, Evidence
-from bench.records import Record, read_header, read_records, write_atomically
+from bench.online_settings import Online
+from bench.records import TIMED, Record, read_header, read_records, write_atomically
 from bench.sweep import Case
 from bench.tables.accuracy import accuracy_table
 from bench.tables.columns import markdown
 from bench.tables.contests import contest_table
 from bench.tables.controls import control_table
 from bench.tables.curves import curve_table
+from bench.tables.early import early_table
 from bench.tables.graphs import graph_table
 from bench.tables.latency import latency_table, superblock_table
 from bench.tables.movement import bandwidth_table
+from bench.tables.online import online_table, quantile_table
 from bench.tables.quality import quality_table
 from bench.tables.slopes import slope_table
 
@@ -45,16 +48,23 @@ class Tables:
     bandwidth: pd.DataFrame
     graphs: pd.DataFrame
     failures: pd.DataFrame
+    online: pd.DataFrame
+    frames: pd.DataFrame
+    early: pd.DataFrame
     claims: list[dict[str, Any]]
     suspect: str | None
+    online_suspect: str | None
 
 
 def load(folder: Path) -> Tables:
     """Read a run and derive everything. Raises FolderError where the folder cannot be read."""
     header = read_header(folder)
-    records = list(read_records(folder))
+    everything = list(read_records(folder))
+    records = [record for record in everything if not _frame_by_frame(record)]
+    streams = [record for record in everything if _frame_by_frame(record)]
     measured, trained, diverged = overheads(records), arms(records), failed_arms(records)
-    suspect = suspicion(measured)
+    online, suspect = overheads(streams), suspicion(measured)
+    online_suspect = suspicion(online)
     heirs = _same_functions(header, records)
     exact = frozenset({PUBLISHED, *heirs.get(PUBLISHED, [])})
     lines = slopes(measured)
@@ -62,11 +72,15 @@ def load(folder: Path) -> Tables:
         overheads=measured,
         slopes=lines,
         arms=[] if _searches_a_recipe(header) else trained,
-        statics={Case.from_json(r.case): r.samples for r in records if r.kind == "static" and r.status == "ok"},
+        statics=_statics(records),
         failed_cases=_failed_cases(records),
         failed_arms=diverged,
         exact=exact,
         suspect=suspect,
+        online=online,
+        online_statics=_statics(streams),
+        online_failed=_failed_cases(streams),
+        online_suspect=online_suspect,
     )
     return Tables(
         folder=folder,
@@ -81,9 +95,13 @@ def load(folder: Path) -> Tables:
         quality=quality_table(records, measured),
         bandwidth=bandwidth_table(records),
         graphs=graph_table(records),
-        failures=_failure_table(records),
+        online=online_table(streams, online, _arrival_fps(header)),
+        frames=quantile_table(streams),
+        early=early_table(trained),
+        failures=_failure_table(everything),
         claims=[asdict(verdict) for verdict in claims.judge(claims.load_claims(), evidence)],
         suspect=suspect,
+        online_suspect=online_suspect,
     )
 
 
@@ -93,6 +111,7 @@ def write(tables: Tables) -> None:
     folder.mkdir(exist_ok=True)
     frames = {"latency": tables.latency, "accuracy": tables.accuracy, "claims": pd.DataFrame(tables.claims)}
     frames |= {"curves": tables.curves, "controls": tables.controls}
+    frames |= {"online": tables.online, "early": tables.early}
     frames |= {"contests": tables.contests, "quality": tables.quality, "bandwidth": tables.bandwidth}
     frames |= {"runtime_graphs": tables.graphs}
     for name, frame in frames.items():
@@ -107,8 +126,22 @@ def _searches_a_recipe(header: dict[str, Any]) -> bool:
     return bool(header.get("sweep", {}).get("recipe", {}).get("judged_on") == "validation")
 
 
+def _frame_by_frame(record: Record) -> bool:
+    """Measured in a panel of streams."""
+    return "streams" in record.case
+
+
+def _arrival_fps(header: dict[str, Any]) -> float:
+    settings = header.get("settings", {}).get("online", {})
+    return float(settings.get("arrival_fps", Online().arrival_fps))
+
+
+def _statics(records: Sequence[Record]) -> dict[Case, dict[str, Any]]:
+    return {Case.from_json(r.case): r.samples for r in records if r.kind == "static" and r.status == "ok"}
+
+
 def _failed_cases(records: Sequence[Record]) -> dict[Case, str]:
-    failed = [r for r in records if r.kind in ("latency", "static") and r.status == "failed"]
+    failed = [r for r in records if r.kind in (*TIMED, "static") and r.status == "failed"]
     return {Case.from_json(r.case): r.reason or "" for r in failed}
 
 

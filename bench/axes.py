@@ -75,6 +75,9 @@ RUNTIMES: dict[str, str] = {
 ONLY_ON: dict[str, str] = {"cudagraph": "cuda", "onnxruntime": "cpu", "openvino": "cpu"}
 """Runtimes that exist on one device only."""
 
+STREAM_RUNTIMES: dict[str, str] = {name: RUNTIMES[name] for name in ("eager", "cudagraph")}
+"""Runtimes in which a network keeps its state from frame to frame."""
+
 DATASETS: dict[str, str] = {
     "ring_digits": "real handwritten digits that move on a ring; four orders of the same frames",
     "opening_digits": "real handwritten digits behind a door of real photographs; it opens, or it closes: one reversed",
@@ -90,7 +93,7 @@ View = Literal["clip", "one_frame"]
 MAIN = "main"
 """The accuracy section's first study, and the cohort of all arms that are no repetition."""
 
-SECTIONS: tuple[str, ...] = ("latency", "accuracy")
+SECTIONS: tuple[str, ...] = ("latency", "accuracy", "online")
 
 _LARGEST_DENOMINATOR = 10_000
 _ROUNDING = 1e-9  # 0.29 * 100 is 28.999…96 in binary; a count must not lose a channel to that

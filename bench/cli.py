@@ -50,7 +50,7 @@ def run(
     config: Annotated[Path | None, typer.Option(help="A TOML file with the keys of a preset, instead of one.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default a new one in results/.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
-    only: Annotated[str | None, typer.Option(help="Sections: latency,accuracy.")] = None,
+    only: Annotated[str | None, typer.Option(help="Sections: latency,accuracy,online.")] = None,
     strategies: Annotated[str | None, typer.Option(help="Only these, by name: a,b.")] = None,
     strategies_dir: Annotated[Path | None, typer.Option(help="A folder with more strategy files.")] = None,
     fractions: Annotated[str | None, typer.Option(help="0,1/8,1/4,1/2,1.")] = None,
@@ -185,6 +185,47 @@ def validate(
     from bench import commands
 
     return commands.validate(budget, out, quiet=quiet)
+
+
+@app.command()
+def stream(
+    source: Annotated[str, typer.Option(help="A video file, or synthetic: digits that move.")],
+    strategy: Annotated[str, typer.Option(help="A causal strategy, by name.")] = "buffer_shift",
+    fraction: Annotated[str, typer.Option(help="Share of the channels that come from the past.")] = "1/8",
+    placement: Annotated[str, typer.Option(help="residual or inplace.")] = "residual",
+    backbone: Annotated[str, typer.Option(help="digits_resnet, or see: list backbones.")] = "digits_resnet",
+    weights: Annotated[Path | None, typer.Option(help="A state dict, or a file of a run's pretraining/.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    size: Annotated[int | None, typer.Option(help="Pixels along an edge, as the network sees it.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Of the processor; by default all cores.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames arriving in a second, if not as the source says.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Stop after so many frames.")] = None,
+    duration: Annotated[str | None, typer.Option(help="Stop after this time: 10s.")] = None,
+    strategies_dir: Annotated[Path | None, typer.Option(help="A folder with more strategy files.")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+) -> int:
+    """Play a video through a network frame by frame: frame time, missed deadlines and the prediction, live.
+
+    Examples: stream --source synthetic --duration 10s  |  stream --source film.mp4 --backbone resnet50
+    """
+    from bench import commands
+
+    return commands.stream(
+        source=source,
+        strategy=strategy,
+        fraction=fraction,
+        placement=placement,
+        backbone=backbone,
+        weights=weights,
+        device=device,
+        size=size,
+        threads=threads,
+        fps=fps,
+        frames=frames,
+        duration=duration,
+        strategies_dir=strategies_dir,
+        as_json=json_output,
+    )
 
 
 @app.command()

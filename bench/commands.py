@@ -53,7 +53,7 @@ def run(
     from bench.executors import LocalExecutor
     from bench.plan import prepare
     from bench.progress import Bar, Silent
-    from bench.settings import parse_duration
+    from bench.schema import parse_duration
 
     reporter = Silent() if quiet or as_json else Bar(Console(stderr=True))
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
@@ -68,7 +68,7 @@ def run(
             settings, chosen = asked.settings(), asked.chosen()
             _refuse_used_folder(out)
             plan = prepare(settings, chosen, asked.strategies_dir)
-            if not plan.sweep.panels and not plan.sweep.arms:
+            if not plan.sweep.cases and not plan.sweep.arms:
                 raise ValueNotAllowed("nothing to measure: no section is left")
             folder = out or _RESULTS / f"{datetime.now():%Y-%m-%d-%H%M%S}-{asked.name}"
             command = "run_bench.py " + " ".join(sys.argv[1:])
@@ -235,7 +235,7 @@ def validate(budget: str, out: Path | None, *, quiet: bool) -> int:
     """The harness against known effects, on this machine."""
     from bench.progress import Bar, Silent
     from bench.runner import refuse_used
-    from bench.settings import parse_duration
+    from bench.schema import parse_duration
     from bench.validation import validate as run_validation
     from bench.workers import WorkerDied
 
@@ -253,6 +253,26 @@ def validate(budget: str, out: Path | None, *, quiet: bool) -> int:
     for line in lines:
         print(line)
     print(f"written to: {folder}")
+    return 0
+
+
+def stream(*, duration: str | None, strategies_dir: Path | None, as_json: bool, **options: Any) -> int:
+    """A causal network on a running video. Raises ValueNotAllowed where it cannot play, or not to its end."""
+    from dataclasses import asdict
+
+    from bench.schema import parse_duration
+    from bench.streaming.screen import screen_for
+    from bench.watching import Wish, summary_lines, watch
+
+    wish = Wish(**options, seconds=None if duration is None else parse_duration(duration))
+    summary = watch(wish, screen_for(Console(), silent=as_json), strategies_dir)
+    if as_json:
+        print(json.dumps(asdict(summary), ensure_ascii=False))
+    else:
+        for line in summary_lines(summary):
+            print(line)
+    if summary.stopped:
+        raise ValueNotAllowed(summary.stopped)
     return 0
 
 

@@ -15,8 +15,9 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench import backbones, workers
 from bench.axes import ACCURACY_BACKBONE
+from bench.backbones.online import Reads
 from bench.discovery import LoadError, load_class, load_file
-from bench.strategy import Site, Strategy
+from bench.strategy import CannotStream, Site, Strategy
 from bench.sweep import Variant
 
 BLOCK_TOLERANCE = 1e-5  # max |difference| / max |reference| in fp32: one block's rounding
@@ -34,6 +35,10 @@ class Broken(Exception):
     """A property that does not hold; the message is the smallest counter-example found."""
 
 
+class Remark(Broken):
+    """A property that need not hold: worth a flag, no failure."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """One property of one variant. ``ok`` None: it does not apply, or is worth a flag but no failure."""
@@ -42,18 +47,6 @@ class Verdict:
     meaning: str
     ok: bool | None
     detail: str = ""
-
-
-class _Reads(nn.Module):
-    """A block whose output is what its conv1 reads: conv1 is a 1×1 identity, and there is no shortcut."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 1, bias=False)
-        nn.init.dirac_(self.conv1.weight)
-
-    def forward(self, frames: Tensor) -> Tensor:
-        return self.conv1(frames)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -71,7 +64,7 @@ class _Subject:
 
     def read(self, frames: Tensor, t: int, make: Make | None = None, *, trained: bool = False) -> Tensor:
         """What conv1 reads of ``frames``, in inference; trained: the strategy's own weights have left their start."""
-        block = _Reads(frames.shape[1]).to(self.device, frames.dtype)
+        block = Reads(frames.shape[1]).to(self.device, frames.dtype)
         of_block = {id(parameter) for parameter in block.parameters()}
         wrapped = (make or self.make)().wrap(block, _SITE, t).eval()
         if trained:
@@ -177,7 +170,7 @@ def identity_at_zero(subject: _Subject) -> None:
 
 def gradients(subject: _Subject) -> None:
     """Gradients reach input and weights, and are finite."""
-    block = _Reads(16).to(subject.device)
+    block = Reads(16).to(subject.device)
     weight = block.conv1.weight
     frames = subject.clip(2, 4, 16).requires_grad_()
     subject.make().wrap(block, _SITE, 4).train()(frames * 1.0).square().mean().backward()
@@ -191,7 +184,7 @@ def deterministic(subject: _Subject) -> None:
     frames = subject.clip(2, 8, 16)
     first = subject.read(frames, 8)
     _differ(subject.read(frames, 8), first, 0.0, "a second instance", 8)
-    wrapped = subject.make().wrap(_Reads(16).to(subject.device), _SITE, 8).eval()
+    wrapped = subject.make().wrap(Reads(16).to(subject.device), _SITE, 8).eval()
     with torch.inference_mode():
         for run in ("first", "second"):
             _differ(wrapped(frames.clone()), first, 0.0, f"the {run} run in a row", 8)
@@ -201,7 +194,7 @@ def memory_format(subject: _Subject) -> None:
     """channels_last stays channels_last (flagged, not failed: it is correct, but the next layer pays)."""
     frames = subject.clip(2, 4, 16).contiguous(memory_format=torch.channels_last)
     seen: list[bool] = []
-    block = _Reads(16).to(subject.device).to(memory_format=torch.channels_last)
+    block = Reads(16).to(subject.device).to(memory_format=torch.channels_last)
     block.conv1.register_forward_pre_hook(
         lambda _, args: seen.append(args[0].is_contiguous(memory_format=torch.channels_last))
     )
@@ -252,6 +245,18 @@ def equal_in_network(subject: _Subject) -> None:
         _differ(outs[0], outs[1], tolerance, f"network in {dtype}", 1)
 
 
+def streams(subject: _Subject) -> None:
+    """Frame by frame it computes what it computes in clips (flagged, not failed, where it promises no stream)."""
+    strategy = subject.make()
+    if strategy.direction != "unidirectional" or strategy.fraction == 0:
+        return
+    try:
+        backbones.prove(strategy, subject.device)
+    except CannotStream as why:
+        promised = any(getattr(type(strategy), name) is not getattr(Strategy, name) for name in _OF_STREAMS)
+        raise (Broken if promised else Remark)(str(why)) from None
+
+
 def _backward(subject: _Subject, make: Make, t: int) -> dict[str, Tensor | None]:
     """Gradients of a Bottleneck block in training mode: of its input and of its conv1."""
     torch.manual_seed(0)
@@ -269,6 +274,7 @@ CHECKS: tuple[Callable[[_Subject], None], ...] = (
     clips_apart,
     shortcut_exact,
     causal,
+    streams,
     identity_at_zero,
     gradients,
     deterministic,
@@ -277,6 +283,7 @@ CHECKS: tuple[Callable[[_Subject], None], ...] = (
     equal_in_network,
 )
 _FLAG_ONLY = {"memory_format"}
+_OF_STREAMS = ("online", "step", "recalled")  # a strategy that overrides one of them promises to stream
 
 
 def conformance(
@@ -301,7 +308,8 @@ def conformance(
             yield Verdict(check.__name__, meaning, True)
         except Exception as error:  # a stranger's code: whatever it raises is the reason
             detail = str(error) if isinstance(error, Broken) else f"raised {workers.one_line(error)}"
-            yield Verdict(check.__name__, meaning, None if check.__name__ in _FLAG_ONLY else False, detail)
+            flag = check.__name__ in _FLAG_ONLY or isinstance(error, Remark)
+            yield Verdict(check.__name__, meaning, None if flag else False, detail)
 
 
 def _answer(job: dict[str, Any], emit: workers.Emit) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from bench import interference, statistics
-from bench.records import Record
+from bench.records import TIMED, Record
 from bench.statistics import Interval
-from bench.sweep import BASELINE_VARIANT, Case, Panel
+from bench.sweep import BASELINE_VARIANT, Case, Panel, panel_from_json
 
 AA_CONFIDENCE = 0.99
 AA_LIMIT_POINTS = 0.5  # an A/A difference smaller than this hides no finding that the suite speaks of
@@ -96,11 +96,11 @@ def overheads(records: Iterable[Record]) -> list[Overhead]:
     for record in records:
         if record.status != "ok" or record.replicate is None:
             continue
-        if record.kind == "latency":
+        if record.kind in TIMED:
             slots.setdefault(Case.from_json(record.case), {})[record.replicate] = record.samples
         elif record.kind == "replicate":
             readings = list(zip(record.samples["disturbance"], record.samples["wall"], strict=True))
-            quiet.setdefault(Panel(**record.case), {})[record.replicate] = readings
+            quiet.setdefault(panel_from_json(record.case), {})[record.replicate] = readings
     left_out = {panel: interference.excluded(replicates) for panel, replicates in quiet.items()}
     logs = {case: _by_superblock(replicates, _log_seconds) for case, replicates in slots.items()}
     cycles = {case: _by_superblock(replicates, _log_cycles) for case, replicates in slots.items()}

@@ -39,6 +39,7 @@ class Evidence:
 
     failed_cases, failed_arms: {what failed: why}; an arm counts as failed where one of its seeds did. exact: the
     strategies that compute the paper's function. suspect: why the run's latencies must not be trusted, or None.
+    online…: the same of what ran frame by frame.
     """
 
     overheads: Sequence[Overhead] = ()
@@ -49,6 +50,10 @@ class Evidence:
     failed_arms: dict[ArmKey, str] = field(default_factory=dict)
     exact: frozenset[str] = frozenset({PUBLISHED})
     suspect: str | None = None
+    online: Sequence[Overhead] = ()
+    online_statics: dict[Case, dict[str, Any]] = field(default_factory=dict)
+    online_failed: dict[Case, str] = field(default_factory=dict)
+    online_suspect: str | None = None
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Plan:
         code = {name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for name, file in files.items()}
         versions = environment.versions()
         return {
-            "cases": [case.label for _, cases in self.sweep.panels for case in cases],
+            "cases": [case.label for case in self.sweep.cases],
             "arms": [arm.label for arm in self.sweep.arms],
             "recipe": self.sweep.recipe.model_dump(mode="json"),
             "data": self.sweep.data.model_dump(mode="json"),

@@ -11,6 +11,9 @@ Schema history
 3   accuracy: the case says under which condition an arm was trained (objective, view, lr_factor, length_factor, cohort
     beside data set and network; ids of the usual condition stay as they were); samples hold the numbers of classes,
     learning curves on validation clips, answers to shuffled frames, the seconds of each step of the training.
+4   online: one case in one replicate, frame by frame, with the seconds of each frame in its slots; ``replicate`` and
+    ``static`` records beside it say how many streams there are, ``static`` also what a stream remembers. accuracy:
+    causal arms keep their accuracy after each frame of the test clips (``early``).
 """
 
 import fcntl
@@ -23,9 +26,11 @@ from typing import IO, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-SCHEMA = 3
+SCHEMA = 4
 
-Kind = Literal["latency", "replicate", "static", "conformance", "accuracy"]
+Kind = Literal["latency", "online", "replicate", "static", "conformance", "accuracy"]
+TIMED: tuple[Kind, ...] = ("latency", "online")
+"""The kinds of records that hold slots, which a ``replicate`` record closes."""
 Status = Literal["ok", "skipped", "failed"]
 
 
@@ -123,7 +128,7 @@ def _end_of_what_is_whole(path: Path) -> int:
             if not line.endswith(b"\n"):
                 break
             record = _parse(path, line, number)
-            if record.kind != "latency":
+            if record.kind not in TIMED:
                 open_replicate = None
             elif record.status == "ok" and open_replicate is None:
                 open_replicate = offset
@@ -211,7 +216,12 @@ def _from_2(record: Record) -> dict[str, Any]:
     return {"case": record.case | _ONLY_CONDITION_OF_2, "samples": samples}
 
 
-_MIGRATIONS = {1: _from_1, 2: _from_2}
+def _from_3(record: Record) -> dict[str, Any]:
+    """Nothing changes: there was no online section, and what an arm knew early was not asked."""
+    return {}
+
+
+_MIGRATIONS = {1: _from_1, 2: _from_2, 3: _from_3}
 
 
 def _parse(path: Path, line: bytes, number: int) -> Record:

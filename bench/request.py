@@ -5,7 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from bench.axes import DIRECTIONS, PLACEMENTS, ValueNotAllowed, parse_fraction
+from bench.axes import BACKBONES, DIRECTIONS, PLACEMENTS, STREAM_RUNTIMES, ValueNotAllowed, parse_fraction
 from bench.settings import Settings, load_config, load_preset, validate
 from bench.sweep import Chosen
 
@@ -58,6 +58,7 @@ class Request:
         data["latency"]["panels"] = [  # an option holds for every panel
             {key: value for key, value in panel.items() if key not in given} for panel in data["latency"]["panels"]
         ]
+        self._put_into_online(data, given)
         if self.seeds is not None:
             data["accuracy"]["seeds"] = _number(self.seeds, "--seeds")
             for study in data["accuracy"]["studies"]:  # an option holds for every study
@@ -65,6 +66,21 @@ class Request:
         if self.only is not None:
             data["sections"] = _items(self.only, "--only")
         return validate(data, "command line")
+
+    def _put_into_online(self, data: dict[str, Any], given: dict[str, Any]) -> None:
+        """What holds for latency holds frame by frame too, as far as it can; alone, it must, and has the budget."""
+        alone = self.only is not None and _items(self.only, "--only") == ("online",)
+        possible = {"backbones": BACKBONES, "runtimes": STREAM_RUNTIMES}
+        for key in ("backbones", "device", "runtimes", "dtypes", "memory_formats", "threads", "sizes"):
+            if key in given:
+                values = given[key]
+                if key in possible and not alone:
+                    values = [value for value in values if value in possible[key]]
+                data["online"][key] = values
+                for panel in data["online"]["panels"]:
+                    panel.pop(key, None)
+        if alone and "budget" in given:
+            data["online"]["budget"] = given["budget"]
 
     def _latency(self) -> dict[str, Any]:
         texts = {"backbones": self.backbone, "runtimes": self.runtimes, "dtypes": self.dtypes}

@@ -3,9 +3,10 @@
 ``resolve`` is the whole door: panels with their cases, and arms study by study.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from itertools import product
 
 from bench.axes import (
@@ -17,8 +18,10 @@ from bench.axes import (
     ValueNotAllowed,
     parse_fraction,
 )
-from bench.settings import Accuracy, Group, Panels, Recipe, Settings, Study
-from bench.sweep import BASELINE_VARIANT, Arm, Case, Chosen, Condition, Panel, StrategyInfo, Sweep, Variant
+from bench.online_settings import Online, OnlinePanels
+from bench.schema import Group
+from bench.settings import Accuracy, Latency, Panels, Recipe, Settings, Study
+from bench.sweep import BASELINE_VARIANT, Arm, Case, Chosen, Condition, Panel, StrategyInfo, StreamPanel, Sweep, Variant
 
 
 def resolve(
@@ -44,15 +47,51 @@ def resolve(
     if "latency" in settings.sections:
         variants = [BASELINE_VARIANT, *_variants(settings.latency.groups, settings.latency.plugins, known, chosen)]
         variants += _own_ways(variants, known)
-        weighted = _panels(settings, devices, cores)
+        weighted = _panels(settings.latency, Panels(), _AXES, Panel, devices, cores)
         for panel in weighted:
             own = variants if panel.backbone not in VOLUMETRIC else variants[:1]
-            cases = [Case(variant, panel) for variant in own]
-            panels.append((panel, (cases[0], replace(cases[0], aa=True), *cases[1:])))
+            panels.append((panel, _with_twin(panel, own)))
+    streams = _streams(settings, known, chosen, devices, cores) if "online" in settings.sections else {}
+    online = tuple((panel, cases) for panel, (cases, _) in streams.items())
     if "accuracy" in settings.sections:
         arms = list(dict.fromkeys(_arms(settings.accuracy, known, chosen)))
-    accuracy, weights = settings.accuracy, tuple(weighted.values())
-    return Sweep(tuple(panels), tuple(arms), _recipe(accuracy.recipe, devices, cpu_bf16), accuracy.data, weights)
+    accuracy = settings.accuracy
+    return Sweep(
+        tuple(panels),
+        tuple(arms),
+        _recipe(accuracy.recipe, devices, cpu_bf16),
+        accuracy.data,
+        tuple(weighted.values()),
+        online,
+        tuple(weight for _, weight in streams.values()),
+    )
+
+
+def _with_twin(panel: Panel, variants: Sequence[Variant]) -> tuple[Case, ...]:
+    """The cases of a panel: the baseline, which comes first in ``variants``, its twin, and the rest."""
+    cases = [Case(variant, panel) for variant in variants]
+    return cases[0], replace(cases[0], aa=True), *cases[1:]
+
+
+def _streams(
+    settings: Settings, known: dict[str, StrategyInfo], chosen: Chosen, devices: Sequence[str], cores: int
+) -> dict[Panel, tuple[tuple[Case, ...], float]]:
+    """{panel: (its cases, its weight)} of the online section: what takes from the past alone.
+
+    Raises ValueNotAllowed where online is all that is asked for, and nothing of what is asked for can stream.
+    """
+    online = settings.online
+    variants = [v for v in _variants(online.groups, online.plugins, known, chosen) if v.direction == "unidirectional"]
+    if not variants and settings.sections == ("online",):
+        raise ValueNotAllowed(
+            "nothing of what is asked for can stream: a stream has no next frame, so the online section takes "
+            "strategies in the direction unidirectional, at fractions above 0"
+        )
+    if not variants or not online.backbones:
+        return {}
+    make = partial(StreamPanel, frames=online.frames, batch=1)
+    weighted = _panels(online, OnlinePanels(), _ONLINE_AXES, make, devices, cores)
+    return {panel: (_with_twin(panel, [BASELINE_VARIANT, *variants]), weight) for panel, weight in weighted.items()}
 
 
 def _recipe(recipe: Recipe, devices: Sequence[str], cpu_bf16: bool) -> Recipe:
@@ -111,23 +150,30 @@ def _root(name: str, known: dict[str, StrategyInfo]) -> str:
 def _named(settings: Settings, chosen: Chosen) -> Iterator[str]:
     yield from chosen.strategies or ()
     studies = [group for study in settings.accuracy.studies for group in study.groups]
-    for group in (*settings.latency.groups, *settings.accuracy.groups, *studies):
+    for group in (*settings.latency.groups, *settings.online.groups, *settings.accuracy.groups, *studies):
         yield from group.strategies
 
 
-def _panels(settings: Settings, devices: Sequence[str], cores: int) -> dict[Panel, float]:
-    """Every panel once with its weight, in the order of the settings.
+def _panels(
+    section: Latency | Online,
+    unchanged: Panels | OnlinePanels,
+    axes_of: dict[str, str],
+    make: Callable[..., Panel],
+    devices: Sequence[str],
+    cores: int,
+) -> dict[Panel, float]:
+    """Every panel of a section once with its weight, in the order of the settings.
 
-    What another device would be needed for is left out where the settings leave the choice of devices open.
+    unchanged: the panel that does not differ from the section. axes_of: the settings' names -> the panel's. What
+    another device would be needed for is left out where the settings leave the choice of devices open.
     """
-    latency = settings.latency
-    if latency.device not in ("auto", *devices):
-        raise ValueNotAllowed(f"device {latency.device!r} is not on this machine; there are: {', '.join(devices)}")
-    allowed = list(devices) if latency.device == "auto" else [latency.device]
+    if section.device not in ("auto", *devices):
+        raise ValueNotAllowed(f"device {section.device!r} is not on this machine; there are: {', '.join(devices)}")
+    allowed = list(devices) if section.device == "auto" else [section.device]
     found: dict[Panel, float] = {}
-    for group in latency.panels or (Panels(),):
-        given = {name: value for name in Panels.model_fields if (value := getattr(group, name)) is not None}
-        axes = {name: given.get(name, getattr(latency, name)) for name in _AXES}
+    for group in section.panels or (unchanged,):
+        given = {name: value for name in type(group).model_fields if (value := getattr(group, name)) is not None}
+        axes = {name: given.get(name, getattr(section, name)) for name in axes_of}
         for threads in axes["threads"]:
             if threads > cores:
                 raise ValueNotAllowed(
@@ -137,11 +183,11 @@ def _panels(settings: Settings, devices: Sequence[str], cores: int) -> dict[Pane
         for device in allowed:
             if device == given.get("device", device):
                 for values in product(*axes.values()):
-                    panel = Panel(device=device, **dict(zip(_AXES.values(), values, strict=True)))
+                    panel = make(device=device, **dict(zip(axes_of.values(), values, strict=True)))
                     if panel.runtime not in ONLY_ON or ONLY_ON[panel.runtime] == device:
                         found.setdefault(panel, group.weight)
     if not found:
-        runtimes = [*latency.runtimes, *(name for group in latency.panels for name in group.runtimes or ())]
+        runtimes = [*section.runtimes, *(name for group in section.panels for name in group.runtimes or ())]
         wanted = sorted({ONLY_ON[name] for name in runtimes if name in ONLY_ON})
         raise ValueNotAllowed(
             f"no panel is left on {' and '.join(allowed)}: what is asked for needs {' or '.join(wanted) or 'cuda'}"
@@ -160,6 +206,10 @@ _AXES = {
     "batches": "batch",
 }
 """The settings' names of the axes -> the panel's; the device stands apart."""
+
+_ONLINE_AXES = {name: axis for name, axis in _AXES.items() if name not in ("frames", "batches")} | {
+    "streams": "streams"
+}
 
 
 def _variants(

@@ -8,7 +8,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +17,16 @@ from bench.axes import BASELINE, EAGER
 from bench.executors import Executor, LocalExecutor
 from bench.jobs import jobs_of
 from bench.latency.campaign import Campaign, failed_while_measured
+from bench.outcomes import Tally, conformance_record, in_panel, training_record
 from bench.plan import Plan, new_header, prepare_again
 from bench.progress import Reporter, Shares
-from bench.records import FolderError, Record, Run, Status, read_header, read_records
-from bench.sweep import Arm, Case, Panel
+from bench.records import FolderError, Record, Run, read_header, read_records
+from bench.schema import Stopping
+from bench.sweep import Case, Panel
 
 _CONFORMANCE_SECONDS = 12.0  # expected: the import of torch and about two seconds a strategy
 _CONFORMANCE_LIMIT = 120.0  # seconds of silence before a strategy under test counts as hung
 _STATIC_SECONDS_PER_CASE = 2.0  # expected
-
-
-@dataclass
-class Tally:
-    """How a run ended: counts of records by status."""
-
-    ok: int = 0
-    failed: int = 0
-    skipped: int = 0
-
-    def add(self, record: Record) -> None:
-        """Count one record."""
-        setattr(self, record.status, getattr(self, record.status) + 1)
 
 
 class Execution:
@@ -77,6 +66,7 @@ class Execution:
                 self.reporter.say(latency_withheld)
             else:
                 self._section("latency", self._latency)
+                self._section("online", self._online)
             self._section("accuracy", self._accuracy)
         except BaseException:
             self._set_status("interrupted")
@@ -111,6 +101,9 @@ class Execution:
         cases = sum(len(cases) for _, cases in sweep.panels)
         if sweep.panels:
             self.reporter.expect("latency", settings.latency.budget + _STATIC_SECONDS_PER_CASE * cases)
+        if sweep.online:
+            cases = sum(len(cases) for _, cases in sweep.online)
+            self.reporter.expect("online", settings.online.budget + _STATIC_SECONDS_PER_CASE * cases)
         if sweep.arms:
             jobs = jobs_of(sweep, self.plan.files, self.run.folder)
             self.reporter.expect("accuracy", sum(job.work for job in jobs) / self.cores)
@@ -124,7 +117,7 @@ class Execution:
         refused |= {name: record.reason for name, record in done.items() if record.status == "failed"}
         waiting = [name for name in self.plan.sweep.strategies if name not in refused and name not in done]
         for name in refused.keys() - done.keys():
-            self._keep(_conformance_record(name, refused[name], ()))
+            self._keep(conformance_record(name, refused[name], ()))
         while waiting:
             entered, before = waiting[0], len(waiting)
             try:
@@ -134,13 +127,13 @@ class Execution:
                         self.reporter.advance("conformance", 1 - len(waiting) / before, entered)
                     elif event["event"] == "checked":
                         waiting = [name for name in waiting if name != event["strategy"]]
-                        self._keep(_conformance_record(event["strategy"], event["failed"], event["flags"]))
+                        self._keep(conformance_record(event["strategy"], event["failed"], event["flags"]))
                         if event["failed"]:
                             refused[event["strategy"]] = event["failed"]
             except workers.WorkerDied as death:
                 waiting = [name for name in waiting if name != entered]
                 refused[entered] = f"the process that checked it {death}"
-                self._keep(_conformance_record(entered, refused[entered], ()))
+                self._keep(conformance_record(entered, refused[entered], ()))
         self.reporter.advance("conformance", 1.0)
         for name, reason in refused.items():
             self.reporter.say(f"{name} is measured no further: {reason}")
@@ -156,17 +149,31 @@ class Execution:
             }
             for name in names
         ]
-        used = {panel.device for panel, _ in self.plan.sweep.panels} | {"cpu"}
+        used = {case.panel.device for case in self.plan.sweep.cases} | {"cpu"}
         job = {"files": [str(f) for f in self.plan.files], "strategies": entries, "devices": sorted(used)}
         return workers.stream("bench.conformance", job, silence_limit=_CONFORMANCE_LIMIT)
 
     # --- latency ----------------------------------------------------------------------------------------------------
 
     def _latency(self) -> None:
+        """Whole clips."""
+        sweep = self.plan.sweep
+        self._panels("latency", sweep.panels, sweep.weights, self.plan.settings.latency)
+
+    def _online(self) -> None:
+        """Frame by frame."""
+        sweep = self.plan.sweep
+        self._panels("online", sweep.online, sweep.online_weights, self.plan.settings.online)
+
+    def _panels(
+        self,
+        section: str,
+        panels: Sequence[tuple[Panel, Sequence[Case]]],
+        weights: Sequence[float],
+        settings: Stopping,
+    ) -> None:
         """Panel after panel; what one leaves of its share of the budget goes to those after it."""
-        panels, settings, spent = self.plan.sweep.panels, self.plan.settings.latency, 0.0
-        weights = self.plan.sweep.weights
-        lost: list[str] = []
+        spent, lost = 0.0, list[str]()
         with tempfile.TemporaryDirectory(prefix="shiftbench-exports-") as exports:  # 100 MB a case with ResNet-50
             for number, (panel, cases) in enumerate(panels):
                 campaign = Campaign(
@@ -176,20 +183,20 @@ class Execution:
                     settings,
                     (settings.budget - spent) * weights[number] / sum(weights[number:]),
                     self.plan.settings.seed,
-                    [record for record in self.known if _in_panel(record, panel)],
+                    [record for record in self.known if in_panel(record, panel)],
                     exports=Path(exports),
                 )
-                self._measure(campaign, number, len(panels))
+                self._measure(campaign, section, number, len(panels))
                 spent += campaign.spent
                 if campaign.device_lost:
                     lost.append(campaign.device_lost)
         if panels:
-            self.reporter.advance("latency", 1.0)
+            self.reporter.advance(section, 1.0)
         if lost:
             self.reporter.say(f"{lost[0]}; what was measured before is kept")
-            self.unfinished.append("latency")
+            self.unfinished.append(section)
 
-    def _measure(self, campaign: Campaign, number: int, of: int) -> None:
+    def _measure(self, campaign: Campaign, section: str, number: int, of: int) -> None:
         """One panel: the static pass, then replicates."""
         panel = campaign.panel
         if skipped := list(campaign.skip_where_it_cannot_run()):
@@ -201,12 +208,12 @@ class Execution:
                 self._keep(record)
         for record in campaign.count():
             self._keep(record)
-            self.reporter.advance("latency", number / of, f"counting {record.case.get('strategy', '')}")
+            self.reporter.advance(section, number / of, f"counting {record.case.get('strategy', '')}")
         planned = False
         for records in campaign.replicates():
             self._keep(*records)
             doing = f"{panel.backbone}, process {campaign.replicates_done}"
-            self.reporter.advance("latency", (number + campaign.share_done) / of, doing)
+            self.reporter.advance(section, (number + campaign.share_done) / of, doing)
             if campaign.shape.needed and not planned:
                 planned = True
                 self._say_plan(campaign)
@@ -216,22 +223,22 @@ class Execution:
                 self.refused.setdefault(strategy, reason)
 
     def _say_plan(self, campaign: Campaign) -> None:
-        shape, target = campaign.shape, self.plan.settings.latency.target_half_width_points
+        shape, target = campaign.shape, campaign.settings.target_half_width_points
         self.reporter.say(
             f"{campaign.panel.label}: after a pilot of {campaign.replicates_done} processes, ± {target:g} points need "
             f"about {shape.needed} of {shape.superblocks} superblocks; planned: {shape.processes}"
         )
 
     def _say_width(self, campaign: Campaign) -> None:
-        widest, target = campaign.widest(), self.plan.settings.latency.target_half_width_points
+        widest, target = campaign.widest(), campaign.settings.target_half_width_points
         reached = "reached" if widest <= target else "not reached within the budget"
         self.reporter.say(
             f"{campaign.panel.label}: {campaign.replicates_done} processes, "
             f"widest interval ± {widest:.2f} points (target ± {target:g} {reached})"
         )
-        if 0 < campaign.replicates_done < self.plan.settings.latency.min_replicates:
+        if 0 < campaign.replicates_done < campaign.settings.min_replicates:
             self.reporter.say(
-                f"the budget was too small for {self.plan.settings.latency.min_replicates} processes; "
+                f"the budget was too small for {campaign.settings.min_replicates} processes; "
                 f"a --budget of {campaign.budget_for_enough:.0f}s or more would do for this panel"
             )
 
@@ -242,7 +249,7 @@ class Execution:
         left = {key: arm for key, arm in arms.items() if key not in self.run.ids}
         for key, arm in list(left.items()):
             if arm.variant.strategy in self.refused:
-                self._keep(_training_record(left.pop(key), "failed", self.refused[arm.variant.strategy]))
+                self._keep(training_record(left.pop(key), "failed", self.refused[arm.variant.strategy]))
         jobs = jobs_of(replace(self.plan.sweep, arms=tuple(left.values())), self.plan.files, self.run.folder)
         progress = Shares({job.key: job.work for job in jobs}, self.reporter)
         for outcome in self.executor.run(
@@ -253,45 +260,13 @@ class Execution:
                 self.reporter.say(note)
             if outcome.job.key in left:
                 arm = left[outcome.job.key]
-                self._keep(_training_record(arm, outcome.status, outcome.reason, outcome.samples, outcome.wall_seconds))
+                self._keep(training_record(arm, outcome.status, outcome.reason, outcome.samples, outcome.wall_seconds))
                 if outcome.reason:
                     self.reporter.say(f"{arm.label} {outcome.status}: {outcome.reason}")
         begun = sum(key in self.run.ids for key in arms)
         if begun < len(arms):
             self.reporter.say(f"paused after {begun} of {len(arms)} trainings; go on with --resume {self.run.folder}")
             self.unfinished.append("accuracy")
-
-
-def _in_panel(record: Record, panel: Panel) -> bool:
-    if record.kind == "replicate":
-        return Panel(**record.case) == panel
-    return record.kind in ("latency", "static") and Case.from_json(record.case).panel == panel
-
-
-def _conformance_record(name: str, reason: str | None, flags: Sequence[str]) -> Record:
-    return Record(
-        id=f"conformance/{name}",
-        kind="conformance",
-        status="failed" if reason else "ok",
-        reason=reason,
-        flags=tuple(flags),
-        case={"strategy": name},
-    )
-
-
-def _training_record(
-    arm: Arm, status: Status, reason: str | None, samples: dict[str, Any] | None = None, wall: float = 0.0
-) -> Record:
-    return Record(
-        id=f"accuracy/{arm.label}",
-        kind="accuracy",
-        status=status,
-        reason=reason,
-        case=arm.to_json(),
-        seed=arm.seed,
-        samples=samples or {},
-        wall_seconds=wall,
-    )
 
 
 def refuse_used(folder: Path) -> None:
@@ -331,8 +306,9 @@ def resume(folder: Path, reporter: Reporter, pause_after: float | None = None) -
         begun_on, done = header["machine_id"], header["sections_done"]
     except (FolderError, KeyError) as error:
         raise FolderError(f"{folder}: {error}") from None
-    withheld = None
-    if plan.sweep.panels and environment.machine_id() != begun_on and "latency" not in done:
+    withheld, sweep = None, plan.sweep
+    timed = [name for name, panels in (("latency", sweep.panels), ("online", sweep.online)) if panels]
+    if environment.machine_id() != begun_on and not set(timed) <= set(done):
         withheld = (
             f"latency was begun on {begun_on}, and this is {environment.machine_id()}: the two must not be mixed. "
             "Resume it there; training goes on here."

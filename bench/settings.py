@@ -4,13 +4,12 @@ A preset names groups of strategies with the fractions, placements and direction
 the number of cases stays what the arithmetic of time allows. Options on the command line replace single values.
 """
 
-import re
 import tomllib
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from bench.axes import (
     ACCURACY_BACKBONE,
@@ -22,65 +21,25 @@ from bench.axes import (
     RUNTIMES,
     SECTIONS,
     VOLUMETRIC,
-    Direction,
     Dtype,
     MemoryFormat,
     Objective,
-    Placement,
     ValueNotAllowed,
     View,
-    parse_fraction,
 )
+from bench.online_settings import Online
+from bench.schema import Count, Group, Size, Stopping, Strict, one_of
 
 PRESETS = Path(__file__).parent / "presets"
-
-
-def parse_duration(text: str | float | int) -> float:
-    """``"10m"``, ``"90s"``, ``"1.5h"`` or a number of seconds -> seconds. Raises ValueNotAllowed."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", str(text))
-    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
-    if seconds <= 0:
-        raise ValueNotAllowed(f"duration {text!r} is not a positive time; write 90s, 10m or 1.5h")
-    return seconds
-
-
-def one_of(allowed: dict[str, str] | tuple[str, ...], what: str) -> BeforeValidator:
-    """A validator: the value is one of ``allowed``; the message lists them."""
-
-    def check(value: object) -> object:
-        if not isinstance(value, str) or value not in allowed:
-            raise ValueNotAllowed(f"unknown {what} {value!r}; there are: {', '.join(allowed)}")
-        return value
-
-    return BeforeValidator(check)
-
-
-Share = Annotated[Fraction, BeforeValidator(parse_fraction), PlainSerializer(str, when_used="json")]
-Seconds = Annotated[float, BeforeValidator(parse_duration)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-
-class Group(_Strict):
-    """Strategies that are measured at the same fractions, placements and directions."""
-
-    strategies: tuple[str, ...] = ()
-    fractions: tuple[Share, ...] = (Fraction(1, 4),)
-    placements: tuple[Placement, ...] = ("residual",)
-    directions: tuple[Direction, ...] = ("bidirectional",)
 
 
 Backbone = Annotated[str, one_of({**BACKBONES, **VOLUMETRIC}, "backbone")]
 Dataset = Annotated[str, one_of(DATASETS, "dataset")]
 AccuracyBackbone = Annotated[str, one_of(ACCURACY_BACKBONES, "backbone of the accuracy section")]
 Runtime = Annotated[str, one_of(RUNTIMES, "runtime")]
-Size = Annotated[int, Field(ge=32)]
 
 
-class Panels(_Strict):
+class Panels(Strict):
     """Panels that differ from the section's axes in what is named here; several values of an axis are crossed.
 
     weight: of each of them in sharing out the section's budget.
@@ -98,7 +57,7 @@ class Panels(_Strict):
     weight: Annotated[float, Field(gt=0)] = 1.0
 
 
-class Latency(_Strict):
+class Latency(Stopping):
     """The latency section: panels (everything that shares a baseline), the cases in each, and when to stop.
 
     The axes are crossed. ``panels`` replaces the one panel of single values by several that differ from it, so that
@@ -117,23 +76,9 @@ class Latency(_Strict):
     panels: tuple[Panels, ...] = ()
     groups: tuple[Group, ...] = ()
     plugins: Group = Group(fractions=(Fraction(1, 8), Fraction(1)))
-    largest_copy_mib: Annotated[int, Field(ge=1, le=1024)] = 512  # of the copy-bandwidth curve, from 1 MiB on
-    budget: Seconds = 600.0
-    target_half_width_points: Annotated[float, Field(gt=0)] = 0.5
-    min_replicates: Count = 5
-    max_replicates: Count = 8
-    max_superblocks: Count = 40  # of one process: one that lasts longer meets too much of the machine's slow weather
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Latency":
-        if self.min_replicates > self.max_replicates:
-            raise ValueNotAllowed(
-                f"min_replicates = {self.min_replicates} is more than max_replicates = {self.max_replicates}"
-            )
-        return self
 
 
-class RingDigitsData(_Strict):
+class RingDigitsData(Strict):
     """How hard ``ring_digits`` is. Deviations and contrasts on a scale where black is 0 and the brightest digit 1."""
 
     jitter: Annotated[int, Field(ge=0, le=3)] = 1  # px either way, per frame and sprite
@@ -143,7 +88,7 @@ class RingDigitsData(_Strict):
     distractor: bool = True
 
 
-class OpeningDigitsData(_Strict):
+class OpeningDigitsData(Strict):
     """How hard ``opening_digits`` is; units as in ``RingDigitsData``."""
 
     jitter: Annotated[int, Field(ge=0, le=3)] = 1  # px either way, per frame
@@ -151,14 +96,14 @@ class OpeningDigitsData(_Strict):
     lowest_contrast: Annotated[float, Field(gt=0, le=1)] = 0.6
 
 
-class Data(_Strict):
+class Data(Strict):
     """The parameters of each data set."""
 
     ring_digits: RingDigitsData = RingDigitsData()
     opening_digits: OpeningDigitsData = OpeningDigitsData()
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """How one arm is trained; written down before the run that it is judged by.
 
     Source images are split into training, validation and the rest, which is for the test. Learning curves are taken on
@@ -197,7 +142,7 @@ class Recipe(_Strict):
 Factor = Annotated[float, Field(gt=0)]
 
 
-class Study(_Strict):
+class Study(Strict):
     """A question that needs arms beyond the main ones: what differs from the section is named, several values crossed.
 
     cohort: arms of one cohort are averaged over their seeds; another name keeps a repetition apart. baseline: train the
@@ -218,7 +163,7 @@ class Study(_Strict):
     groups: tuple[Group, ...] = ()
 
 
-class Accuracy(_Strict):
+class Accuracy(Strict):
     """The accuracy section: the main arms, further studies, seeds and the recipe that all arms share."""
 
     datasets: tuple[Dataset, ...] = ("ring_digits",)
@@ -240,13 +185,14 @@ class Accuracy(_Strict):
         return self
 
 
-class Settings(_Strict):
+class Settings(Strict):
     """A whole preset or config file."""
 
     title: str = "a sweep"
     sections: tuple[Annotated[str, one_of(SECTIONS, "section")], ...] = SECTIONS
     seed: int = 0
     latency: Latency = Latency()
+    online: Online = Online()
     accuracy: Accuracy = Accuracy()
 
 
@@ -258,7 +204,8 @@ def preset_names() -> list[str]:
 def preset_strategies() -> frozenset[str]:
     """The strategies that the suite's presets name: its own. Whatever else lies in ``strategies/`` was dropped in."""
     settings = [load_preset(name) for name in preset_names()]
-    groups = [group for one in settings for group in (*one.latency.groups, *one.accuracy.groups)]
+    sections = [section for one in settings for section in (one.latency, one.online, one.accuracy)]
+    groups = [group for section in sections for group in section.groups]
     groups += [group for one in settings for study in one.accuracy.studies for group in study.groups]
     return frozenset({BASELINE, *(name for group in groups for name in group.strategies)})
 

@@ -19,17 +19,27 @@ A strategy is one file in ``strategies/`` (or in a folder given with ``--strateg
 are set on the instance by the sweep. ``shift`` must not overwrite ``clip``: in residual placement the shortcut
 still needs it. A strategy that must own the layer which reads the shifted features (to fuse with it, or to
 restore a buffer after it) overrides ``wrap`` instead.
+
+Frame by frame: where ``shift`` is causal and needs one frame of the past, a stream runs without a further line. One
+that has a faster way to shift a single frame overrides ``step``; one that overrides ``wrap``, or looks farther back,
+overrides ``online`` and says in a ``Recurrent`` module what it remembers. ``check`` proves that the stream equals clip
+mode.
 """
 
 import inspect
-from abc import ABC
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from bench.axes import DEVICES, DIRECTIONS, PLACEMENTS, Device, Direction, Placement, channels_moved
+from bench.axes import DEVICES, DIRECTIONS, PLACEMENTS, Device, Direction, Placement, ValueNotAllowed, channels_moved
+
+
+class CannotStream(ValueNotAllowed):
+    """A strategy that was asked to run frame by frame and cannot; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,9 @@ class Site:
         """Put ``layer`` where this site's layer stood."""
         parent, _, child = self.path.rpartition(".")
         setattr(block.get_submodule(parent), child, layer)
+
+
+_PROBE = (2, 2)  # rows and columns of the frames in which recalled channels are looked for
 
 
 class Strategy(ABC):
@@ -112,6 +125,48 @@ class Strategy(ABC):
         site.replace(block, ShiftBefore(self, site.layer(block), num_segments))
         return block
 
+    def online(self, block: nn.Module, site: Site) -> nn.Module:
+        """The module that takes the place of ``block`` where frames come one by one, [S, C, H, W] from S streams.
+
+        It has the parameters of what ``wrap`` returns, under the same names, and for every frame it computes what that
+        computes in a clip. What it remembers of earlier frames lies in ``Recurrent`` modules. Streams begin with zeros.
+
+        It is asked of unidirectional strategies only, at fractions above 0. The default calls ``step`` where ``wrap``
+        calls ``shift``; it raises CannotStream for a strategy that overrides ``wrap`` alone.
+        """
+        if type(self).wrap is not Strategy.wrap:
+            raise CannotStream(
+                f"{self.name} puts modules of its own into a network (wrap) and does not say how they run frame by "
+                "frame (online)"
+            )
+        if self.placement == "inplace":
+            return _StepBefore(self, block)
+        site.replace(block, _StepBefore(self, site.layer(block)))
+        return block
+
+    def step(self, frame: Tensor, past: Tensor) -> Tensor:
+        """``frame`` as ``shift`` makes it where it follows the frame that ``past`` was kept from.
+
+        frame: [S, C, H, W], the present frame of S streams; must not be overwritten. past: [S, K, H, W], the channels
+        ``recalled(C)`` of the frame before. Returns a tensor of the frame's shape.
+
+        The default shifts a clip of two frames. It is right where ``shift`` is causal, linear in the frame before, and
+        looks no farther back; ``check`` proves it or shows where it is not.
+        """
+        streams, *shape = frame.shape
+        clip = frame.new_zeros(streams, 2, *shape)
+        clip[:, 0, _as_slice(self.recalled(frame.shape[1]))] = past
+        clip[:, 1] = frame
+        return self.shift(clip)[:, 1]
+
+    def recalled(self, channels: int) -> list[int]:
+        """Which of the ``channels`` of the previous frame the present one takes something from.
+
+        The default looks for them: those for which ``shift``, on a clip of two random frames, gives the second frame a
+        gradient.
+        """
+        return list(_recalled(type(self), self.fraction, self.placement, self.direction, channels))
+
     def skip(self, backbone: str, frames: int) -> str | None:
         """A sentence that says why this strategy cannot run in ``backbone`` at ``frames`` frames; None: it can."""
         return None
@@ -145,6 +200,81 @@ class ShiftBefore(nn.Module):
         """[N*T, C, H, W] -> what ``net`` makes of the shifted frames."""
         shifted = self.strategy.shift(as_clip(frames, self.num_segments))
         return self.net(shifted.flatten(0, 1))  # type: ignore[no-any-return]
+
+
+class Recurrent(nn.Module, ABC):
+    """A module that runs frame by frame and says what it remembers.
+
+    ``step`` is given what it kept of the frames before and returns what the next frame needs: a tensor [S, K, H, W] for
+    S streams, in which the streams do not mix. All zeros: no frame came before. Whoever runs the network puts ``past``
+    in and takes it out (``bench.backbones.OnlineNetwork``); None stands for zeros.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.past: Tensor | None = None
+
+    @abstractmethod
+    def remembers(self, channels: int) -> int:
+        """K, where the frames have ``channels`` channels."""
+
+    @abstractmethod
+    def step(self, frame: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """(what comes out for ``frame`` [S, C, H, W], what is to be remembered); ``past`` must not be overwritten."""
+
+    def forward(self, frame: Tensor) -> Tensor:
+        """One frame of every stream."""
+        past = self.past
+        if past is None:
+            streams, channels, height, width = frame.shape
+            past = frame.new_zeros(streams, self.remembers(channels), height, width)
+        out, self.past = self.step(frame, past)
+        return out
+
+
+class _StepBefore(Recurrent):
+    """``ShiftBefore``, frame by frame, with the same keys."""
+
+    def __init__(self, strategy: Strategy, net: nn.Module) -> None:
+        super().__init__()
+        self.strategy, self.net = strategy, net
+
+    def remembers(self, channels: int) -> int:
+        """As many channels as the strategy recalls."""
+        return len(self.strategy.recalled(channels))
+
+    def step(self, frame: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Shift the frame, run ``net``, keep the recalled channels."""
+        kept = keep(frame, self.strategy.recalled(frame.shape[1]))
+        return self.net(self.strategy.step(frame, past)), kept
+
+
+@cache
+def _recalled(
+    cls: type[Strategy], fraction: float, placement: Placement, direction: Direction, channels: int
+) -> tuple[int, ...]:
+    """What ``Strategy.recalled`` finds; a strategy is its class and its place on the axes."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.inference_mode(False), torch.enable_grad():
+        clip = torch.rand(1, 2, channels, *_PROBE, generator=generator).requires_grad_()
+        present = cls(fraction, placement, direction).shift(clip * 1.0)[:, 1]  # * 1.0: a block never sees a leaf
+        if not present.requires_grad:
+            return ()
+        weights = torch.rand(present.shape, generator=generator)
+        (gradient,) = torch.autograd.grad((present * weights).sum(), clip)
+    return tuple(gradient[0, 0].abs().flatten(1).amax(1).nonzero().flatten().tolist())
+
+
+def keep(frame: Tensor, channels: list[int]) -> Tensor:
+    """A copy of some channels of ``frame`` in its memory format: a view would hold on to all of them."""
+    last = frame.is_contiguous(memory_format=torch.channels_last)
+    return frame[:, _as_slice(channels)].clone(memory_format=torch.channels_last if last else torch.contiguous_format)
+
+
+def _as_slice(channels: list[int]) -> list[int] | slice:
+    """Neighbouring channels are copied as one piece."""
+    whole = slice(channels[0], channels[-1] + 1) if channels else slice(0, 0)
+    return whole if whole.stop - whole.start == len(channels) else channels
 
 
 def as_clip(frames: Tensor, num_segments: int) -> Tensor:

@@ -78,12 +78,56 @@ class Panel:
     batch: int
 
     @property
+    def kind(self) -> str:
+        """Of the records that hold its slots."""
+        return "latency"
+
+    @property
+    def images(self) -> int:
+        """Frames that pass through the network in one slot."""
+        return self.batch * self.frames
+
+    @property
     def label(self) -> str:
         """Unique and readable: ``resnet50-8x224-b1-cpu-eager-fp32-nchw-2t``."""
         return (
             f"{self.backbone}-{self.frames}x{self.size}-b{self.batch}-"
             f"{self.device}-{self.runtime}-{self.dtype}-{self.memory_format}-{self.threads}t"
         )
+
+
+@dataclass(frozen=True)
+class StreamPanel(Panel):
+    """A panel in which the network runs frame by frame, one frame of each of ``streams`` streams at a time.
+
+    One slot is ``frames`` consecutive frames; batch is 1.
+    """
+
+    streams: int
+
+    @property
+    def kind(self) -> str:
+        """Of the records that hold its slots."""
+        return "online"
+
+    @property
+    def images(self) -> int:
+        """Frames that pass through the network in one slot."""
+        return self.streams * self.frames
+
+    @property
+    def label(self) -> str:
+        """Unique and readable: ``resnet50-online-8x224-s1-cpu-eager-fp32-nchw-2t``."""
+        return (
+            f"{self.backbone}-online-{self.frames}x{self.size}-s{self.streams}-"
+            f"{self.device}-{self.runtime}-{self.dtype}-{self.memory_format}-{self.threads}t"
+        )
+
+
+def panel_from_json(data: dict[str, Any]) -> Panel:
+    """The panel that ``data`` names, whatever else it holds."""
+    kind = StreamPanel if "streams" in data else Panel
+    return kind(**{name: data[name] for name in kind.__dataclass_fields__})
 
 
 @dataclass(frozen=True)
@@ -100,14 +144,13 @@ class Case:
         return f"{self.panel.label}/{self.variant.label}{'+aa' if self.aa else ''}"
 
     def to_json(self) -> dict[str, Any]:
-        """One flat dict: the columns of ``latency.csv``."""
+        """One flat dict: columns of ``latency.csv`` or ``online.csv``."""
         return {**self.variant.to_json(), **asdict(self.panel), "aa": self.aa}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Case":
         """The inverse of ``to_json``."""
-        panel = Panel(**{name: data[name] for name in Panel.__dataclass_fields__})
-        return cls(Variant.from_json(data), panel, data["aa"])
+        return cls(Variant.from_json(data), panel_from_json(data), data["aa"])
 
 
 @dataclass(frozen=True)
@@ -162,23 +205,33 @@ class Arm:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All that a run will measure. weights: of the panels, in their order, in sharing out the time for latency."""
+    """All that a run will measure. weights: of the panels, in their order, in sharing out the time for latency.
+
+    online, online_weights: the same for what runs frame by frame.
+    """
 
     panels: tuple[tuple[Panel, tuple[Case, ...]], ...]
     arms: tuple[Arm, ...]
     recipe: Recipe
     data: Data
     weights: tuple[float, ...] = ()
+    online: tuple[tuple[Panel, tuple[Case, ...]], ...] = ()
+    online_weights: tuple[float, ...] = ()
+
+    @property
+    def cases(self) -> list[Case]:
+        """Of all panels, those that run frame by frame last."""
+        return [case for _, cases in (*self.panels, *self.online) for case in cases]
 
     @property
     def strategies(self) -> list[str]:
         """The strategies that take part, in order of appearance."""
-        variants = [case.variant for _, cases in self.panels for case in cases] + [arm.variant for arm in self.arms]
+        variants = [case.variant for case in self.cases] + [arm.variant for arm in self.arms]
         return list(dict.fromkeys(variant.strategy for variant in variants))
 
     def variants(self, strategy: str) -> list[Variant]:
         """All settings in which ``strategy`` takes part."""
-        variants = [case.variant for _, cases in self.panels for case in cases] + [arm.variant for arm in self.arms]
+        variants = [case.variant for case in self.cases] + [arm.variant for arm in self.arms]
         return list(dict.fromkeys(variant for variant in variants if variant.strategy == strategy))
 
 

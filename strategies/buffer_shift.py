@@ -7,7 +7,9 @@ same with one call for each group.
 
 Traffic in inference (F = the bytes of a channel group, T frames): in-place 2 * 2 F (each moved byte is read and
 written once), that is 2 * fraction * N; residual twice that for the way back. Training: as in inference where the layer
-is a convolution, forward and backward, and a copy of the tensor before anything else.
+is a convolution, forward and backward, and a copy of the tensor before anything else. Frame by frame (F = the bytes of
+one frame's moved channels): 2 F to keep them, 2 F to put the previous frame's in their place, and in residual placement
+2 F to put them back.
 """
 
 from torch import Tensor, nn
@@ -36,6 +38,14 @@ class BufferShift(Strategy):
         if self.placement == "inplace":
             return in_place.ShiftedInPlace(block, groups, num_segments, self.mover, restore=False)
         site.replace(block, in_place.ShiftedInPlace(layer, groups, num_segments, self.mover, restore=True))
+        return block
+
+    def online(self, block: nn.Module, site: Site) -> nn.Module:
+        """Exchange the moved channels with those of the frame before, in the buffer."""
+        fold = self.channels_each_way(site.layer(block).in_channels)  # type: ignore[arg-type]
+        if self.placement == "inplace":
+            return in_place.ExchangedInPlace(block, fold, restore=False)
+        site.replace(block, in_place.ExchangedInPlace(site.layer(block), fold, restore=True))
         return block
 
     def _groups(self, channels: int) -> tuple[Group, ...]:

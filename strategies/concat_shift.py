@@ -29,3 +29,7 @@ class ConcatShift(Strategy):
         blank = (behind - behind)[:, :1]
         groups.append(torch.cat((blank, behind[:, :-1]), dim=1))
         return torch.cat((*groups, still), dim=2)
+
+    def step(self, frame: Tensor, past: Tensor) -> Tensor:
+        """One concatenation, as in the released online demo (online_demo/mobilenet_v2_tsm.py)."""
+        return torch.cat((past, frame[:, past.shape[1] :]), dim=1)

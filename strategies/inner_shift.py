@@ -30,14 +30,18 @@ class InnerShift(Strategy):
 
     def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
         """Shift before conv2 of a bottleneck, whose conv1 is 1×1; at the site of any other block."""
-        layer = site.layer(block)
-        inner = Site("conv2", "conv2")
-        narrow = getattr(layer, "kernel_size", None) == (1, 1) and "conv2" in dict(block.named_children())
-        place = inner if narrow else site
+        place = _inner(block, site)
         reader = place.layer(block)
-        groups = self._groups(reader.in_channels)  # type: ignore[arg-type]
-        mover = in_place.FrameByFrame()
-        place.replace(block, in_place.ShiftedInPlace(reader, groups, num_segments, mover, restore=not narrow))
+        groups, mover = self._groups(reader.in_channels), in_place.FrameByFrame()  # type: ignore[arg-type]
+        place.replace(block, in_place.ShiftedInPlace(reader, groups, num_segments, mover, restore=place == site))
+        return block
+
+    def online(self, block: nn.Module, site: Site) -> nn.Module:
+        """Exchange the moved channels with those of the frame before, in their own memory."""
+        place = _inner(block, site)
+        reader = place.layer(block)
+        fold = self.channels_each_way(reader.in_channels)  # type: ignore[arg-type]
+        place.replace(block, in_place.ExchangedInPlace(reader, fold, restore=place == site))
         return block
 
     def skip(self, backbone: str, frames: int) -> str | None:
@@ -47,3 +51,9 @@ class InnerShift(Strategy):
 
     def _groups(self, channels: int) -> tuple[Group, ...]:
         return moved_groups(self.channels_each_way(channels), self.direction)
+
+
+def _inner(block: nn.Module, site: Site) -> Site:
+    """conv2 of a bottleneck, whose conv1 is 1×1; the site of any other block."""
+    bottleneck = getattr(site.layer(block), "kernel_size", None) == (1, 1) and "conv2" in dict(block.named_children())
+    return Site("conv2", "conv2") if bottleneck else site

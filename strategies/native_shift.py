@@ -40,6 +40,14 @@ class NativeShift(Strategy):
         site.replace(block, in_place.ShiftedInPlace(layer, groups, num_segments, self.mover, restore=True))
         return block
 
+    def online(self, block: nn.Module, site: Site) -> nn.Module:
+        """Frame by frame three copies do it all: the same as ``buffer_shift``."""
+        fold = self.channels_each_way(site.layer(block).in_channels)  # type: ignore[arg-type]
+        if self.placement == "inplace":
+            return in_place.ExchangedInPlace(block, fold, restore=False)
+        site.replace(block, in_place.ExchangedInPlace(site.layer(block), fold, restore=True))
+        return block
+
     def skip(self, backbone: str, frames: int) -> str | None:
         """Without a compiler it would be ``buffer_shift`` under another name."""
         return native.why_not()

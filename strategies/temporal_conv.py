@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from bench.strategy import Site, Strategy, as_clip
+from bench.strategy import Recurrent, Site, Strategy, as_clip
 
 _TAPS = 3  # frames: t-1, t, t+1, or where causal t-2, t-1, t: the same cost and parameters either way
 
@@ -47,6 +47,14 @@ class TemporalConv(Strategy):
         site.replace(block, wrapped)
         return block
 
+    def online(self, block: nn.Module, site: Site) -> nn.Module:
+        """The same convolution over the present frame and the two before it."""
+        layer = site.layer(block)
+        if self.placement == "inplace":
+            return _ConvolvePast(block, layer)
+        site.replace(block, _ConvolvePast(layer, layer))
+        return block
+
 
 class _ConvolveBefore(nn.Module):
     """Convolve over time, then run ``net``; ``reader`` is its first layer: channels, device, dtype, layout of weights.
@@ -57,16 +65,8 @@ class _ConvolveBefore(nn.Module):
 
     def __init__(self, net: nn.Module, reader: nn.Module, num_segments: int, *, causal: bool) -> None:
         super().__init__()
-        weight, channels = reader.weight, reader.in_channels
-        assert isinstance(weight, Tensor) and isinstance(channels, int), "a site's layer is a convolution"
         self.net, self.num_segments, self.causal = net, num_segments, causal
-        padding = (0 if causal else _TAPS // 2, 0)
-        self.time = nn.Conv2d(channels, channels, (_TAPS, 1), padding=padding, bias=False)
-        with torch.no_grad():
-            self.time.weight.zero_()
-            self.time.weight[:, :, _TAPS - 1 if causal else _TAPS // 2, 0].fill_diagonal_(1)
-        layout = torch.contiguous_format if weight.stride(-1) == 1 else torch.channels_last
-        self.time.to(weight.device, weight.dtype).to(memory_format=layout)
+        self.time = _identity_over_time(reader, causal=causal)
 
     def forward(self, frames: Tensor) -> Tensor:
         """[N*T, C, H, W] -> what ``net`` makes of the convolved frames; beyond a clip's ends there are zeros."""
@@ -75,3 +75,36 @@ class _ConvolveBefore(nn.Module):
             clip = pad(clip, (0, 0, _TAPS - 1, 0))
         mixed = self.time(clip).unflatten(3, frames.shape[2:])
         return self.net(mixed.transpose(1, 2).flatten(0, 1))  # type: ignore[no-any-return]
+
+
+class _ConvolvePast(Recurrent):
+    """``_ConvolveBefore`` where causal, frame by frame, with the same keys. It remembers two whole frames."""
+
+    def __init__(self, net: nn.Module, reader: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.time = _identity_over_time(reader, causal=True)
+
+    def remembers(self, channels: int) -> int:
+        """All channels of the frames that the kernel reaches back to."""
+        return (_TAPS - 1) * channels
+
+    def step(self, frame: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """[S, C, H, W] and the frames before, oldest first, side by side."""
+        frames = torch.cat((past, frame), dim=1)
+        clip = frames.unflatten(1, (_TAPS, -1)).transpose(1, 2).flatten(3)  # [S, C, taps, H*W]
+        mixed = self.time(clip).unflatten(3, frame.shape[2:])
+        return self.net(mixed[:, :, 0]), frames[:, frame.shape[1] :].clone()
+
+
+def _identity_over_time(reader: nn.Module, *, causal: bool) -> nn.Conv2d:
+    """The convolution over time of what ``reader`` reads: its channels, device, dtype and layout of weights."""
+    weight, channels = reader.weight, reader.in_channels
+    assert isinstance(weight, Tensor) and isinstance(channels, int), "a site's layer is a convolution"
+    padding = (0 if causal else _TAPS // 2, 0)
+    time = nn.Conv2d(channels, channels, (_TAPS, 1), padding=padding, bias=False)
+    with torch.no_grad():
+        time.weight.zero_()
+        time.weight[:, :, _TAPS - 1 if causal else _TAPS // 2, 0].fill_diagonal_(1)
+    layout = torch.contiguous_format if weight.stride(-1) == 1 else torch.channels_last
+    return time.to(weight.device, weight.dtype).to(memory_format=layout)

@@ -39,3 +39,13 @@ class ViewMatmul(Strategy):
             mover = in_place.FrameByFrame()
             site.replace(block, in_place.ShiftedInPlace(layer, groups, num_segments, mover, restore=True))
         return block
+
+    def online(self, block: nn.Module, site: Site) -> nn.Module:
+        """Frame by frame: the moved channels' product reads what was kept of the previous frame."""
+        layer = site.layer(block)
+        fold = self.channels_each_way(layer.in_channels)  # type: ignore[arg-type]
+        if products.takes(layer):
+            site.replace(block, products.ProductOfPast(layer, fold))  # type: ignore[arg-type]
+        else:
+            site.replace(block, in_place.ExchangedInPlace(layer, fold, restore=True))
+        return block

@@ -26,6 +26,13 @@ MISTAKES = {
     "unknown device": (["run", "--device", "tpu"], ["'tpu'", "cpu"]),
     "unknown runtime": (["run", "--runtimes", "tvm"], ["'tvm'", "eager"]),
     "unknown section": (["run", "--only", "lunch"], ["'lunch'", "latency, accuracy"]),
+    "online, looking ahead": (
+        ["run", "--only", "online", "--directions", "bidirectional"],
+        ["no next frame", "direction unidirectional"],
+    ),
+    "online in 3-D": (["run", "--only", "online", "--backbone", "s3d"], ["'s3d'", "resnet18, resnet34, resnet50"]),
+    "stream of no file": (["stream", "--source", "/nowhere.mp4"], ["no video file /nowhere.mp4"]),
+    "stream of nothing": (["stream"], ["--source"]),
     "unknown executor": (["run", "--executor", "cloud"], ["'cloud'", "local"]),
     "too many threads": (["run", "--threads", "4096"], ["4096", "allowed: 1 to"]),
     "no threads": (["run", "--threads", "0"], ["'0'", "from 1"]),

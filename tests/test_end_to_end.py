@@ -30,7 +30,11 @@ def test_a_run_with_failures_exits_with_1_and_lists_them(small_run: Finished) ->
 
 def test_the_files_of_the_contract_are_there(small_run: Finished) -> None:
     names = ["run.json", "records.jsonl", "claims.json", "report.html"]
-    names += [f"tables/{name}.{kind}" for name in ("latency", "accuracy", "claims") for kind in ("csv", "md")]
+    names += [
+        f"tables/{name}.{kind}"
+        for name in ("latency", "accuracy", "online", "early", "claims")
+        for kind in ("csv", "md")
+    ]
     names += [f"figures/{name}.{kind}" for name in ("latency_overhead", "pareto") for kind in ("svg", "png")]
     names += [f"figures/{name}.svg" for name in ("accuracy_by_fraction", "data_movement", "measurement_noise")]
     assert [name for name in names if not (small_run.folder / name).stat().st_size] == []
@@ -57,6 +61,19 @@ def test_latency_table(small_run: Finished) -> None:
     assert list(twin.strategy) == ["no_shift"]
     failed = table[table.status == "failed"]
     assert set(failed.strategy) == {"broken", "<b>leaky</b>"}
+
+
+def test_online_table(small_run: Finished) -> None:
+    table = pd.read_csv(small_run.folder / "tables/online.csv")
+    measured = table[table.status == "ok"]
+    assert list(measured.strategy) == ["no_shift", "no_shift", "buffer_shift"] and set(measured.streams) == {1}
+    assert (measured.frame_ms <= measured.p95_ms).all() and (measured.replicates == 2).all()
+    assert list(measured.cache_mb > 0) == [False, False, True]
+    assert measured.overhead_ci_high_pct.notna().all() and measured.missed_deadline_pct.between(0, 100).all()
+    (two_back,) = table[table.strategy == "two_back"].itertuples()
+    assert (
+        two_back.status == "skipped" and "does not compute frame by frame what it computes in clips" in two_back.reason
+    )
 
 
 def test_baseline_is_exactly_at_chance_in_time(small_run: Finished) -> None:

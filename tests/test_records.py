@@ -128,6 +128,21 @@ def test_accuracy_records_of_version_2_say_how_they_were_trained(tmp_path: Path)
     assert bad.samples == {}
 
 
+def test_half_a_replicate_of_streams_is_set_aside_too(tmp_path: Path) -> None:
+    with Run(tmp_path) as run:
+        run.append(record("r0a", "online"), record("r0", "replicate"), record("r1a", "online"))
+    with Run(tmp_path) as run:
+        assert run.ids == {"r0a", "r0"}
+
+
+def test_records_of_version_3_are_as_they_were(tmp_path: Path) -> None:
+    """They know nothing of streams, nor of what an arm knew early."""
+    old = {"schema_version": 3, "id": "a", "kind": "accuracy", "status": "ok", "samples": {"joint_accuracy": 0.5}}
+    (tmp_path / "records.jsonl").write_text(json.dumps(old) + "\n")
+    (read,) = read_records(tmp_path)
+    assert (read.schema_version, read.samples) == (SCHEMA, {"joint_accuracy": 0.5})
+
+
 def test_the_published_runs_can_still_be_read() -> None:
     for folder in sorted((ROOT / "results" / "reference").glob("*/claims.json")):
         tables = analysis.load(folder.parent)

@@ -9,6 +9,7 @@ import pytest
 from bench.axes import ValueNotAllowed
 from bench.discovery import settle_names
 from bench.resolution import resolve
+from bench.schema import parse_duration
 from bench.settings import (
     Accuracy,
     Group,
@@ -16,7 +17,6 @@ from bench.settings import (
     Recipe,
     Settings,
     load_preset,
-    parse_duration,
     preset_names,
     validate,
 )
@@ -134,8 +134,37 @@ def test_a_name_belongs_to_the_first_file() -> None:
 def test_presets_are_valid_and_name_real_strategies(name: str) -> None:
     settings = load_preset(name)
     sweep = resolve(settings, BUILTIN, Chosen(), ["cpu", "cuda"], 2)
+    assert bool(sweep.online) == ("online" in settings.sections and bool(settings.online.groups))
     assert bool(sweep.arms) == ("accuracy" in settings.sections)
     assert bool(sweep.panels) == ("latency" in settings.sections)
+
+
+STREAMS = {
+    "backbones": ["resnet18"],
+    "streams": [1, 4],
+    "groups": [{"strategies": ["copy_shift"], "fractions": ["1/8"], "directions": ["unidirectional"]}],
+}
+
+
+def online(chosen: Chosen = NOTHING_CHOSEN, infos: list[StrategyInfo] = BUILTIN, **more: object) -> list[str]:
+    settings = validate({"sections": ["online"], "online": STREAMS | more}, "a test")
+    return [case.label for case in resolve(settings, infos, chosen, ["cpu"], 2).cases]
+
+
+def test_streams_have_panels_of_their_own() -> None:
+    labels_of_all = online()
+    assert len(labels_of_all) == 2 * 3 and len(set(labels_of_all)) == 6
+    assert labels_of_all[5] == "resnet18-online-8x224-s4-cpu-eager-fp32-nchw-2t/copy_shift-residual-1/8-unidirectional"
+
+
+def test_only_what_takes_from_the_past_alone_can_stream() -> None:
+    dropped_in = [info(name, builtin=False, directions=(f"{name}directional",)) for name in ("bi", "uni")]
+    found = online(infos=[*BUILTIN, *dropped_in])
+    assert [label for label in found if "/bi-" in label] == [] and len([lab for lab in found if "/uni-" in lab]) == 2
+    with pytest.raises(ValueNotAllowed, match=r"a stream has no next frame.*direction unidirectional"):
+        online(Chosen(directions=("bidirectional",)))
+    with pytest.raises(ValueNotAllowed, match=r"unknown backbone of the online section 's3d'; there are: resnet18"):
+        online(backbones=["s3d"])
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), (45, 45)])

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from bench.accuracy.clips import Clips
 from bench.accuracy.fitting import Diverged, Plan, on_device
@@ -33,17 +33,38 @@ def evaluate(network: Network, clips: Clips, plan: Plan) -> Scores:
     sum of a clip's fp32 logits does not depend on their order: a network that looks at frames one by one then gives
     all permutations of a clip the same class, and its temporal accuracy is chance exactly.
     """
+    return _scores(_frame_logits(network, clips, plan).mean(dim=1), clips, plan)
+
+
+def evaluate_early(network: Network, clips: Clips, plan: Plan) -> list[Scores]:
+    """The same after each frame of the clips, the consensus taken over the frames so far. Raises Diverged.
+
+    In a causal network that is what a stream predicts there: its logits at a frame are those of clip mode, which
+    conformance proves (``streams``).
+    """
+    logits = _frame_logits(network, clips, plan)
+    frames = torch.arange(1, logits.shape[1] + 1)[:, None]
+    return [_scores(consensus, clips, plan) for consensus in (logits.cumsum(dim=1) / frames).unbind(1)]
+
+
+def _frame_logits(network: Network, clips: Clips, plan: Plan) -> Tensor:
+    """[N, T, classes] in float64. Raises Diverged."""
     network.eval()
-    consensus = []
+    batches = []
     with torch.no_grad():
         for first in range(0, len(clips), _CLIPS_AT_ONCE):
             pixels = torch.from_numpy(clips.pixels[first : first + _CLIPS_AT_ONCE])
             frame_logits = network.trunk(on_device(pixels, plan)).cpu()
-            consensus.append(frame_logits.double().unflatten(0, (-1, network.num_segments)).mean(dim=1).numpy())
-    logits = np.concatenate(consensus)
-    if not np.isfinite(logits).all():
+            batches.append(frame_logits.double().unflatten(0, (-1, network.num_segments)))
+    logits = torch.cat(batches)
+    if not torch.isfinite(logits).all():
         raise Diverged("the trained network's logits on the test clips are not finite")
+    return logits
+
+
+def _scores(logits: Tensor, clips: Clips, plan: Plan) -> Scores:
+    """Clip logits [N, classes] held against the labels."""
     spatial_classes = plan.heads[0]
-    spatial = logits[:, :spatial_classes].argmax(axis=1) == clips.spatial
-    temporal = logits[:, spatial_classes:].argmax(axis=1) == clips.temporal
+    spatial = logits[:, :spatial_classes].argmax(dim=1).numpy() == clips.spatial
+    temporal = logits[:, spatial_classes:].argmax(dim=1).numpy() == clips.temporal
     return Scores(spatial, temporal)

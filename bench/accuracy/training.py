@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.accuracy.clips import Clips, Dataset, one_frame, shuffled
-from bench.accuracy.evaluation import Scores, evaluate
+from bench.accuracy.evaluation import Scores, evaluate, evaluate_early
 from bench.accuracy.fitting import Batches, Fit, Plan, Report, fit, on_device, reproducible
 from bench.backbones import Network, build_trainable, insert, lay_out, load_pretrained, pretrained_form
 from bench.settings import Recipe
@@ -54,10 +54,12 @@ class Curve:
 @dataclass(frozen=True)
 class FineTuned:
     """One arm, trained and tested. shuffled: the same network on clips whose frames stand in a random order, None where
-    it sees one frame only. params: of the whole network; flops: of one clip, forward; seconds of wall time."""
+    it sees one frame only. early: on the test clips after each of their frames, None where the network sees what comes
+    later. params: of the whole network; flops: of one clip, forward; seconds of wall time."""
 
     scores: Scores
     shuffled: Scores | None
+    early: list[Scores] | None
     curve: Curve
     fit: Fit
     params: int
@@ -132,6 +134,7 @@ def fine_tune(
         return FineTuned(
             scores,
             None if segments == 1 else evaluate(network, seen.shuffled(test), plan),
+            evaluate_early(network, test, plan) if segments > 1 and _causal(strategy, network) else None,
             curve,
             how,
             params=sum(parameter.numel() for parameter in network.parameters()),
@@ -163,6 +166,11 @@ def _fine_tuning(recipe: Recipe, dataset: Dataset, condition: Condition) -> Plan
         size=recipe.size,
         device=recipe.device,
     )
+
+
+def _causal(strategy: Strategy, network: Network) -> bool:
+    """Its logits at a frame know nothing of later frames."""
+    return network.takes_shift and (strategy.fraction == 0 or strategy.direction == "unidirectional")
 
 
 class _Seen:

@@ -115,12 +115,17 @@ def arm_samples(arm: FineTuned) -> dict[str, Any]:
             "shuffled_temporal_accuracy": float(arm.shuffled.temporal.mean()),
             "shuffled_clips": len(arm.shuffled.spatial),
         }
+    early = {}
+    if arm.early is not None:
+        parts = ("spatial", "temporal", "joint")
+        early = {"early": {part: [float(getattr(one, part).mean()) for one in arm.early] for part in parts}}
     curve = asdict(arm.curve)
     return {
         **{f"{name}_accuracy": float(right.mean()) for name, right in correct.items()},
         **{f"{name}_correct": bits.pack(correct[name]) for name in ("spatial", "temporal")},
         "test_clips": len(arm.scores.spatial),
         **out_of_order,
+        **early,
         "clips_seen": curve.pop("clips_seen"),
         "curve": curve,
         "params": arm.params,

@@ -10,6 +10,7 @@ takes no shift; it is there to compare with.
 ``volumetric``    3-D networks at full size, for latency
 ``trainable``     ``build_trainable``: networks with two heads, for the accuracy experiment
 ``over_time``     convolutions over time in place of a 2-D network's
+``online``        ``go_online``: a network with a causal strategy, frame by frame
 ``inflation``     weights pre-trained on single frames -> a network of clips
 ================  ======================================================================================
 """
@@ -17,17 +18,25 @@ takes no shift; it is there to compare with.
 from bench.backbones.full_size import build
 from bench.backbones.inflation import load_pretrained
 from bench.backbones.network import ClipNetwork, Network, insert, lay_out, sites
+from bench.backbones.online import OnlineNetwork, State, StreamError, go_online, inputs, joined, prove
 from bench.backbones.trainable import DigitsResNet, build_trainable, pretrained_form
 
 __all__ = [
     "ClipNetwork",
     "DigitsResNet",
     "Network",
+    "OnlineNetwork",
+    "State",
+    "StreamError",
     "build",
     "build_trainable",
+    "go_online",
+    "inputs",
     "insert",
+    "joined",
     "lay_out",
     "load_pretrained",
     "pretrained_form",
+    "prove",
     "sites",
 ]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from bench.kernels.groups import Group
-from bench.strategy import as_clip, gradients_wanted
+from bench.strategy import Recurrent, as_clip, gradients_wanted, keep
 
 
 class Mover(Protocol):
@@ -104,6 +104,29 @@ class ShiftedInPlace(nn.Module):
             return _ShiftedConvolution.apply(  # type: ignore[no-any-return]
                 *tensors, settings, self.groups, self.num_segments, self.mover
             )
+
+
+class ExchangedInPlace(Recurrent):
+    """Frame by frame: keep the moved channels, put the previous frame's in their place, run ``net``; put them back
+    where ``restore`` asks for it. fold: how many of the first channels move."""
+
+    def __init__(self, net: nn.Module, fold: int, *, restore: bool) -> None:
+        super().__init__()
+        self.net, self.fold, self.restore = net, fold, restore
+
+    def remembers(self, channels: int) -> int:
+        """The channels that move."""
+        return self.fold
+
+    def step(self, frame: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Overwrites the moved channels of ``frame``; with ``restore`` they are there again at the end."""
+        moved = frame[:, : self.fold]
+        kept = keep(frame, list(range(self.fold)))
+        moved.copy_(past)
+        out: Tensor = self.net(frame)
+        if self.restore:
+            moved.copy_(kept)
+        return out, kept
 
 
 def _is_plain_convolution(net: nn.Module) -> bool:

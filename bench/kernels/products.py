@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.kernels.groups import Group
-from bench.strategy import gradients_wanted
+from bench.strategy import Recurrent, gradients_wanted, keep
 
 Product = Callable[[Tensor, Tensor, Sequence[Group], int], Tensor]
 """``multiply``, or what computes the same: frames, weight [C', C], groups, num_segments."""
@@ -61,6 +61,32 @@ class ShiftedProduct(nn.Module):
         else:
             out = self.product(frames, weight.flatten(1), self.groups, self.num_segments)
         return out if bias is None else out.add_(bias.to(out.dtype)[:, None, None])
+
+
+class ProductOfPast(Recurrent):
+    """The same frame by frame: the moved channels' product reads what was kept of the previous frame.
+
+    fold: how many of the first channels move.
+    """
+
+    def __init__(self, net: nn.Conv2d, fold: int) -> None:
+        super().__init__()
+        self.net, self.fold = net, fold
+
+    def remembers(self, channels: int) -> int:
+        """The channels that move."""
+        return self.fold
+
+    def step(self, frame: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """[S, C, H, W] -> [S, C', H, W] in the same memory format; nothing of ``frame`` is copied but what is kept."""
+        weight, bias, rows = self.net.weight.flatten(1), self.net.bias, _lies_in_rows(frame)
+        out = empty_output(frame, weight)
+        still = slice(self.fold, frame.shape[1])
+        _product(_matrix(out, rows), _matrix(frame, rows), weight, still, rows, add=False)
+        before = past.contiguous(memory_format=_layout(rows))
+        _product(_matrix(out, rows), _matrix(before, rows), weight[:, : self.fold], slice(None), rows, add=True)
+        kept = keep(frame, list(range(self.fold)))
+        return (out if bias is None else out.add_(bias[:, None, None])), kept
 
 
 def multiply(frames: Tensor, weight: Tensor, groups: Sequence[Group], num_segments: int) -> Tensor:

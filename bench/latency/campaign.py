@@ -21,8 +21,8 @@ from bench.axes import BASELINE, EAGER
 from bench.latency.replicate import replicate_records
 from bench.latency.stopping import PILOT_SUPERBLOCKS, Costs, Limits, Shape
 from bench.latency.stopping import shape as plan_shape
-from bench.records import Record, Status
-from bench.settings import Latency
+from bench.records import TIMED, Record, Status
+from bench.schema import Stopping
 from bench.sweep import BASELINE_VARIANT, Case, Panel
 
 _CASE_LIMIT = 120.0  # seconds of silence that any process may need: importing torch, building one case
@@ -38,7 +38,7 @@ def failed_while_measured(records: Sequence[Record]) -> dict[str, str]:
 
     What one other runtime cannot run, export or compute exactly may still run in the next.
     """
-    failed = [r for r in records if r.kind == "latency" and r.status == "failed" and r.case["runtime"] == EAGER]
+    failed = [r for r in records if r.kind in TIMED and r.status == "failed" and r.case["runtime"] == EAGER]
     own = [r for r in failed if r.case["strategy"] != BASELINE and _FELL_WITH_BASELINE not in r.flags]
     return {record.case["strategy"]: record.reason or "" for record in reversed(own)}
 
@@ -56,7 +56,7 @@ class Campaign:
         panel: Panel,
         cases: Sequence[Case],
         files: Sequence[Path],
-        settings: Latency,
+        settings: Stopping,
         budget: float,
         seed: int,
         known: Sequence[Record] = (),
@@ -69,7 +69,7 @@ class Campaign:
         self.device_lost: str | None = None  # why the panel ended before its time
         self._exports = None if exports is None else str(exports)
         self._files, self._seed, self._module = [str(file) for file in files], seed, module
-        self._records = [record for record in known if record.kind in ("latency", "replicate")]
+        self._records = [record for record in known if record.kind in (panel.kind, "replicate")]
         self._dropped = {Case.from_json(r.case) for r in known if r.kind != "replicate" and r.status != "ok"}
         self._counted = {Case.from_json(r.case) for r in known if r.kind == "static"}
         self._began = time.monotonic()
@@ -85,7 +85,7 @@ class Campaign:
     @property
     def replicates_done(self) -> int:
         """Fresh processes whose samples are on record."""
-        return len({r.replicate for r in self._records if r.kind == "latency" and r.status == "ok"})
+        return len({r.replicate for r in self._records if r.kind in TIMED and r.status == "ok"})
 
     @property
     def share_done(self) -> float:
@@ -280,8 +280,9 @@ class Campaign:
 
     def _drop(self, case: Case, status: Status, reason: str, flags: tuple[str, ...] = ()) -> Record:
         self._dropped.add(case)
-        label = f"latency/{case.label}/{status}"
-        return Record(id=label, kind="latency", status=status, reason=reason, flags=flags, case=case.to_json())
+        kind: Any = self.panel.kind
+        label = f"{kind}/{case.label}/{status}"
+        return Record(id=label, kind=kind, status=status, reason=reason, flags=flags, case=case.to_json())
 
     def _static_record(self, case: Case, samples: dict[str, Any]) -> Record:
         return Record(id=f"static/{case.label}", kind="static", status="ok", case=case.to_json(), samples=samples)

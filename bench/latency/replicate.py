@@ -7,7 +7,7 @@ from typing import Any
 from bench.records import Record
 from bench.sweep import Case, Panel
 
-_SLOT_COLUMNS = ("position", "seconds", "cpu_seconds", "switches", "faults", "steal", "foreign", "mhz")
+_SLOT_COLUMNS = ("position", "seconds", "cpu_seconds", "switches", "faults", "steal", "foreign", "mhz", "frame_seconds")
 """Those of ``sampling.Slot.row`` after the case."""
 
 
@@ -21,10 +21,11 @@ def replicate_records(
     wall: float,
 ) -> list[Record]:
     """cases: (index in the events, case). blocks, ready: the ``superblock`` and ``ready`` events of the process."""
+    kind: Any = panel.kind
     records = [
         Record(
-            id=f"latency/{case.label}/r{number}",
-            kind="latency",
+            id=f"{kind}/{case.label}/r{number}",
+            kind=kind,
             status="ok",
             case=case.to_json(),
             replicate=number,

@@ -3,7 +3,7 @@
 import gc
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ class Slot:
     """One timed forward pass: which case, at which position of its superblock, how many seconds, what went on.
 
     spent: what the system's counters say of it (``Counters.since``), read at its edges. mhz: the device's clock.
+    frame_seconds: of each frame, where the slot is several frames of a stream.
     """
 
     case: int
@@ -32,13 +33,15 @@ class Slot:
     seconds: float
     spent: dict[str, float]
     mhz: float
+    frame_seconds: Sequence[float] = ()
 
-    COLUMNS = ("case", "position", "seconds", "own", "switches", "faults", "steal", "foreign", "mhz")
+    COLUMNS = ("case", "position", "seconds", "own", "switches", "faults", "steal", "foreign", "mhz", "frame_seconds")
 
-    def row(self) -> list[float | None]:
+    def row(self) -> list[float | list[float] | None]:
         """Plain values in the order of ``COLUMNS``; None for what is not known."""
         counted = [self.spent[name] for name in self.COLUMNS[3:8]]
-        return [self.case, self.position, self.seconds, *counted, None if math.isnan(self.mhz) else self.mhz]
+        mhz = None if math.isnan(self.mhz) else self.mhz
+        return [self.case, self.position, self.seconds, *counted, mhz, list(self.frame_seconds) or None]
 
 
 def run_superblock(
@@ -50,12 +53,14 @@ def run_superblock(
     healthy: Callable[[Any], bool] = lambda result: True,
     counters: Callable[[], Counters] = Counters.now,
     mhz: Callable[[], float] = lambda: math.nan,
+    frame_seconds: Callable[[Any], Sequence[float]] = lambda result: (),
 ) -> list[Slot]:
     """Time every call twice, in a mirrored random order.
 
     enter: told which case comes next, outside the timed part, so that a crash has a name.
     healthy: judges each result, outside the timed part.
     counters, mhz: read at the edges of each slot, outside the timed part.
+    frame_seconds: what a result says of its single frames.
     Raises CaseFailed, and then nothing of this superblock counts.
     """
     slots = []
@@ -71,7 +76,7 @@ def run_superblock(
             raise CaseFailed(index, f"the clock gave {seconds} s")
         if not healthy(result):
             raise CaseFailed(index, "the output is not finite")
-        slots.append(Slot(index, position, seconds, spent, mhz()))
+        slots.append(Slot(index, position, seconds, spent, mhz(), frame_seconds(result)))
     return slots
 
 

@@ -19,8 +19,10 @@ from torch import Tensor
 from bench import interference, workers
 from bench.disturbance import Disturbance, foreign_share
 from bench.latency.bandwidth import CopyCurve, page_seconds
+from bench.latency.clocks import Clock
 from bench.latency.devices import Device
 from bench.latency.sampling import CaseFailed, no_collection, run_superblock
+from bench.latency.streams import Played
 
 _GATE_LOOK = 0.2  # seconds of sleep between two looks at what others do: 20 ticks of the system's accounting
 _GATE_OPENS = 0.15  # cores that others may keep busy: below it waiting longer gains nothing
@@ -51,16 +53,27 @@ class Order:
 
 def healthy(output: Any) -> bool:
     """All logits are finite."""
-    return not isinstance(output, Tensor) or bool(torch.isfinite(output).all())
+    logits = output.logits if isinstance(output, Played) else output
+    return not isinstance(logits, Tensor) or bool(torch.isfinite(logits).all())
 
 
-def measure(calls: dict[int, Call], emit: workers.Emit, order: Order, device: Device) -> None:
+def frame_seconds(output: Any) -> tuple[float, ...]:
+    """Of each frame in a slot; nothing where a slot is a single forward."""
+    return output.seconds if isinstance(output, Played) else ()
+
+
+def measure(
+    calls: dict[int, Call], emit: workers.Emit, order: Order, device: Device, clock: Clock | None = None
+) -> None:
     """Emit ``superblock`` events until the deadline or the number is reached; at least one.
+
+    clock: for the slots, where it is another than the device's own.
 
     A case that raises or is not finite: ``failed``, and it runs no more. Where the device is gone: ``device_lost``,
     and that is the end.
     """
-    clock, rng = device.clock(), random.Random(order.seed)
+    own, rng = device.clock(), random.Random(order.seed)
+    clock = clock or own
     curve = CopyCurve(device.torch_device, order.copy_mebibytes)
     gate = Gate(order.gate_seconds)
     slowest, done, disturbed = 0.0, 0, False
@@ -71,7 +84,9 @@ def measure(calls: dict[int, Call], emit: workers.Emit, order: Order, device: De
                 next(iter(calls.values()))()  # caches and clocks went to sleep meanwhile
             before, sensors = Disturbance.now(), device.sensors()
             try:
-                slots = run_superblock(calls, clock, rng, enter=enter, healthy=healthy, mhz=device.mhz)
+                slots = run_superblock(
+                    calls, clock, rng, enter=enter, healthy=healthy, mhz=device.mhz, frame_seconds=frame_seconds
+                )
             except CaseFailed as failure:
                 if not device.present():
                     emit({"event": "device_lost", "reason": failure.reason})
@@ -84,7 +99,7 @@ def measure(calls: dict[int, Call], emit: workers.Emit, order: Order, device: De
             sensors = _later(sensors, device.sensors())
             spent["throttled"] = float(sensors.get("throttled", 0.0))
             disturbed = bool(interference.reasons(spent, spent["wall"]))
-            copies, page = curve.measure(clock), page_seconds()
+            copies, page = curve.measure(own), page_seconds()
             wall = time.monotonic() - before.wall
             emit(
                 {

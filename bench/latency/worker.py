@@ -14,14 +14,17 @@ import torch
 from torch import nn
 
 from bench import backbones, runtimes, workers
+from bench.axes import EAGER
 from bench.discovery import load_class
 from bench.latency import devices, memory, timing, traffic
+from bench.latency.clocks import Clock
 from bench.latency.devices import Device
+from bench.latency.streams import FrameClock, Play, Player
 from bench.latency.timing import Call, Order, healthy
 from bench.runtimes.exactness import require_exact
 from bench.runtimes.inspection import INSPECTED, executed
-from bench.strategy import Strategy
-from bench.sweep import Case, Panel
+from bench.strategy import CannotStream, Strategy
+from bench.sweep import Case, Panel, StreamPanel, panel_from_json
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _FORMATS = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -42,7 +45,7 @@ class Bench:
         self.network = backbones.build(panel.backbone, panel.frames).to(self._where, _DTYPES[panel.dtype])
         backbones.lay_out(self.network, _FORMATS[panel.memory_format])
         generator = torch.Generator().manual_seed(seed)
-        shape = (panel.batch * panel.frames, 3, panel.size, panel.size)
+        shape = (panel.images, 3, panel.size, panel.size)
         frames = torch.randn(shape, generator=generator)  # never zeros: they draw less power and run faster
         self.frames = frames.to(self._where, _DTYPES[panel.dtype]).contiguous(
             memory_format=_FORMATS[panel.memory_format]
@@ -58,12 +61,36 @@ class Bench:
         """The panel's network with ``strategy`` inserted."""
         weights = [*self.network.parameters(), *self.network.buffers()]
         shared: dict[int, Any] = {id(tensor): tensor for tensor in weights}
-        network = copy.deepcopy(self.network, shared)
-        return backbones.insert(strategy, network).to(self._where, _DTYPES[self.panel.dtype]).eval()
+        network = self._put(strategy, copy.deepcopy(self.network, shared))
+        return network.to(self._where, _DTYPES[self.panel.dtype]).eval()
 
-    def prepared(self, model: nn.Module, runtime: str, export: Path | None) -> runtimes.Forward:
-        """The model in a runtime, for inputs like the panel's."""
+    def _put(self, strategy: Strategy, network: backbones.Network) -> nn.Module:
+        return backbones.insert(strategy, network)
+
+    def call(self, model: nn.Module, runtime: str, export: Path | None) -> Call:
+        """The model in a runtime, bound to the panel's input."""
+        return functools.partial(self._prepared(model, runtime, export), self.frames)
+
+    def _prepared(self, model: nn.Module, runtime: str, export: Path | None) -> runtimes.Forward:
         return runtimes.prepare(runtime, model, self.frames, self.device.cuda, export)
+
+    def require_exact(self, model: nn.Module, call: Call, runtime: str) -> None:
+        """Raises Inexact where the runtime does not compute what the model does."""
+        if runtime != EAGER:
+            assert isinstance(call, functools.partial)
+            require_exact(call.func, model, self.frames, runtime)
+
+    def clock(self) -> Clock:
+        """The clock that times a slot."""
+        return self.device.clock()
+
+    def count(self, model: nn.Module, call: Call) -> dict[str, Any]:
+        """Parameters, FLOPs, bytes moved and peak memory of one forward."""
+        samples = traffic.count(call).to_json()
+        samples["params"] = sum(parameter.numel() for parameter in model.parameters())
+        samples["resident_high_water_bytes"] = memory.resident_peak(call) if self.device.name == "cpu" else None
+        samples["peak_allocated_bytes"] = self.device.peak_memory(call)
+        return samples
 
     def versions(self) -> int:
         """Changes when anything wrote into the shared weights or the input."""
@@ -85,25 +112,48 @@ def _build(
     the runtime does not compute what the model does."""
     before = bench.versions()
     model = bench.model(strategy)
-    forward = bench.prepared(model, runtime, export)
-    call = functools.partial(forward, bench.frames)
+    call = bench.call(model, runtime, export)
     for _ in range(proofs):
         if not healthy(call()):
             raise ValueError("the output is not finite")
     if bench.versions() != before:
         raise ValueError("it wrote into the network's shared weights or input")
-    if runtime != "eager":
-        require_exact(forward, model, bench.frames, runtime)
+    bench.require_exact(model, call, runtime)
     return model, call
 
 
-def _count(model: nn.Module, call: Call, device: Device) -> dict[str, Any]:
-    """Parameters, FLOPs, bytes moved and peak memory of one forward."""
-    samples = traffic.count(call).to_json()
-    samples["params"] = sum(parameter.numel() for parameter in model.parameters())
-    samples["resident_high_water_bytes"] = memory.resident_peak(call) if device.name == "cpu" else None
-    samples["peak_allocated_bytes"] = device.peak_memory(call)
-    return samples
+class StreamBench(Bench):
+    """The same for networks that run frame by frame: a slot is so many frames, each timed, and the state goes on."""
+
+    def _put(self, strategy: Strategy, network: backbones.Network) -> nn.Module:
+        return backbones.go_online(strategy, network)
+
+    def call(self, model: nn.Module, runtime: str, export: Path | None) -> Play:
+        """The model in a runtime, with a state of its own, bound to the panel's frames."""
+        frames = self.frames.split(self.frames.shape[0] // self.panel.frames)
+        player = Player(model, in_place=runtime == "cudagraph")
+        forward = runtimes.prepare(runtime, player, frames[0].clone(), self.device.cuda, export)
+        return Play([functools.partial(forward, frame) for frame in frames])
+
+    def require_exact(self, model: nn.Module, call: Call, runtime: str) -> None:
+        """Streams run in eager and as captured graphs of the same operators; their equality to clips is conformance."""
+
+    def clock(self) -> Clock:
+        """The clock that times a slot frame by frame."""
+        return FrameClock(self.device.clock())
+
+    def count(self, model: nn.Module, call: Call) -> dict[str, Any]:
+        """Of one frame of every stream; also the bytes that a stream remembers, and what the layers of blocks read."""
+        assert isinstance(model, backbones.OnlineNetwork) and isinstance(call, Play)
+        frame = self.frames[: self.frames.shape[0] // self.panel.frames]
+        _, state = model.step(frame)
+        remembered = {"state_bytes": state.bytes_per_stream, "inputs": backbones.inputs(self.network, frame[:1])}
+        return super().count(model, call.frames[0]) | remembered
+
+
+def _bench(panel: Panel, device: Device, files: list[Path], seed: int) -> Bench:
+    kind = StreamBench if isinstance(panel, StreamPanel) else Bench
+    return kind(panel, device, files, seed)
 
 
 def _export_path(folder: str | None, case: Case) -> Path | None:
@@ -115,7 +165,7 @@ def _export_path(folder: str | None, case: Case) -> Path | None:
 
 def answer(job: dict[str, Any], emit: workers.Emit, device_for: Callable[[str], Device] = devices.device_for) -> None:
     """Do what the job says (``static``, ``timed``, or tell whether the device is ``present``) while it is there."""
-    panel = Panel(**job["panel"])
+    panel = panel_from_json(job["panel"])
     device = device_for(panel.device)
     if job["mode"] == "present":
         emit({"event": "present", "present": device.present()})
@@ -130,7 +180,7 @@ def answer(job: dict[str, Any], emit: workers.Emit, device_for: Callable[[str], 
 
 def _work(job: dict[str, Any], emit: workers.Emit, panel: Panel, device: Device) -> None:
     """Build every case; a case that fails costs itself."""
-    bench = Bench(panel, device, [Path(file) for file in job["files"]], job["seed"])
+    bench = _bench(panel, device, [Path(file) for file in job["files"]], job["seed"])
     timed = job["mode"] == "timed"
     # what is counted is the network, operator by operator; a captured graph would show none of them
     runtime, proofs = (panel.runtime, 1) if timed else ("eager", _PROOFS)
@@ -148,10 +198,12 @@ def _work(job: dict[str, Any], emit: workers.Emit, panel: Panel, device: Device)
                 if timed:
                     calls[index] = call
                 else:
-                    samples = _count(model, call, device) | {"fallbacks": strategy.fallbacks}
+                    samples = bench.count(model, call) | {"fallbacks": strategy.fallbacks}
                     if panel.runtime in INSPECTED:
                         samples["executed"] = executed(panel.runtime, model, bench.frames, export)
                     emit({"event": "static", "case": index, "samples": samples})
+            except CannotStream as reason:
+                emit({"event": "skipped", "case": index, "reason": str(reason)})
             except Exception as error:  # a stranger's code: whatever it raises is the reason
                 if not device.present():
                     raise RuntimeError(workers.one_line(error)) from error
@@ -159,7 +211,7 @@ def _work(job: dict[str, Any], emit: workers.Emit, panel: Panel, device: Device)
         if timed:
             warm_up = device.warm_up(list(calls.values()))
             emit({"event": "ready", "backend": bench.backend, "warm_up_seconds": warm_up})
-            timing.measure(calls, emit, Order.from_json(job["order"]), device)
+            timing.measure(calls, emit, Order.from_json(job["order"]), device, bench.clock())
 
 
 if __name__ == "__main__":

@@ -20,7 +20,15 @@ from bench.report.figures.canvas import Figure
 from bench.report.method import accuracy_method
 from bench.report.numbers import Estimate, duration_text, number
 from bench.report.selection import Row, Tables, rows
-from bench.report.sheets import accuracy_sheet, bandwidth_sheet, controls_sheet, latency_sheet, plain, quality_sheet
+from bench.report.sheets import (
+    accuracy_sheet,
+    bandwidth_sheet,
+    controls_sheet,
+    latency_sheet,
+    online_sheet,
+    plain,
+    quality_sheet,
+)
 from bench.report.words import VERDICTS, passages
 
 HERE = Path(__file__).parent
@@ -53,6 +61,8 @@ def page(tables: Tables, figures: Sequence[Figure]) -> str:
         claims=[_claim(claim) for claim in sorted(tables.claims, key=_rank)],
         figures=[(figure, inlined(figure)) for figure in figures],
         latency=latency_sheet(tables.latency),
+        online=online_sheet(tables.online),
+        online_suspect=tables.online_suspect,
         accuracy=accuracy_sheet(tables.accuracy),
         full_accuracy="clip_share_pct" in tables.accuracy,
         controls=controls_sheet(tables.controls),

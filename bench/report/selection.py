@@ -86,6 +86,18 @@ class Tables(Protocol):
         """What a runtime executes for each case, by kind of node, and what of it the shift brought in."""
 
     @property
+    def online(self) -> pd.DataFrame:
+        """Frame by frame: one row per case."""
+
+    @property
+    def frames(self) -> pd.DataFrame:
+        """How long single frames take: one row per case and quantile."""
+
+    @property
+    def early(self) -> pd.DataFrame:
+        """Accuracy of causal arms after each frame: one row per arm, condition and frame."""
+
+    @property
     def failures(self) -> pd.DataFrame:
         """What failed or was skipped, with its reason."""
 
@@ -96,6 +108,10 @@ class Tables(Protocol):
     @property
     def suspect(self) -> str | None:
         """Why the A/A control failed; None where it held."""
+
+    @property
+    def online_suspect(self) -> str | None:
+        """The same for what ran frame by frame."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +209,46 @@ def panels(frame: pd.DataFrame) -> list[tuple[Panel, pd.DataFrame]]:
         return []
     groups = frame.groupby(list(PANEL_COLUMNS), sort=False, dropna=False)
     return [(Panel(*cast(tuple[Any, ...], key)), group) for key, group in groups]
+
+
+ONLINE_COLUMNS = ("backbone", "size", "device", "runtime", "dtype", "memory_format", "threads")
+"""What sets of cases that run frame by frame share, beside the number of streams."""
+
+
+def online_groups(online: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """(words, rows) of the measured cases, all numbers of streams together."""
+    return _by(finished(online) if "status" in online else online, ONLINE_COLUMNS)
+
+
+def online_settings(online: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The same, each number of streams for itself: what shares one baseline."""
+    return _by(finished(online) if "status" in online else online, (*ONLINE_COLUMNS, "streams"))
+
+
+def _by(frame: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, pd.DataFrame]]:
+    """In words: the network, and the columns in which groups differ."""
+    if frame.empty:
+        return []
+    differing = [name for name in columns if name != "backbone" and frame[name].nunique() > 1]
+    return [
+        (", ".join([str(own["backbone"].iloc[0]), *(_worded(name, own[name].iloc[0]) for name in differing)]), own)
+        for _, own in frame.groupby(list(columns), sort=False)
+    ]
+
+
+def _worded(name: str, value: object) -> str:
+    plural = "" if value == 1 else "s"
+    words = {"size": f"{value}²", "threads": f"{value} thread{plural}", "streams": f"{value} stream{plural}"}
+    return words.get(name, str(value))
+
+
+def arms_that_stream(early: pd.DataFrame) -> list[pd.DataFrame]:
+    """Of the main condition, each causal arm that shifts, frame by frame."""
+    main = main_condition(early)
+    if main.empty:
+        return []
+    shifting = main[_shifts(main)].sort_values("frame")
+    return [arm for _, arm in shifting.groupby(["strategy", "placement", "direction", "fraction"], sort=False)]
 
 
 def in_panel(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:

@@ -81,6 +81,37 @@ def latency_sheet(latency: pd.DataFrame) -> Sheet | None:
     return _sheet(latency, ("direction", *PANEL_COLUMNS), columns, _CASE)
 
 
+def online_sheet(online: pd.DataFrame) -> Sheet | None:
+    """Every case that ran frame by frame."""
+    columns = [
+        _estimate("overhead", "overhead", "overhead_pct"),
+        *(_milliseconds(title, stem) for title, stem in (("frame", "frame"), ("p95", "p95"), ("p99", "p99"))),
+        _figure("frames a second", "fps", 1),
+        _figure("frames arriving a second", "arrival_fps", 0),
+        _figure("deadlines missed [%]", "missed_deadline_pct", 1),
+        _figure("arriving at four fifths of the 2-D network's rate", "load_fps", 1),
+        _figure("then missed [%]", "missed_at_load_pct", 1),
+        _figure("remembered a stream [MB]", "cache_mb", 2),
+        _figure("extra traffic [MB]", "extra_traffic_mb", 2),
+        _figure("would find [points]", "detectable_pct", 1),
+        _figure("processes", "replicates", 0),
+        _figure("superblocks", "blocks", 0),
+        _figure("left out", "excluded", 0),
+        _figure("disturbed [%]", "disturbed_pct", 0),
+    ]
+    often_same = ("backbone", "device", "runtime", "dtype", "memory_format", "threads", "size", "streams")
+    return _sheet(online, often_same, columns, _CASE)
+
+
+def _milliseconds(title: str, stem: str) -> Column:
+    def cell(row: Row) -> Cell:
+        estimate = Estimate(*(number(row.get(f"{stem}{end}_ms")) for end in ("", "_ci_low", "_ci_high")))
+        text = "" if math.isnan(estimate.value) else estimate.text("", signed=False, missing="").replace(" ()", "")
+        return Cell(text, _key(estimate.value))
+
+    return Column(f"{title} [ms]", cell)
+
+
 def accuracy_sheet(accuracy: pd.DataFrame) -> Sheet | None:
     """Every arm: what it gets right, its difference to no shift, paired by seed, and what it took."""
     columns = [Column("trained otherwise", _otherwise, numeric=False)]
@@ -194,7 +225,7 @@ def _sheet(
 
 
 _OFTEN_SHARED = ("processes", "superblocks", "seeds", "parameters [M]", "FLOPs [G]", "left out", "disturbed [%]")
-_COUNTED = ("threads", "frames", "size", "batch")
+_COUNTED = ("threads", "frames", "size", "batch", "streams")
 
 
 def _is_shared(column: Column, done: list[Row]) -> bool:

@@ -18,6 +18,7 @@ from bench.report.gain import gain_sentences
 from bench.report.lasting import lasting_sentences
 from bench.report.movement import movement_sentences
 from bench.report.numbers import listed
+from bench.report.online import early_sentences, online_sentences
 from bench.report.selection import Row, Tables
 from bench.report.trust import trust_sentences
 
@@ -57,7 +58,9 @@ def passages(tables: Tables) -> tuple[Passage, ...]:
         ("Is the cost the moving of bytes?", _unless_suspect(tables, movement_sentences, silent=True)),
         ("What changes the cost?", _unless_suspect(tables, axis_sentences, silent=True)),
         ("How to write it for each runtime?", _unless_suspect(tables, runtime_sentences, silent=True)),
+        ("What does it cost a running video?", online_sentences(tables)),
         ("What does it buy?", gain_sentences(tables)),
+        ("How early does it know?", early_sentences(tables)),
         ("What do the controls show?", control_sentences(tables)),
         ("Does it last?", lasting_sentences(tables)),
         ("Which variant to take?", _unless_suspect(tables, choice_sentences, silent=True)),

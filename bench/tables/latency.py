@@ -10,8 +10,8 @@ import pandas as pd
 from bench import interference, statistics
 from bench.axes import BASELINE
 from bench.estimates import Overhead, baseline_of, over_pct, own_way_of
-from bench.records import Record
-from bench.sweep import BASELINE_VARIANT, Case
+from bench.records import TIMED, Record
+from bench.sweep import BASELINE_VARIANT, Case, Panel
 from bench.tables.columns import AXES, MEGA, PANEL
 from bench.tables.movement import Movement, is_off, movements
 from bench.tables.quality import flagged_superblocks, throttled_panels, unsettled
@@ -39,7 +39,14 @@ Flags = dict[int, list[bool]]
 
 def latency_table(records: Sequence[Record], measured: Sequence[Overhead]) -> pd.DataFrame:
     """One row per case."""
-    by_case, moves, disturbed = {o.case: o for o in measured}, movements(records), flagged_superblocks(records)
+    return pd.DataFrame([row for _, row in case_rows(records, measured, movements(records))], columns=_COLUMNS)
+
+
+def case_rows(
+    records: Sequence[Record], measured: Sequence[Overhead], moves: dict[Panel, Movement]
+) -> list[tuple[Case, dict[str, Any]]]:
+    """What is known of each case, measured or not. moves: of the panels for which an overhead is to be predicted."""
+    by_case, disturbed = {o.case: o for o in measured}, flagged_superblocks(records)
     static = {Case.from_json(r.case): r.samples for r in records if r.kind == "static" and r.status == "ok"}
     loses_layout = {r.case["strategy"] for r in records if r.kind == "conformance" and "memory_format" in r.flags}
     throttled = throttled_panels(records)
@@ -67,8 +74,8 @@ def latency_table(records: Sequence[Record], measured: Sequence[Overhead]) -> pd
             "status": record.status,
             "reason": record.reason or "; ".join(fallbacks),
         }
-        rows.append({**case.to_json(), **row, **shown, "flags": ";".join(flags)})
-    return pd.DataFrame(rows, columns=_COLUMNS)
+        rows.append((case, {**case.to_json(), **row, **shown, "flags": ";".join(flags)}))
+    return rows
 
 
 def superblock_table(records: Sequence[Record], measured: Sequence[Overhead]) -> pd.DataFrame:
@@ -93,7 +100,7 @@ def _ended(records: Sequence[Record]) -> dict[Case, Record]:
     """{case: the record that says how it ended}: the first failure, or any success."""
     ended: dict[Case, Record] = {}
     for record in records:
-        if record.kind in ("latency", "static"):
+        if record.kind in (*TIMED, "static"):
             case = Case.from_json(record.case)
             if case not in ended or ended[case].status == "ok":
                 ended[case] = record

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bench.records import Record
-from bench.sweep import Panel
+from bench.sweep import Panel, panel_from_json
 from bench.tables.columns import PANEL
 
 _MEBI = 1 << 20
@@ -73,7 +73,7 @@ def movements(records: Sequence[Record]) -> dict[Panel, Movement]:
     pages: dict[Panel, list[float]] = {}
     for record in records:
         if record.kind == "replicate" and record.status == "ok":
-            panel = Panel(**record.case)
+            panel = panel_from_json(record.case)
             curve = copies.setdefault(panel, {})
             for size, seconds in record.samples["copies"].items():
                 curve.setdefault(int(size), []).extend(seconds)

@@ -13,7 +13,7 @@ from bench import interference, statistics
 from bench.estimates import Overhead
 from bench.records import Record
 from bench.statistics import Test
-from bench.sweep import BASELINE_VARIANT, Panel
+from bench.sweep import BASELINE_VARIANT, Panel, panel_from_json
 from bench.tables.columns import PANEL
 
 SIGNIFICANT = 0.01  # shared by all cases of a panel (Bonferroni): one false alarm in a hundred runs
@@ -31,7 +31,7 @@ def quality_table(records: Sequence[Record], measured: Sequence[Overhead]) -> pd
     closing: dict[Panel, list[Record]] = {}
     for record in records:
         if record.kind == "replicate" and record.status == "ok":
-            closing.setdefault(Panel(**record.case), []).append(record)
+            closing.setdefault(panel_from_json(record.case), []).append(record)
     rows = []
     for panel, replicates in closing.items():
         own = [o for o in measured if o.case.panel == panel and o.case.variant != BASELINE_VARIANT]
@@ -46,14 +46,14 @@ def flagged_superblocks(records: Sequence[Record]) -> dict[Panel, dict[int, list
     for record in records:
         if record.kind == "replicate" and record.status == "ok" and record.replicate is not None:
             flags = [bool(reasons) for reasons in _reasons(record)]
-            found.setdefault(Panel(**record.case), {})[record.replicate] = flags
+            found.setdefault(panel_from_json(record.case), {})[record.replicate] = flags
     return found
 
 
 def throttled_panels(records: Sequence[Record]) -> set[Panel]:
     """Those in which the GPU's driver slowed it down at some time."""
     return {
-        Panel(**record.case)
+        panel_from_json(record.case)
         for record in records
         if record.kind == "replicate" and record.status == "ok"
         if any(reading.get("throttled") for reading in record.samples["disturbance"])

@@ -75,6 +75,18 @@ def test_a_record_says_how_it_came_about(job: dict[str, Any], recipe: Recipe) ->
     assert all(part > 0 for part in parts) and sum(parts) <= samples["train_seconds"]
 
 
+def test_a_record_says_what_a_causal_arm_knew_early(job: dict[str, Any]) -> None:
+    offline = {"strategy": "copy_shift", "fraction": "1/8", "placement": "residual", "direction": "bidirectional"}
+    variants = (BASELINE_VARIANT.to_json(), {**offline, "direction": "unidirectional"}, offline)
+    run(job, "pretrain")
+    baseline, shift, not_causal = (run(job | {"variant": v}, "fine_tune")[-1]["samples"] for v in variants)
+    assert "early" not in not_causal
+    for samples in (baseline, shift):
+        for part in ("spatial", "temporal", "joint"):
+            assert len(samples["early"][part]) == 8
+            assert samples["early"][part][-1] == samples[f"{part}_accuracy"], "at the end all of the clip was seen"
+
+
 def test_a_cleared_cache_is_filled_again(job: dict[str, Any]) -> None:
     run(job, "pretrain")
     first = run(job, "fine_tune")[-1]["samples"]

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from bench.accuracy.clips import Clips, Dataset
 from bench.accuracy.datasets import open_dataset
-from bench.accuracy.evaluation import evaluate
+from bench.accuracy.evaluation import evaluate, evaluate_early
 from bench.accuracy.fitting import Diverged, fit
 from bench.accuracy.training import FineTuned, Pretrained, _fine_tuning, fine_tune, pretrain
 from bench.axes import ACCURACY_BACKBONE
-from bench.backbones import build, build_trainable, insert
+from bench.backbones import build, build_trainable, go_online, insert
 from bench.bits import pack
 from bench.settings import Data, Recipe
 from bench.strategy import Strategy
@@ -187,6 +187,24 @@ def test_result_is_complete(recipe: Recipe, dataset: Dataset, pretrained: Pretra
     baseline = fine_tune(NoShift(0.0), recipe, dataset, Condition(), 1, pretrained.state, quiet)
     assert (arm.params, arm.flops) == (baseline.params, baseline.flops)  # a shift costs neither
     assert arm.params > 400_000 and arm.flops > 10_000_000
+
+
+def test_what_is_known_early_is_what_a_stream_predicts(dataset: Dataset, pretrained: Pretrained) -> None:
+    strategy = CopyShift(1 / 8, "residual", "unidirectional")
+    network, single = build(ACCURACY_BACKBONE, dataset.frames), build(ACCURACY_BACKBONE, 1)
+    for one in (network, single):
+        one.load_state_dict(pretrained.state)
+    network, online = insert(strategy, network), go_online(strategy, single)
+    clips = dataset.test_clips(np.random.default_rng(0), 6)
+    known = evaluate_early(network, clips, _fine_tuning(TINY, dataset, Condition()))
+    state, total = None, torch.zeros(())
+    with torch.inference_mode():
+        for frame, early in zip(torch.from_numpy(clips.pixels).unbind(1), known, strict=True):
+            logits, state = online.step(frame, state)
+            total = total + logits
+            spatial, temporal = total.split((10, 4), dim=1)
+            assert np.array_equal(spatial.argmax(1).numpy() == clips.spatial, early.spatial)
+            assert np.array_equal(temporal.argmax(1).numpy() == clips.temporal, early.temporal)
 
 
 class NotANumber(Strategy):

@@ -1,11 +1,12 @@
 """A synthetic run, whole: what its folder holds, with the rows of ``synthetic_latency`` and ``synthetic_accuracy``."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from bench.sweep import Condition
 from tests.report.synthetic_accuracy import accuracy_rows, control_rows, curve_rows, study_rows
 from tests.report.synthetic_latency import (
     bandwidth_rows,
@@ -16,6 +17,7 @@ from tests.report.synthetic_latency import (
     slope_rows,
     superblock_rows,
 )
+from tests.report.synthetic_online import early_rows, online_rows, quantile_rows
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 VERDICTS = ("reproduced", "not reproduced", "direction only", "inconclusive", "not measured", "invalid")
@@ -37,9 +39,13 @@ class FakeTables:
     quality: pd.DataFrame = field(default_factory=pd.DataFrame)
     bandwidth: pd.DataFrame = field(default_factory=pd.DataFrame)
     graphs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    online: pd.DataFrame = field(default_factory=pd.DataFrame)
+    frames: pd.DataFrame = field(default_factory=pd.DataFrame)
+    early: pd.DataFrame = field(default_factory=pd.DataFrame)
     failures: pd.DataFrame = field(default_factory=pd.DataFrame)
     claims: list[dict[str, Any]] = field(default_factory=list)
     suspect: str | None = None
+    online_suspect: str | None = None
 
 
 def claim_rows() -> list[dict[str, Any]]:
@@ -113,6 +119,9 @@ def full_tables(folder: Path) -> FakeTables:
         contests=pd.DataFrame(contest_rows(latency_rows())),
         quality=pd.DataFrame([quality_row()]),
         bandwidth=pd.DataFrame(bandwidth_rows()),
+        online=pd.DataFrame(online_rows()),
+        frames=pd.DataFrame(quantile_rows()),
+        early=pd.DataFrame(early_rows(asdict(Condition()))),
         failures=pd.DataFrame(failures),
         claims=claim_rows(),
     )

@@ -10,8 +10,10 @@ from bench.report.figures.bandwidth import copy_bandwidth
 from bench.report.figures.canvas import Figure
 from bench.report.figures.controls import controls
 from bench.report.figures.curves import learning_curves
+from bench.report.figures.early import early_recognition
 from bench.report.figures.latency import latency_overhead
 from bench.report.figures.noise import measurement_noise
+from bench.report.figures.online import online_frame_times, online_overhead
 from bench.report.figures.pareto import pareto
 from bench.report.figures.plane import accuracy_plane
 from bench.report.figures.runtimes import overhead_by_runtime
@@ -25,9 +27,12 @@ FIGURES: dict[str, Draw] = {
     "latency_overhead": latency_overhead,
     "overhead_by_axis": overhead_by_axis,
     "overhead_by_runtime": overhead_by_runtime,
+    "online_overhead": online_overhead,
+    "online_frame_times": online_frame_times,
     "accuracy_by_fraction": accuracy_by_fraction,
     "accuracy_plane": accuracy_plane,
     "learning_curves": learning_curves,
+    "early_recognition": early_recognition,
     "controls": controls,
     "pareto": pareto,
     "data_movement": data_movement,
@@ -39,7 +44,7 @@ FIGURES: dict[str, Draw] = {
 
 def draw(tables: Tables) -> tuple[Figure, ...]:
     """All figures for which this run has data."""
-    frames = (tables.latency, tables.accuracy)
+    frames = (tables.latency, tables.online, tables.accuracy)
     palette = Palette.of(str(name) for frame in frames if not frame.empty for name in frame["strategy"])
     with matplotlib.rc_context(RC):
         drawn = [function(tables, palette) for function in FIGURES.values()]
