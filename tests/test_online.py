@@ -22,9 +22,12 @@ from tests.test_conformance import _Honest, _LearnsToLookAhead, _LooksAhead
 
 CLASSES = {cls.name: cls for cls in map(load_file, strategy_files())}
 FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
+STREAMS = {  # a strategy that puts its own modules into a network says how they run frame by frame, or cannot stream
+    name: cls for name, cls in CLASSES.items() if cls.wrap is Strategy.wrap or cls.online is not Strategy.online
+}
 VARIANTS = [
     (name, placement, fraction)
-    for name, cls in CLASSES.items()
+    for name, cls in STREAMS.items()
     for placement, fraction in product(cls.placements, cls.fractions or FRACTIONS)
 ]
 TOLERANCE = NETWORK_TOLERANCE[torch.float32]
@@ -89,6 +92,18 @@ def test_a_stream_equals_its_clip(
     clips, online = pair(name, placement, fraction)
     frames = random_frames(streams, length, seed=seed)
     assert_equal(all_logits(online, frames), frame_logits(clips, frames))
+
+
+def test_the_mechanisms_of_the_online_section_can_stream() -> None:
+    mechanisms = {"copy_shift", "concat_shift", "buffer_shift", "native_shift", "view_matmul", "inner_shift"}
+    assert mechanisms | {"temporal_conv"} <= STREAMS.keys()
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES.keys() - STREAMS.keys() - {"no_shift"}))
+def test_what_does_not_say_how_it_streams_is_refused(name: str) -> None:
+    strategy = made(name, CLASSES[name].placements[0], 0.25)
+    with pytest.raises(CannotStream, match=f"{name} puts modules of its own into a network"):
+        backbones.go_online(strategy, backbones.build(GREY, 1))
 
 
 @pytest.mark.parametrize(("name", "placement", "fraction"), [v for v in VARIANTS if v[2] in (1 / 8, 1.0)])
