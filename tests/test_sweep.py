@@ -34,6 +34,14 @@ BUILTIN = [
     info("concat_shift", same_function_as="copy_shift"),
     info("buffer_shift", same_function_as="copy_shift"),
     info("temporal_conv", fractions=(1.0,)),
+    *(
+        info(name, same_function_as="copy_shift")
+        for name in ("frame_concat_shift", "pad_slice_shift", "gather_shift", "depthwise_shift")
+    ),
+    *(
+        info(name, same_function_as="copy_shift", placements=("residual",))
+        for name in ("split_input_shift", "split_output_shift", "aligned_split_shift")
+    ),
 ]
 ONE = Settings(
     latency=Latency(groups=(Group(strategies=("copy_shift", "buffer_shift"), fractions=("1/8", "1")),)),  # type: ignore[arg-type]
