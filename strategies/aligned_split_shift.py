@@ -10,7 +10,7 @@ each way and 1 B to convolve it, 3 M to add it. See ``bench.kernels.split_convol
 from torch import Tensor, nn
 
 from bench.kernels.frame_axis import from_next_frame, from_previous_frame
-from bench.kernels.split_convolution import SplitConvolution, columns
+from bench.kernels.split_convolution import SplitConvolution
 from bench.strategy import Site, Strategy
 
 _BLOCK = 16  # channels: the blocks of AVX-512 and AMX kernels, and two of those of AVX2
@@ -38,7 +38,7 @@ class _AlignedSplit(SplitConvolution):
         weight, bias = self.parameters_in_force()
         width = min(-(-behind.stop // _BLOCK) * _BLOCK, frames.shape[1])
         blocks = frames[:, :width]
-        parts = [self.convolve(from_previous_frame(blocks, self.num_segments), columns(weight, behind, width))]
+        parts = [self.convolve(from_previous_frame(blocks, self.num_segments), (weight * self.behind)[:, :width])]
         if ahead is not None:
-            parts.append(self.convolve(from_next_frame(blocks, self.num_segments), columns(weight, ahead, width)))
+            parts.append(self.convolve(from_next_frame(blocks, self.num_segments), (weight * self.ahead)[:, :width]))
         return self.finish(*parts, self.still(frames, weight, bias))

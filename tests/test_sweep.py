@@ -40,6 +40,14 @@ BUILTIN = [
     info("inner_shift", placements=("residual",)),
     info("triton_shift", same_function_as="copy_shift"),
     info("triton_conv", same_function_as="copy_shift", placements=("residual",), owns_layer=True),
+    *(
+        info(name, same_function_as="copy_shift")
+        for name in ("frame_concat_shift", "pad_slice_shift", "gather_shift", "depthwise_shift")
+    ),
+    *(
+        info(name, same_function_as="copy_shift", placements=("residual",))
+        for name in ("split_input_shift", "split_output_shift", "aligned_split_shift")
+    ),
 ]
 ONE = Settings(
     latency=Latency(groups=(Group(strategies=("copy_shift", "buffer_shift"), fractions=("1/8", "1")),)),  # type: ignore[arg-type]

@@ -16,14 +16,26 @@ from bench.strategy import Site, Strategy
 class SplitConvolution(nn.Module):
     """A site's layer together with the batch normalisation after it; subclasses say in ``forward`` how parts are moved.
 
+    ahead, behind, stays: [C_in, 1, 1], 1 for the input channels of each group and 0 for the others.
+
     In evaluation the normalisation goes into the weights, as every compiler for inference does it; left outside, it
     would stand behind a sum of convolutions, where none of them does. In training it normalises the sum.
     """
+
+    ahead: Tensor
+    behind: Tensor
+    stays: Tensor
 
     def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | None, strategy: Strategy, num_segments: int) -> None:
         super().__init__()
         self.conv, self.norm = conv, norm
         self.strategy, self.num_segments = strategy, num_segments
+        self.train(conv.training)
+        for name, group in zip(("ahead", "behind", "stays"), self.groups(), strict=True):
+            columns = conv.weight.new_zeros(conv.in_channels, 1, 1)
+            if group is not None:
+                columns[group] = 1
+            self.register_buffer(name, columns, persistent=False)  # a tensor: compilers fold its product with a weight
 
     @classmethod
     def install(cls, strategy: Strategy, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
@@ -71,7 +83,7 @@ class SplitConvolution(nn.Module):
         """What the channels that stay give, with the bias; None where all move and there is no bias."""
         stays = self.groups()[2]
         if stays.start < stays.stop:
-            return self.convolve(frames, columns(weight, stays, weight.shape[1]), bias)
+            return self.convolve(frames, weight * self.stays, bias)
         return None if bias is None else bias[:, None, None]
 
     def finish(self, *parts: Tensor | None) -> Tensor:
@@ -79,10 +91,3 @@ class SplitConvolution(nn.Module):
         there = [part for part in parts if part is not None]
         out = sum(there[1:], start=there[0])
         return self.norm(out) if self.norm is not None and self.training else out
-
-
-def columns(weight: Tensor, kept: slice, width: int) -> Tensor:
-    """The first ``width`` input channels of a weight, with zeros in all but those ``kept``."""
-    before = torch.zeros_like(weight[:, : kept.start])
-    after = torch.zeros_like(weight[:, kept.stop : width])
-    return torch.cat((before, weight[:, kept], after), dim=1)

@@ -27,7 +27,7 @@ from bench.sweep import BASELINE_VARIANT, Case, Panel
 
 _CASE_LIMIT = 120.0  # seconds of silence that any process may need: importing torch, building one case
 _SLOT_LIMIT = 10.0  # seconds more for each slot of a superblock, which is silent until its end
-_PREPARE_LIMIT = 600.0  # the same where a runtime exports and compiles: 20 s for ResNet-50 where nothing else runs
+_PREPARE_LIMIT = 600.0  # the same where a runtime exports and compiles: a minute or more on a busy machine
 _MODULE = "bench.latency.worker"
 _FELL_WITH_BASELINE = "fell_with_baseline"  # the flag of a case that failed through no fault of its own
 _GATE_SHARE = 0.1  # of the budget: how long the quiet-machine gate may wait in all

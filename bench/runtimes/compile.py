@@ -1,8 +1,11 @@
 """``torch.compile``: Inductor, with the weights frozen into the graph, as an inference service would run it.
 
-Freezing lets Inductor fold normalisations into convolutions and lay weights out for its kernels once.
+Freezing lets Inductor fold normalisations into convolutions and lay weights out for its kernels once. It is a setting
+of the whole process: given to ``torch.compile`` as an option it comes too late for Dynamo, and nothing is frozen.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +14,26 @@ from torch import Tensor, nn
 
 from bench.runtimes import Forward
 
-OPTIONS: dict[str, Any] = {"freezing": True}
+
+@contextmanager
+def frozen() -> Iterator[None]:
+    """What is compiled inside has its weights frozen, however many networks of the same code were compiled before.
+
+    Past Dynamo's usual limit of recompilations it would go on in eager without a word.
+    """
+    limits: dict[str, Any] = {"recompile_limit": 1_000, "accumulated_recompile_limit": 1_000_000}
+    with torch._inductor.config.patch(freezing=True), torch._dynamo.config.patch(limits), torch.inference_mode():
+        yield
 
 
 def prepare(model: nn.Module, example: Tensor, cuda: Any, export: Path | None) -> Forward:
-    """Compile ``model`` for the example's shape. Raises what Dynamo or Inductor raises."""
-    # every case compiles the same code with other weights; past the limit Dynamo would go on in eager without a word
-    with torch._dynamo.config.patch(recompile_limit=1_000, accumulated_recompile_limit=1_000_000):
-        compiled: Forward = torch.compile(model, dynamic=False, options=OPTIONS)
-        with torch.inference_mode():
-            compiled(example)
+    """Compile ``model`` for the example's shape. Raises what Dynamo or Inductor raises.
+
+    The callable raises ValueError for another shape.
+    """
+    with frozen():
+        compiled: Forward = torch.compile(model, dynamic=False)
+        compiled(example)
 
     def forward(frames: Tensor) -> Tensor:
         if frames.shape != example.shape:

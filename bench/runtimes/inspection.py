@@ -57,9 +57,10 @@ def _openvino(model: nn.Module, example: Tensor, export: Path | None) -> Execute
 def _compile(model: nn.Module, example: Tensor, export: Path | None) -> Executed:
     from torch._inductor.utils import run_and_get_code
 
-    from bench.runtimes.compile import OPTIONS
+    from bench.runtimes.compile import frozen
 
-    _, sources = run_and_get_code(torch.compile(model, dynamic=False, options=OPTIONS), example)
+    with frozen():
+        _, sources = run_and_get_code(torch.compile(model, dynamic=False), example)
     return {kind: (count, None) for kind, count in Counter(_calls("\n".join(sources))).items()}
 
 

@@ -58,7 +58,9 @@ def network(strategy: str | None = None, fraction: float = 0.25) -> Network:
         nn.Linear(64, 10),
     )
     plain = Network(trunk, FRAMES).eval()
-    return plain if strategy is None else backbones.insert(load_class(strategy, strategy_files())(fraction), plain)
+    if strategy is None:
+        return plain
+    return backbones.insert(load_class(strategy, strategy_files())(fraction), plain).eval()
 
 
 def frames(clips: int, seed: int = 0) -> Tensor:

@@ -43,6 +43,15 @@ def test_a_released_shift_brings_transposes_that_nobody_wrote(runtime: str, conv
     assert all(seconds is not None and seconds >= 0 for _, seconds in shifted.values())
 
 
+@pytest.mark.parametrize("strategy", [None, "split_input_shift"])
+def test_inductor_is_given_frozen_weights(strategy: str | None) -> None:
+    """Then no normalisation is left, and no weight is split while the network runs: all of it is in the weights."""
+    if reason := runtimes.why_not("compile", "cpu"):
+        pytest.skip(reason)
+    kernels = executed("compile", network(strategy), frames(1), None)
+    assert kernels and not [name for name in kernels if "batch_norm" in name or "zeros_like" in name], kernels
+
+
 def record(variant: Variant, nodes: dict[str, list[object]]) -> Record:
     panel = Panel("resnet50", "cpu", "openvino", "fp32", "nchw", 2, 8, 224, 1)
     case = Case(variant, panel)
