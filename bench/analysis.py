@@ -60,8 +60,8 @@ def load(folder: Path) -> Tables:
     """Read a run and derive everything. Raises FolderError where the folder cannot be read."""
     header = read_header(folder)
     everything = list(read_records(folder))
-    records = [record for record in everything if not _frame_by_frame(record)]
-    streams = [record for record in everything if _frame_by_frame(record)]
+    records = [record for record in everything if not record.of_streams]
+    streams = [record for record in everything if record.of_streams]
     measured, trained, diverged = overheads(records), arms(records), failed_arms(records)
     online, suspect = overheads(streams), suspicion(measured)
     online_suspect = suspicion(online)
@@ -124,11 +124,6 @@ def write(tables: Tables) -> None:
 def _searches_a_recipe(header: dict[str, Any]) -> bool:
     """Its arms were judged on validation clips, to choose a recipe by: no finding may be judged by them."""
     return bool(header.get("sweep", {}).get("recipe", {}).get("judged_on") == "validation")
-
-
-def _frame_by_frame(record: Record) -> bool:
-    """Measured in a panel of streams."""
-    return "streams" in record.case
 
 
 def _arrival_fps(header: dict[str, Any]) -> float:

@@ -86,7 +86,7 @@ def _key(case: Case, devices: bool, threads: bool) -> str:
 def _latency(a: _Side, b: _Side) -> tuple[list[tuple[Any, ...]], str | None]:
     """Rows, or the reason why there are none."""
     found: list[dict[str, Overhead]] = []
-    both = [overheads(side.records) for side in (a, b)]
+    both = [overheads(record for record in side.records if not record.of_streams) for side in (a, b)]
     devices = any(len({o.case.panel.device for o in measured}) > 1 for measured in both)
     threads = any(len({o.case.panel.threads for o in measured}) > 1 for measured in both)
     for side, measured in zip((a, b), both, strict=True):

@@ -56,6 +56,11 @@ class Record(BaseModel):
     started: str = ""
     wall_seconds: float = 0.0
 
+    @property
+    def of_streams(self) -> bool:
+        """Measured in a panel of streams, frame by frame."""
+        return "streams" in self.case
+
 
 class Run:
     """A run's folder, open for writing by this process alone.

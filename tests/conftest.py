@@ -56,21 +56,6 @@ strategies = ["copy_shift", "buffer_shift"]
 fractions = ["1/8", "1/4", "1"]
 [latency.plugins]
 fractions = ["1/4"]
-[online]
-backbones = ["resnet18"]
-sizes = [32]
-frames = 2
-threads = [1]
-budget = "60s"
-largest_copy_mib = 1
-target_half_width_points = 0.01
-min_replicates = 2
-max_replicates = 2
-max_superblocks = 2
-[[online.groups]]
-strategies = ["buffer_shift"]
-fractions = ["1/8"]
-directions = ["unidirectional"]
 [accuracy]
 seeds = 2
 [[accuracy.groups]]

@@ -63,19 +63,6 @@ def test_latency_table(small_run: Finished) -> None:
     assert set(failed.strategy) == {"broken", "<b>leaky</b>"}
 
 
-def test_online_table(small_run: Finished) -> None:
-    table = pd.read_csv(small_run.folder / "tables/online.csv")
-    measured = table[table.status == "ok"]
-    assert list(measured.strategy) == ["no_shift", "no_shift", "buffer_shift"] and set(measured.streams) == {1}
-    assert (measured.frame_ms <= measured.p95_ms).all() and (measured.replicates == 2).all()
-    assert list(measured.cache_mb > 0) == [False, False, True]
-    assert measured.overhead_ci_high_pct.notna().all() and measured.missed_deadline_pct.between(0, 100).all()
-    (two_back,) = table[table.strategy == "two_back"].itertuples()
-    assert (
-        two_back.status == "skipped" and "does not compute frame by frame what it computes in clips" in two_back.reason
-    )
-
-
 def test_baseline_is_exactly_at_chance_in_time(small_run: Finished) -> None:
     table = pd.read_csv(small_run.folder / "tables/accuracy.csv")
     baseline = table[table.strategy == "no_shift"].iloc[0]

@@ -78,7 +78,7 @@ def test_a_slot_carries_what_happened_between_its_edges_and_the_clock_at_its_end
         counters=lambda: next(next(turns)),
         mhz=lambda: next(clocks),
     )
-    expected = {"own": 0.5, "switches": 2, "faults": 3, "steal": 0.125, "foreign": 0.25}
+    expected = {"own": 0.5, "switches": 2, "faults": 3, "steal": 0.125, "foreign": 0.25, "frame_seconds": None}
     first, second = (dict(zip(Slot.COLUMNS, slot.row(), strict=True)) for slot in slots)
     assert first == {"case": 0, "position": 0, "seconds": 1.0, "mhz": 1900.0, **expected}
     assert second["mhz"] is None
