@@ -136,7 +136,7 @@ def test_resets_begin_streams_anew_and_leave_the_others_alone(
             assert_equal(torch.stack(got[start:end], 1)[stream : stream + 1], want)
 
 
-@pytest.mark.parametrize("name", [name for name in CLASSES if name != "no_shift"])
+@pytest.mark.parametrize("name", [name for name in STREAMS if name != "no_shift"])
 def test_a_reset_leaves_other_streams_bit_identical(name: str) -> None:
     fraction = (CLASSES[name].fractions or (1 / 4,))[0]
     _, online = pair(name, "residual", fraction)
@@ -149,7 +149,7 @@ def test_a_reset_leaves_other_streams_bit_identical(name: str) -> None:
     assert not torch.equal(untouched[1], again[1])
 
 
-@pytest.mark.parametrize("name", [name for name in CLASSES if name != "no_shift"])
+@pytest.mark.parametrize("name", [name for name in STREAMS if name != "no_shift"])
 def test_the_state_that_goes_in_is_left_as_it_was(name: str) -> None:
     _, online = pair(name, "residual", (CLASSES[name].fractions or (1 / 4,))[0])
     frames = random_frames(1, 2)
