@@ -45,7 +45,7 @@ title = "A sweep that a test can wait for"
 backbones = ["resnet18"]
 frames = [4]
 sizes = [32]
-budget = "60s"
+budget = "300s"
 largest_copy_mib = 2
 target_half_width_points = 0.01
 min_replicates = 2
@@ -82,7 +82,7 @@ class Finished:
     stderr: str
 
 
-def command(*arguments: str, cwd: Path = ROOT, timeout: float = 280) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str, cwd: Path = ROOT, timeout: float = 600) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user does."""
     line = [sys.executable, str(ROOT / "run_bench.py"), *arguments]
     return subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=timeout)

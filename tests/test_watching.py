@@ -54,7 +54,7 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     (tmp_path / "notes.txt").write_text("no weights")
     torch.save(backbones.build("digits_bottleneck", 1).state_dict(), tmp_path / "other.pt")
     mistakes = {
-        ("--strategy", "foo"): "unknown strategy 'foo'; there are: buffer_shift",
+        ("--strategy", "foo"): "unknown strategy 'foo'; there are: aligned_split_shift",
         ("--placement", "sideways"): "'sideways'; there are: residual, inplace",
         ("--fraction", "2"): "0 to 1",
         ("--strategy", "temporal_conv"): "has the fractions 1.0, not 1/8",

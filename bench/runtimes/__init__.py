@@ -46,8 +46,9 @@ def why_not(runtime: str, device: str, dtype: str = "fp32") -> str | None:
         return f"the runtime {runtime!r} needs {' and '.join(missing)}: pip install 'shiftbench[runtimes]'"
     if dtype not in COMPUTES_IN.get(runtime, (dtype,)):
         return f"the runtime {runtime!r} computes in {' or '.join(COMPUTES_IN[runtime])} only, not in {dtype}"
-    if runtime == "openvino" and dtype == "bf16" and not cpu_bf16():
-        return "this processor has no bf16 units: the runtime 'openvino' would compute in fp32 instead"
+    if dtype == "bf16" and device == "cpu" and not cpu_bf16():
+        does = "compute in fp32 instead" if runtime == "openvino" else "emulate them, many times slower"
+        return f"this processor has no bf16 units: the runtime {runtime!r} would {does}"
     if runtime == "compile":
         return _why_not_compile(device)
     return None

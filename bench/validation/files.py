@@ -17,7 +17,7 @@ from bench.validation.words import checks
 SCHEMA_VERSION = 1
 """1: the first. Slots are rows of ``slot_columns``; times in seconds, effects in per cent."""
 
-SLOT_COLUMNS = ("case", "position", "seconds", "own", "switches", "faults", "steal", "foreign", "mhz")
+SLOT_COLUMNS = ("case", "position", "seconds", "own", "switches", "faults", "steal", "foreign", "mhz", "frame_seconds")
 
 
 def prepare(out: Path) -> None:

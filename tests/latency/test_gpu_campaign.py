@@ -70,9 +70,8 @@ def test_a_device_that_goes_midway_keeps_what_was_measured(tmp_path: Path, monke
 
 
 def infos() -> list[StrategyInfo]:
-    return [
-        StrategyInfo(name, f"{name}.py", True) for name in ("no_shift", "copy_shift", "concat_shift", "buffer_shift")
-    ]
+    names = ("no_shift", "copy_shift", "concat_shift", "buffer_shift", "triton_shift", "triton_conv")
+    return [StrategyInfo(name, f"{name}.py", True) for name in names]
 
 
 def test_the_standard_preset_has_the_three_regimes_where_there_is_a_gpu() -> None:

@@ -1,6 +1,6 @@
 """Micro-benchmarks, one operation at a time, with pytest-benchmark. Not part of the test run::
 
-    uv run pytest tests/micro/bench_shift_operations.py
+    uv run pytest -n 0 tests/micro/bench_shift_operations.py
 
 They show what an operation alone takes: the bare shift, there and back, a training step of one layer. They say nothing
 about a network: there its cost is hidden or multiplied by caches and layouts, and small differences need the paired

@@ -101,7 +101,8 @@ def test_half_precision_is_allowed_its_own_rounding() -> None:
     [
         ("onnxruntime", "bf16", "computes in fp32 only"),
         ("openvino", "fp16", "computes in fp32 or bf16 only"),
-        ("openvino", "bf16", "no bf16 units"),
+        ("openvino", "bf16", "would compute in fp32 instead"),
+        ("eager", "bf16", "would emulate them"),
     ],
 )
 def test_a_wrong_precision_is_a_sentence(runtime: str, dtype: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
