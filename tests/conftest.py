@@ -37,6 +37,9 @@ class Leaky(Strategy):
         return clip
 '''
 
+DEAR = {"small_run", "online_run", "pretrained", "experiments", "good"}
+"""Fixtures that take many seconds to make."""
+
 BROKEN = "raise RuntimeError('this file is broken')\n"
 
 SMALL = """
@@ -86,6 +89,13 @@ def command(*arguments: str, cwd: Path = ROOT, timeout: float = 600) -> subproce
     """Run the command line as a user does."""
     line = [sys.executable, str(ROOT / "run_bench.py"), *arguments]
     return subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=timeout)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share what is expensive to make stay on one worker; all others go where there is room."""
+    for item in items:
+        for name in DEAR & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -111,7 +111,7 @@ def test_raw_samples_lead_to_the_table(small_run: Finished) -> None:
         ratios += [
             math.sqrt(a * b / (c * d)) for a, b, c, d in zip(mine[::2], mine[1::2], base[::2], base[1::2], strict=True)
         ]
-    assert len(ratios) == row.blocks
+    assert len(ratios) == row.blocks + row.excluded  # where something ran beside the test, some are left out
     assert min(ratios) - 1 <= row.overhead_pct / 100 <= max(ratios) - 1
 
 
