@@ -12,41 +12,13 @@ one frame's moved channels): 2 F to keep them, 2 F to put the previous frame's i
 2 F to put them back.
 """
 
-from torch import Tensor, nn
-
 from bench.kernels import in_place
-from bench.kernels.groups import Group, moved_groups
-from bench.strategy import Site, Strategy
 
 
-class BufferShift(Strategy):
+class BufferShift(in_place.MovesInPlace):
     """Move only the moved channels, frame by frame in their own buffer; restore them for the shortcut."""
 
     name = "buffer_shift"
     source = "the idea of InplaceShift in mit-han-lab/temporal-shift-module, made exact"
     same_function_as = "copy_shift"
     mover = in_place.FrameByFrame()
-
-    def shift(self, clip: Tensor) -> Tensor:
-        """[N, T, C, H, W] -> the same shape. Differentiable; does not overwrite ``clip``."""
-        return in_place.shifted(clip, self._groups(clip.shape[2]), self.mover)
-
-    def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
-        """Shift in the buffer before the layer (residual: and restore after it) or before the block (in-place)."""
-        layer = site.layer(block)
-        groups = self._groups(layer.in_channels)  # type: ignore[arg-type]
-        if self.placement == "inplace":
-            return in_place.ShiftedInPlace(block, groups, num_segments, self.mover, restore=False)
-        site.replace(block, in_place.ShiftedInPlace(layer, groups, num_segments, self.mover, restore=True))
-        return block
-
-    def online(self, block: nn.Module, site: Site) -> nn.Module:
-        """Exchange the moved channels with those of the frame before, in the buffer."""
-        fold = self.channels_each_way(site.layer(block).in_channels)  # type: ignore[arg-type]
-        if self.placement == "inplace":
-            return in_place.ExchangedInPlace(block, fold, restore=False)
-        site.replace(block, in_place.ExchangedInPlace(site.layer(block), fold, restore=True))
-        return block
-
-    def _groups(self, channels: int) -> tuple[Group, ...]:
-        return moved_groups(self.channels_each_way(channels), self.direction)

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from bench.kernels.groups import Group
-from bench.strategy import Recurrent, as_clip, gradients_wanted, keep
+from bench.kernels.groups import Group, moved_groups
+from bench.strategy import Recurrent, Site, Strategy, as_clip, gradients_wanted, keep
 
 
 class Mover(Protocol):
@@ -127,6 +127,36 @@ class ExchangedInPlace(Recurrent):
         if self.restore:
             moved.copy_(kept)
         return out, kept
+
+
+class MovesInPlace(Strategy):
+    """A strategy that shifts in the clip's own memory; a subclass says with ``mover`` how the bytes move."""
+
+    mover: Mover
+
+    def shift(self, clip: Tensor) -> Tensor:
+        """[N, T, C, H, W] -> the same shape. Differentiable; does not overwrite ``clip``."""
+        return shifted(clip, self._groups(clip.shape[2]), self.mover)
+
+    def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
+        """Shift before the layer (residual: and restore after it) or before the block (in-place)."""
+        layer = site.layer(block)
+        groups = self._groups(layer.in_channels)  # type: ignore[arg-type]
+        if self.placement == "inplace":
+            return ShiftedInPlace(block, groups, num_segments, self.mover, restore=False)
+        site.replace(block, ShiftedInPlace(layer, groups, num_segments, self.mover, restore=True))
+        return block
+
+    def online(self, block: nn.Module, site: Site) -> nn.Module:
+        """Exchange the moved channels with those of the frame before: three copies, whatever the mover."""
+        fold = self.channels_each_way(site.layer(block).in_channels)  # type: ignore[arg-type]
+        if self.placement == "inplace":
+            return ExchangedInPlace(block, fold, restore=False)
+        site.replace(block, ExchangedInPlace(site.layer(block), fold, restore=True))
+        return block
+
+    def _groups(self, channels: int) -> tuple[Group, ...]:
+        return moved_groups(self.channels_each_way(channels), self.direction)
 
 
 def _is_plain_convolution(net: nn.Module) -> bool:

@@ -69,10 +69,7 @@ class Bench:
 
     def call(self, model: nn.Module, runtime: str, export: Path | None) -> Call:
         """The model in a runtime, bound to the panel's input."""
-        return functools.partial(self._prepared(model, runtime, export), self.frames)
-
-    def _prepared(self, model: nn.Module, runtime: str, export: Path | None) -> runtimes.Forward:
-        return runtimes.prepare(runtime, model, self.frames, self.device.cuda, export)
+        return functools.partial(runtimes.prepare(runtime, model, self.frames, self.device.cuda, export), self.frames)
 
     def require_exact(self, model: nn.Module, call: Call, runtime: str) -> None:
         """Raises Inexact where the runtime does not compute what the model does."""
