@@ -125,6 +125,13 @@ class Strategy(ABC):
         site.replace(block, ShiftBefore(self, site.layer(block), num_segments))
         return block
 
+    def join(self, before: nn.Module, after: nn.Module) -> None:  # noqa: B027
+        """Let two blocks that ``wrap`` returned hand on features as they like.
+
+        Called once a whole network is wrapped, for each two of them where ``after`` reads what ``before`` gives and
+        nobody else does. By default they hand on one tensor [N*T, C, H, W], as they must at both ends of such a chain.
+        """
+
     def online(self, block: nn.Module, site: Site) -> nn.Module:
         """The module that takes the place of ``block`` where frames come one by one, [S, C, H, W] from S streams.
 

@@ -90,10 +90,20 @@ def insert(strategy: Strategy, network: Network) -> Network:
     places = list(sites(network))
     if not places:
         raise ValueError("this network has no residual block that could take a shift")
+    order = {id(module): at for at, module in enumerate(filter(_is_residual, network.modules()))}
+    wrapped: dict[int, nn.Module] = {}
     for parent, name, site in places:
         block = parent.get_submodule(name)
-        setattr(parent, name, strategy.wrap(block, site, network.num_segments))
+        wrapped[order[id(block)]] = strategy.wrap(block, site, network.num_segments)
+        setattr(parent, name, wrapped[order[id(block)]])
+    for at, module in wrapped.items():
+        if at + 1 in wrapped:  # in all of these networks a residual block reads what the one before it gives
+            strategy.join(module, wrapped[at + 1])
     return network
+
+
+def _is_residual(module: nn.Module) -> bool:
+    return isinstance(module, BasicBlock | Bottleneck | InvertedResidual)
 
 
 def lay_out(network: nn.Module, memory_format: torch.memory_format) -> None:

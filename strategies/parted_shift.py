@@ -1,0 +1,46 @@
+"""Keep the features in parts from block to block, so that no channel is ever sliced out or put back.
+
+The layer that writes the features is split by output channels, the one that reads them by input channels; what moves is
+a tensor of its own and moves along the frame axis. Made for compilers and inference runtimes, which keep features in
+blocks of channels and fuse the sums. Traffic: 2 * fraction * N (N = the bytes of the features at all sites). See
+``bench.kernels.parted_block``.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from bench.kernels.parted_block import PartedBlock, layout_of
+from bench.strategy import Site, Strategy
+
+
+class PartedShift(Strategy):
+    """Keep each group of channels in a tensor of its own, from block to block, and move it whole."""
+
+    name = "parted_shift"
+    source = "linearity of the convolution, on both sides of the features"
+    same_function_as = "copy_shift"
+    owns_layer = True  # normalisations are folded into the weights, in eager mode too
+
+    def shift(self, clip: Tensor) -> Tensor:
+        """[N, T, C, H, W] -> the same shape, in one tensor: where a block cannot be parted."""
+        fold, groups = self.channels_each_way(clip.shape[2]), []
+        blank, rest = clip[:, :1, :fold] * 0, clip
+        if self.direction == "bidirectional":
+            groups.append(torch.cat((clip[:, 1:, :fold], blank), dim=1))
+            rest = clip[:, :, fold:]
+        groups.append(torch.cat((blank, rest[:, :-1, :fold]), dim=1))
+        return torch.cat((*groups, rest[:, :, fold:]), dim=2)
+
+    def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
+        """Part the block; shift in one tensor where it is no residual block of plain convolutions."""
+        layout = layout_of(block, site)
+        if layout is not None:
+            return PartedBlock(self, block, layout, num_segments)
+        if self.fraction > 0:
+            self.fall_back(f"{type(block).__name__} is no residual block of plain convolutions: shifted in one tensor")
+        return super().wrap(block, site, num_segments)
+
+    def join(self, before: nn.Module, after: nn.Module) -> None:
+        """Neighbouring blocks hand their parts on as they are."""
+        if isinstance(before, PartedBlock):
+            before.hand_to(after)
