@@ -10,18 +10,27 @@ from torch import nn
 from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from bench import backbones
 from bench.discovery import load_class, strategy_files
+from bench.kernels.parted_block import PartedBlock
 from bench.kernels.split_convolution import SplitConvolution
 from bench.strategy import Site
 
 FILES = strategy_files()
 SPLIT = ("split_input_shift", "split_output_shift", "aligned_split_shift")
-FORMULATIONS = ("frame_concat_shift", "pad_slice_shift", "gather_shift", "depthwise_shift", *SPLIT)
+FORMULATIONS = ("frame_concat_shift", "pad_slice_shift", "gather_shift", "depthwise_shift", "parted_shift", *SPLIT)
 CLASSES = {name: load_class(name, FILES) for name in ("copy_shift", *FORMULATIONS)}
+
+
+def conv_and_norm(channels: int, out: int, stride: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+
+
 BLOCKS = {
     "bottleneck": (Bottleneck(36, 9), Site("conv1", "conv1")),
     "basic": (BasicBlock(36, 36), Site("conv1", "conv1")),
     "inverted": (InvertedResidual(36, 36, 1, 2), Site("conv1", "conv.0.0")),
+    "narrowing": (BasicBlock(36, 24, 2, conv_and_norm(36, 24, 2)), Site("conv1", "conv1")),
 }
 
 
@@ -53,8 +62,9 @@ def test_a_block_computes_what_the_released_code_computes(
     block, site = BLOCKS[kind]
     features = torch.randn(clips * frames, 36, 5, 4, generator=torch.Generator().manual_seed(frames))
     outs = []
+    placement = "inplace" if "inplace" in CLASSES[name].placements and frames % 2 else "residual"
     for cls in (CLASSES[name], CLASSES["copy_shift"]):
-        wrapped = cls(fraction, "residual", direction).wrap(learned(block), site, frames).eval()  # type: ignore[arg-type]
+        wrapped = cls(fraction, placement, direction).wrap(learned(block), site, frames).eval()  # type: ignore[arg-type]
         with torch.inference_mode():
             outs.append(wrapped(features.clone()))
     assert (outs[0] - outs[1]).abs().max() <= 1e-5 * outs[1].abs().max()
@@ -78,3 +88,39 @@ def test_a_grouped_layer_is_refused(name: str) -> None:
     block.conv1 = nn.Conv2d(32, 8, 1, groups=2)
     with pytest.raises(ValueError, match=f"{name} splits plain convolutions only"):
         CLASSES[name](0.25).wrap(block, Site("conv1", "conv1"), 2)
+
+
+def test_parts_are_handed_from_block_to_block() -> None:
+    """In a whole network only the first block slices channels, and only the last gives one tensor."""
+    network = backbones.insert(CLASSES["parted_shift"](0.25), backbones.build("resnet18", 2))
+    blocks = [module for module in network.modules() if isinstance(module, PartedBlock)]
+    given = []
+    for block in blocks:
+        block.register_forward_hook(lambda _, args, out: given.append((type(args[0]), type(out))))
+    with torch.inference_mode():
+        network(torch.randn(4, 3, 32, 32))
+    assert given == [(torch.Tensor, tuple), *[(tuple, tuple)] * 6, (tuple, torch.Tensor)]
+    given.clear()
+    network.train()(torch.randn(4, 3, 32, 32)).sum().backward()
+    assert given == [(torch.Tensor, torch.Tensor)] * 8
+
+
+def test_where_blocks_do_not_follow_each_other_they_hand_on_one_tensor() -> None:
+    network = backbones.insert(CLASSES["parted_shift"](0.25), backbones.build("resnet101", 1))
+    third = [network.trunk.layer3[index] for index in (20, 21, 22)]
+    assert [isinstance(block, PartedBlock) for block in third] == [True, False, True]
+    with torch.inference_mode():
+        assert isinstance(third[0](torch.randn(1, 1024, 2, 2)), torch.Tensor)
+        # 22 is followed by the first block of the next stage
+        assert isinstance(third[2](torch.randn(1, 1024, 2, 2)), tuple)
+
+
+def test_a_block_that_cannot_be_parted_is_shifted_in_one_tensor_and_says_so() -> None:
+    block = Bottleneck(32, 8)
+    block.conv1 = nn.Conv2d(32, 8, 1, groups=2)
+    strategy = CLASSES["parted_shift"](0.25)
+    wrapped = strategy.wrap(learned(block), Site("conv1", "conv1"), 2)
+    want = CLASSES["copy_shift"](0.25).wrap(learned(block), Site("conv1", "conv1"), 2)
+    frames = torch.randn(4, 32, 3, 3)
+    torch.testing.assert_close(wrapped(frames), want(frames))
+    assert strategy.fallbacks == ["Bottleneck is no residual block of plain convolutions: shifted in one tensor"]

@@ -126,6 +126,7 @@ class PartedBlock(nn.Module):
         self.block, self.num_segments = block, num_segments
         self._strategy, self._layout = strategy, layout
         self._hands_on = False
+        self.train(block.training)
 
     def hand_to(self, after: nn.Module) -> None:
         """Hand the parts on as they are where the next block of the network reads parts."""

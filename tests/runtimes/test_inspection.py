@@ -43,7 +43,7 @@ def test_a_released_shift_brings_transposes_that_nobody_wrote(runtime: str, conv
     assert all(seconds is not None and seconds >= 0 for _, seconds in shifted.values())
 
 
-@pytest.mark.parametrize("strategy", [None, "split_input_shift"])
+@pytest.mark.parametrize("strategy", [None, "parted_shift"])
 def test_inductor_is_given_frozen_weights(strategy: str | None) -> None:
     """Then no normalisation is left, and no weight is split while the network runs: all of it is in the weights."""
     if reason := runtimes.why_not("compile", "cpu"):

@@ -10,10 +10,8 @@ from bench.runtimes import exactness
 from bench.runtimes.exactness import Inexact, deviation, require_exact
 from tests.runtimes.small import frames, network
 
-PREPARED = [
-    (runtime, name) for runtime in ("onnxruntime", "openvino") for name in ("copy_shift", "aligned_split_shift")
-]
-PREPARED.append(("compile", "aligned_split_shift"))  # compiling takes longer than all the others together
+PREPARED = [(runtime, name) for runtime in ("onnxruntime", "openvino") for name in ("copy_shift", "parted_shift")]
+PREPARED.append(("compile", "parted_shift"))  # compiling takes longer than all the others together
 
 
 def needs(runtime: str) -> None:
