@@ -9,7 +9,8 @@ blocks of channels and fuse the sums. Traffic: 2 * fraction * N (N = the bytes o
 import torch
 from torch import Tensor, nn
 
-from bench.kernels.parted_block import PartedBlock, layout_of
+from bench.kernels.parted_block import PartedBlock
+from bench.kernels.residual import layout_of
 from bench.strategy import Site, Strategy
 
 

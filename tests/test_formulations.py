@@ -18,7 +18,15 @@ from bench.strategy import Site
 
 FILES = strategy_files()
 SPLIT = ("split_input_shift", "split_output_shift", "aligned_split_shift")
-FORMULATIONS = ("frame_concat_shift", "pad_slice_shift", "gather_shift", "depthwise_shift", "parted_shift", *SPLIT)
+FORMULATIONS = (
+    "frame_concat_shift",
+    "pad_slice_shift",
+    "gather_shift",
+    "depthwise_shift",
+    "parted_shift",
+    "placed_shift",
+    *SPLIT,
+)
 CLASSES = {name: load_class(name, FILES) for name in ("copy_shift", *FORMULATIONS)}
 
 

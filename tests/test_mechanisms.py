@@ -11,7 +11,7 @@ from bench.axes import BACKBONES, DIRECTIONS, PLACEMENTS, channels_moved
 from bench.discovery import load_class, strategy_files
 
 SHIFTS = ("copy_shift", "concat_shift", "buffer_shift", "native_shift")  # those that can shift a bare clip
-MECHANISMS = (*SHIFTS, "view_matmul", "native_matmul", "parted_shift")
+MECHANISMS = (*SHIFTS, "view_matmul", "native_matmul", "parted_shift", "placed_shift")
 FILES = strategy_files()
 
 

@@ -38,6 +38,7 @@ BUILTIN = [
     info("view_matmul", same_function_as="copy_shift", placements=("residual",), owns_layer=True),
     info("native_matmul", same_function_as="copy_shift", placements=("residual",), owns_layer=True),
     info("parted_shift", same_function_as="copy_shift", owns_layer=True),
+    info("placed_shift", same_function_as="copy_shift", owns_layer=True),
     info("inner_shift", placements=("residual",)),
     info("triton_shift", same_function_as="copy_shift"),
     info("triton_conv", same_function_as="copy_shift", placements=("residual",), owns_layer=True),

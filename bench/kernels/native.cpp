@@ -1,4 +1,4 @@
-// The two mechanisms of in_place.py and products.py in C++; native.py compiles this file and says what each operator does.
+// The mechanisms of in_place.py, products.py and placed_block.py in C++; native.py compiles this file and says what each operator does.
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <tuple>
+#include <vector>
 
 namespace {
 
@@ -144,11 +144,209 @@ at::Tensor shifted_product(
   return out;
 }
 
+// What follows belongs to placed_block.py: the two passes over a block's output that every residual network makes anyway,
+// its addition and its ReLU, reading and writing moved channels in the frame where they lie or are wanted.
+
+using bf16 = at::BFloat16;
+
+inline float rectified(float value) { return value < 0 ? 0.0f : value; }  // NaN stays NaN
+
+inline bf16 rectified(bf16 value) {  // on the bits, which vectorises; a negative NaN stays one
+  const uint16_t bits = value.x;
+  return bf16((bits & 0x8000) && (bits & 0x7fff) <= 0x7f80 ? uint16_t{0} : bits, bf16::from_bits());
+}
+
+inline float sum(float a, float b) { return a + b; }
+
+inline bf16 sum(bf16 a, bf16 b) {
+  const float exact = static_cast<float>(a) + static_cast<float>(b);
+  uint32_t bits;
+  std::memcpy(&bits, &exact, sizeof bits);
+  const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;  // to nearest, ties to even, as PyTorch does
+  return bf16(exact == exact ? static_cast<uint16_t>(rounded) : uint16_t{0x7fc0}, bf16::from_bits());
+}
+
+// Frames [M, C, H, W] in memory as channels that move together: the first, the second group, and those that stay.
+struct Part {
+  int64_t offset;  // frame t has moved here from frame t + offset; 0: it stays
+  int64_t begin, run, stride, runs;  // elements: where its runs begin in a frame, their length, their distance; how many
+  int64_t kept;  // its place in what has fallen off the ends
+};
+
+struct Frames {
+  int64_t clips, length, size;  // clips of `length` frames of `size` elements
+  bool rows;  // channels_last
+  std::vector<Part> parts;
+  int64_t moved;  // elements of all moving channels of a frame
+};
+
+Frames frames_of(const at::Tensor& x, int64_t num_segments, int64_t fold, bool bidirectional) {
+  const bool rows = !x.is_contiguous() && x.is_contiguous(at::MemoryFormat::ChannelsLast);
+  TORCH_CHECK(rows || x.is_contiguous(), "frames must be contiguous or channels_last");
+  TORCH_CHECK(x.size(0) % num_segments == 0, x.size(0), " frames are not a whole number of clips of ", num_segments);
+  const int64_t channels = x.size(1), pixels = x.size(2) * x.size(3), ways = fold == 0 ? 0 : bidirectional ? 2 : 1;
+  Frames frames{x.size(0) / num_segments, num_segments, channels * pixels, rows, {}, ways * fold * pixels};
+  const auto add = [&](int64_t offset, int64_t first, int64_t count) {
+    if (count == 0) {
+      return;
+    }
+    frames.parts.push_back(
+        rows ? Part{offset, first, count, channels, pixels, first * pixels}
+             : Part{offset, first * pixels, count * pixels, count * pixels, 1, first * pixels});
+  };
+  if (ways == 2) {
+    add(1, 0, fold);
+  }
+  if (ways > 0) {
+    add(-1, (ways - 1) * fold, fold);
+  }
+  add(0, ways * fold, channels - ways * fold);
+  return frames;
+}
+
+// Calls work(clip, part, first run, runs, first element, elements of each run), sharing all parts out to the threads.
+// Where pixels' channels lie side by side one thread takes all parts of some pixels, so that no line is fetched twice.
+template <typename Work>
+void share_out(const Frames& frames, int64_t bytes, const Work& work) {
+  if (frames.rows) {
+    const int64_t pixels = frames.parts[0].runs, row = frames.size / pixels * bytes * frames.length;
+    const int64_t share = std::clamp<int64_t>((1 << 18) / row, 1, pixels), shares = (pixels + share - 1) / share;
+    at::parallel_for(0, frames.clips * shares, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t at = begin; at < end; ++at) {
+        const int64_t first = at % shares * share;
+        for (const auto& part : frames.parts) {
+          work(at / shares, part, first, std::min(share, pixels - first), 0, part.run);
+        }
+      }
+    });
+    return;
+  }
+  const int64_t share = kAtOnce / bytes;
+  std::vector<int64_t> ends;  // of the parts' shares
+  for (const auto& part : frames.parts) {
+    ends.push_back((ends.empty() ? 0 : ends.back()) + (part.run + share - 1) / share);
+  }
+  at::parallel_for(0, frames.clips * ends.back(), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t at = begin; at < end; ++at) {
+      const int64_t own = at % ends.back();
+      const size_t which = std::upper_bound(ends.begin(), ends.end(), own) - ends.begin();
+      const auto& part = frames.parts[which];
+      const int64_t first = (own - (which == 0 ? 0 : ends[which - 1])) * share;
+      work(at / ends.back(), part, 0, 1, first, std::min(share, part.run - first));
+    }
+  });
+}
+
+// to[i] = rectified(from[i]), run by run.
+template <typename T>
+void rectify_runs(T* to, int64_t to_stride, const T* from, int64_t from_stride, int64_t size, int64_t runs) {
+  for (int64_t run = 0; run < runs; ++run) {
+    for (int64_t i = 0; i < size; ++i) {
+      to[run * to_stride + i] = rectified(from[run * from_stride + i]);
+    }
+  }
+}
+
+template <typename T>
+void add_runs(T* to, int64_t to_stride, const T* from, int64_t from_stride, int64_t size, int64_t runs) {
+  for (int64_t run = 0; run < runs; ++run) {
+    for (int64_t i = 0; i < size; ++i) {
+      to[run * to_stride + i] = sum(to[run * to_stride + i], from[run * from_stride + i]);
+    }
+  }
+}
+
+template <typename T>
+void clear_elements(T* to, int64_t stride, int64_t size, int64_t runs) {
+  for (int64_t run = 0; run < runs; ++run) {
+    std::memset(to + run * stride, 0, size * sizeof(T));
+  }
+}
+
+template <typename T>
+void rectify_placed(T* data, T* fallen, const Frames& frames) {
+  share_out(frames, sizeof(T), [&](int64_t clip, const Part& part, int64_t run, int64_t runs, int64_t first, int64_t size) {
+    T* const begin = data + clip * frames.length * frames.size + part.begin + run * part.stride + first;
+    if (part.offset == 0) {
+      for (int64_t t = 0; t < frames.length; ++t) {
+        T* const at = begin + t * frames.size;
+        rectify_runs(at, part.stride, at, part.stride, size, runs);
+      }
+      return;
+    }
+    T* at = part.offset > 0 ? begin : begin + (frames.length - 1) * frames.size;
+    T* const aside = fallen + clip * frames.moved + part.kept + run * part.run + first;
+    const int64_t step = part.offset * frames.size;
+    rectify_runs(aside, part.run, at, part.stride, size, runs);
+    for (int64_t t = 1; t < frames.length; ++t, at += step) {
+      rectify_runs(at, part.stride, at + step, part.stride, size, runs);
+    }
+    clear_elements(at, part.stride, size, runs);
+  });
+}
+
+template <typename T>
+void add_placed(T* out, const T* placed, const T* fallen, const Frames& frames) {
+  share_out(frames, sizeof(T), [&](int64_t clip, const Part& part, int64_t run, int64_t runs, int64_t first, int64_t size) {
+    const int64_t begin = clip * frames.length * frames.size + part.begin + run * part.stride + first;
+    for (int64_t t = 0; t < frames.length; ++t) {
+      T* const to = out + begin + t * frames.size;
+      const int64_t at = t - part.offset;  // where the present frame lies
+      if (at >= 0 && at < frames.length) {
+        add_runs(to, part.stride, placed + begin + at * frames.size, part.stride, size, runs);
+      } else {
+        const T* const aside = fallen + clip * frames.moved + part.kept + run * part.run + first;
+        add_runs(to, part.stride, aside, part.run, size, runs);
+      }
+    }
+  });
+}
+
+at::Tensor relu_placed_(at::Tensor features, int64_t num_segments, int64_t fold, bool bidirectional) {
+  const auto frames = frames_of(features, num_segments, fold, bidirectional);
+  auto fallen = at::empty({frames.clips, frames.moved}, features.options());
+  if (features.numel() == 0) {
+    return fallen;
+  }
+  if (features.scalar_type() == at::kFloat) {
+    rectify_placed(features.data_ptr<float>(), fallen.data_ptr<float>(), frames);
+  } else {
+    TORCH_CHECK(features.scalar_type() == at::kBFloat16, "features must be float32 or bfloat16");
+    rectify_placed(features.data_ptr<bf16>(), fallen.data_ptr<bf16>(), frames);
+  }
+  return fallen;
+}
+
+void add_placed_(
+    at::Tensor out, const at::Tensor& placed, const at::Tensor& fallen, int64_t num_segments, int64_t fold,
+    bool bidirectional) {
+  const auto frames = frames_of(out, num_segments, fold, bidirectional);
+  const auto format = frames.rows ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+  TORCH_CHECK(
+      placed.sizes() == out.sizes() && placed.is_contiguous(format) && placed.scalar_type() == out.scalar_type(),
+      "both must have one shape, dtype and memory format");
+  TORCH_CHECK(
+      fallen.is_contiguous() && fallen.size(0) == frames.clips && fallen.size(1) == frames.moved,
+      "what has fallen off the ends is of another shape");
+  if (out.numel() == 0) {
+    return;
+  }
+  if (out.scalar_type() == at::kFloat) {
+    add_placed(out.data_ptr<float>(), placed.data_ptr<float>(), fallen.data_ptr<float>(), frames);
+  } else {
+    TORCH_CHECK(out.scalar_type() == at::kBFloat16, "features must be float32 or bfloat16");
+    add_placed(out.data_ptr<bf16>(), placed.data_ptr<bf16>(), fallen.data_ptr<bf16>(), frames);
+  }
+}
+
 }  // namespace
 
 TORCH_LIBRARY(shiftbench_native, library) {
   library.def("shift_(Tensor(a!) channels, int offset) -> Tensor");
   library.def("restore_(Tensor(a!) channels, Tensor fallen, int offset) -> ()");
+  library.def("relu_placed_(Tensor(a!) features, int num_segments, int fold, bool bidirectional) -> Tensor");
+  library.def(
+      "add_placed_(Tensor(a!) out, Tensor placed, Tensor fallen, int num_segments, int fold, bool bidirectional) -> ()");
   library.def(
       "shifted_product(Tensor frames, Tensor weight, int num_segments, int fold, bool bidirectional) -> Tensor");
 }
@@ -156,5 +354,7 @@ TORCH_LIBRARY(shiftbench_native, library) {
 TORCH_LIBRARY_IMPL(shiftbench_native, CPU, library) {
   library.impl("shift_", shift_);
   library.impl("restore_", restore_);
+  library.impl("relu_placed_", relu_placed_);
+  library.impl("add_placed_", add_placed_);
   library.impl("shifted_product", shifted_product);
 }

@@ -1,8 +1,10 @@
 """Native CPU kernels: compiled on first use with the compiler at hand, kept for the next time.
 
 ``shift_`` and ``restore_`` move the channels of one group in their own memory, each thread taking a few kilobytes
-through all frames while they lie in its cache. ``shifted_product`` is a 1×1 convolution of shifted frames: tile by
-tile, the products of the three groups are added up before the tile leaves the cache.
+through all frames while they lie in its cache. ``relu_placed_`` and ``add_placed_`` are a block's last two passes; they
+write and read the moved channels where the next layer wants them (``placed_block``). ``shifted_product`` is a 1×1
+convolution of shifted frames: tile by tile, the products of the three groups are added up before the tile leaves the
+cache.
 
 The library lies in the user's cache folder under a name that tells source, compiler, torch and processor apart. It is
 written aside and renamed, so a process that dies meanwhile leaves nothing half done, and no lock.
@@ -72,6 +74,15 @@ def _tell_shapes() -> None:
         f"{name}::shift_", lambda channels, offset: channels.new_empty(len(channels), channels[0, 0].numel())
     )
     torch.library.register_fake(f"{name}::restore_", lambda channels, fallen, offset: None)
+    torch.library.register_fake(
+        f"{name}::relu_placed_",
+        lambda features, num_segments, fold, bidirectional: features.new_empty(
+            len(features) // num_segments, (2 if bidirectional else 1) * fold * features[0, 0].numel()
+        ),
+    )
+    torch.library.register_fake(
+        f"{name}::add_placed_", lambda out, placed, fallen, num_segments, fold, bidirectional: None
+    )
     torch.library.register_fake(
         f"{name}::shifted_product",
         lambda frames, weight, num_segments, fold, bidirectional: products.empty_output(frames, weight),

@@ -12,107 +12,18 @@ the shortcut keeps, and the sums where a runtime does not fuse them.
 Two blocks that follow each other hand parts on as a tuple (``PartedBlock.hand_to``); at both ends there is one tensor.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
-from torchvision.models.mobilenetv2 import InvertedResidual
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench.kernels.frame_axis import from_next_frame, from_previous_frame
 from bench.kernels.groups import Group, moved_groups
-from bench.strategy import Site, Strategy
+from bench.kernels.residual import Layout, Normed
+from bench.strategy import Strategy
 
 Frames = Tensor | tuple[Tensor, ...]
 """Features [N*T, C, H, W], whole or in parts of their channels."""
-
-
-@dataclass(frozen=True)
-class Normed:
-    """A convolution and the batch normalisation after it."""
-
-    conv: nn.Conv2d
-    norm: nn.BatchNorm2d
-
-    def whole(self, frames: Tensor) -> Tensor:
-        """Both as they are."""
-        return self.norm(self.conv(frames))  # type: ignore[no-any-return]
-
-    def folded(self) -> tuple[Tensor, Tensor]:
-        """(weight, bias) of one convolution that computes both in evaluation."""
-        norm, bias = self.norm, self.conv.bias
-        assert norm.running_mean is not None and norm.running_var is not None, "it keeps running statistics"
-        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-        mean = norm.running_mean if bias is None else norm.running_mean - bias
-        return self.conv.weight * scale[:, None, None, None], norm.bias - mean * scale
-
-    def apply(self, frames: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The convolution with some of its weights."""
-        return conv2d(frames, weight, bias, self.conv.stride, self.conv.padding, self.conv.dilation)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What a residual block is made of: y = final(last(between(first(x))) + matched(x)).
-
-    first reads the features that a strategy shifts, last writes the branch's result; matched: the convolution of the
-    shortcut where it has one.
-    """
-
-    first: Normed
-    between: Callable[[Tensor], Tensor]
-    last: Normed
-    matched: Normed | None
-    final: Callable[[Tensor], Tensor]
-
-
-def layout_of(block: nn.Module, site: Site) -> Layout | None:
-    """The layers of ``block``; None where it is no residual block of plain convolutions that begins at ``site``."""
-    if isinstance(block, BasicBlock | Bottleneck):
-        found = _resnet(block)
-    elif isinstance(block, InvertedResidual) and block.use_res_connect:
-        found = _inverted(block)
-    else:
-        return None
-    if found is None or found.first.conv is not site.layer(block):
-        return None
-    layers = [found.first, found.last, *([found.matched] if found.matched else [])]
-    return found if all(map(_is_plain, layers)) else None
-
-
-def _resnet(block: BasicBlock | Bottleneck) -> Layout | None:
-    matched = block.downsample
-    if matched is not None and not (isinstance(matched, nn.Sequential) and len(matched) == 2):
-        return None
-    deep = isinstance(block, Bottleneck)
-
-    def between(frames: Tensor) -> Tensor:
-        frames = block.relu(frames)
-        return block.relu(block.bn2(block.conv2(frames))) if deep else frames
-
-    return Layout(
-        Normed(block.conv1, block.bn1),
-        between,
-        Normed(block.conv3, block.bn3) if deep else Normed(block.conv2, block.bn2),
-        None if matched is None else Normed(*matched),
-        torch.relu,
-    )
-
-
-def _inverted(block: InvertedResidual) -> Layout | None:
-    expand, *middle, last, norm = block.conv
-    if not middle or len(expand) != 3:
-        return None
-    between = nn.Sequential(expand[2], *middle)
-    return Layout(Normed(expand[0], expand[1]), between, Normed(last, norm), None, lambda frames: frames)
-
-
-def _is_plain(layer: Normed) -> bool:
-    conv, norm = layer.conv, layer.norm
-    plain = type(conv) is nn.Conv2d and conv.groups == 1 and conv.padding_mode == "zeros"
-    return plain and type(norm) is nn.BatchNorm2d and norm.track_running_stats and norm.affine
 
 
 class PartedBlock(nn.Module):
@@ -142,7 +53,7 @@ class PartedBlock(nn.Module):
         shifted = tuple(map(self._moved, parts, groups))
         if self._strategy.placement == "inplace":
             frames = parts = shifted
-        branch = layout.between(_sum_over(layout.first, shifted, groups))
+        branch = layout.middle(_sum_over(layout.first, shifted, groups))
         weight, bias = layout.last.folded()
         if not self._hands_on:
             return layout.final(layout.last.apply(branch, weight, bias) + self._shortcut(frames, groups))
@@ -156,7 +67,7 @@ class PartedBlock(nn.Module):
         moved = torch.cat([self._moved(frames[:, group.channels], group) for group in groups], dim=1)
         kept = moved if self._strategy.placement == "inplace" else frames
         shortcut = kept if layout.matched is None else layout.matched.whole(kept)
-        return layout.final(layout.last.whole(layout.between(layout.first.whole(moved))) + shortcut)
+        return layout.final(layout.last.whole(layout.middle(layout.first.whole(moved))) + shortcut)
 
     def _shortcut(self, frames: Frames, groups: Sequence[Group], rows: slice = slice(None)) -> Tensor:
         """What is added to the branch, in one tensor; of its channels those in ``rows``."""
