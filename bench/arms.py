@@ -1,7 +1,8 @@
 """Records of trainings -> arms: what tables, controls and verdicts on accuracy are made of.
 
-An arm is one variant under one condition, with one sample per seed. Seeds are independent; the clips of a seed are
-not: base clip i is shown in all K temporal classes, so K judged clips stand or fall together.
+An arm is one variant under one condition, with one sample per seed. Seeds are independent given the pool of images, of
+which each seed makes its own split; the clips of a seed are not: base clip i is shown in all K temporal classes, so K
+judged clips stand or fall together.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +21,8 @@ PARTS = ("spatial", "temporal", "joint")
 
 OUTCOMES = (*PARTS, "mixture")
 """And, derived from them, accuracy on a mixture of clips of which every second one asks a temporal question too: half
-spatial, half joint. Joint accuracy caps a network that looks at single frames at chance; this does not."""
+spatial, half joint. Joint accuracy caps a network that looks at single frames at chance (25 % with four classes), this
+at half of that and 50 % (62.5 %)."""
 
 ArmKey = tuple[Variant, Condition]
 
@@ -50,11 +52,15 @@ class Arm:
 
     def deltas(self, other: "Arm", part: str) -> list[float]:
         """This arm minus ``other`` in points, paired by seed; empty where they share none."""
-        return [
-            100 * (_share(samples, part) - _share(other.seeds[seed], part))
+        return list(self.by_seed(other, part).values())
+
+    def by_seed(self, other: "Arm", part: str) -> dict[int, float]:
+        """The same with the seeds: {seed: this arm minus ``other``}."""
+        return {
+            seed: 100 * (_share(samples, part) - _share(other.seeds[seed], part))
             for seed, samples in self.seeds.items()
             if seed in other.seeds
-        ]
+        }
 
     def clip_deltas(self, other: "Arm", part: str) -> list[NDArray[np.float64]]:
         """For each shared seed, this arm minus ``other`` on each base clip [clips / K], in points.

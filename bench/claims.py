@@ -8,7 +8,7 @@ First match wins: *not measured* (this run has no such rows), *invalid* (the A/A
 import math
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,6 +59,9 @@ class Verdict:
     unit: str
     verdict: str
     why: str
+    repeated: dict[str, Any] | None = (
+        None  # verdict, measured, ci_low and ci_high with other seeds, where there are any
+    )
 
 
 def load_claims(path: Path = _FILE) -> list[Claim]:
@@ -82,20 +85,16 @@ def _judge_one(claim: Claim, evidence: Evidence) -> list[Verdict]:
 
 def _judge_finding(claim: Claim, finding: Finding) -> Verdict:
     interval, (verdict, why) = _outcome(claim, finding)
+    repeated = None
     if interval is not None and finding.repeated is not None:
-        why += f" Repeated with other seeds: {_agreement(claim, finding.repeated, verdict)}."
+        again, (second, reason) = _outcome(claim, finding.repeated)
+        same = "the same verdict" if second == verdict else second
+        told = reason if again is None else f"{again.mean:+.1f} [{again.low:+.1f}, {again.high:+.1f}]"
+        why += f" Repeated with other seeds: {same}, {told.rstrip('.')}."
+        repeated = {"verdict": second} | dict(zip(_NUMBERS, _numbers(again), strict=True))
     if interval is not None and finding.note:
         why += f" {finding.note}"
-    return _verdict(claim, finding.subject, interval, (verdict, why))
-
-
-def _agreement(claim: Claim, repeated: Finding, verdict: str) -> str:
-    interval, (again, why) = _outcome(claim, repeated)
-    if again == verdict:
-        return "the same verdict"
-    if interval is None:
-        return f"{again}, {why}"
-    return f"{again}, {interval.mean:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]"
+    return replace(_verdict(claim, finding.subject, interval, (verdict, why)), repeated=repeated)
 
 
 def _outcome(claim: Claim, finding: Finding) -> tuple[Interval | None, Outcome]:
@@ -188,13 +187,26 @@ _RULES: dict[str, Callable[[Claim, Sequence[Interval]], Outcome]] = {
 def _what_it_could_find(claim: Claim, samples: Sequence[float], confidence: float, where: str, *, decided: bool) -> str:
     """The smallest effect that would have been found; where nothing is decided, the runs for the one that matters."""
     effect_found = f"{statistics.smallest_detectable(samples, confidence):.1f} points{where}"
-    found = f" An effect of {effect_found} would have been found four times in five"
+    found = f" An effect of {effect_found} would have been found four times in five with these {len(samples)} values"
     if decided:
         return f"{found}."
-    effect = claim.smallest or claim.tolerance or 1.0
-    needed = statistics.count_needed(samples, effect, confidence)
-    runs = f"{needed} processes or seeds" if needed else "more than 10,000 processes or seeds"
-    return f"{found}; for {_amount(effect, 'points')} it takes {runs}."
+    if claim.kind == "equivalence":  # both ends must lie within: a stricter question than whether there is a difference
+        needed = statistics.count_needed(samples, claim.tolerance, confidence, power=1 - (1 - statistics.POWER) / 2)
+        question = f"to show that it lies within ± {_amount(claim.tolerance, 'points')}, were there none,"
+    else:
+        effect = claim.smallest or claim.tolerance or 1.0
+        needed, question = statistics.count_needed(samples, effect, confidence), f"for {_amount(effect, 'points')}"
+    return f"{found}; {question} it takes {needed or 'more than 10,000'} processes or seeds."
+
+
+_NUMBERS = ("measured", "ci_low", "ci_high")
+
+
+def _numbers(interval: Interval | None) -> list[float | None]:
+    """Of an interval, as JSON has them."""
+    if interval is None:
+        return [None, None, None]
+    return [None if math.isnan(value) else value for value in (interval.mean, interval.low, interval.high)]
 
 
 def _amount(value: float, unit: str) -> str:
@@ -202,12 +214,7 @@ def _amount(value: float, unit: str) -> str:
 
 
 def _verdict(claim: Claim, subject: str, interval: Interval | None, outcome: Outcome) -> Verdict:
-    def number(value: float) -> float | None:
-        return None if math.isnan(value) else value
-
-    measured = (
-        (None, None, None) if interval is None else tuple(map(number, (interval.mean, interval.low, interval.high)))
-    )
+    measured, low, high = _numbers(interval)
     return Verdict(
         id=f"{claim.id}/{subject}" if subject else claim.id,
         claim=claim.id,
@@ -215,9 +222,9 @@ def _verdict(claim: Claim, subject: str, interval: Interval | None, outcome: Out
         finding=claim.finding,
         source=claim.source,
         paper=claim.paper,
-        measured=measured[0],
-        ci_low=measured[1],
-        ci_high=measured[2],
+        measured=measured,
+        ci_low=low,
+        ci_high=high,
         unit=claim.unit,
         verdict=outcome[0],
         why=outcome[1] + (f" Set-up: {claim.alike}." if claim.alike and interval is not None else ""),

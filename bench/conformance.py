@@ -15,6 +15,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench import backbones, workers
 from bench.axes import ACCURACY_BACKBONE
+from bench.backbones.learned import disturb, learned
 from bench.backbones.online import Reads
 from bench.discovery import LoadError, load_class, load_file
 from bench.strategy import CannotStream, Site, Strategy
@@ -68,17 +69,9 @@ class _Subject:
         of_block = {id(parameter) for parameter in block.parameters()}
         wrapped = (make or self.make)().wrap(block, _SITE, t).eval()
         if trained:
-            _disturb([parameter for parameter in wrapped.parameters() if id(parameter) not in of_block])
+            disturb([parameter for parameter in wrapped.parameters() if id(parameter) not in of_block])
         with torch.inference_mode():
             return wrapped(frames.clone())  # type: ignore[no-any-return]
-
-
-def _disturb(parameters: Sequence[nn.Parameter]) -> None:
-    """Add noise, always the same: a strategy that learns may start as the identity and still look where it must not."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in parameters:
-            parameter.add_(torch.randn(parameter.shape, generator=generator).to(parameter))
 
 
 def _differ(got: Tensor, want: Tensor, tolerance: float, what: str, t: int) -> None:
@@ -217,7 +210,7 @@ def equal_in_block(subject: _Subject) -> None:
                 outs = []
                 for make in (subject.make, subject.reference):
                     torch.manual_seed(0)
-                    block = type(kind)(16, 16 if isinstance(kind, BasicBlock) else 4).to(subject.device)
+                    block = learned(type(kind)(16, 16 if isinstance(kind, BasicBlock) else 4)).to(subject.device)
                     wrapped = make().wrap(block, _SITE, t).eval()
                     frames = subject.clip(2, t, 16).contiguous(memory_format=layout)
                     with torch.inference_mode():
@@ -239,7 +232,8 @@ def equal_in_network(subject: _Subject) -> None:
     for dtype, tolerance in NETWORK_TOLERANCE.items():
         outs = []
         for make in (subject.make, subject.reference):
-            network = backbones.insert(make(), backbones.build(ACCURACY_BACKBONE, t)).to(subject.device, dtype)
+            network = learned(backbones.build(ACCURACY_BACKBONE, t))
+            network = backbones.insert(make(), network).to(subject.device, dtype)
             with torch.inference_mode():
                 outs.append(network(subject.clip(2, t, 1, size=32).to(dtype)).float())
         _differ(outs[0], outs[1], tolerance, f"network in {dtype}", 1)

@@ -14,6 +14,7 @@ from typing import Any
 from bench.arms import Arm, ArmKey
 from bench.axes import BASELINE, parse_fraction
 from bench.estimates import Overhead, Slope, baseline_of, over_pct
+from bench.statistics import t_interval
 from bench.sweep import BASELINE_VARIANT, Case, Condition, Panel, Variant
 
 PUBLISHED = "copy_shift"
@@ -21,6 +22,9 @@ PUBLISHED = "copy_shift"
 
 EXCHANGE = "temporal_conv"
 """The strategy that puts a learnable 3×1×1 convolution where the shift would be; it has one setting."""
+
+INNER = "inner_shift"
+"""The strategy that shifts at the narrow part of the bottleneck; it has one placement."""
 
 USUAL = Condition()
 """The condition under which accuracies are judged."""
@@ -261,14 +265,27 @@ def residual_minus_inplace(where: dict[str, Any], evidence: Evidence) -> list[Fi
 
 def over_baseline(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
     """One arm minus the 2-D baseline."""
-    part = where["part"]
-    return _compared(evidence, {part: ((_variant(where), USUAL), (BASELINE_VARIANT, USUAL), part)})
+    part, pair = where["part"], ((_variant(where), USUAL), (BASELINE_VARIANT, USUAL))
+    return _with_other_parts(evidence, _compared(evidence, {part: (*pair, part)}), *pair)
 
 
 def below_baseline(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
     """The 2-D baseline minus one arm."""
-    part = where["part"]
-    return _compared(evidence, {part: ((BASELINE_VARIANT, USUAL), (_variant(where), USUAL), part)})
+    part, pair = where["part"], ((BASELINE_VARIANT, USUAL), (_variant(where), USUAL))
+    return _with_other_parts(evidence, _compared(evidence, {part: (*pair, part)}), *pair)
+
+
+def _with_other_parts(evidence: Evidence, found: list[Finding], first: ArmKey, second: ArmKey) -> list[Finding]:
+    """The same difference in all parts, as a note: which part a finding is judged in can decide it."""
+    arms = {arm.key: arm for arm in evidence.arms}
+    if first not in arms or second not in arms:
+        return found
+    told = []
+    for part in ("joint", "spatial", "mixture"):
+        interval = t_interval(arms[first].deltas(arms[second], part))
+        told.append(f"{part} {interval.mean:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]")
+    note = f"The same difference by what is asked, in points: {', '.join(told)}."
+    return [replace(finding, note=note) for finding in found]
 
 
 def quarter_over_others(where: dict[str, Any], evidence: Evidence) -> list[Finding]:

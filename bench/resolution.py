@@ -47,10 +47,11 @@ def resolve(
     if "latency" in settings.sections:
         variants = [BASELINE_VARIANT, *_variants(settings.latency.groups, settings.latency.plugins, known, chosen)]
         variants += _own_ways(variants, known)
-        weighted = _panels(settings.latency, Panels(), _AXES, Panel, devices, cores)
-        for panel in weighted:
-            own = variants if panel.backbone not in VOLUMETRIC else variants[:1]
-            panels.append((panel, _with_twin(panel, own)))
+        grouped = _panels(settings.latency, Panels(), _AXES, Panel, devices, cores)
+        weighted = {panel: group.weight for panel, group in grouped.items()}
+        for panel, group in grouped.items():
+            own = [v for v in variants if _takes_part(known[v.strategy], group)]
+            panels.append((panel, _with_twin(panel, own if panel.backbone not in VOLUMETRIC else own[:1])))
     streams = _streams(settings, known, chosen, devices, cores) if "online" in settings.sections else {}
     online = tuple((panel, cases) for panel, (cases, _) in streams.items())
     if "accuracy" in settings.sections:
@@ -65,6 +66,12 @@ def resolve(
         online,
         tuple(weight for _, weight in streams.values()),
     )
+
+
+def _takes_part(info: StrategyInfo, group: Panels | OnlinePanels) -> bool:
+    """Where a panel names its strategies, the baseline and what was dropped in are measured there all the same."""
+    named = group.strategies if isinstance(group, Panels) else None
+    return named is None or info.name in (BASELINE, *named) or not info.builtin
 
 
 def _with_twin(panel: Panel, variants: Sequence[Variant]) -> tuple[Case, ...]:
@@ -90,8 +97,8 @@ def _streams(
     if not variants or not online.backbones:
         return {}
     make = partial(StreamPanel, frames=online.frames, batch=1)
-    weighted = _panels(online, OnlinePanels(), _ONLINE_AXES, make, devices, cores)
-    return {panel: (_with_twin(panel, [BASELINE_VARIANT, *variants]), weight) for panel, weight in weighted.items()}
+    grouped = _panels(online, OnlinePanels(), _ONLINE_AXES, make, devices, cores)
+    return {panel: (_with_twin(panel, [BASELINE_VARIANT, *variants]), group.weight) for panel, group in grouped.items()}
 
 
 def _recipe(recipe: Recipe, devices: Sequence[str], cpu_bf16: bool) -> Recipe:
@@ -152,6 +159,8 @@ def _named(settings: Settings, chosen: Chosen) -> Iterator[str]:
     studies = [group for study in settings.accuracy.studies for group in study.groups]
     for group in (*settings.latency.groups, *settings.online.groups, *settings.accuracy.groups, *studies):
         yield from group.strategies
+    for panels in settings.latency.panels:
+        yield from panels.strategies or ()
 
 
 def _panels(
@@ -161,8 +170,8 @@ def _panels(
     make: Callable[..., Panel],
     devices: Sequence[str],
     cores: int,
-) -> dict[Panel, float]:
-    """Every panel of a section once with its weight, in the order of the settings.
+) -> dict[Panel, Panels | OnlinePanels]:
+    """Every panel of a section once, with the settings that it comes from, in their order.
 
     unchanged: the panel that does not differ from the section. axes_of: the settings' names -> the panel's. What
     another device would be needed for is left out where the settings leave the choice of devices open.
@@ -170,7 +179,7 @@ def _panels(
     if section.device not in ("auto", *devices):
         raise ValueNotAllowed(f"device {section.device!r} is not on this machine; there are: {', '.join(devices)}")
     allowed = list(devices) if section.device == "auto" else [section.device]
-    found: dict[Panel, float] = {}
+    found: dict[Panel, Panels | OnlinePanels] = {}
     for group in section.panels or (unchanged,):
         given = {name: value for name in type(group).model_fields if (value := getattr(group, name)) is not None}
         axes = {name: given.get(name, getattr(section, name)) for name in axes_of}
@@ -185,7 +194,7 @@ def _panels(
                 for values in product(*axes.values()):
                     panel = make(device=device, **dict(zip(axes_of.values(), values, strict=True)))
                     if panel.runtime not in ONLY_ON or ONLY_ON[panel.runtime] == device:
-                        found.setdefault(panel, group.weight)
+                        found.setdefault(panel, group)
     if not found:
         runtimes = [*section.runtimes, *(name for group in section.panels for name in group.runtimes or ())]
         wanted = sorted({ONLY_ON[name] for name in runtimes if name in ONLY_ON})

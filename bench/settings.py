@@ -42,7 +42,7 @@ Runtime = Annotated[str, one_of(RUNTIMES, "runtime")]
 class Panels(Strict):
     """Panels that differ from the section's axes in what is named here; several values of an axis are crossed.
 
-    weight: of each of them in sharing out the section's budget.
+    weight: of each of them in sharing out the section's budget. strategies: only these of the section's take part.
     """
 
     backbones: tuple[Backbone, ...] | None = None
@@ -54,6 +54,7 @@ class Panels(Strict):
     frames: tuple[Count, ...] | None = None
     sizes: tuple[Size, ...] | None = None
     batches: tuple[Count, ...] | None = None
+    strategies: tuple[str, ...] | None = None
     weight: Annotated[float, Field(gt=0)] = 1.0
 
 

@@ -82,14 +82,16 @@ def smallest_detectable(values: ArrayLike, confidence: float = CONFIDENCE) -> fl
     return quantiles * float(array.std(ddof=1)) / math.sqrt(len(array))
 
 
-def count_needed(values: ArrayLike, effect: float, confidence: float = CONFIDENCE, at_most: int = 10_000) -> int | None:
-    """How many values of this spread would find ``effect`` four times in five; None beyond ``at_most``."""
+def count_needed(
+    values: ArrayLike, effect: float, confidence: float = CONFIDENCE, at_most: int = 10_000, power: float = POWER
+) -> int | None:
+    """How many values of this spread would find ``effect``, at this power; None beyond ``at_most``."""
     array: Floats = np.asarray(values, dtype=np.float64)
     if len(array) < 2 or effect <= 0:
         return None
     deviation = float(array.std(ddof=1))
     counts = np.arange(2, at_most + 1)
-    quantiles = stats.t.ppf((1 + confidence) / 2, counts - 1) + stats.t.ppf(POWER, counts - 1)
+    quantiles = stats.t.ppf((1 + confidence) / 2, counts - 1) + stats.t.ppf(power, counts - 1)
     enough = np.flatnonzero(quantiles * deviation / np.sqrt(counts) <= effect)
     return int(counts[enough[0]]) if len(enough) else None
 

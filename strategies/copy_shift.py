@@ -27,3 +27,11 @@ class CopyShift(Strategy):
             out[:, 1:, :fold] = clip[:, :-1, :fold]
             out[:, :, fold:] = clip[:, :, fold:]
         return out
+
+    def step(self, frame: Tensor, past: Tensor) -> Tensor:
+        """The same for one frame: zeros, and a copy of either group."""
+        fold = past.shape[1]
+        out = torch.zeros_like(frame)
+        out[:, :fold] = past
+        out[:, fold:] = frame[:, fold:]
+        return out

@@ -18,6 +18,7 @@ class NativeMatmul(Strategy):
     name = "native_matmul"
     placements = ("residual",)
     same_function_as = "copy_shift"
+    devices = ("cpu",)
     owns_layer = True
 
     def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
@@ -31,7 +32,7 @@ class NativeMatmul(Strategy):
             site.replace(block, products.ShiftedProduct(layer, groups, num_segments, product))  # type: ignore[arg-type]
         elif groups:
             self.fall_back(f"{site.path} is no 1×1 matrix product: its channels were moved in their own memory")
-            mover: in_place.Mover = in_place.FrameByFrame() if reason else native.Native()
+            mover: in_place.Mover = in_place.FrameByFrame() if reason else native.Native(in_place.FrameByFrame())
             site.replace(block, in_place.ShiftedInPlace(layer, groups, num_segments, mover, restore=True))
         return block
 

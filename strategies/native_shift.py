@@ -14,6 +14,7 @@ class NativeShift(in_place.MovesInPlace):
 
     name = "native_shift"
     same_function_as = "copy_shift"
+    devices = ("cpu",)
 
     @cached_property
     def mover(self) -> in_place.Mover:  # type: ignore[override]
@@ -21,7 +22,7 @@ class NativeShift(in_place.MovesInPlace):
         if reason := native.why_not():
             self.fall_back(reason)
             return in_place.FrameByFrame()
-        return native.Native()
+        return native.Native(in_place.FrameByFrame())
 
     def skip(self, backbone: str, frames: int) -> str | None:
         """Without a compiler it would be ``buffer_shift`` under another name."""

@@ -37,8 +37,9 @@ class PartedShift(Strategy):
         layout = layout_of(block, site)
         if layout is not None:
             return PartedBlock(self, block, layout, num_segments)
-        if self.fraction > 0:
-            self.fall_back(f"{type(block).__name__} is no residual block of plain convolutions: shifted in one tensor")
+        if self.fraction == 0:
+            return block
+        self.fall_back(f"{type(block).__name__} is no residual block of plain convolutions: shifted in one tensor")
         return super().wrap(block, site, num_segments)
 
     def join(self, before: nn.Module, after: nn.Module) -> None:

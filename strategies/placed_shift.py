@@ -21,6 +21,7 @@ class PlacedShift(in_place.MovesInPlace):
     name = "placed_shift"
     source = "the passes that a residual block makes anyway"
     same_function_as = "copy_shift"
+    devices = ("cpu",)
     owns_layer = True
 
     @cached_property
@@ -29,7 +30,7 @@ class PlacedShift(in_place.MovesInPlace):
         if reason := native.why_not():
             self.fall_back(reason)
             return in_place.FrameByFrame()
-        return native.Native()
+        return native.Native(in_place.FrameByFrame())
 
     def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
         """Place the block's features; move them in their own memory where it is no plain residual block."""

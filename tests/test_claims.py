@@ -205,7 +205,7 @@ def test_a_failure_under_another_condition_spoils_nothing() -> None:
 @pytest.mark.parametrize(
     ("again", "said"),
     [
-        ([0.7, 0.71, 0.72], "Repeated with other seeds: the same verdict."),
+        ([0.7, 0.71, 0.72], "Repeated with other seeds: the same verdict, +46.0 [+46.0, +46.0]."),
         ([0.1, 0.11, 0.12], "Repeated with other seeds: not reproduced, -14.0 [-14.0, -14.0]."),
         ([0.1, 0.9, 0.3], "Repeated with other seeds: inconclusive, +18.3 "),
     ],

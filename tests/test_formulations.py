@@ -11,6 +11,7 @@ from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench import backbones
+from bench.backbones.learned import learned
 from bench.discovery import load_class, strategy_files
 from bench.kernels.parted_block import PartedBlock
 from bench.kernels.split_convolution import SplitConvolution
@@ -42,19 +43,6 @@ BLOCKS = {
 }
 
 
-def learned(block: nn.Module) -> nn.Module:
-    """A copy whose normalisations have learned something."""
-    block = copy.deepcopy(block)
-    generator = torch.Generator().manual_seed(1)
-    for module in block.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for tensor in (module.weight.data, module.running_var):
-                tensor.uniform_(0.5, 2.0, generator=generator)
-            for tensor in (module.bias.data, module.running_mean):
-                tensor.normal_(generator=generator)
-    return block.eval()
-
-
 @settings(deadline=None, max_examples=12, derandomize=True)
 @given(
     name=st.sampled_from(FORMULATIONS),
@@ -72,7 +60,7 @@ def test_a_block_computes_what_the_released_code_computes(
     outs = []
     placement = "inplace" if "inplace" in CLASSES[name].placements and frames % 2 else "residual"
     for cls in (CLASSES[name], CLASSES["copy_shift"]):
-        wrapped = cls(fraction, placement, direction).wrap(learned(block), site, frames).eval()  # type: ignore[arg-type]
+        wrapped = cls(fraction, placement, direction).wrap(learned(copy.deepcopy(block)).eval(), site, frames).eval()  # type: ignore[arg-type]
         with torch.inference_mode():
             outs.append(wrapped(features.clone()))
     assert (outs[0] - outs[1]).abs().max() <= 1e-5 * outs[1].abs().max()
@@ -80,7 +68,7 @@ def test_a_block_computes_what_the_released_code_computes(
 
 @pytest.mark.parametrize("name", SPLIT)
 def test_the_split_layer_takes_its_normalisation_into_its_weights(name: str) -> None:
-    block = CLASSES[name](0.25).wrap(learned(BLOCKS["bottleneck"][0]), BLOCKS["bottleneck"][1], 4)
+    block = CLASSES[name](0.25).wrap(learned(copy.deepcopy(BLOCKS["bottleneck"][0])).eval(), BLOCKS["bottleneck"][1], 4)
     assert isinstance(block.conv1, SplitConvolution) and isinstance(block.bn1, nn.Identity)
     assert isinstance(block.conv1.norm, nn.BatchNorm2d)
     kept = block.conv1.norm.running_mean
@@ -127,8 +115,22 @@ def test_a_block_that_cannot_be_parted_is_shifted_in_one_tensor_and_says_so() ->
     block = Bottleneck(32, 8)
     block.conv1 = nn.Conv2d(32, 8, 1, groups=2)
     strategy = CLASSES["parted_shift"](0.25)
-    wrapped = strategy.wrap(learned(block), Site("conv1", "conv1"), 2)
-    want = CLASSES["copy_shift"](0.25).wrap(learned(block), Site("conv1", "conv1"), 2)
+    wrapped = strategy.wrap(learned(copy.deepcopy(block)).eval(), Site("conv1", "conv1"), 2)
+    want = CLASSES["copy_shift"](0.25).wrap(learned(copy.deepcopy(block)).eval(), Site("conv1", "conv1"), 2)
     frames = torch.randn(4, 32, 3, 3)
     torch.testing.assert_close(wrapped(frames), want(frames))
     assert strategy.fallbacks == ["Bottleneck is no residual block of plain convolutions: shifted in one tensor"]
+
+
+def test_a_deep_copy_is_a_network_of_its_own() -> None:
+    """OpenVINO is given a copy in fp32 of a network in bf16."""
+    network = backbones.insert(CLASSES["parted_shift"](0.25), backbones.build("digits_bottleneck", 2)).eval()
+    frames = torch.randn(4, 1, 32, 32)
+    with torch.inference_mode():
+        before = network(frames)
+        other = copy.deepcopy(network)
+        for parameter in other.parameters():
+            parameter.mul_(1.1)
+        assert torch.equal(network(frames), before)
+        assert not torch.allclose(other(frames), before)
+        torch.testing.assert_close(copy.deepcopy(network.bfloat16()).float()(frames), before, rtol=0.1, atol=0.1)

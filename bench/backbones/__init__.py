@@ -11,6 +11,7 @@ takes no shift; it is there to compare with.
 ``trainable``     ``build_trainable``: networks with two heads, for the accuracy experiment
 ``over_time``     convolutions over time in place of a 2-D network's
 ``online``        ``go_online``: a network with a causal strategy, frame by frame
+``learned``       networks that stand for trained ones, for proofs
 ``inflation``     weights pre-trained on single frames -> a network of clips
 ================  ======================================================================================
 """

@@ -1,11 +1,12 @@
 """A network of frames, where it takes a strategy, and how it lies in memory."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.mobilenetv2 import InvertedResidual
-from torchvision.models.resnet import BasicBlock, Bottleneck
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from bench.axes import BASELINE
 from bench.strategy import Site, Strategy, as_clip
@@ -90,20 +91,45 @@ def insert(strategy: Strategy, network: Network) -> Network:
     places = list(sites(network))
     if not places:
         raise ValueError("this network has no residual block that could take a shift")
-    order = {id(module): at for at, module in enumerate(filter(_is_residual, network.modules()))}
+    neighbours = dict(_neighbours(network))
     wrapped: dict[int, nn.Module] = {}
     for parent, name, site in places:
         block = parent.get_submodule(name)
-        wrapped[order[id(block)]] = strategy.wrap(block, site, network.num_segments)
-        setattr(parent, name, wrapped[order[id(block)]])
-    for at, module in wrapped.items():
-        if at + 1 in wrapped:  # in all of these networks a residual block reads what the one before it gives
-            strategy.join(module, wrapped[at + 1])
+        wrapped[id(block)] = strategy.wrap(block, site, network.num_segments)
+        setattr(parent, name, wrapped[id(block)])
+    for before, after in neighbours.items():
+        if before in wrapped and after in wrapped:
+            strategy.join(wrapped[before], wrapped[after])
     return network
 
 
-def _is_residual(module: nn.Module) -> bool:
-    return isinstance(module, BasicBlock | Bottleneck | InvertedResidual)
+def _neighbours(network: nn.Module) -> list[tuple[int, int]]:
+    """Pairs of blocks, by ``id``, of which the second reads what the first gives and nobody else does.
+
+    Children of a ``Sequential`` that follow each other, and the last and first of two ``Sequential`` that do; so do the
+    stages of a torchvision ResNet.
+    """
+    pairs: list[tuple[int, int]] = []
+
+    def ends(module: nn.Module) -> tuple[nn.Module, nn.Module]:
+        if not isinstance(module, nn.Sequential) or not len(module):
+            return module, module
+        inside = [ends(child) for child in module]
+        pairs.extend((id(left[1]), id(right[0])) for left, right in pairwise(inside))
+        return inside[0][0], inside[-1][1]
+
+    seen: set[int] = set()
+    for module in network.modules():
+        if id(module) in seen:
+            continue
+        if isinstance(module, ResNet):
+            stages = [module.layer1, module.layer2, module.layer3, module.layer4]
+            ends(nn.Sequential(*stages))
+            seen |= {id(inner) for stage in stages for inner in stage.modules()}
+        elif isinstance(module, nn.Sequential):
+            ends(module)
+            seen |= {id(inner) for inner in module.modules()}
+    return pairs
 
 
 def lay_out(network: nn.Module, memory_format: torch.memory_format) -> None:

@@ -9,17 +9,25 @@ by zeros, which reads and writes the tensor once more.
 import torch
 from torch import Tensor
 
+from bench.kernels.layout import is_channels_last
+
 
 def from_next_frame(frames: Tensor, num_segments: int) -> Tensor:
     """[N*T, C, H, W] -> the same shape: each frame as the one after it in its clip, zeros in a clip's last frame."""
-    moved = torch.cat((frames[1:], frames.new_zeros(1, *frames.shape[1:])))
+    moved = torch.cat((frames[1:], _blank(frames)))
     return moved if frames.shape[0] == num_segments else _blanked(moved, num_segments, num_segments - 1)
 
 
 def from_previous_frame(frames: Tensor, num_segments: int) -> Tensor:
     """[N*T, C, H, W] -> the same shape: each frame as the one before it in its clip, zeros in a clip's first frame."""
-    moved = torch.cat((frames.new_zeros(1, *frames.shape[1:]), frames[:-1]))
+    moved = torch.cat((_blank(frames), frames[:-1]))
     return moved if frames.shape[0] == num_segments else _blanked(moved, num_segments, 0)
+
+
+def _blank(frames: Tensor) -> Tensor:
+    """One frame of zeros in the memory format of ``frames``, which the concatenation would otherwise lose."""
+    zeros = frames.new_zeros(1, *frames.shape[1:])
+    return zeros.contiguous(memory_format=torch.channels_last) if is_channels_last(frames) else zeros
 
 
 def _blanked(frames: Tensor, num_segments: int, position: int) -> Tensor:

@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -27,9 +27,12 @@ from torch import Tensor
 from bench.kernels import products
 from bench.kernels.groups import Group
 
+if TYPE_CHECKING:
+    from bench.kernels.in_place import Mover
+
 _SOURCE = Path(__file__).with_name("native.cpp")
 _FLAGS = ("-O3", "-march=native", "-fopenmp", "-std=c++20", "-shared", "-fPIC")
-_SECONDS = 170  # to compile; it takes some 20 s
+_SECONDS = 100  # to compile; it takes some 20 s, and a process that is silent for 120 s counts as hung
 
 
 class Unavailable(Exception):
@@ -126,23 +129,34 @@ def _compile(compiler: str, library: Path) -> None:
 
 
 class Native:
-    """``in_place.Mover``, threaded. Raises Unavailable where there are no native kernels."""
+    """``in_place.Mover``, threaded; on another device than a CPU it leaves the work to ``elsewhere``.
 
-    def __init__(self) -> None:
-        self._operators = operators()
+    Raises Unavailable where there are no native kernels.
+    """
+
+    def __init__(self, elsewhere: "Mover") -> None:
+        operators()
+        self._elsewhere = elsewhere
 
     def shift(self, clip: Tensor, groups: Sequence[Group]) -> list[Tensor]:
         """As ``in_place.Mover`` says."""
-        return [self._operators.shift_(group.of(clip), group.offset) for group in groups]
+        if not clip.is_cpu:
+            return self._elsewhere.shift(clip, groups)
+        return [operators().shift_(group.of(clip), group.offset) for group in groups]
 
     def restore(self, clip: Tensor, groups: Sequence[Group], fallen: Sequence[Tensor]) -> None:
         """As ``in_place.Mover`` says."""
+        if not clip.is_cpu:
+            self._elsewhere.restore(clip, groups, fallen)
+            return
         for group, first in zip(groups, fallen, strict=True):
-            self._operators.restore_(group.of(clip), first, group.offset)
+            operators().restore_(group.of(clip), first, group.offset)
 
 
 def multiply(frames: Tensor, weight: Tensor, groups: Sequence[Group], num_segments: int) -> Tensor:
-    """As ``products.multiply`` does, tile by tile. Raises Unavailable where there are no native kernels."""
+    """As ``products.multiply`` does, tile by tile on a CPU. Raises Unavailable where there are no native kernels."""
+    if not frames.is_cpu:
+        return products.multiply(frames, weight, groups, num_segments)
     fold = groups[0].last if groups else 0
     product: Tensor = operators().shifted_product(frames, weight, num_segments, fold, len(groups) > 1)
     return product

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from bench.kernels import native
 from bench.kernels.groups import Group, moved_groups
-from bench.kernels.in_place import ShiftedInPlace
+from bench.kernels.in_place import FrameByFrame, ShiftedInPlace
 from bench.kernels.layout import is_channels_last
 from bench.kernels.residual import Layout
 from bench.strategy import Site, Strategy, as_clip, gradients_wanted
@@ -49,7 +49,7 @@ class PlacedBlock(nn.Module):
     def __init__(self, strategy: Strategy, block: nn.Module, site: Site, layout: Layout, num_segments: int) -> None:
         super().__init__()
         channels = layout.first.conv.in_channels
-        self._mover = native.Native()
+        self._mover = native.Native(FrameByFrame())
         self._layout, self._groups = layout, _groups(strategy, channels)
         self._inplace, self.num_segments = strategy.placement == "inplace", num_segments
         self._bidirectional = strategy.direction == "bidirectional"
@@ -77,7 +77,7 @@ class PlacedBlock(nn.Module):
         """[N*T, C, H, W] -> [N*T, C', H', W'] of the block, placed for the next one if that reads it so."""
         handed = features if isinstance(features, Handed) else None
         frames = features if isinstance(features, Tensor) else features.frames
-        if gradients_wanted() or self.training or frames.dtype not in _DTYPES:
+        if gradients_wanted() or self.training or frames.dtype not in _DTYPES or not frames.is_cpu:
             return self.block(self._whole(frames, handed))  # type: ignore[no-any-return]
         out = self._added(frames, handed)
         return self._given(out)

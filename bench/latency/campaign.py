@@ -75,6 +75,7 @@ class Campaign:
         self._began = time.monotonic()
         self._costs: Costs | None = None  # as the last process showed
         self._gate_left = _GATE_SHARE * budget
+        self._counting = 0.0  # seconds of the budget that the static pass has taken
         for record in (record for record in known if record.kind == "replicate" and record.status == "ok"):
             self._began -= record.wall_seconds  # the budget that an earlier session has used
             self._costs = Costs(record.samples["startup_seconds"], record.samples["wall"][-1])
@@ -161,6 +162,7 @@ class Campaign:
         Each gives its records together, closed by a ``replicate`` record. What a process took that died of one strategy
         is not charged to the budget of the others.
         """
+        self._counting = self.spent if self._costs is None else 0.0
         while len(self._standing()) > 1 and self.replicates_done < self.settings.max_replicates:
             enough = self.replicates_done >= self.settings.min_replicates
             if enough and self.widest() <= self.settings.target_half_width_points:
@@ -189,7 +191,7 @@ class Campaign:
             settings.max_replicates,
             settings.max_superblocks,
         )
-        return plan_shape(measured, self._costs, self._budget, limits)
+        return plan_shape(measured, self._costs, max(0.0, self._budget - self._counting), limits)
 
     def _overheads(self) -> list[estimates.Overhead]:
         """Those of the cases that still stand, without the baseline itself."""
@@ -296,6 +298,7 @@ class Campaign:
             "seed": random.Random(f"{self._seed}/{self.panel.label}/{self.replicates_done}").getrandbits(48),
             "order": order,
             "exports": self._exports,
+            "prove": mode == "static" or self.replicates_done == 0,  # of the same file, or code, once is enough
         }
         limit = _CASE_LIMIT if self.panel.runtime == EAGER else _PREPARE_LIMIT
         limit += 2 * _SLOT_LIMIT * len(cases) + (order or {}).get("gate_seconds", 0.0)

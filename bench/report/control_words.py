@@ -64,7 +64,8 @@ def _shuffled(found: Sequence[Comparison]) -> list[str]:
 def _mixture(found: Sequence[Comparison]) -> list[str]:
     group = [one for one in picked(found, "mixture") if not one.subject.startswith(EXCHANGE)]
     told = by_answer(group, Says("a gain for", "a loss for", "no difference was found for"))
-    return [f"on clips of which every second one asks for the order too, against no shift: {told}"] if group else []
+    where = "on clips of which every second one asks for the order too, so that no shift is capped at 62.5 %, not 25"
+    return [f"{where}: against it {told}"] if group else []
 
 
 def _spatial_only(found: Sequence[Comparison]) -> list[str]:
@@ -94,16 +95,19 @@ def _matched(found: Sequence[Comparison]) -> list[str]:
         "in-place and residual are not told apart in space",
     )
     over = f", on average over {len(group) - 1} fractions," if len(group) > 2 else ","
-    return [f"compared where both are equally good in time{over} {one_by_answer(one, says)}" for one in means]
+    where = "held against the residual arms at a share that is equally good in time"
+    return [f"{where}{over} {one_by_answer(one, says)}" for one in means]
 
 
 def _exchange(found: Sequence[Comparison]) -> list[str]:
     group = [replace(one, subject=IN_WORDS.get(one.part, one.part)) for one in picked(found, "exchange")]
     told = by_answer(group, Says("better at", "worse at", "not told from it at"))
-    return [f"a learned 3×1×1 convolution in its place, against the residual shift of 1/4: {told}"] if group else []
+    where = "a learned 3×1×1 convolution in its place, under the recipe that was chosen for the shift"
+    return [f"{where}, against the residual shift of 1/4: {told}"] if group else []
 
 
 def _volumetric(found: Sequence[Comparison]) -> list[str]:
     group = picked(found, "volumetric", part="joint")
     told = by_answer(group, Says("better:", "worse:", "not told apart:"))
-    return [f"3-D networks of equal width against the residual shift of 1/4, both right: {told}"] if group else []
+    where = "3-D networks of equal width, under the recipe that was chosen for the shift"
+    return [f"{where}, against the residual shift of 1/4, both right: {told}"] if group else []

@@ -29,6 +29,7 @@ LASTING: dict[str, str] = {
     "longer": "Twice the training",
     "schedule": "Learning rate and length",
     "depth": "A deeper network",
+    "inner": "At the narrow part of the bottleneck",
     "second_data": "A second data set",
     "replication": "Other seeds",
 }

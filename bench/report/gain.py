@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 from bench.report.controls import NULL, Comparison
-from bench.report.numbers import Estimate, channels_text, count_text, fixed, listed, number
+from bench.report.numbers import Estimate, channels_text, count_text, fixed, found_text, listed, number
 from bench.report.selection import (
     CHANCE_TEMPORAL,
     Row,
@@ -135,28 +135,25 @@ def _in_space(trained: Sequence[Row]) -> str:
 
 
 def _near(best: Row, trained: Sequence[Row]) -> str:
-    """Arms whose intervals overlap with the best one's."""
-    joint = Estimate.of(best, "joint", "joint_mean_pct")
-    if not joint.has_interval:
-        return ""
-    near = [arm for arm in trained if arm is not best and joint.overlaps(Estimate.of(arm, "joint", "joint_mean_pct"))]
-    if not near:
+    """Arms that are not shown to be worse than the best one: differences paired by seed, for all pairs at once."""
+    near = [arm for arm in trained if arm is not best and not_behind(arm)]
+    if not near or not Estimate.of(near[0], "joint_behind").has_interval:
         return ""
     near.sort(key=lambda arm: -float(arm["joint_mean_pct"]))
-    names = [against_none(arm, "joint").name for arm in near[:MOST_NAMED]]
+    names = [f"{against_none(arm, 'joint').name} ({behind_text(arm)})" for arm in near[:MOST_NAMED]]
     names += [f"{len(near) - MOST_NAMED} more"] if len(near) > MOST_NAMED else []
-    reach = sorted(half_width(joint) + half_width(Estimate.of(arm, "joint", "joint_mean_pct")) for arm in near)
-    least, most = (fixed(points, 2 if points < 1 else 1) for points in (reach[0], reach[-1]))
-    span = least if least == most else f"{least} to {most}"
-    return (
-        f"Not separated from it, as the intervals overlap: {listed(names)}; intervals this wide part only arms that "
-        f"differ by more than {span} points."
-    )
+    detectable = max(number(arm.get("joint_behind_detectable_pct")) for arm in near)
+    return f"Not told from it, paired by seed and for all arms at once: {listed(names)}{found_text(detectable)}."
 
 
-def half_width(estimate: Estimate) -> float:
-    """Of an interval, in its unit."""
-    return (estimate.high - estimate.low) / 2
+def not_behind(arm: Row) -> bool:
+    """Whether an arm is not shown to be worse than the best one of its condition."""
+    return not Estimate.of(arm, "joint_behind").low > 0
+
+
+def behind_text(arm: Row) -> str:
+    """``2.1 points [-0.4, 4.6] behind``."""
+    return f"{Estimate.of(arm, 'joint_behind').text('points', signed=False)} behind"
 
 
 def _left_out(tables: Tables) -> list[str]:

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from bench.report.figures.canvas import Figure
 from bench.report.method import accuracy_method
 from bench.report.numbers import Estimate, duration_text, number
-from bench.report.selection import Row, Tables, rows
+from bench.report.selection import VERDICTS, Row, Tables, rows
 from bench.report.sheets import (
     accuracy_sheet,
     bandwidth_sheet,
@@ -29,7 +29,7 @@ from bench.report.sheets import (
     plain,
     quality_sheet,
 )
-from bench.report.words import VERDICTS, passages
+from bench.report.words import passages
 
 HERE = Path(__file__).parent
 VERDICT_TONE = {

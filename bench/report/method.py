@@ -38,6 +38,9 @@ def _inference(accuracy: pd.DataFrame) -> str:
     told = (
         "A seed changes everything that is random: the clips, the pre-training, the initialisation, the order of "
         "training. All arms that are held against each other share their seeds, so differences are paired by seed. "
+        "All seeds draw from one pool of images, each by a split of its own: intervals hold for other splits and "
+        "trainings, not for other pictures. The network without a shift is adapted from the same pre-training by the "
+        "same schedule, so that what the schedule itself unlearns is in every arm. "
         "Intervals are Student's t over seeds"
     )
     told += _if_known(
@@ -47,8 +50,10 @@ def _inference(accuracy: pd.DataFrame) -> str:
     told += _if_known(
         accuracy,
         "joint_delta_p",
-        " The p of a difference to no shift is that of a paired t test, adjusted by Holm over the arms.",
+        " The p of a difference to no shift is that of a paired t test, adjusted by Holm over the arms; intervals of "
+        "differences and of controls hold one at a time.",
     )
+    told += _profile(accuracy)
     return told + _if_known(
         accuracy,
         "shuffled_temporal_mean_pct",
@@ -59,3 +64,15 @@ def _inference(accuracy: pd.DataFrame) -> str:
 
 def _if_known(accuracy: pd.DataFrame, column: str, text: str) -> str:
     return text if column in accuracy and accuracy[column].notna().any() else ""
+
+
+def _profile(accuracy: pd.DataFrame) -> str:
+    """Where the time of a training goes, over all arms; empty for older runs."""
+    names = {"backward": "backward passes", "forward": "forward passes", "update": "updates", "data": "making clips"}
+    columns = [f"{name}_share_pct" for name in names]
+    if not set(columns) <= set(accuracy) or accuracy[columns].isna().all(axis=None):
+        return ""
+    weights = accuracy["train_seconds"] * accuracy["seeds"]
+    shares = [(accuracy[column] * weights).sum() / weights[accuracy[column].notna()].sum() for column in columns]
+    told = ", ".join(f"{words} {fixed(share, 0)} %" for words, share in zip(names.values(), shares, strict=True))
+    return f" Of the trainings' time: {told}."

@@ -27,6 +27,16 @@ RELEASED = ("copy_shift", "concat_shift")
 CHANCE_TEMPORAL: dict[str, float] = {"ring_digits": 25.0, "opening_digits": 50.0}
 """Per cent right in time without looking at the order: as many orders of the same frames, equally often."""
 
+VERDICTS = {
+    "reproduced": "held",
+    "not reproduced": "did not hold",
+    "direction only": "held in direction only",
+    "inconclusive": "could not be decided",
+    "invalid": "is invalid here, because a control failed",
+    "not measured": "was not measured",
+}
+"""What a finding did, by its verdict."""
+
 CONTROL_ARMS = (EXCHANGE,)
 """Trained to be held against a shift, with parameters of their own: no variant of it that one could take."""
 

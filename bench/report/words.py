@@ -19,17 +19,9 @@ from bench.report.lasting import lasting_sentences
 from bench.report.movement import movement_sentences
 from bench.report.numbers import listed
 from bench.report.online import early_sentences, online_sentences
-from bench.report.selection import Row, Tables
+from bench.report.selection import VERDICTS, Row, Tables
 from bench.report.trust import trust_sentences
 
-VERDICTS = {
-    "reproduced": "held",
-    "not reproduced": "did not hold",
-    "direction only": "held in direction only",
-    "inconclusive": "could not be decided",
-    "invalid": "is invalid here, because a control failed",
-    "not measured": "was not measured",
-}
 _PLURAL = {"is invalid here": "are invalid here", "was not": "were not"}
 
 

@@ -22,17 +22,25 @@ def require_exact(forward: Forward, model: nn.Module, example: Tensor, runtime: 
     ``example`` is overwritten meanwhile where a runtime reads its input there, and restored.
     """
     kept = example.clone(memory_format=torch.preserve_format)
-    for seed in (1, 2):
-        frames = torch.randn(example.shape, generator=torch.Generator().manual_seed(seed))
-        frames = torch.empty_like(example).copy_(frames)
-        found, allowed = deviation(forward(frames), model(frames)), tolerance(example)
-        if not found <= allowed:
-            raise Inexact(
-                f"in the runtime {runtime!r} the output deviates from eager by {found:.2g} of its largest value "
-                f"(allowed: {allowed:g})"
-            )
-    if not torch.equal(example, kept):
+    try:
+        for seed in (1, 2):
+            _require(forward, model, _random(example, seed), runtime)
+    finally:
         example.copy_(kept)
+
+
+def _random(example: Tensor, seed: int) -> Tensor:
+    frames = torch.randn(example.shape, generator=torch.Generator().manual_seed(seed))
+    return torch.empty_like(example).copy_(frames)
+
+
+def _require(forward: Forward, model: nn.Module, frames: Tensor, runtime: str) -> None:
+    found, allowed = deviation(forward(frames), model(frames)), tolerance(frames)
+    if not found <= allowed:
+        raise Inexact(
+            f"in the runtime {runtime!r} the output deviates from eager by {found:.2g} of its largest value "
+            f"(allowed: {allowed:g})"
+        )
 
 
 def deviation(output: Tensor, reference: Tensor) -> float:

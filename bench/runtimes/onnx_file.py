@@ -6,6 +6,7 @@ the rest (fusing, layouts, folding normalisations) is each runtime's own busines
 
 import io
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -23,7 +24,9 @@ def exported(model: nn.Module, example: Tensor, keep: Path | None = None) -> byt
         return keep.read_bytes()
     data = export(model, example)
     if keep is not None:
-        keep.write_bytes(data)
+        beside = keep.with_name(f"{keep.name}.new")  # a process may die while it writes
+        beside.write_bytes(data)
+        os.replace(beside, keep)
     return data
 
 

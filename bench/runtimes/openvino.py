@@ -52,14 +52,16 @@ def prepare(model: nn.Module, example: Tensor, cuda: Any, export: Path | None) -
     shape than the example's.
     """
     request = load(model, example, export).create_infer_request()
-    held = example.float().contiguous()
+    held, untouched = example.float().contiguous(), True
     request.set_input_tensor(openvino.Tensor(held.numpy(), shared_memory=True))
 
     def forward(frames: Tensor) -> Tensor:
+        nonlocal untouched
         if frames.shape != held.shape:
             raise ValueError(f"prepared for frames of {list(held.shape)}, given {list(frames.shape)}")
-        if frames is not example:
+        if frames is not example or not untouched:
             held.copy_(frames)
+            untouched = frames is example
         request.infer()
         return torch.from_numpy(request.get_output_tensor().data.copy())
 

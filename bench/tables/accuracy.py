@@ -12,6 +12,7 @@ import pandas as pd
 from bench import statistics
 from bench.arms import OUTCOMES, Arm, ArmKey, baseline_arm, key_of
 from bench.axes import BASELINE
+from bench.evidence import EXCHANGE
 from bench.records import Record
 from bench.resampling import clip_share, resampled
 from bench.sweep import Condition
@@ -27,9 +28,12 @@ _OF_ONE_OUTCOME = (
 _COLUMNS = [
     *(*AXES, *CONDITION, "seeds"),
     *(f"{part}_{column}" for part in OUTCOMES for column in _OF_ONE_OUTCOME),
+    *(f"joint_behind_{column}" for column in ("pct", "ci_low_pct", "ci_high_pct", "detectable_pct")),
     *("clip_share_pct", "joint_delta_boot_low_pct", "joint_delta_boot_high_pct"),
     *("shuffled_spatial_mean_pct", "shuffled_temporal_mean_pct"),
-    *("params", "flops", "train_seconds", "clips_per_second", "data_share_pct", "status", "reason", "also_holds_for"),
+    *("params", "flops", "train_seconds", "clips_per_second"),
+    *("data_share_pct", "forward_share_pct", "backward_share_pct", "update_share_pct"),
+    *("status", "reason", "also_holds_for"),
 ]
 
 
@@ -42,7 +46,8 @@ def accuracy_table(records: Sequence[Record], trained: Sequence[Arm], heirs: dic
         base = baseline_arm(arm, trained)
         row = {**arm_columns(arm.key), **_levels(arm), **_efforts(arm), "status": "ok", "reason": lost.get(arm.key, "")}
         if base is not None:
-            row |= _differences(arm, base)
+            row |= _differences(arm, base, compared=len(_family(arm, trained)))
+        row |= _behind(arm, _family(arm, trained))
         rows.append({**row, "also_holds_for": ",".join(heirs.get(arm.variant.strategy, []))})
     _adjust(rows)
     rows += [
@@ -80,19 +85,52 @@ def _levels(arm: Arm) -> dict[str, Any]:
 
 
 def _efforts(arm: Arm) -> dict[str, Any]:
-    """params, flops: of the network; train_seconds, clips_per_second: means over seeds; data_share_pct: of the training
-    time of all seeds, what the making of clips took."""
+    """params, flops: of the network; train_seconds, clips_per_second: means over seeds; shares: of the training time of
+    all seeds, what the making of clips and the three parts of a step took (NaN in older records)."""
     samples = list(arm.seeds.values())
-    seconds = {name: sum(s[name] for s in samples) for name in ("train_seconds", "data_seconds")}
+    total = sum(s["train_seconds"] for s in samples)
     return {
         **{name: samples[0][name] for name in ("params", "flops")},
         **{name: float(np.mean([s[name] for s in samples])) for name in ("train_seconds", "clips_per_second")},
-        "data_share_pct": 100 * seconds["data_seconds"] / seconds["train_seconds"],
+        **{
+            f"{name}_share_pct": 100 * sum(s.get(f"{name}_seconds", math.nan) for s in samples) / total
+            for name in ("data", "forward", "backward", "update")
+        },
     }
 
 
-def _differences(arm: Arm, base: Arm) -> dict[str, Any]:
-    """Against the baseline, paired by seed. The baseline's own are zero by construction, and nothing is tested."""
+def _family(arm: Arm, trained: Sequence[Arm]) -> list[Arm]:
+    """The arms that are told together: those of the same condition that shift; the learnable exchange is a control."""
+    if arm.variant.strategy in (BASELINE, EXCHANGE):
+        return [arm]
+    return [o for o in trained if o.condition == arm.condition and o.variant.strategy not in (BASELINE, EXCHANGE)]
+
+
+def _behind(arm: Arm, family: Sequence[Arm]) -> dict[str, Any]:
+    """How far behind the best of its family in joint accuracy, paired by seed; intervals hold for all pairs at once.
+
+    The best is chosen by its mean here, which flatters it: where it is not told from the others, it is not the best.
+    """
+    best = max(family, key=lambda other: float(np.mean(other.values("joint"))))
+    if len(family) < 2 or arm is best or arm.variant.strategy == BASELINE:
+        return {}
+    values = best.deltas(arm, "joint")
+    confidence = 1 - (1 - statistics.CONFIDENCE) / (len(family) - 1)
+    interval = statistics.t_interval(values, confidence)
+    return {
+        "joint_behind_pct": interval.mean,
+        "joint_behind_ci_low_pct": interval.low,
+        "joint_behind_ci_high_pct": interval.high,
+        "joint_behind_detectable_pct": statistics.smallest_detectable(values, confidence),
+    }
+
+
+def _differences(arm: Arm, base: Arm, compared: int) -> dict[str, Any]:
+    """Against the baseline, paired by seed. The baseline's own are zero by construction, and nothing is tested.
+
+    compared: the number of arms that Holm's correction is over. The smallest effect that would have been found is told
+    for the strictest of its levels; the intervals are not corrected.
+    """
     row: dict[str, Any] = {}
     for part in OUTCOMES:
         values = arm.deltas(base, part)
@@ -101,7 +139,8 @@ def _differences(arm: Arm, base: Arm) -> dict[str, Any]:
         row |= {f"{part}_delta_pct": delta.mean, **bounds}
         if arm is not base:
             row[f"{part}_delta_p"] = statistics.paired_p(values)
-            row[f"{part}_delta_detectable_pct"] = statistics.smallest_detectable(values)
+            strictest = 1 - (1 - statistics.CONFIDENCE) / compared
+            row[f"{part}_delta_detectable_pct"] = statistics.smallest_detectable(values, strictest)
     if arm is not base:
         clips = arm.clip_deltas(base, "joint")
         both = resampled(clips)
@@ -111,11 +150,13 @@ def _differences(arm: Arm, base: Arm) -> dict[str, Any]:
 
 
 def _adjust(rows: Sequence[dict[str, Any]]) -> None:
-    """Holm, in place: the arms of one condition, in one part, are one family."""
+    """Holm, in place: the arms of one condition, in one part, are one family; the learnable exchange, a control of its
+    own, is none of them."""
     families: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         if row["strategy"] != BASELINE:
-            families.setdefault(tuple(row[name] for name in CONDITION), []).append(row)
+            key = (*(row[name] for name in CONDITION), row["strategy"] == EXCHANGE)
+            families.setdefault(key, []).append(row)
     for family in families.values():
         for part in OUTCOMES:
             adjusted = statistics.holm([row.get(f"{part}_delta_p", math.nan) for row in family])

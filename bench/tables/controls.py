@@ -16,9 +16,9 @@ import pandas as pd
 from bench import statistics
 from bench.arms import OUTCOMES, PARTS, Arm, ArmKey
 from bench.axes import ACCURACY_VOLUMETRIC
-from bench.evidence import EXCHANGE, PUBLISHED, REPLICATION, USUAL
+from bench.evidence import EXCHANGE, INNER, PUBLISHED, REPLICATION, USUAL
 from bench.sweep import BASELINE_VARIANT, Condition, Variant
-from bench.tables.matched import inplace_minus_residual, over_fractions
+from bench.tables.matched import inplace_minus_residual, over_all
 
 _COLUMNS = [
     *("control", "comparison", "subject", "measured", "ci_low", "ci_high", "unit", "detectable", "seeds"),
@@ -111,18 +111,21 @@ def temporal_only(trained: _Trained) -> Rows:
 
 
 def matched(trained: _Trained) -> Rows:
-    """Does in-place lose space beyond what knowing the order costs? Read from the learning curves where both
-    placements are equally good in time."""
-    by_fraction: dict[Fraction, dict[int, float]] = {}
-    for fraction in trained.fractions(USUAL):
-        inplace, residual = trained.shift("inplace", fraction), trained.shift("residual", fraction)
-        if inplace and residual:
-            by_fraction[fraction] = inplace_minus_residual(inplace, residual)
-    comparison = "spatial: in-place minus residual at equal temporal accuracy"
-    everything = list(over_fractions(by_fraction).values())
-    yield from _row(comparison, f"{PUBLISHED}, mean over fractions", everything)
+    """Does in-place lose space beyond what knowing the order costs? Each in-place arm against the residual arms' path
+    over the fractions, where that is as good in time."""
+    fractions = trained.fractions(USUAL)
+    path = [arm for fraction in fractions if (arm := trained.shift("residual", fraction))]
+    by_fraction = {
+        fraction: values
+        for fraction in fractions
+        if (arm := trained.shift("inplace", fraction)) and (values := inplace_minus_residual(arm, path))
+    }
+    comparison = "spatial: in-place minus residual path at equal temporal accuracy"
+    if len(by_fraction) > 1:
+        everything = over_all(list(by_fraction.values()))
+        yield from _row(comparison, f"{PUBLISHED}, mean over fractions", list(everything.values()))
     for fraction, values in by_fraction.items():
-        yield from _row(comparison, f"{PUBLISHED} {fraction}", list(values.values()))
+        yield from _row(comparison, f"{PUBLISHED} inplace {fraction}", list(values.values()))
 
 
 def exchange(trained: _Trained) -> Rows:
@@ -145,17 +148,18 @@ def volumetric(trained: _Trained) -> Rows:
 
 
 def longer(trained: _Trained) -> Rows:
-    """Is 1/2 merely under-trained? Twice the epochs against the recipe's."""
+    """Is 1/2 merely under-trained? Twice the epochs against the recipe's, and against 1/4 with the recipe's."""
     for placement in ("residual", "inplace"):
         double = trained.shift(placement, _HALF, replace(USUAL, length_factor=2.0))
-        for part in PARTS:
-            yield from _difference(
-                double, trained.shift(placement, _HALF), part, "twice the epochs minus the recipe's epochs"
-            )
+        for fraction, words in ((_HALF, "the recipe's epochs"), (_QUARTER, "1/4 with the recipe's epochs")):
+            for part in PARTS:
+                once = trained.shift(placement, fraction)
+                yield from _difference(double, once, part, f"twice the epochs minus {words}")
 
 
 def schedule(trained: _Trained) -> Rows:
-    """Does the better placement depend on how gently and how long the network is adapted?"""
+    """Does the better placement depend on how gently and how long the network is adapted? Residual minus in-place
+    under each schedule, and by how much that differs from the recipe's own."""
     plain = [key[1] for key in trained.arms if replace(key[1], lr_factor=1.0, length_factor=1.0) == USUAL]
     factors = sorted({(condition.length_factor, condition.lr_factor) for condition in plain})
     if len(factors) < 2:
@@ -166,6 +170,10 @@ def schedule(trained: _Trained) -> Rows:
             residual, inplace = (trained.shift(placement, _HALF, condition) for placement in ("residual", "inplace"))
             subject = f"{PUBLISHED} 1/2, learning rate × {lr:g}, epochs × {length:g}"
             yield from _difference(residual, inplace, part, "residual minus in-place", subject)
+            usual = [trained.shift(placement, _HALF) for placement in ("residual", "inplace")]
+            if condition != USUAL and residual and inplace and usual[0] and usual[1]:
+                changes = _change(residual.by_seed(inplace, part), usual[0].by_seed(usual[1], part))
+                yield from _row(f"{part}: residual minus in-place, against the recipe's schedule", subject, changes)
 
 
 def depth(trained: _Trained) -> Rows:
@@ -173,6 +181,17 @@ def depth(trained: _Trained) -> Rows:
     condition = replace(USUAL, backbone="digits_bottleneck")
     yield from _residual_minus_inplace(trained, condition, ("joint", "spatial"))
     yield from _against_baseline(trained, condition, ("mixture", "spatial"))
+
+
+def inner(trained: _Trained) -> Rows:
+    """Does it matter where in the bottleneck the shift stands? At its narrow part, a quarter of the bytes, against the
+    usual place, the same share of the channels there."""
+    condition = replace(USUAL, backbone="digits_bottleneck")
+    for arm in trained.under(condition):
+        if arm.variant.strategy == INNER:
+            usual = trained.arms.get((replace(arm.variant, strategy=PUBLISHED), condition))
+            for part in PARTS:
+                yield from _difference(arm, usual, part, "at the narrow part minus at the usual place")
 
 
 def second_data(trained: _Trained) -> Rows:
@@ -212,7 +231,7 @@ CONTROLS: dict[str, Control] = {
     control.__name__: control
     for control in (
         *(one_frame, mixture, shuffled, spatial_only, temporal_only, matched, exchange, volumetric, longer, schedule),
-        *(depth, second_data, replication),
+        *(depth, inner, second_data, replication),
     )
 }
 """In the order of the table."""
@@ -222,7 +241,8 @@ def _against_baseline(trained: _Trained, condition: Condition, parts: Sequence[s
     base = trained.baseline(condition)
     for part in parts:
         for arm in trained.under(condition):
-            yield from _difference(arm, base, part, "against network without a shift")
+            if arm.variant.strategy == PUBLISHED:
+                yield from _difference(arm, base, part, "against network without a shift")
 
 
 def _residual_minus_inplace(trained: _Trained, condition: Condition, parts: Sequence[str]) -> Rows:
@@ -237,6 +257,11 @@ def _difference(first: Arm | None, second: Arm | None, part: str, words: str, su
     assert part in OUTCOMES
     if first and second:
         yield from _row(f"{part}: {words}", subject or _text(first.variant), first.deltas(second, part))
+
+
+def _change(under: dict[int, float], usual: dict[int, float]) -> list[float]:
+    """By how many points a difference changes, for the seeds that both have."""
+    return [value - usual[seed] for seed, value in under.items() if seed in usual]
 
 
 def _level(arm: Arm, words: str) -> Rows:

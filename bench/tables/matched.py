@@ -1,49 +1,38 @@
 """In-place against residual at equal temporal accuracy: what does the placement cost in space, all else being bought?
 
 At the end of a training the two placements have learned to tell orders apart to different degrees, and what each lost
-in space may be the price of that. So the learning curves are read where both are equally good in time: at the highest
-temporal accuracy that both reach.
+in space may be the price of that. So in-place is held against the residual arms' path, from fraction to fraction, at
+the point of that path where it is as good in time. Final test accuracies only: along one training the learning rate
+changes too, and with it what is seen, so that two learning curves meet at unlike points of their schedules.
 """
 
 from collections.abc import Sequence
-from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
 from bench.arms import Arm
 
 
-def inplace_minus_residual(inplace: Arm, residual: Arm) -> dict[int, float]:
-    """{seed: spatial accuracy of in-place minus residual, in points, where both first are equally good in time}.
+def inplace_minus_residual(inplace: Arm, residual: Sequence[Arm]) -> dict[int, float]:
+    """{seed: spatial accuracy of ``inplace`` minus that of the residual path where both are equally good in time}.
 
-    Seeds without curves have no value, nor has one where a curve begins beyond that level: after its first epoch the
-    network was better already, and nobody knows what it saw on its way there.
+    In points. residual: the arms of the path, one for each fraction; between two of them, neighbours in temporal
+    accuracy, the path is a straight line. A seed has no value where one of the arms lacks it, or where in-place is
+    better or worse in time than every residual arm: nobody knows what residual would have seen there.
     """
     found = {}
-    for seed, samples in inplace.seeds.items():
-        curves = [own["curve"] for own in (samples, residual.seeds.get(seed, {})) if "curve" in own]
-        if len(curves) == 2 and (difference := _difference(*curves)) is not None:
-            found[seed] = 100 * difference
+    for seed, own in inplace.seeds.items():
+        if len(residual) < 2 or not all(seed in arm.seeds for arm in residual):
+            continue
+        path = sorted((arm.seeds[seed]["temporal_accuracy"], arm.seeds[seed]["spatial_accuracy"]) for arm in residual)
+        in_time, seen = np.array(path).T
+        if in_time[0] <= own["temporal_accuracy"] <= in_time[-1]:
+            on_path = float(np.interp(own["temporal_accuracy"], in_time, seen))
+            found[seed] = 100 * (own["spatial_accuracy"] - on_path)
     return found
 
 
-def over_fractions(by_fraction: dict[Fraction, dict[int, float]]) -> dict[int, float]:
-    """{seed: the mean over those fractions that have a value for it}."""
-    seeds = sorted({seed for values in by_fraction.values() for seed in values})
-    return {seed: float(np.mean([own[seed] for own in by_fraction.values() if seed in own])) for seed in seeds}
-
-
-def _difference(first: dict[str, Any], second: dict[str, Any]) -> float | None:
-    level = min(max(first["temporal"]), max(second["temporal"]))
-    own, other = (_spatial_at(level, curve["temporal"], curve["spatial"]) for curve in (first, second))
-    return None if own is None or other is None else own - other
-
-
-def _spatial_at(level: float, temporal: Sequence[float], spatial: Sequence[float]) -> float | None:
-    """Spatial accuracy at the first crossing of ``level`` in time, along straight lines between epochs."""
-    epoch = next(place for place, value in enumerate(temporal) if value >= level)
-    if epoch == 0:
-        return spatial[0] if temporal[0] == level else None
-    share = (level - temporal[epoch - 1]) / (temporal[epoch] - temporal[epoch - 1])
-    return spatial[epoch - 1] + share * (spatial[epoch] - spatial[epoch - 1])
+def over_all(by_arm: Sequence[dict[int, float]]) -> dict[int, float]:
+    """{seed: the mean over the arms}, for those seeds of which every arm has a value: all means are over the same."""
+    seeds = set.intersection(*(set(values) for values in by_arm)) if by_arm else set()
+    return {seed: float(np.mean([values[seed] for values in by_arm])) for seed in sorted(seeds)}

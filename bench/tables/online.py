@@ -4,7 +4,8 @@ The overhead is that of the latency table: slots in superblocks, against the 2-D
 of single frames, none left out: tails are what they are for. Missed deadlines replay arrivals at a fixed rate against
 the frames of a process in the order in which they ran: a frame starts when it has arrived and the one before it is
 done, and misses its deadline where it is not done when the next one arrives. Frames ran without pauses, so what a
-processor loses when it idles between frames is not in it; the command ``stream`` waits for arrivals.
+processor loses when it idles between frames is not in it; the command ``stream`` waits for arrivals. The first frame of
+a slot follows another network, whose data the caches hold: the tails of a network that runs alone may be shorter.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """Channels moved in their own memory: there, back, and through autograd."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from bench.kernels.in_place import FrameByFrame, Mover, ShiftedInPlace, shifted
 from bench.kernels.native import Native
 from tests.kernels import needs_compiler
 
-MOVERS = [FrameByFrame, pytest.param(Native, marks=needs_compiler)]
+MOVERS = [FrameByFrame, pytest.param(partial(Native, FrameByFrame()), marks=needs_compiler, id="Native")]
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 

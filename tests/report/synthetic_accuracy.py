@@ -208,10 +208,11 @@ def control_rows() -> list[Row]:
         rows += [control(name, f"{part}: {no_shift}", s, v) for s, v in zip(arms, values, strict=True)]
         differences = ((values[0] - values[2], "1/2"), (values[1] - values[3], "1"))
         rows += [control(name, f"{part}: {res_inp}", f"copy_shift {share}", value) for value, share in differences]
-    equal = "spatial: in-place minus residual at equal temporal accuracy"
+    equal = "spatial: in-place minus residual path at equal temporal accuracy"
     rows.append(control("matched", equal, "copy_shift, mean over fractions", -2.9))
     rows += [
-        control("matched", equal, f"copy_shift {s}", v) for s, v in zip(_SHARES, (-0.3, -1.9, -6.0, -3.1), strict=True)
+        control("matched", equal, f"copy_shift inplace {s}", v)
+        for s, v in zip(_SHARES, (-0.3, -1.9, -6.0, -3.1), strict=True)
     ]
     for part, value in zip(PARTS, (-0.4, 3.1, 2.6), strict=True):
         words = "3×1×1 convolution minus residual shift of 1/4"
@@ -249,6 +250,9 @@ def control_rows() -> list[Row]:
                 control(name, f"{part}: {no_shift}", subject, value)
                 for subject, value in zip(subjects, values, strict=True)
             ]
+    for part, value in (("joint", -3.0), ("spatial", 0.4), ("temporal", -4.0)):
+        words = "at the narrow part minus at the usual place"
+        rows += [control("inner", f"{part}: {words}", f"inner_shift residual {share}", value) for share in _SHARES]
     for comparison, main, other in (
         ("joint: copy_shift residual 1 minus no_shift", 39.7, 38.8),
         ("spatial: no_shift minus copy_shift inplace 1", 10.2, 9.8),

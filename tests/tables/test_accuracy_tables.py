@@ -24,10 +24,12 @@ def table(records: list[Record]) -> pd.DataFrame:
 def test_columns_are_those_of_the_contract() -> None:
     head = "strategy placement fraction direction dataset backbone objective view lr_factor length_factor cohort seeds"
     ends = "mean_pct ci_low_pct ci_high_pct delta_pct delta_ci_low_pct delta_ci_high_pct delta_p delta_detectable_pct"
+    behind = [f"joint_behind_{end}" for end in ("pct", "ci_low_pct", "ci_high_pct", "detectable_pct")]
     tail = "clip_share_pct joint_delta_boot_low_pct joint_delta_boot_high_pct shuffled_spatial_mean_pct"
-    tail += " shuffled_temporal_mean_pct params flops train_seconds clips_per_second data_share_pct status reason"
+    tail += " shuffled_temporal_mean_pct params flops train_seconds clips_per_second"
+    tail += " data_share_pct forward_share_pct backward_share_pct update_share_pct status reason"
     parts = [f"{part}_{end}" for part in PARTS for end in ends.split()]
-    expected = [*head.split(), *parts, *tail.split(), "also_holds_for"]
+    expected = [*head.split(), *parts, *behind, *tail.split(), "also_holds_for"]
     assert list(table(main_study()).columns) == expected
     assert list(table([]).columns) == expected
 
@@ -42,7 +44,7 @@ def test_an_arm_against_its_baseline() -> None:
     delta = statistics.t_interval(own.deltas(base, "spatial"))
     assert (row.spatial_delta_pct, row.spatial_delta_ci_low_pct) == pytest.approx((delta.mean, delta.low))
     assert row.spatial_delta_detectable_pct == pytest.approx(
-        statistics.smallest_detectable(own.deltas(base, "spatial"))
+        statistics.smallest_detectable(own.deltas(base, "spatial"), 1 - 0.05 / 4)  # the strictest level of four arms
     )
     assert row.joint_delta_boot_low_pct < row.joint_delta_pct < row.joint_delta_boot_high_pct
     assert 0 < row.clip_share_pct <= 100
@@ -66,6 +68,29 @@ def test_p_values_are_those_of_a_condition_together() -> None:
         shown = found[(found.objective == condition.objective) & (found.strategy != "no_shift")].spatial_delta_p
         assert len(shown) == count
         assert list(shown) == pytest.approx(expected)
+
+
+def test_how_far_behind_the_best_is_paired_and_holds_for_all_arms_at_once() -> None:
+    records = main_study() + [
+        trained(shift("residual", "1", strategy="temporal_conv"), 0.99, 0.99, seed) for seed in range(5)
+    ]
+    found = table(records).set_index(["strategy", "placement", "fraction"])
+    best, other = (
+        arms([r for r in records if r.case["strategy"] == "copy_shift" and r.case["placement"] == p])[0]
+        for p in ("residual", "inplace")
+    )
+    assert pd.isna(found.joint_behind_pct["copy_shift", "residual", 0.25])  # the best itself
+    assert pd.isna(found.joint_behind_pct["temporal_conv", "residual", 1.0])  # a control, in no contest with the arms
+    interval = statistics.t_interval(best.deltas(other, "joint"), 1 - 0.05 / 3)
+    row = found.loc["copy_shift", "inplace", 0.25]
+    assert (row.joint_behind_pct, row.joint_behind_ci_high_pct) == pytest.approx((interval.mean, interval.high))
+
+
+def test_the_profile_of_a_training() -> None:
+    seconds = {"forward_seconds": 9.0, "backward_seconds": 15.0, "update_seconds": 3.0}
+    row = table([trained(BASELINE_VARIANT, 0.9, 0.25, 1, **seconds)]).iloc[0]
+    assert (row.forward_share_pct, row.backward_share_pct, row.update_share_pct) == pytest.approx((30, 50, 10))
+    assert pd.isna(table([trained(BASELINE_VARIANT, 0.9, 0.25, 1)]).forward_share_pct[0])
 
 
 def test_without_a_baseline_there_is_no_difference() -> None:

@@ -1,7 +1,6 @@
 """Each control: which arms it holds against which, and what it answers."""
 
 from dataclasses import replace
-from fractions import Fraction
 
 import pandas as pd
 import pytest
@@ -10,8 +9,8 @@ from bench.arms import arms, failed_arms
 from bench.records import Record
 from bench.sweep import BASELINE_VARIANT, Condition, Variant
 from bench.tables.controls import CONTROLS, control_table
-from bench.tables.matched import inplace_minus_residual, over_fractions
-from tests.synthetic_arms import USUAL, curve, failed, main_study, shift, trained
+from bench.tables.matched import inplace_minus_residual, over_all
+from tests.synthetic_arms import USUAL, failed, main_study, shift, trained
 
 SEEDS = range(5)
 
@@ -35,11 +34,11 @@ def test_columns_are_those_of_the_contract() -> None:
     assert list(control_table([]).columns) == expected.split()
     assert list(control_table(arms(main_study())).columns) == expected.split()
     ids = "one_frame mixture shuffled spatial_only temporal_only matched exchange volumetric longer schedule depth"
-    assert list(CONTROLS) == [*ids.split(), "second_data", "replication"]
+    assert list(CONTROLS) == [*ids.split(), "inner", "second_data", "replication"]
 
 
 def test_what_was_not_trained_has_no_rows() -> None:
-    assert set(control_table(arms(main_study())).control) == {"mixture"}
+    assert set(control_table(arms(main_study())).control) <= {"mixture", "matched"}
     assert control_table([]).empty
 
 
@@ -80,42 +79,51 @@ def test_one_loss_alone(part: str) -> None:
     assert (between.answer, between.measured) == ("above", pytest.approx(30, abs=6))
 
 
-def with_curves(residual: tuple[list[float], list[float]], inplace: tuple[list[float], list[float]]) -> list[Record]:
-    """The same curves, (spatial, temporal), for each of three seeds, a little apart in space."""
+def ending(variant: Variant, spatial: float, temporal: float, seed: int) -> Record:
+    """A training that ended with exactly these test accuracies."""
+    return trained(variant, 0.5, 0.5, seed, spatial_accuracy=spatial, temporal_accuracy=temporal)
+
+
+def path(inplace: tuple[float, float], seeds: range = range(3)) -> list[Record]:
+    """The residual path goes (spatial, temporal) from (0.9, 0.5) at all to (0.7, 0.9) at 1/4; in-place 1/4 as given."""
+    ends = {
+        shift("residual", "1"): (0.9, 0.5),
+        shift("residual", "1/4"): (0.7, 0.9),
+        shift("inplace", "1/4"): inplace,
+    }
     return [
-        trained(shift(placement, "1/4"), 0.9, 0.9, seed, **curve([s + 0.001 * seed for s in spatial], temporal))
-        for seed in (1, 2, 3)
-        for placement, (spatial, temporal) in (("residual", residual), ("inplace", inplace))
+        ending(variant, spatial + 0.001 * seed, temporal, seed)
+        for seed in seeds
+        for variant, (spatial, temporal) in ends.items()
     ]
 
 
-def test_in_place_and_residual_at_equal_temporal_accuracy() -> None:
-    """Both reach 0.8: residual half-way between 0.7 and 0.9 of its second epoch, in-place at its best, the third."""
-    records = with_curves(([0.9, 0.7, 0.6], [0.5, 0.7, 0.9]), ([0.8, 0.6, 0.5], [0.3, 0.6, 0.8]))
-    mean, alone = controls(records, "matched").itertuples()
-    assert (alone.subject, mean.subject) == ("copy_shift 1/4", "copy_shift, mean over fractions")
-    assert alone.measured == mean.measured == pytest.approx(50 - 65)
-    assert (alone.answer, alone.seeds) == ("below", 3)
+def test_in_place_is_held_against_the_residual_path_where_both_are_equally_good_in_time() -> None:
+    """At 0.6 in time the path is a quarter of its way along: 0.85 in space."""
+    (row,) = controls(path((0.75, 0.6)), "matched").itertuples()
+    assert (row.subject, row.answer, row.seeds) == ("copy_shift inplace 1/4", "below", 3)
+    assert row.measured == pytest.approx(75 - 85)
 
 
-def test_a_level_that_was_passed_before_the_first_epoch_is_not_made_up() -> None:
-    never = with_curves(([0.9, 0.8], [0.7, 0.9]), ([0.8, 0.7], [0.3, 0.6]))
-    assert controls(never, "matched").empty
-    at_once = with_curves(([0.9, 0.8], [0.6, 0.9]), ([0.8, 0.7], [0.3, 0.6]))
-    assert controls(at_once, "matched").measured[0] == pytest.approx(70 - 90)
+@pytest.mark.parametrize("temporal", [0.4, 0.95])
+def test_nothing_is_made_up_beyond_the_ends_of_the_path(temporal: float) -> None:
+    assert controls(path((0.75, temporal)), "matched").empty
 
 
-def test_the_first_crossing_counts() -> None:
-    records = with_curves(([0.9, 0.7, 0.8, 0.5], [0.2, 0.6, 0.4, 0.6]), ([0.9, 0.9, 0.9, 0.9], [0.2, 0.3, 0.4, 0.6]))
-    residual, inplace = arms(records)
-    assert inplace_minus_residual(inplace, residual)[1] == pytest.approx(90 - 70)
-    assert inplace_minus_residual(residual, residual)[1] == 0.0
-    old = arms([trained(shift("residual", "1/4"), 0.9, 0.9, 1)])[0]
-    assert inplace_minus_residual(inplace, old) == {}
+def test_a_path_needs_two_arms_and_every_seed() -> None:
+    records = path((0.75, 0.6))
+    all_of_them = {arm.variant: arm for arm in arms(records)}
+    inplace = all_of_them[shift("inplace", "1/4")]
+    residual = [all_of_them[shift("residual", fraction)] for fraction in ("1/4", "1")]
+    assert sorted(inplace_minus_residual(inplace, residual)) == [0, 1, 2]
+    assert inplace_minus_residual(inplace, residual[:1]) == {}
+    lacking = [residual[0], replace(residual[1], seeds={0: residual[1].seeds[0]})]
+    assert sorted(inplace_minus_residual(inplace, lacking)) == [0]
 
 
-def test_seeds_are_averaged_over_the_fractions_that_have_them() -> None:
-    assert over_fractions({Fraction(1, 4): {1: 2.0, 2: 4.0}, Fraction(1): {2: 8.0}}) == {1: 2.0, 2: 6.0}
+def test_a_mean_is_over_the_seeds_that_all_have() -> None:
+    assert over_all([{1: 2.0, 2: 4.0}, {2: 8.0, 3: 1.0}]) == {2: 6.0}
+    assert over_all([]) == {}
 
 
 def test_a_learned_exchange_and_3d_networks_are_held_against_the_shift() -> None:
@@ -139,16 +147,42 @@ def test_length_and_learning_rate() -> None:
     for lr, length in ((0.5, 1.0), (1.0, 2.0)):
         records += study(replace(USUAL, lr_factor=lr, length_factor=length), BOTH_AT_HALF)
     rows = controls(records, "schedule")
-    assert list(rows.subject[:3]) == [
+    plain = rows[~rows.comparison.str.contains("against")]
+    assert list(plain.subject[:3]) == [
         "copy_shift 1/2, learning rate × 0.5, epochs × 1",
         "copy_shift 1/2, learning rate × 1, epochs × 1",
         "copy_shift 1/2, learning rate × 1, epochs × 2",
     ]
-    assert list(rows.comparison.unique()) == [f"{part}: residual minus in-place" for part in ("joint", "spatial")]
-    assert set(rows.answer) == {"above"}
+    assert list(plain.comparison.unique()) == [f"{part}: residual minus in-place" for part in ("joint", "spatial")]
+    assert set(plain.answer) == {"above"}
+    changes = rows[rows.comparison.str.contains("against the recipe's schedule")]
+    assert len(changes) == 4
+    by = plain.set_index(["comparison", "subject"]).measured
+    first = changes.iloc[0]
+    words = "joint: residual minus in-place"
+    assert first.measured == pytest.approx(
+        by[words, "copy_shift 1/2, learning rate × 0.5, epochs × 1"]
+        - by[words, "copy_shift 1/2, learning rate × 1, epochs × 1"]
+    )
     longer = controls(records, "longer")
     assert list(longer.subject.unique()) == ["copy_shift residual 1/2", "copy_shift inplace 1/2"]
     assert longer.measured.abs().max() < 10
+    assert not longer.comparison.str.contains("1/4").any()
+    records += study(USUAL, {shift("residual", "1/4"): (0.95, 0.95)})
+    (quarter,) = controls(records, "longer").query("comparison.str.contains('joint: .* 1/4')").itertuples()
+    assert (quarter.subject, quarter.answer) == ("copy_shift residual 1/2", "below")
+
+
+def test_the_narrow_place_has_a_control_of_its_own() -> None:
+    condition = replace(USUAL, backbone="digits_bottleneck")
+    both = {name: shift("residual", "1/2", strategy=name) for name in ("copy_shift", "inner_shift")}
+    chances = {BASELINE_VARIANT: (0.95, 0.25), both["copy_shift"]: (0.9, 0.9), both["inner_shift"]: (0.6, 0.9)}
+    records = study(condition, chances)
+    rows = controls(records, "inner")
+    assert list(rows.subject.unique()) == ["inner_shift residual 1/2"]
+    spatial = rows[rows.comparison == "spatial: at the narrow part minus at the usual place"].iloc[0]
+    assert (spatial.answer, spatial.measured) == ("below", pytest.approx(-30, abs=6))
+    assert "inner_shift residual 1/2" not in set(controls(records, "depth").subject)
 
 
 @pytest.mark.parametrize(
