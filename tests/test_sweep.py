@@ -14,6 +14,7 @@ from bench.settings import (
     Accuracy,
     Group,
     Latency,
+    Panels,
     Recipe,
     Settings,
     load_preset,
@@ -313,3 +314,17 @@ def test_training_in_bf16_where_the_device_computes_in_it(
 ) -> None:
     settings = studied().model_copy(update={"accuracy": Accuracy(recipe=Recipe(bf16=asked))})
     assert resolve(settings, BUILTIN, Chosen(), devices, 2, cpu_bf16).recipe.bf16 is bf16
+
+
+def test_a_panel_may_name_its_strategies() -> None:
+    groups = (Group(strategies=("copy_shift", "buffer_shift", "view_matmul"), fractions=("1/8",)),)  # type: ignore[arg-type]
+    narrow = Panels(runtimes=("eager",), strategies=("copy_shift",))
+    latency = Latency(groups=groups, panels=(narrow, Panels(threads=(1,))))
+    dropped = info("mine", builtin=False)
+    sweep = resolve(ONE.model_copy(update={"latency": latency}), [*BUILTIN, dropped], Chosen(), ["cpu"], 2)
+    first, second = ({case.variant.strategy for case in cases} for _, cases in sweep.panels)
+    assert first == {"no_shift", "copy_shift", "mine"}
+    assert second == {"no_shift", "copy_shift", "buffer_shift", "view_matmul", "mine"}
+    wrong = Latency(groups=groups, panels=(Panels(strategies=("nobody",)),))
+    with pytest.raises(ValueNotAllowed, match="unknown strategy 'nobody'"):
+        resolve(ONE.model_copy(update={"latency": wrong}), BUILTIN, Chosen(), ["cpu"], 2)
