@@ -154,16 +154,17 @@ def export(
     direction: Annotated[str, typer.Option(help="bidirectional or unidirectional.")] = "bidirectional",
     frames: Annotated[int, typer.Option(min=1, help="Frames in a clip; fixed in the file.")] = 8,
     size: Annotated[int, typer.Option(min=32, help="Pixels along an edge; fixed in the file.")] = 224,
+    weights: Annotated[Path | None, typer.Option(help="A checkpoint: torchvision's, TSM's or mmaction2's.")] = None,
     strategies_dir: Annotated[Path | None, typer.Option(help="A folder with more strategy files.")] = None,
 ) -> int:
     """Write a network with its shift as an ONNX file for any number of clips, checked against eager.
 
-    The weights are untrained; for your own network call bench.runtimes.onnx_file.export.
+    Without --weights they are untrained; for a network of your own call bench.runtimes.onnx_file.export.
     """
     from bench import commands
     from bench.runtimes.export import Export
 
-    asked = Export(strategy, runtime, out, backbone, fraction, placement, direction, frames, size)
+    asked = Export(strategy, runtime, out, backbone, fraction, placement, direction, frames, size, weights)
     return commands.export(asked, strategies_dir)
 
 
@@ -194,7 +195,9 @@ def stream(
     fraction: Annotated[str, typer.Option(help="Share of the channels that come from the past.")] = "1/8",
     placement: Annotated[str, typer.Option(help="residual or inplace.")] = "residual",
     backbone: Annotated[str, typer.Option(help="digits_resnet, or see: list backbones.")] = "digits_resnet",
-    weights: Annotated[Path | None, typer.Option(help="A state dict, or a file of a run's pretraining/.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="A checkpoint: torchvision's, TSM's, mmaction2's, or of a run's pretraining/.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     size: Annotated[int | None, typer.Option(help="Pixels along an edge, as the network sees it.")] = None,
     threads: Annotated[int | None, typer.Option(help="Of the processor; by default all cores.")] = None,

@@ -6,21 +6,18 @@ prediction is shown only to be seen changing; the output says so.
 
 import itertools
 import math
-import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from bench import backbones, discovery
 from bench.accuracy.datasets import open_dataset
 from bench.axes import ACCURACY_BACKBONE, BACKBONES, PLACEMENTS, ValueNotAllowed, parse_fraction
-from bench.backbones import Network, OnlineNetwork, load_pretrained
+from bench.backbones import OnlineNetwork
 from bench.backbones.trainable import CLASSES
 from bench.environment import usable_cores
 from bench.settings import Data, Recipe
@@ -222,26 +219,6 @@ def _network(wish: Wish, strategies_dir: Path | None) -> tuple[OnlineNetwork, st
     network = backbones.build(wish.backbone, 1)
     weights = "random weights: it means nothing" if wish.weights is None else f"weights of {wish.weights.name}"
     if wish.weights is not None:
-        _load(network, wish.weights)
+        backbones.load_weights(network, wish.weights)
     strategy = cls(float(fraction), wish.placement, "unidirectional")  # type: ignore[arg-type]
     return backbones.go_online(strategy, network), weights
-
-
-def _load(network: Network, path: Path) -> None:
-    """Weights that the accuracy section pre-trained (``pretraining/*.pt`` in a run's folder), or a plain state dict."""
-    try:
-        stored: Any = torch.load(path, weights_only=True, map_location="cpu")
-    except FileNotFoundError:
-        raise ValueNotAllowed(f"there is no file {path} with weights") from None
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise ValueNotAllowed(f"{path} cannot be read as weights ({type(error).__name__})") from None
-    state = stored.get("state", stored) if isinstance(stored, dict) else {}
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueNotAllowed(f"{path} holds no weights: expected a state dict, or what a run keeps in pretraining/")
-    try:
-        if all(key.startswith("trunk.") for key in state):
-            load_pretrained(network, state)
-        else:
-            network.trunk.load_state_dict(state)
-    except (ValueError, RuntimeError) as error:
-        raise ValueNotAllowed(f"{path} is of another network: {' '.join(str(error).split())[:200]}") from None

@@ -217,19 +217,22 @@ def test_compare_refuses_what_is_not_comparable(small_run: Finished, tmp_path: P
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_the_notebook_explores_the_run(small_run: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "pictures"), [("explore_run", 2), ("why_the_shift_costs", 1)])
+def test_notebooks_run_from_a_clean_kernel(
+    name: str, pictures: int, small_run: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SHIFTBENCH_RUN", str(small_run.folder))
     monkeypatch.setenv("PYTHONWARNINGS", "default")
-    notebook = nbformat.read(ROOT / "notebooks" / "explore_run.ipynb", as_version=4)
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     client = NotebookClient(
         notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(ROOT / "notebooks")}}
     )
     client.execute()
-    pictures = [
+    drawn = [
         o
         for cell in notebook.cells
         if cell.cell_type == "code"
         for o in cell.outputs
         if "image/png" in o.get("data", {})
     ]
-    assert len(pictures) >= 2
+    assert len(drawn) >= pictures

@@ -11,6 +11,7 @@ takes no shift; it is there to compare with.
 ``trainable``     ``build_trainable``: networks with two heads, for the accuracy experiment
 ``over_time``     convolutions over time in place of a 2-D network's
 ``online``        ``go_online``: a network with a causal strategy, frame by frame
+``weights``       weights from files: torchvision's, released TSM checkpoints, this suite's own
 ``learned``       networks that stand for trained ones, for proofs
 ``inflation``     weights pre-trained on single frames -> a network of clips
 ================  ======================================================================================
@@ -21,6 +22,7 @@ from bench.backbones.inflation import load_pretrained
 from bench.backbones.network import ClipNetwork, Network, insert, lay_out, sites
 from bench.backbones.online import OnlineNetwork, State, StreamError, go_online, inputs, joined, prove
 from bench.backbones.trainable import DigitsResNet, build_trainable, pretrained_form
+from bench.backbones.weights import load_weights
 
 __all__ = [
     "ClipNetwork",
@@ -37,6 +39,7 @@ __all__ = [
     "joined",
     "lay_out",
     "load_pretrained",
+    "load_weights",
     "pretrained_form",
     "prove",
     "sites",

@@ -48,6 +48,7 @@ class Export:
     direction: str = "bidirectional"
     frames: int = 8
     size: int = 224
+    weights: Path | None = None
 
     def loader(self) -> str:
         """Python that loads the file and runs two clips through it; it needs numpy and the runtime, no torch."""
@@ -57,14 +58,17 @@ class Export:
 def write(asked: Export, files: Sequence[Path]) -> float:
     """Write the file and return its largest deviation from eager. files: the strategies there are.
 
-    The weights are the suite's own (untrained) ones. Raises ValueNotAllowed for what cannot be asked for, RuntimeError
-    where the network cannot be exported, Inexact where the file does not compute what the network does; then there is
-    no file.
+    Without a file of weights they are the suite's own, untrained. Raises ValueNotAllowed for what cannot be asked for,
+    RuntimeError where the network cannot be exported, Inexact where the file does not compute what the network does;
+    then there is no file.
     """
     strategy = _strategy(asked, files)
     if not asked.out.parent.is_dir() or asked.out.is_dir():
         raise ValueNotAllowed(f"--out {asked.out} cannot be written: {asked.out.parent} must be a folder that is there")
-    network = backbones.insert(strategy, backbones.build(asked.backbone, asked.frames)).eval()
+    plain = backbones.build(asked.backbone, asked.frames)
+    if asked.weights is not None:
+        backbones.load_weights(plain, asked.weights)
+    network = backbones.insert(strategy, plain).eval()
     clips = {count: _clips(asked, count) for count in _CLIPS}
     data = export(network, clips[_TRACED_CLIPS], clips_of=asked.frames)
     with tempfile.NamedTemporaryFile(dir=asked.out.parent, suffix=".onnx", delete=False) as kept:
