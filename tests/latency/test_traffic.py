@@ -14,7 +14,7 @@ from bench.latency.traffic import count
 from bench.strategy import Site
 from tests.kernels import needs_compiler
 
-MOVERS = {"native": native.Native, "frame by frame": in_place.FrameByFrame}
+MOVERS = {"native": lambda: native.Native(in_place.FrameByFrame()), "frame by frame": in_place.FrameByFrame}
 
 N = 2 * 8 * 64 * 14 * 14 * 4  # bytes of the clip below
 
