@@ -205,17 +205,24 @@ Frames frames_of(const at::Tensor& x, int64_t num_segments, int64_t fold, bool b
 }
 
 // Calls work(clip, part, first run, runs, first element, elements of each run), sharing all parts out to the threads.
-// Where pixels' channels lie side by side one thread takes all parts of some pixels, so that no line is fetched twice.
+// Where a pixel's channels lie side by side, all parts of it follow one another: each frame is then read as one stream.
 template <typename Work>
 void share_out(const Frames& frames, int64_t bytes, const Work& work) {
   if (frames.rows) {
-    const int64_t pixels = frames.parts[0].runs, row = frames.size / pixels * bytes * frames.length;
-    const int64_t share = std::clamp<int64_t>((1 << 18) / row, 1, pixels), shares = (pixels + share - 1) / share;
+    const int64_t pixels = frames.parts[0].runs, row = frames.size / pixels * bytes;
+    const int64_t share = std::clamp<int64_t>(kAtOnce / row, 1, pixels), shares = (pixels + share - 1) / share;
+    const bool whole = frames.parts.size() == 1 && frames.parts[0].run == frames.parts[0].stride;
     at::parallel_for(0, frames.clips * shares, 1, [&](int64_t begin, int64_t end) {
       for (int64_t at = begin; at < end; ++at) {
-        const int64_t first = at % shares * share;
-        for (const auto& part : frames.parts) {
-          work(at / shares, part, first, std::min(share, pixels - first), 0, part.run);
+        const int64_t first = at % shares * share, last = std::min(first + share, pixels);
+        if (whole) {
+          work(at / shares, frames.parts[0], first, 1, 0, (last - first) * frames.parts[0].run);
+          continue;
+        }
+        for (int64_t pixel = first; pixel < last; ++pixel) {
+          for (const auto& part : frames.parts) {
+            work(at / shares, part, pixel, 1, 0, part.run);
+          }
         }
       }
     });
