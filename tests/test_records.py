@@ -150,5 +150,7 @@ def test_the_published_runs_can_still_be_read() -> None:
         now = {claim["id"]: claim["verdict"] for claim in tables.claims}
         assert {claim["id"]: claim["verdict"] for claim in published}.items() <= now.items(), folder
         measured = tables.latency[tables.latency["status"] == "ok"]
+        if measured.empty:  # a run on accuracy alone
+            continue
         assert measured["predicted_overhead_pct"].notna().all(), folder
         assert (measured["overhead_all_pct"] - measured["overhead_pct"]).abs().max() < 5, folder
