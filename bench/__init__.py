@@ -23,8 +23,9 @@ Strategies and networks:
 
 ====================  ==================================================================================
 ``strategy``          the contract: all that the author of a strategy reads
-``discovery``         ``strategies/*.py`` -> strategies, or the reason why not
+``discovery``         ``strategies/*.py`` -> strategies, or the reason why not; ``glance``: read only, never run
 ``conformance``       what every strategy must satisfy before it is timed
+``guard``             what a strategy's code must leave as it found it
 ``checking``          ``check``: conformance of one strategy, printed property by property
 ``backbones/``        2-D networks and where each of them takes a strategy, in clips or frame by frame; 3-D networks to
                       compare with
@@ -39,7 +40,7 @@ Measuring:
 ``workers``           expendable processes: start, watch, time out, say how they died
 ``outcomes``          what the runner writes down itself, and how many records ended how
 ``jobs``              arms -> training jobs, and the pre-training that they share
-``executors``         where training runs: this machine
+``executors``         where training runs: this machine; ``cluster``: a Ray cluster
 ``progress``          what the user sees meanwhile
 ``latency/``          campaign (one panel, process after process), worker and timing (what a process does), sampling
                       and schedule (superblocks), clocks and devices (CPU, CUDA), streams (slots frame by frame),
@@ -53,7 +54,8 @@ Measuring:
 ``interference``      the declared rules: when a superblock counts as disturbed, and which are left out
 ``doctor/``           what will disturb a measurement here, and what to do about it
 ``validation/``       ``validate``: the harness measured against known effects, on the user's machine
-``records``           Record, ``run.json`` and the append-only journal
+``records``           Record and ``run.json``; ``journal``: the append-only file of records, checksummed, one writer;
+                      ``migrations``: records of older versions
 ====================  ==================================================================================
 
 Explaining; from here on there is no torch and no plug-in:

@@ -12,8 +12,9 @@ from bench import claims
 from bench.arms import arms, failed_arms
 from bench.estimates import overheads, slopes, suspicion
 from bench.evidence import PUBLISHED, Evidence
+from bench.journal import read_records
 from bench.online_settings import Online
-from bench.records import TIMED, Record, read_header, read_records, write_atomically
+from bench.records import TIMED, Record, read_header, write_atomically
 from bench.sweep import Case
 from bench.tables.accuracy import accuracy_table
 from bench.tables.columns import markdown

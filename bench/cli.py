@@ -69,7 +69,8 @@ def run(
     budget: Annotated[str | None, typer.Option(help="Wall time of the latency section: 10m.")] = None,
     studies: Annotated[str | None, typer.Option(help="Parts of the accuracy section, by name.")] = None,
     pause_after: Annotated[str | None, typer.Option(help="Begin no training after this: 85m.")] = None,
-    executor: Annotated[str, typer.Option(help="Where training runs: local.")] = "local",
+    executor: Annotated[str, typer.Option(help="Where training runs: local or ray.")] = "local",
+    ray_address: Annotated[str | None, typer.Option(help="Of a Ray cluster: host:port or auto.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only where the report lies.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
 ) -> int:
@@ -100,6 +101,7 @@ def run(
         seeds=seeds,
         budget=budget,
         executor=executor,
+        ray_address=ray_address,
         studies=studies,
     )
     return commands.run(asked, out, resume, pause_after=pause_after, quiet=quiet, as_json=json_output)
@@ -107,7 +109,7 @@ def run(
 
 @app.command()
 def report(folder: Folder) -> int:
-    """Make tables, figures and report.html again from a run's records."""
+    """Make tables, figures and report.html again from a run's records; of a folder of runs, one page over all."""
     from bench import commands
 
     return commands.report(folder)
@@ -125,11 +127,12 @@ def compare(folder_a: Folder, folder_b: Folder) -> int:
 def list_(
     what: Annotated[str, typer.Argument(help="strategies, backbones, presets or claims.")] = "strategies",
     strategies_dir: Annotated[Path | None, typer.Option(help="A folder with more strategy files.")] = None,
+    no_load: Annotated[bool, typer.Option("--no-load", help="Read strategy files, run none of them.")] = False,
 ) -> int:
     """Show what is available, a line each."""
     from bench import commands
 
-    return commands.list_(what, strategies_dir)
+    return commands.list_(what, strategies_dir, load=not no_load)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from bench.axes import BACKBONES, ValueNotAllowed
-from bench.records import FolderError
+from bench.records import FolderError, refuse_used
 from bench.request import Request
 
 if TYPE_CHECKING:
@@ -50,29 +50,31 @@ def run(
 ) -> int:
     """Measure, then report. Returns the exit code."""
     from bench import runner
-    from bench.executors import LocalExecutor
+    from bench.environment import usable_cores
+    from bench.executors import executor_for
     from bench.plan import prepare
     from bench.progress import Bar, Silent
     from bench.schema import parse_duration
 
     reporter = Silent() if quiet or as_json else Bar(Console(stderr=True))
-    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    _stop_in_good_order()
     folder = resume or out
     pause = None if pause_after is None else parse_duration(pause_after)
     try:
         if resume is not None:
-            if out is not None or asked != Request(executor=asked.executor):
+            if out is not None or asked != Request(executor=asked.executor, ray_address=asked.ray_address):
                 raise ValueNotAllowed("--resume goes on with what the run's folder says; give it alone")
-            tally = runner.resume(resume, reporter, pause)
+            tally = runner.resume(resume, reporter, (asked.executor, asked.ray_address), pause)
         else:
             settings, chosen = asked.settings(), asked.chosen()
             _refuse_used_folder(out)
+            executor = executor_for(asked.executor, usable_cores(), settings.limits, asked.ray_address)
             plan = prepare(settings, chosen, asked.strategies_dir)
             if not plan.sweep.cases and not plan.sweep.arms:
                 raise ValueNotAllowed("nothing to measure: no section is left")
             folder = out or _RESULTS / f"{datetime.now():%Y-%m-%d-%H%M%S}-{asked.name}"
             command = "run_bench.py " + " ".join(sys.argv[1:])
-            tally = runner.start(plan, folder, asked.name, command, reporter, LocalExecutor(plan.cores), pause)
+            tally = runner.start(plan, folder, asked.name, command, reporter, executor, pause)
     except FolderError as error:
         raise ValueNotAllowed(str(error)) from None
     except KeyboardInterrupt:
@@ -90,14 +92,20 @@ def run(
     return 1 if tally.failed else 0
 
 
-def _interrupt() -> None:
-    raise KeyboardInterrupt
+def _stop_in_good_order() -> None:
+    """The first Ctrl-C, or request to end, ends the processes and keeps what they measured; a second one kills."""
+
+    def stop(*_: Any) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
 
 
 def _refuse_used_folder(out: Path | None) -> None:
     """Before anything slow: an --out that is not free is a mistake that can be told at once."""
-    from bench.runner import refuse_used
-
     if out is not None:
         refuse_used(out)
 
@@ -135,9 +143,26 @@ def _summary(folder: Path, page: Path, tally: Any, *, quiet: bool, as_json: bool
 
 
 def report(folder: Path) -> int:
-    """Rebuild everything that can be derived from a run's records."""
-    print(f"report: {_write_report(folder)}")
+    """Rebuild everything that can be derived from a run's records; of a folder of runs, one page over all of them."""
+    runs = [] if (folder / "run.json").exists() else sorted(path.parent for path in folder.glob("*/run.json"))
+    print(f"gallery: {_write_gallery(folder, runs)}" if runs else f"report: {_write_report(folder)}")
     return 0
+
+
+def _write_gallery(folder: Path, runs: list[Path]) -> Path:
+    from bench import analysis
+    from bench.report.gallery import exhibit, write_gallery
+
+    shown, failed = [], []
+    for run in runs:
+        try:
+            shown.append(exhibit(analysis.load(run)))
+        except FolderError as error:
+            failed.append((run.name, str(error)))
+    try:
+        return write_gallery(folder, shown, failed)
+    except OSError as error:
+        raise ValueNotAllowed(f"cannot write into {folder}: {error.strerror}") from None
 
 
 def compare(folder_a: Path, folder_b: Path) -> int:
@@ -151,10 +176,10 @@ def compare(folder_a: Path, folder_b: Path) -> int:
     return 0
 
 
-def list_(what: str, strategies_dir: Path | None) -> int:
-    """One line for each thing of a kind."""
+def list_(what: str, strategies_dir: Path | None, *, load: bool = True) -> int:
+    """One line for each thing of a kind. load: run strategies' files, which tells more; else they are only read."""
     lines = {
-        "strategies": lambda: _strategy_lines(strategies_dir),
+        "strategies": lambda: _strategy_lines(strategies_dir, load=load),
         "backbones": lambda: BACKBONES.items(),
         "presets": _preset_lines,
         "claims": _claim_lines,
@@ -166,12 +191,15 @@ def list_(what: str, strategies_dir: Path | None) -> int:
     return 0
 
 
-def _strategy_lines(strategies_dir: Path | None) -> list[tuple[str, str]]:
-    from bench import discovery
+def _strategy_lines(strategies_dir: Path | None, *, load: bool) -> list[tuple[str, str]]:
+    from bench import discovery, glance
 
     if strategies_dir and not strategies_dir.is_dir():
         raise ValueNotAllowed(f"--strategies-dir {strategies_dir} is not a folder")
-    infos, _ = discovery.describe(discovery.strategy_files(strategies_dir))
+    files = discovery.strategy_files(strategies_dir)
+    if not load:
+        return [glance.glance(file) for file in files]
+    infos, _ = discovery.describe(files)
     return [(info.name, info.summary if info.error is None else f"NOT LOADED: {info.error}") for info in infos]
 
 
@@ -234,7 +262,6 @@ def new(name: str) -> int:
 def validate(budget: str, out: Path | None, *, quiet: bool) -> int:
     """The harness against known effects, on this machine."""
     from bench.progress import Bar, Silent
-    from bench.runner import refuse_used
     from bench.schema import parse_duration
     from bench.validation import validate as run_validation
     from bench.workers import WorkerDied
@@ -242,7 +269,7 @@ def validate(budget: str, out: Path | None, *, quiet: bool) -> int:
     seconds = parse_duration(budget)
     folder = out or _RESULTS / f"{datetime.now():%Y-%m-%d-%H%M%S}-validate"
     reporter = Silent() if quiet else Bar(Console(stderr=True))
-    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    _stop_in_good_order()
     try:
         refuse_used(folder)
         lines = run_validation(seconds, folder, reporter)

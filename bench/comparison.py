@@ -14,7 +14,8 @@ import pandas as pd
 from bench import statistics
 from bench.arms import PARTS, arms
 from bench.estimates import Overhead, overheads, suspicion
-from bench.records import FolderError, Record, read_header, read_records, write_atomically
+from bench.journal import read_records
+from bench.records import FolderError, Record, read_header, write_atomically
 from bench.sweep import Case
 
 _IN = " in "  # between a variant and the setting that it was measured in

@@ -18,6 +18,7 @@ from bench.axes import ACCURACY_BACKBONE
 from bench.backbones.learned import disturb, learned
 from bench.backbones.online import Reads
 from bench.discovery import LoadError, load_class, load_file
+from bench.guard import Meddled, untouched
 from bench.strategy import CannotStream, Site, Strategy
 from bench.sweep import Variant
 
@@ -101,6 +102,11 @@ def shape(subject: _Subject) -> None:
                     got, want = getattr(out, name), getattr(frames, name)
                     if got != want:
                         raise Broken(f"{name} becomes {got} instead of {want} at T={t}, C={c}")
+
+
+def keeps_to_itself(subject: _Subject) -> None:
+    """It leaves PyTorch's settings as they are, and no thread or process running."""
+    subject.read(subject.clip(2, 3, 16), 3)  # every check is watched for it; this one gives it a name
 
 
 def finite(subject: _Subject) -> None:
@@ -263,6 +269,7 @@ def _backward(subject: _Subject, make: Make, t: int) -> dict[str, Tensor | None]
 
 
 CHECKS: tuple[Callable[[_Subject], None], ...] = (
+    keeps_to_itself,
     shape,
     finite,
     clips_apart,
@@ -298,10 +305,11 @@ def conformance(
     for check in CHECKS:
         meaning = (check.__doc__ or "").strip()
         try:
-            check(subject)
+            with untouched():
+                check(subject)
             yield Verdict(check.__name__, meaning, True)
         except Exception as error:  # a stranger's code: whatever it raises is the reason
-            detail = str(error) if isinstance(error, Broken) else f"raised {workers.one_line(error)}"
+            detail = str(error) if isinstance(error, Broken | Meddled) else f"raised {workers.one_line(error)}"
             flag = check.__name__ in _FLAG_ONLY or isinstance(error, Remark)
             yield Verdict(check.__name__, meaning, None if flag else False, detail)
 

@@ -13,13 +13,12 @@ from typing import Any
 
 from bench import workers
 from bench.axes import DEVICES, DIRECTIONS, PLACEMENTS, ValueNotAllowed, parse_fraction
+from bench.schema import USUAL_LIMITS, ProcessLimits
 from bench.settings import preset_strategies
 from bench.strategy import Strategy
 from bench.sweep import StrategyInfo
 
 BUILTIN = Path(__file__).resolve().parent.parent / "strategies"
-
-_LOAD_LIMIT = 120.0  # seconds of silence: importing torch on a cold disk has taken 30 s
 
 
 class LoadError(Exception):
@@ -130,7 +129,7 @@ def settle_names(infos: Sequence[StrategyInfo]) -> list[StrategyInfo]:
     return settled
 
 
-def describe(files: Sequence[Path]) -> tuple[list[StrategyInfo], list[str]]:
+def describe(files: Sequence[Path], limits: ProcessLimits = USUAL_LIMITS) -> tuple[list[StrategyInfo], list[str]]:
     """(what each file says of its strategy, the devices of this machine), found out in a process of its own."""
     infos: dict[str, StrategyInfo] = {}
     devices = ["cpu"]
@@ -138,7 +137,12 @@ def describe(files: Sequence[Path]) -> tuple[list[StrategyInfo], list[str]]:
     while True:
         entered = ""
         try:
-            for event in workers.stream("bench.discovery", {"files": waiting}, silence_limit=_LOAD_LIMIT):
+            for event in workers.stream(
+                "bench.discovery",
+                {"files": waiting},
+                silence_limit=limits.silence,
+                memory_gib=limits.memory_gib,
+            ):
                 match event["event"]:
                     case "devices":
                         devices = event["devices"]

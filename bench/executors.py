@@ -1,7 +1,7 @@
-"""Where training runs. An executor takes jobs and gives back outcomes; it writes nothing.
+"""Where training runs. An executor takes jobs and gives back outcomes; the journal is not its business.
 
 ``LocalExecutor`` packs single-threaded jobs on this machine's cores: at this size two processes of one thread beat one
-process of two. Training never runs beside a latency measurement.
+process of two. Training never runs beside a latency measurement. ``cluster`` has an executor for a Ray cluster.
 """
 
 import time
@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bench import workers
+from bench.axes import ValueNotAllowed
 from bench.records import Status
+from bench.schema import USUAL_LIMITS, ProcessLimits
 
-_SILENCE_LIMIT = 180.0  # seconds; a training worker reports about once a second once its imports are done
+EXECUTORS = ("local", "ray")
 
+WORKER = "bench.accuracy.worker"
 
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -39,6 +42,11 @@ class Job:
     work: float = 1.0
     culprit: str | None = None
 
+    @property
+    def on_gpu(self) -> bool:
+        """It trains on a CUDA device."""
+        return bool(self.payload.get("recipe", {}).get("device") == "cuda")
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -54,12 +62,13 @@ class Outcome:
 
 
 Report = Callable[[Job, float], None]
+GoOn = Callable[[], bool]
 
 
 class Executor(Protocol):
     """Runs training jobs somewhere."""
 
-    def run(self, jobs: Sequence[Job], report: Report, go_on: Callable[[], bool] = lambda: True) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], report: Report, go_on: GoOn = lambda: True) -> Iterator[Outcome]:
         """Outcomes in the order in which jobs end; ``report`` is told (job, share done) meanwhile.
 
         go_on: asked before a job begins; once it says no, what runs is finished and the rest is left.
@@ -67,61 +76,103 @@ class Executor(Protocol):
         ...
 
 
+def executor_for(name: str, slots: int, limits: ProcessLimits, address: str | None) -> Executor:
+    """The executor called ``name``; slots: of this machine; address: of a Ray cluster. Raises ValueNotAllowed."""
+    if name not in EXECUTORS:
+        raise ValueNotAllowed(f"unknown executor {name!r}; there are: {', '.join(EXECUTORS)}")
+    if name == "ray":
+        from bench.cluster import RayExecutor
+
+        return RayExecutor(address, limits)
+    if address is not None:
+        raise ValueNotAllowed("--ray-address belongs to --executor ray")
+    return LocalExecutor(slots, limits)
+
+
+class Queue:
+    """What waits: which jobs may begin, and which never can because of how others ended."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.waiting = list(jobs)
+        self._lost: dict[str, str] = {}  # a job's key or a strategy -> why nothing that needs it begins
+        self._succeeded: set[str] = set()
+
+    def lost(self) -> Iterator[Outcome]:
+        """Outcomes of the jobs that cannot begin any more."""
+        for job in [job for job in self.waiting if job.needs in self._lost or job.culprit in self._lost]:
+            self.waiting.remove(job)
+            yield Outcome(job, "failed", {}, next(self._lost[k] for k in (job.needs, job.culprit) if k in self._lost))
+
+    def begin(self, room: int) -> list[Job]:
+        """As many jobs as there is room for, first come first served; they wait no more."""
+        ready = [job for job in self.waiting if job.needs is None or job.needs in self._succeeded][: max(0, room)]
+        self.waiting = [job for job in self.waiting if job not in ready]
+        return ready
+
+    def ended(self, outcome: Outcome) -> None:
+        """Told how a job ended."""
+        job = outcome.job
+        if outcome.status == "ok":
+            self._succeeded.add(job.key)
+        else:
+            self._lost[job.key] = f"{job.key} failed: {outcome.reason}"
+        if outcome.fatal and job.culprit:
+            self._lost[job.culprit] = f"not run again after {job.key}: {outcome.reason}"
+
+
 class LocalExecutor:
     """Jobs on this machine, ``slots`` at a time, each in a process of its own."""
 
-    def __init__(self, slots: int, module: str = "bench.accuracy.worker") -> None:
-        self._slots, self._module = slots, module
+    def __init__(self, slots: int, limits: ProcessLimits = USUAL_LIMITS, module: str = WORKER) -> None:
+        self._slots, self._limits, self._module = slots, limits, module
 
-    def run(self, jobs: Sequence[Job], report: Report, go_on: Callable[[], bool] = lambda: True) -> Iterator[Outcome]:
-        """Start what is ready, first come first served; a job whose need failed fails with it."""
-        waiting, lost, succeeded = list(jobs), dict[str, str](), set[str]()
-        running: set[Future[Outcome]] = set()
+    def run(self, jobs: Sequence[Job], report: Report, go_on: GoOn = lambda: True) -> Iterator[Outcome]:
+        """Start what is ready; a job whose need failed fails with it."""
+        queue, running = Queue(jobs), set[Future[Outcome]]()
         pool = ThreadPoolExecutor(self._slots)
+        share = 1 / self._slots
         try:
-            while waiting or running:
-                for job in [job for job in waiting if job.needs in lost or job.culprit in lost]:
-                    waiting.remove(job)
-                    why = next(lost[key] for key in (job.needs, job.culprit) if key in lost)
-                    yield Outcome(job, "failed", {}, why)
-                ready = [job for job in waiting if job.needs is None or job.needs in succeeded]
-                for job in ready[: self._slots - len(running) if go_on() else 0]:
-                    waiting.remove(job)
-                    running.add(pool.submit(self._work, job, report))
+            while queue.waiting or running:
+                yield from queue.lost()
+                for job in queue.begin(self._slots - len(running) if go_on() else 0):
+                    running.add(pool.submit(follow, job, self._limits, self._module, share, report))
                 if not running:
                     return
                 ended, running = wait(running, return_when=FIRST_COMPLETED)
                 for outcome in (future.result() for future in ended):
-                    if outcome.status == "ok":
-                        succeeded.add(outcome.job.key)
-                    else:
-                        lost[outcome.job.key] = f"{outcome.job.key} failed: {outcome.reason}"
-                    if outcome.fatal and outcome.job.culprit:
-                        lost[outcome.job.culprit] = f"not run again after {outcome.job.key}: {outcome.reason}"
+                    queue.ended(outcome)
                     yield outcome
         finally:
             if running:
                 workers.kill_all()
             pool.shutdown(cancel_futures=True)
 
-    def _work(self, job: Job, report: Report) -> Outcome:
-        """Follow one worker to its end."""
-        start, notes = time.monotonic(), list[str]()
-        status: Status = "failed"
-        samples, reason, fatal = dict[str, Any](), "it ended without a result", False
-        try:
-            events = workers.stream(self._module, job.payload, silence_limit=_SILENCE_LIMIT, env=_ENVIRONMENT)
-            for event in events:
-                match event["event"]:
-                    case "progress":
-                        report(job, event["share"])
-                    case "note":
-                        notes.append(event["message"])
-                    case "skipped":
-                        status, reason = "skipped", event["reason"]
-                    case "result":
-                        status, samples = "ok", event["samples"]
-        except workers.WorkerDied as death:
-            status, samples, reason, fatal = "failed", {}, str(death), death.fatal
-        wall = time.monotonic() - start
-        return Outcome(job, status, samples, None if status == "ok" else reason, fatal, wall, tuple(notes))
+
+def follow(job: Job, limits: ProcessLimits, module: str, memory_share: float, report: Report) -> Outcome:
+    """Do a job in a process of its own, on this machine, and follow it to its end."""
+    start, notes = time.monotonic(), list[str]()
+    status: Status = "failed"
+    samples, reason, fatal = dict[str, Any](), "it ended without a result", False
+    try:
+        events = workers.stream(
+            module,
+            job.payload,
+            silence_limit=limits.silence,  # it reports about once a second once its imports are done
+            env=_ENVIRONMENT,
+            memory_share=None if job.on_gpu else memory_share,
+            memory_gib=limits.memory_gib,
+        )
+        for event in events:
+            match event["event"]:
+                case "progress":
+                    report(job, event["share"])
+                case "note":
+                    notes.append(event["message"])
+                case "skipped":
+                    status, reason = "skipped", event["reason"]
+                case "result":
+                    status, samples = "ok", event["samples"]
+    except workers.WorkerDied as death:
+        status, samples, reason, fatal = "failed", {}, str(death), death.fatal
+    wall = time.monotonic() - start
+    return Outcome(job, status, samples, None if status == "ok" else reason, fatal, wall, tuple(notes))

@@ -14,6 +14,8 @@ from bench.resolution import resolve
 from bench.settings import Settings
 from bench.sweep import Chosen, StrategyInfo, Sweep
 
+_MEASURING = ("latency", "accuracy", "backbones", "kernels", "runtimes", "streaming", "strategy.py")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -37,7 +39,7 @@ class Plan:
         return [Path(info.file) for info in self.infos if info.error is None]
 
     def fingerprint(self) -> dict[str, Any]:
-        """What must be the same for a run to be resumed: the cases, the recipe and the strategies' code."""
+        """What must be the same for a run to be resumed: cases, recipe, the code that measures and is measured."""
         files = {info.name: Path(info.file) for info in self.infos if info.name in self.sweep.strategies}
         code = {name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for name, file in files.items()}
         versions = environment.versions()
@@ -47,13 +49,25 @@ class Plan:
             "recipe": self.sweep.recipe.model_dump(mode="json"),
             "data": self.sweep.data.model_dump(mode="json"),
             "strategy_code": code,
+            "measuring_code": _measuring_code(),
             "software": {name: versions[name] for name in ("shiftbench", "torch", "torchvision", "numpy")},
         }
 
 
+def _measuring_code() -> str:
+    """A hash of the code that a measurement or a training runs through; words and figures may change meanwhile."""
+    digest = hashlib.sha256()
+    for part in _MEASURING:
+        path = Path(__file__).parent / part
+        for file in sorted(path.rglob("*.*")) if path.is_dir() else [path]:
+            if file.suffix in (".py", ".cpp"):
+                digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def prepare(settings: Settings, chosen: Chosen, strategies_dir: Path | None) -> Plan:
     """Discover and resolve on this machine. Raises ValueNotAllowed for what is not there."""
-    infos, devices = discovery.describe(discovery.strategy_files(strategies_dir))
+    infos, devices = discovery.describe(discovery.strategy_files(strategies_dir), settings.limits)
     return _resolved(
         settings, chosen, strategies_dir, infos, devices, environment.usable_cores(), environment.cpu_bf16()
     )
@@ -64,12 +78,13 @@ def prepare_again(header: dict[str, Any]) -> Plan:
     try:
         directory = Path(header["strategies_dir"]) if header["strategies_dir"] else None
         settings, chosen = Settings.model_validate(header["settings"]), chosen_from_json(header["chosen"])
-        infos, _ = discovery.describe(discovery.strategy_files(directory))
+        infos, _ = discovery.describe(discovery.strategy_files(directory), settings.limits)
         plan = _resolved(
             settings, chosen, directory, infos, header["devices"], header["cores"], header.get("cpu_bf16", True)
         )
         now = plan.fingerprint()
-        before = {key: header["sweep"][key] for key in now}
+        known = {"measuring_code": now["measuring_code"], **header["sweep"]}  # runs of schema 4 did not say
+        before = {key: known[key] for key in now}
     except (KeyError, TypeError, ValueError) as error:
         raise FolderError(f"run.json is not complete, the run cannot be resumed: {error}") from None
     changed = [key.replace("_", " ") for key, value in now.items() if value != before[key]]

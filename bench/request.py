@@ -9,8 +9,6 @@ from bench.axes import BACKBONES, DIRECTIONS, PLACEMENTS, STREAM_RUNTIMES, Value
 from bench.settings import Settings, load_config, load_preset, validate
 from bench.sweep import Chosen
 
-_EXECUTORS = ("local",)
-
 
 @dataclass(frozen=True)
 class Request:
@@ -36,6 +34,7 @@ class Request:
     seeds: str | None = None
     budget: str | None = None
     executor: str = "local"
+    ray_address: str | None = None
     studies: str | None = None
 
     @property
@@ -47,8 +46,6 @@ class Request:
         """The preset or config with the options put in. Raises ValueNotAllowed."""
         if self.preset and self.config:
             raise ValueNotAllowed("--preset and --config exclude each other; give one of them")
-        if self.executor not in _EXECUTORS:
-            raise ValueNotAllowed(f"unknown executor {self.executor!r}; there are: {', '.join(_EXECUTORS)}")
         if self.strategies_dir and not self.strategies_dir.is_dir():
             raise ValueNotAllowed(f"--strategies-dir {self.strategies_dir} is not a folder")
         base = load_config(self.config) if self.config else load_preset(self.preset or "standard")

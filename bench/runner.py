@@ -4,6 +4,7 @@ Conformance comes first (nothing is timed before it is proven correct), then lat
 training. ``start`` begins a run, ``resume`` goes on with one.
 """
 
+import contextlib
 import math
 import tempfile
 import time
@@ -14,18 +15,18 @@ from typing import Any
 
 from bench import environment, workers
 from bench.axes import BASELINE, EAGER
-from bench.executors import Executor, LocalExecutor
+from bench.executors import Executor, executor_for
 from bench.jobs import jobs_of
+from bench.journal import Run, read_records
 from bench.latency.campaign import Campaign, failed_while_measured
 from bench.outcomes import Tally, conformance_record, in_panel, training_record
 from bench.plan import Plan, new_header, prepare_again
 from bench.progress import Reporter, Shares
-from bench.records import FolderError, Record, Run, read_header, read_records
+from bench.records import FolderError, Record, read_header, refuse_used
 from bench.schema import Stopping
 from bench.sweep import Case, Panel
 
 _CONFORMANCE_SECONDS = 12.0  # expected: the import of torch and about two seconds a strategy
-_CONFORMANCE_LIMIT = 120.0  # seconds of silence before a strategy under test counts as hung
 _STATIC_SECONDS_PER_CASE = 2.0  # expected
 
 
@@ -60,6 +61,11 @@ class Execution:
         self._expect()
         self._set_status("running")
         self.reporter.say(f"measuring into {self.run.folder}")
+        if self.run.set_aside:
+            self.reporter.say(
+                f"{self.run.set_aside} lines of the journal were damaged or not whole: they are kept in records.torn "
+                "and measured again"
+            )
         try:
             self._conformance()
             if latency_withheld:
@@ -69,7 +75,10 @@ class Execution:
                 self._section("online", self._online)
             self._section("accuracy", self._accuracy)
         except BaseException:
-            self._set_status("interrupted")
+            with contextlib.suppress(
+                FolderError
+            ):  # where the folder is what failed, the first reason is the one to tell
+                self._set_status("interrupted")
             raise
         self._set_status("interrupted" if latency_withheld or self.unfinished else "finished")
 
@@ -151,7 +160,14 @@ class Execution:
         ]
         used = {case.panel.device for case in self.plan.sweep.cases} | {"cpu"}
         job = {"files": [str(f) for f in self.plan.files], "strategies": entries, "devices": sorted(used)}
-        return workers.stream("bench.conformance", job, silence_limit=_CONFORMANCE_LIMIT)
+        limits = self.plan.settings.limits
+        return workers.stream(
+            "bench.conformance",
+            job,
+            silence_limit=limits.silence,
+            memory_share=1.0 if used == {"cpu"} else None,
+            memory_gib=limits.memory_gib,
+        )
 
     # --- latency ----------------------------------------------------------------------------------------------------
 
@@ -185,6 +201,7 @@ class Execution:
                     self.plan.settings.seed,
                     [record for record in self.known if in_panel(record, panel)],
                     exports=Path(exports),
+                    limits=self.plan.settings.limits,
                 )
                 self._measure(campaign, section, number, len(panels))
                 spent += campaign.spent
@@ -269,18 +286,6 @@ class Execution:
             self.unfinished.append("accuracy")
 
 
-def refuse_used(folder: Path) -> None:
-    """A new run needs a new or empty folder. Raises FolderError where ``folder`` is neither."""
-    try:
-        used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-        is_run = used and (folder / "run.json").exists()
-    except OSError as error:
-        raise FolderError(f"cannot use {folder}: {error.strerror}") from None
-    if used:
-        hint = f"continue it with --resume {folder}, or choose another --out" if is_run else "choose another --out"
-        raise FolderError(f"{folder} exists and is {'a run' if is_run else 'not a run'}; {hint}")
-
-
 def start(
     plan: Plan,
     folder: Path,
@@ -298,23 +303,33 @@ def start(
     return execution.tally
 
 
-def resume(folder: Path, reporter: Reporter, pause_after: float | None = None) -> Tally:
-    """Go on with a run that was killed or interrupted: the same cases, nothing measured twice. Raises FolderError."""
+def resume(
+    folder: Path,
+    reporter: Reporter,
+    executor: tuple[str, str | None] = ("local", None),
+    pause_after: float | None = None,
+) -> Tally:
+    """Go on with a run that was killed or interrupted: the same cases, nothing measured twice.
+
+    executor: its name and the address of its cluster. Raises FolderError.
+    """
     header = read_header(folder)
     try:
         plan = prepare_again(header)
         begun_on, done = header["machine_id"], header["sections_done"]
     except (FolderError, KeyError) as error:
         raise FolderError(f"{folder}: {error}") from None
-    withheld, sweep = None, plan.sweep
-    timed = [name for name, panels in (("latency", sweep.panels), ("online", sweep.online)) if panels]
-    if environment.machine_id() != begun_on and not set(timed) <= set(done):
-        withheld = (
-            f"latency was begun on {begun_on}, and this is {environment.machine_id()}: the two must not be mixed. "
-            "Resume it there; training goes on here."
-        )
     with Run(folder) as run:
-        executor = LocalExecutor(environment.usable_cores())
-        execution = Execution(plan, run, header, reporter, executor, pause_after)
+        if run.set_aside:
+            done.clear()  # what was set aside is measured again, whatever its section
+        withheld, sweep = None, plan.sweep
+        timed = [name for name, panels in (("latency", sweep.panels), ("online", sweep.online)) if panels]
+        if environment.machine_id() != begun_on and not set(timed) <= set(done):
+            withheld = (
+                f"latency was begun on {begun_on}, and this is {environment.machine_id()}: the two must not be mixed. "
+                "Resume it there; training goes on here."
+            )
+        trains = executor_for(executor[0], environment.usable_cores(), plan.settings.limits, executor[1])
+        execution = Execution(plan, run, header, reporter, trains, pause_after)
         execution.everything(withheld)
     return execution.tally

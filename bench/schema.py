@@ -53,6 +53,20 @@ class Group(Strict):
     directions: tuple[Direction, ...] = ("bidirectional",)
 
 
+class ProcessLimits(Strict):
+    """What one process of a stranger's code may take before it is ended.
+
+    silence: without a sign of life, after which it counts as hung (five times that where a runtime compiles, more for
+    many cases). memory_gib: what it may allocate; None: what the machine has free.
+    """
+
+    silence: Seconds = 120.0
+    memory_gib: Annotated[float, Field(gt=0)] | None = None
+
+
+USUAL_LIMITS = ProcessLimits()
+
+
 class Stopping(Strict):
     """How long panels are measured, and when their intervals are narrow enough."""
 

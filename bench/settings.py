@@ -28,7 +28,7 @@ from bench.axes import (
     View,
 )
 from bench.online_settings import Online
-from bench.schema import Count, Group, Size, Stopping, Strict, one_of
+from bench.schema import Count, Group, ProcessLimits, Size, Stopping, Strict, one_of
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -192,6 +192,7 @@ class Settings(Strict):
     title: str = "a sweep"
     sections: tuple[Annotated[str, one_of(SECTIONS, "section")], ...] = SECTIONS
     seed: int = 0
+    limits: ProcessLimits = ProcessLimits()
     latency: Latency = Latency()
     online: Online = Online()
     accuracy: Accuracy = Accuracy()

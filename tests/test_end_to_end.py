@@ -16,7 +16,8 @@ import pytest
 from nbclient import NotebookClient
 
 from bench import analysis
-from bench.records import read_header, read_records
+from bench.journal import read_records
+from bench.records import read_header
 from tests.conftest import ROOT, SMALL, Finished, command
 
 
@@ -217,7 +218,9 @@ def test_compare_refuses_what_is_not_comparable(small_run: Finished, tmp_path: P
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-@pytest.mark.parametrize(("name", "pictures"), [("explore_run", 2), ("why_the_shift_costs", 1)])
+@pytest.mark.parametrize(
+    ("name", "pictures"), [("explore_run", 2), ("why_the_shift_costs", 1), ("write_a_strategy", 1)]
+)
 def test_notebooks_run_from_a_clean_kernel(
     name: str, pictures: int, small_run: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,7 +228,7 @@ def test_notebooks_run_from_a_clean_kernel(
     monkeypatch.setenv("PYTHONWARNINGS", "default")
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     client = NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(ROOT / "notebooks")}}
+        notebook, timeout=400, kernel_name="python3", resources={"metadata": {"path": str(ROOT / "notebooks")}}
     )
     client.execute()
     drawn = [

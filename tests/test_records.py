@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench import analysis
-from bench.records import SCHEMA, FolderError, Kind, Record, Run, Status, read_header, read_records
+from bench.journal import Run, read_records
+from bench.records import SCHEMA, FolderError, Kind, Record, Status, read_header
 from bench.sweep import Arm, Condition, Variant
 from tests.conftest import ROOT
 
@@ -60,12 +61,12 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
         run.append(record("a"))
     with (tmp_path / "records.jsonl").open("ab") as journal:
         journal.write(b"{}\n" + record("c").model_dump_json().encode() + b"\n")
-    with pytest.raises(FolderError, match="line 2 is not a record"):
+    with pytest.raises(FolderError, match="line 2 is damaged: it is not a record"):
         list(read_records(tmp_path))
 
 
 def test_two_runs_cannot_write_one_folder(tmp_path: Path) -> None:
-    code = f"from pathlib import Path; from bench.records import Run; Run(Path({str(tmp_path)!r})).__enter__()"
+    code = f"from pathlib import Path; from bench.journal import Run; Run(Path({str(tmp_path)!r})).__enter__()"
     with Run(tmp_path):
         other = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert "another run is writing" in other.stderr

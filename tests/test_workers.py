@@ -6,6 +6,7 @@ import pytest
 
 from bench import discovery, workers
 from bench.discovery import describe, strategy_files
+from bench.schema import ProcessLimits
 
 CLASS = "from bench.strategy import Strategy\nclass A(Strategy):\n    def shift(self, clip): return clip\n"
 EVIL = {
@@ -54,10 +55,9 @@ def test_a_file_dropped_beside_the_suites_own_is_no_builtin(tmp_path: Path, monk
     assert found == {"copy_shift": True, "mine": False, "broken": False}
 
 
-def test_a_file_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "_LOAD_LIMIT", 12.0)
+def test_a_file_that_hangs_is_given_up(tmp_path: Path) -> None:
     (tmp_path / "hangs.py").write_text("import time; time.sleep(1000)")
-    infos, _ = describe(strategy_files(tmp_path))
+    infos, _ = describe(strategy_files(tmp_path), ProcessLimits(silence=12.0))
     errors = {Path(info.file).stem: info.error for info in infos}
     assert "no sign of life" in (errors["hangs"] or "")
     assert errors["copy_shift"] is None

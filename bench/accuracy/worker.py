@@ -6,12 +6,13 @@ and for "fine_tune" also {"variant": {…}, "strategy_files": [path, …]}. Even
 with a traceback whose last line is the reason.
 """
 
+import platform
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import bits
+from bench import bits, environment
 from bench.accuracy import checkpoint
 from bench.accuracy.clips import Dataset
 from bench.accuracy.datasets import data_version, open_dataset
@@ -97,12 +98,20 @@ def _fine_tune(job: Event, setting: _Setting, emit: Emit) -> dict[str, Any]:
     arm = fine_tune(strategy, setting.recipe, setting.dataset, condition, setting.seed, state, _progress(emit))
     return {
         **arm_samples(arm),
+        "machine": machine(),
         "spatial_classes": setting.dataset.spatial_classes,
         "temporal_classes": setting.dataset.temporal_classes,
         "validation_clips": setting.recipe.validation_clips * setting.dataset.temporal_classes,
         "data_version": setting.data_version,
         "judged_on": setting.recipe.judged_on,
     }
+
+
+def machine() -> dict[str, Any]:
+    """Where an arm was trained, which need not be where the run began."""
+    versions = environment.versions()
+    packages = {name: versions[name] for name in ("torch", "torchvision", "numpy")}
+    return {"id": environment.machine_id(), "python": platform.python_version(), **packages}
 
 
 def arm_samples(arm: FineTuned) -> dict[str, Any]:

@@ -4,6 +4,7 @@ A case that fails (raises, is not finite, hangs, kills its process) is recorded 
 others go on without it. Where a process dies, the case whose code ran last is to blame.
 """
 
+import itertools
 import random
 import struct
 import tempfile
@@ -22,12 +23,11 @@ from bench.latency.replicate import replicate_records
 from bench.latency.stopping import PILOT_SUPERBLOCKS, Costs, Limits, Shape
 from bench.latency.stopping import shape as plan_shape
 from bench.records import TIMED, Record, Status
-from bench.schema import Stopping
+from bench.schema import USUAL_LIMITS, ProcessLimits, Stopping
 from bench.sweep import BASELINE_VARIANT, Case, Panel
 
-_CASE_LIMIT = 120.0  # seconds of silence that any process may need: importing torch, building one case
 _SLOT_LIMIT = 10.0  # seconds more for each slot of a superblock, which is silent until its end
-_PREPARE_LIMIT = 600.0  # the same where a runtime exports and compiles: a minute or more on a busy machine
+_PREPARING = 5.0  # times the limit of silence, where a runtime exports and compiles: a minute or more on a busy machine
 _MODULE = "bench.latency.worker"
 _FELL_WITH_BASELINE = "fell_with_baseline"  # the flag of a case that failed through no fault of its own
 _GATE_SHARE = 0.1  # of the budget: how long the quiet-machine gate may wait in all
@@ -62,11 +62,13 @@ class Campaign:
         known: Sequence[Record] = (),
         module: str = _MODULE,
         exports: Path | None = None,
+        limits: ProcessLimits = USUAL_LIMITS,
     ) -> None:
         """exports: a folder that keeps exported files from process to process; None: each process exports again."""
         self.panel, self.cases, self.settings = panel, list(cases), settings
         self.failed: dict[str, str] = {}  # strategy -> why it is measured no further
         self.device_lost: str | None = None  # why the panel ended before its time
+        self._limits = limits
         self._exports = None if exports is None else str(exports)
         self._files, self._seed, self._module = [str(file) for file in files], seed, module
         self._records = [record for record in known if record.kind in (panel.kind, "replicate")]
@@ -87,6 +89,12 @@ class Campaign:
     def replicates_done(self) -> int:
         """Fresh processes whose samples are on record."""
         return len({r.replicate for r in self._records if r.kind in TIMED and r.status == "ok"})
+
+    @property
+    def _next_replicate(self) -> int:
+        """The number of the next process: the first that is free, as a damaged one may have been set aside."""
+        taken = {record.replicate for record in self._records if record.kind in TIMED and record.status == "ok"}
+        return next(number for number in itertools.count() if number not in taken)
 
     @property
     def share_done(self) -> float:
@@ -170,11 +178,11 @@ class Campaign:
             left = self._budget - self.spent
             if self._costs and left < self._costs.process(1):
                 return
-            number, start = self.replicates_done, time.monotonic()
-            yield list(self._replicate(number, start + left))
+            done, start = self.replicates_done, time.monotonic()
+            yield list(self._replicate(self._next_replicate, start + left))
             if self.device_lost:
                 return
-            if self.replicates_done == number:  # it died, and is repeated without the one to blame
+            if self.replicates_done == done:  # it died, and is repeated without the one to blame
                 self._began += time.monotonic() - start
             self.shape = self._plan()
 
@@ -252,7 +260,7 @@ class Campaign:
         """What the process is to do: ``timing.Order`` as plain values."""
         settings = self.settings
         return {
-            "seed": random.Random(f"{self._seed}/{self.panel.label}/{self.replicates_done}/order").getrandbits(48),
+            "seed": random.Random(f"{self._seed}/{self.panel.label}/{self._next_replicate}/order").getrandbits(48),
             "deadline": deadline,
             "superblocks": self.shape.superblocks,
             "slot_file": slot_file,
@@ -295,11 +303,15 @@ class Campaign:
             "panel": asdict(self.panel),
             "cases": [[self.cases.index(case), case.to_json()] for case in cases],
             "files": self._files,
-            "seed": random.Random(f"{self._seed}/{self.panel.label}/{self.replicates_done}").getrandbits(48),
+            "seed": random.Random(f"{self._seed}/{self.panel.label}/{self._next_replicate}").getrandbits(48),
             "order": order,
             "exports": self._exports,
             "prove": mode == "static" or self.replicates_done == 0,  # of the same file, or code, once is enough
         }
-        limit = _CASE_LIMIT if self.panel.runtime == EAGER else _PREPARE_LIMIT
-        limit += 2 * _SLOT_LIMIT * len(cases) + (order or {}).get("gate_seconds", 0.0)
-        return workers.stream(self._module, job, silence_limit=limit)
+        limit = self._limits.silence * (1.0 if self.panel.runtime == EAGER else _PREPARING)
+        if order is not None:  # a superblock is silent until its end
+            limit += 2 * min(_SLOT_LIMIT, self._limits.silence) * len(cases) + order["gate_seconds"]
+        share = 1.0 if self.panel.device == "cpu" else None
+        return workers.stream(
+            self._module, job, silence_limit=limit, memory_share=share, memory_gib=self._limits.memory_gib
+        )

@@ -4,6 +4,7 @@ Events: ``enter`` (before the code of a case runs for the first time), ``static`
 and why), ``ready`` (all cases are built and warm), ``superblock`` (its slots and what disturbed it), ``device_lost``.
 """
 
+import contextlib
 import copy
 import functools
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from torch import nn
 from bench import backbones, runtimes, workers
 from bench.axes import EAGER
 from bench.discovery import load_class
+from bench.guard import LeftRunning, untouched
 from bench.latency import devices, memory, timing, traffic
 from bench.latency.clocks import Clock
 from bench.latency.devices import Device
@@ -108,11 +110,13 @@ def _build(
     """A case, built and proven. Raises ValueError where it wrote into what all cases share, or is not finite, or where
     the runtime does not compute what the model does; prove: whether the latter is asked."""
     before = bench.versions()
-    model = bench.model(strategy)
-    call = bench.call(model, runtime, export)
-    for _ in range(proofs):
-        if not healthy(call()):
-            raise ValueError("the output is not finite")
+    # compilers keep processes of their own; in eager nothing runs but the network and the strategy
+    with untouched() if runtime == EAGER else contextlib.nullcontext():
+        model = bench.model(strategy)
+        call = bench.call(model, runtime, export)
+        for _ in range(proofs):
+            if not healthy(call()):
+                raise ValueError("the output is not finite")
     if bench.versions() != before:
         raise ValueError("it wrote into the network's shared weights or input")
     if prove:
@@ -202,6 +206,8 @@ def _work(job: dict[str, Any], emit: workers.Emit, panel: Panel, device: Device)
                     emit({"event": "static", "case": index, "samples": samples})
             except CannotStream as reason:
                 emit({"event": "skipped", "case": index, "reason": str(reason)})
+            except LeftRunning:  # it cannot be stopped: this process ends, and the others are measured without it
+                raise
             except Exception as error:  # a stranger's code: whatever it raises is the reason
                 if not device.present():
                     raise RuntimeError(workers.one_line(error)) from error

@@ -1,4 +1,4 @@
-"""The report as one file: no network, no library, nothing that runs but a few lines that sort tables.
+"""The report as one file: no network, no library, nothing that runs but a few lines that sort and filter tables.
 
 Names, reasons and paths come from plug-ins and are not trusted: the template escapes all of them, and the page's own
 policy lets only the script whose hash it names run. Figures are the one thing that goes in unescaped; they are parsed
@@ -49,7 +49,7 @@ def page(tables: Tables, figures: Sequence[Figure]) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    script = (HERE / "sort.js").read_text(encoding="utf-8").strip()
+    script = (HERE / "tables.js").read_text(encoding="utf-8").strip()
     header = tables.header
     return environment.get_template("template.html").render(
         title=header.get("title") or "a run",

@@ -10,14 +10,17 @@ from bench.discovery import strategy_files
 from bench.latency import campaign as campaign_module
 from bench.latency.campaign import Campaign, _copy_sizes
 from bench.records import Record
+from bench.schema import ProcessLimits
 from bench.settings import Latency
 from bench.sweep import BASELINE_VARIANT, Case, Panel, Variant
 
+LIMITS = ProcessLimits(silence=25.0, memory_gib=2.5)
 PANEL = Panel("resnet18", "cpu", "eager", "fp32", "nchw", 1, 2, 32, 1)
 
 # 8 sites a forward; the static pass runs 7 forwards, a replicate 2 and then 2 in each superblock. Call 60 is timed.
 EVIL = """
-import os, signal, time
+import os, signal, stat, subprocess, threading, time
+import torch
 from bench.strategy import Strategy
 
 class Evil(Strategy):
@@ -36,34 +39,45 @@ DEEDS = {
     "dies_late": (60, "os._exit(0)", "exited with code 0"),
     "crashes_early": (1, "os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
     "hangs_late": (60, "time.sleep(1000)", "no sign of life"),
+    "eats_memory": (1, "Evil.eaten = [bytearray(1 << 28) for _ in range(40)]", "MemoryError"),
+    "sets_threads": (1, "torch.set_num_threads(3)", "the number of threads (1 became 3)"),
+    "sets_dtype": (1, "torch.set_default_dtype(torch.float64)", "the default dtype"),
+    "forks": (1, "Evil.calls == 1 and os.fork()", "left a process running"),
+    "spawns": (1, "Evil.calls == 1 and subprocess.Popen(['sleep', '1000'])", "left a process running"),
+    "lingers": (1, "Evil.calls == 1 and threading.Thread(target=time.sleep, args=(999,)).start()", "left a thread"),
+    "scribbles": (
+        1,
+        "[os.write(int(fd), b'rubbish\\n') for fd in os.listdir('/proc/self/fd') if int(fd) > 2 and "
+        "os.path.exists('/proc/self/fd/' + fd) and stat.S_ISFIFO(os.fstat(int(fd)).st_mode)]",
+        "something else into the channel",
+    ),
 }
+HARMLESS = {"prints": (1, "print('nonsense' * 100_000)", "")}
 
 
 def measure(tmp_path: Path, names: tuple[str, ...], budget: float = 120.0) -> list[Record]:
     for name in names:
-        if name in DEEDS:
-            when, what, _ = DEEDS[name]
+        if deed := {**DEEDS, **HARMLESS}.get(name):
+            when, what, _ = deed
             (tmp_path / f"{name}.py").write_text(EVIL.format(name=name, when=when, what=what))
     cases = [Case(BASELINE_VARIANT, PANEL), Case(BASELINE_VARIANT, PANEL, aa=True)]
     cases += [Case(Variant(name, parse_fraction("1/4"), "residual", "bidirectional"), PANEL) for name in names]
     settings = Latency(min_replicates=2, max_replicates=2, target_half_width_points=0.01, largest_copy_mib=1)
-    panel = Campaign(PANEL, cases, strategy_files(tmp_path), settings, budget, 0)
+    panel = Campaign(PANEL, cases, strategy_files(tmp_path), settings, budget, 0, limits=LIMITS)
     return [*panel.count(), *(record for records in panel.replicates() for record in records)]
 
 
 def test_evil_costs_itself_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaign_module, "_CASE_LIMIT", 12.0)
     monkeypatch.setattr(campaign_module, "_SLOT_LIMIT", 0.1)
-    records = measure(tmp_path, ("copy_shift", *DEEDS))
+    records = measure(tmp_path, ("copy_shift", *DEEDS, *HARMLESS))
     failed = {record.case["strategy"]: record.reason for record in records if record.status == "failed"}
     assert set(failed) == set(DEEDS)
     for name, (_, _, reason) in DEEDS.items():
         assert reason in (failed[name] or ""), name
     honest = [r for r in records if r.kind == "latency" and r.status == "ok"]
     seen = {(r.case["strategy"], r.case["aa"], r.replicate) for r in honest if r.case["strategy"] not in DEEDS}
-    assert seen == {
-        (s, aa, r) for s, aa in (("no_shift", False), ("no_shift", True), ("copy_shift", False)) for r in (0, 1)
-    }
+    honest_cases = (("no_shift", False), ("no_shift", True), ("copy_shift", False), ("prints", False))
+    assert seen == {(strategy, aa, r) for strategy, aa in honest_cases for r in (0, 1)}
     assert len({record.id for record in records}) == len(records)
 
 

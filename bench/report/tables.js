@@ -19,4 +19,23 @@ for (const table of document.querySelectorAll("table.sortable")) {
       }).forEach((row) => body.append(row));
     });
   });
+  const rows = [...table.tBodies[0].rows];
+  if (rows.length < 8) continue;
+  const box = document.createElement("label");
+  const field = document.createElement("input");
+  const count = document.createElement("span");
+  box.className = "filter";
+  field.type = "search";
+  count.setAttribute("role", "status");
+  box.append("Filter ", field, count);
+  table.parentElement.before(box);
+  field.addEventListener("input", () => {
+    const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const row of rows) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+    }
+    const left = rows.filter((row) => !row.hidden).length;
+    count.textContent = words.length ? `${left} of ${rows.length} rows` : "";
+  });
 }

@@ -1,0 +1,90 @@
+"""What a strategy's code must leave as it found it: PyTorch's settings, and no thread or process beside it.
+
+Whatever it changed for all, the cases beside it would pay for: their times would no longer be their own.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+
+class Meddled(Exception):
+    """A strategy's code changed what belongs to all; the message says what. What could be put back was."""
+
+
+class LeftRunning(Meddled):
+    """It left a thread running, which nobody can stop: this process must not time anything any more."""
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """One of PyTorch's global settings."""
+
+    name: str
+    get: Callable[[], Any]
+    put: Callable[[Any], Any]
+
+
+_SETTINGS = (
+    _Setting("the number of threads", torch.get_num_threads, torch.set_num_threads),
+    _Setting("the default dtype", torch.get_default_dtype, torch.set_default_dtype),
+    _Setting("whether gradients are recorded", torch.is_grad_enabled, torch.set_grad_enabled),
+    _Setting(
+        "deterministic algorithms", torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms
+    ),
+    _Setting("the precision of products", torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    _Setting("oneDNN", torch._C._get_mkldnn_enabled, torch._C._set_mkldnn_enabled),
+    _Setting("cuDNN", torch._C._get_cudnn_enabled, torch._C._set_cudnn_enabled),
+    _Setting("cuDNN's autotuning", torch._C._get_cudnn_benchmark, torch._C._set_cudnn_benchmark),
+)
+
+
+@contextlib.contextmanager
+def untouched() -> Iterator[None]:
+    """Raises Meddled where the body left something changed or running; settings are put back, processes ended."""
+    settings = [setting.get() for setting in _SETTINGS]
+    threads, processes = set(threading.enumerate()), _children()
+    try:
+        yield
+    finally:
+        changed = [
+            f"{setting.name} ({before} became {now})"
+            for setting, before in zip(_SETTINGS, settings, strict=True)
+            if (now := setting.get()) != before
+        ]
+        for setting, before in zip(_SETTINGS, settings, strict=True):
+            if setting.get() != before:
+                setting.put(before)
+        left = _children() - processes
+        for child in left:
+            _end(child)
+    if changed:
+        raise Meddled(f"it changed a setting of PyTorch that holds for all: {', '.join(changed)}")
+    if left:
+        raise Meddled("it left a process running")
+    if running := [thread for thread in threading.enumerate() if thread not in threads and thread.is_alive()]:
+        raise LeftRunning(f"it left a thread running ({running[0].name})")
+
+
+def _children() -> set[int]:
+    """The processes that this one has started. Asked often: the kernel's own list is a thousand times faster."""
+    lists = list(Path("/proc/self/task").glob("*/children"))
+    if lists:
+        with contextlib.suppress(OSError):  # a thread that ended meanwhile
+            return {int(child) for file in lists for child in file.read_text().split()}
+    return {child.pid for child in psutil.Process().children()}
+
+
+def _end(child: int) -> None:
+    """End a child, and bury it: one that nobody waited for is still in the list."""
+    with contextlib.suppress(ChildProcessError, ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)

@@ -1,0 +1,139 @@
+"""The report in a real browser, from a file, without a network: nothing fails, everything can be used and read."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+from bench.journal import read_records, seal
+from tests.conftest import ROOT, Finished
+
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+]
+EVIL = "<img src=x onerror=alert(1)>"
+PUBLISHED = ROOT / "results" / "reference" / "amd-zen5-2-cores-mechanisms"
+
+
+@pytest.fixture(scope="module")
+def context() -> Iterator["sync_api.BrowserContext"]:
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        context = browser.new_context(offline=True)
+        yield context
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def report(small_run: Finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small run again, with a plug-in whose name is markup."""
+    folder = tmp_path_factory.mktemp("browser") / "run"
+    shutil.copytree(small_run.folder, folder)
+    records = [
+        record.model_copy(
+            update={
+                "id": record.id.replace("two_back", EVIL),
+                "case": {key: EVIL if value == "two_back" else value for key, value in record.case.items()},
+            }
+        )
+        for record in read_records(folder)
+    ]
+    (folder / "records.jsonl").write_bytes(b"".join(map(seal, records)))
+    assert main(["report", str(folder)]) == 0
+    return folder / "report.html"
+
+
+@pytest.fixture
+def page(context: "sync_api.BrowserContext", report: Path) -> Iterator["sync_api.Page"]:
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: (complaints.append(f"dialog {dialog.message}"), dialog.dismiss()))
+    page.on("request", lambda request: request.url.startswith("http") and complaints.append(request.url))
+    page.goto(report.as_uri())
+    yield page
+    assert not complaints
+    page.close()
+
+
+def test_tables_sort(page: "sync_api.Page") -> None:
+    table = page.locator("#latency table.sortable")
+    titles = table.locator("thead th").all_inner_texts()
+    place = next(number for number, title in enumerate(titles) if "overhead" in title.lower())
+    head = table.locator("thead th").nth(place)
+    for order, sign in (("ascending", 1), ("descending", -1)):
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == order
+        keys = table.locator("tbody tr").evaluate_all(f"rows => rows.map(row => row.cells[{place}].dataset.key)")
+        values = [sign * float(key) for key in keys if key]
+        assert values == sorted(values) and len(values) > 3
+
+
+def test_tables_filter(page: "sync_api.Page") -> None:
+    section = page.locator("#latency")
+    rows = section.locator("table.sortable tbody tr")
+    before = rows.count()
+    section.locator("input[type=search]").first.fill("copy_shift 1/8")
+    shown = [row for row in rows.all() if row.is_visible()]
+    assert 0 < len(shown) < before
+    assert all("copy_shift" in row.inner_text() for row in shown)
+    assert f"{len(shown)} of {before} rows" in section.locator("[role=status]").first.inner_text()
+    section.locator("input[type=search]").first.fill("")
+    assert all(row.is_visible() for row in rows.all())
+
+
+def test_figures_render(page: "sync_api.Page") -> None:
+    figures = page.locator("figure svg")
+    assert figures.count() >= 3
+    for figure in figures.all():
+        box = figure.bounding_box()
+        assert box is not None and box["width"] > 200 and box["height"] > 100
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_overflows(page: "sync_api.Page", width: int, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.set_viewport_size({"width": width, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_what_a_plug_in_is_called_stays_text(page: "sync_api.Page") -> None:
+    assert page.locator("main img").count() == 0
+    assert page.get_by_text(EVIL).count() > 0
+    assert page.get_by_text("<b>leaky</b>").count() > 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_barrier(page: "sync_api.Page", scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    found = axe.Axe().run(page).response["violations"]
+    serious = {
+        v["id"]: [n["html"][:200] for n in v["nodes"][:3]] for v in found if v["impact"] in ("serious", "critical")
+    }
+    assert not serious, json.dumps(serious, indent=1)
+
+
+def test_the_gallery(context: "sync_api.BrowserContext", tmp_path: Path) -> None:
+    shutil.copytree(PUBLISHED, tmp_path / PUBLISHED.name)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "run.json").write_text("{")
+    assert main(["report", str(tmp_path)]) == 0
+    page = context.new_page()
+    page.goto((tmp_path / "index.html").as_uri())
+    assert page.locator(f"section#{PUBLISHED.name} img").evaluate("image => image.naturalWidth") > 300
+    assert "cannot read" in page.locator("#failed").inner_text()
+    for width in (360, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.close()

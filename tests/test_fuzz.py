@@ -1,0 +1,186 @@
+"""Thousands of command lines, configs and journals that nobody would write: one line or work done, no traceback."""
+
+import contextlib
+import io
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench import discovery, runner
+from bench.cli import main
+from bench.journal import Run, read_records
+from bench.outcomes import Tally
+from bench.plan import Plan
+from bench.records import FolderError, Record, read_header
+
+QUICK = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+ODD = st.sampled_from(
+    [
+        *("", " ", ",", "0", "-1", "1/8", "1/0", "2", "nan", "inf", "1e9", "9" * 30, "½", "\0", "../..", "a" * 300),
+        *(
+            "<b>",
+            "copy_shift",
+            "no_shift",
+            "resnet50",
+            "vgg",
+            "cpu",
+            "cuda",
+            "auto",
+            "eager",
+            "openvino",
+            "fp32",
+            "bf16",
+        ),
+        *("nchw", "residual", "inplace", "unidirectional", "latency", "accuracy", "online", "smoke", "paper", "10m"),
+        *("0s", "1", "2", "8", "224", "31", "local", "ray", "main", "depth", "true", "null", "--help", "-x", "ä,ö"),
+    ]
+)
+OPTIONS = st.sampled_from(
+    [
+        *("--preset", "--only", "--strategies", "--strategies-dir", "--fractions", "--placements", "--directions"),
+        *("--backbone", "--device", "--runtimes", "--threads", "--dtypes", "--memory-formats", "--frames", "--sizes"),
+        *("--batches", "--seeds", "--budget", "--studies", "--pause-after", "--executor", "--config", "--resume"),
+        *("--quiet", "--json", "--nonsense"),
+    ]
+)
+COMMANDS = st.sampled_from(["run", "run", "run", "run", "run", "report", "compare", "list", "validate", "fly", ""])
+LINES = st.tuples(
+    COMMANDS, st.lists(st.tuples(OPTIONS, st.one_of(ODD, st.lists(ODD, max_size=3).map(",".join))), max_size=4)
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def planned_only() -> Iterator[list[Plan]]:
+    """Everything up to the first measurement is real but for the process that loads strategies, which runs once; what
+    would be measured is noted, and counts as done."""
+    described = discovery.describe(discovery.strategy_files())
+    plans: list[Plan] = []
+
+    def start(plan: Plan, *_: Any, **__: Any) -> Tally:
+        plans.append(plan)
+        raise KeyboardInterrupt  # as if stopped before the first measurement
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(discovery, "describe", lambda files, limits=None: described)
+        patch.setattr(runner, "start", start)
+        patch.setattr("bench.validation.validate", lambda *_: [])
+        yield plans
+
+
+def call(arguments: list[str]) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(arguments)
+    return code, out.getvalue(), err.getvalue()
+
+
+def hold(code: int, out: str, err: str, plans: list[Plan]) -> None:
+    """0 with something said, 130 with something to measure, or 2 with one line."""
+    assert code in (0, 2, 130), (code, err)
+    assert "Traceback" not in err + out
+    if code == 2:
+        assert err.startswith("error: ") and err.count("\n") == 1 and len(err) < 4000, err
+        assert not out
+    if code == 0:
+        assert out
+    if code == 130:
+        assert plans and (plans[-1].sweep.cases or plans[-1].sweep.arms)
+
+
+@QUICK
+@given(LINES)
+def test_command_lines(planned_only: list[Plan], line: tuple[str, list[tuple[str, str]]]) -> None:
+    name, options = line
+    flags = ("--quiet", "--json")
+    arguments = [
+        name,
+        *(part for option, value in options for part in ([option] if option in flags else [option, value])),
+    ]
+    if name == "run" and not {"--out", "--resume"} & set(arguments):
+        arguments += ["--out", str(Path(tempfile.gettempdir()) / "shiftbench-is-never-made")]
+    planned_only.clear()
+    hold(*call(arguments), planned_only)
+
+
+KEYS = st.sampled_from(
+    [
+        *("title", "sections", "seed", "limits", "latency", "online", "accuracy", "backbones", "budget", "panels"),
+        *("groups", "strategies", "fractions", "placements", "directions", "threads", "frames", "sizes", "recipe"),
+        *("seeds", "studies", "name", "lr", "clips", "weight", "dtypes", "silence", "device", "min_replicates"),
+        *("max_replicates", "datasets", "backbone", "plugins", "data", "streams", "x y", "é"),
+    ]
+)
+VALUES = st.one_of(ODD, st.integers(-3, 300), st.floats(allow_nan=True), st.booleans(), st.lists(ODD, max_size=3))
+TREES = st.recursive(
+    VALUES,
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(KEYS, inner, max_size=4)),
+    max_leaves=8,
+)
+
+
+def toml(value: Any) -> str:
+    """A value as TOML, as well as it goes: what comes out need not be valid, which is one more case."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {toml(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return json.dumps(value) if isinstance(value, str) else str(value)
+
+
+@QUICK
+@given(st.dictionaries(KEYS, TREES, max_size=5), st.binary(max_size=30), st.booleans())
+def test_configs(planned_only: list[Plan], tree: dict[str, Any], rubbish: bytes, spoilt: bool) -> None:
+    text = "\n".join(f"{json.dumps(key)} = {toml(value)}" for key, value in tree.items()).encode("utf-8", "replace")
+    with tempfile.TemporaryDirectory() as name:
+        config = Path(name) / "odd.toml"
+        config.write_bytes(text + rubbish if spoilt else text)
+        planned_only.clear()
+        hold(*call(["run", "--config", str(config), "--out", str(Path(name) / "out")]), planned_only)
+        assert not (Path(name) / "out").exists()
+
+
+WHOLE = [Record(id=f"static/{n}", kind="static", status="ok", samples={"flops": n}) for n in range(5)]
+
+
+@QUICK
+@given(st.data())
+def test_journals(data: st.DataObject) -> None:
+    """Cut out, doubled, overwritten: what is whole stays, what is not is named or set aside."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with Run(folder) as run:
+            run.append(*WHOLE)
+        path = folder / "records.jsonl"
+        content = path.read_bytes()
+        start = data.draw(st.integers(0, len(content)))
+        end = data.draw(st.integers(start, min(len(content), start + 200)))
+        path.write_bytes(content[:start] + data.draw(st.binary(max_size=40)) + content[end:])
+        with contextlib.suppress(FolderError):
+            assert all(record in WHOLE for record in read_records(folder))
+        with Run(folder) as run:
+            left = list(read_records(folder))
+            assert run.ids == {record.id for record in left} <= {record.id for record in WHOLE}
+            run.append(*(record for record in WHOLE if record.id not in run.ids))
+        assert sorted(read_records(folder), key=lambda record: record.id) == WHOLE
+
+
+@QUICK
+@given(
+    st.one_of(st.binary(max_size=60), st.dictionaries(KEYS, TREES, max_size=4).map(lambda t: json.dumps(t).encode()))
+)
+def test_headers(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "run.json").write_bytes(content)
+        with pytest.raises(FolderError):
+            read_header(Path(name))
+        code, out, err = call(["run", "--resume", name])
+        assert (code, out, err.count("\n")) == (2, "", 1), err
