@@ -35,6 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _mistake(f"{message} (try --help)") if message else 2
     except ValueNotAllowed as error:
         return _mistake(str(error))
+    except OSError as error:  # a path that no file system takes, a disk that is gone
+        return _mistake(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
         return 130
 

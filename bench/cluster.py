@@ -8,6 +8,7 @@ again elsewhere; the driver alone writes the run's folder. Latency is never meas
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from bench.schema import USUAL_LIMITS, ProcessLimits
 
 _ROOT = BUILTIN.parent
 _LIVES = 10  # how often a task begins anew after its worker or node was lost
+_PATIENCE = 10.0  # seconds, for a cluster to answer
 _POLL = 1.0  # seconds; by then, newly joined nodes are seen
 
 
@@ -77,6 +79,7 @@ class RayExecutor:
             raise ValueNotAllowed("--executor ray needs Ray: install the extra cluster, shiftbench[cluster]") from None
         self._ray, self._address, self._limits, self._module = ray, address, limits, module
         if address is not None:  # a mistake is told before an hour of other sections
+            _require_an_answer(address)
             self._connect(None)
             ray.shutdown()
 
@@ -158,6 +161,17 @@ class RayExecutor:
             first = str(error).strip().splitlines()[0]
             return Outcome(job, "failed", {}, f"the cluster could not do it: {type(error).__name__}: {first}"), None
         return outcome, made
+
+
+def _require_an_answer(address: str) -> None:
+    """Somebody listens at ``host:port``: Ray itself would ask for minutes. Raises ValueNotAllowed."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():  # "auto" and the like: Ray knows at once
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise ValueNotAllowed(f"there is no Ray cluster at {address}: {error}") from None
 
 
 def _keep(checkpoint: Path, weights: bytes) -> None:

@@ -35,12 +35,10 @@ def multiplied(wanted: int) -> Iterator[Record]:
             replicates.setdefault((panel, record.replicate), []).append(record)
     trained = list(read_records(ACCURACY))
     made = 0
-    for part in (single, *((again(record, 10_000 * n) for record in trained) for n in range(TRAININGS))):
-        for record in part:
-            if record.id.startswith("conformance") and record in trained:
-                continue
-            made += 1
-            yield record
+    several = [again(record, 10_000 * n) for n in range(TRAININGS) for record in trained if record.kind == "accuracy"]
+    for record in (*single, *several):
+        made += 1
+        yield record
     highest = 1 + max(number for _, number in replicates)
     for turn in count():
         for (_, number), records in replicates.items():
@@ -55,8 +53,7 @@ def multiplied(wanted: int) -> Iterator[Record]:
 
 def again(record: Record, more: int) -> Record:
     """A training with another seed."""
-    if record.kind != "accuracy" or record.seed is None:
-        return record
+    assert record.seed is not None
     seed = record.seed + more
     case = {key: seed if key == "seed" else value for key, value in record.case.items()}
     name = record.id.replace(f"seed{record.seed}", f"seed{seed}")

@@ -21,13 +21,13 @@ pytestmark = [
     pytest.mark.xdist_group("cluster"),
     pytest.mark.filterwarnings("ignore"),  # Ray's own
 ]
+os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # read once, when Ray is imported
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Two nodes of one core each."""
-    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # where the obedient worker lies
     nodes = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     nodes.add_node(num_cpus=1)
@@ -118,7 +118,6 @@ def wait_for(something: Any, run: "subprocess.Popen[str]") -> Any:
 
 
 def test_a_cluster_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
     asked = [
         "run",
         "--only",

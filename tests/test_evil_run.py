@@ -24,7 +24,7 @@ class Evil(Strategy):
     def shift(self, clip):
         Evil.calls += 1
         out = clip.clone()
-        if STAGE == "bench.{stage}" and Evil.calls == 1:
+        if STAGE == "bench.{stage}" and (Evil.calls == 1 or "{name}".startswith("turns")):
             {deed}
         return out
 '''
