@@ -126,7 +126,7 @@ class Strategy(ABC):
         return block
 
     def join(self, before: nn.Module, after: nn.Module) -> None:  # noqa: B027
-        """Let two blocks that ``wrap`` returned hand on features as they like.
+        """Let two blocks that ``wrap`` (or ``online``) returned hand on features as they like.
 
         Called once a whole network is wrapped, for each two of them where ``after`` reads what ``before`` gives and
         nobody else does. By default they hand on one tensor [N*T, C, H, W], as they must at both ends of such a chain.

@@ -43,14 +43,14 @@ class PlacedShift(in_place.MovesInPlace):
 
     def join(self, before: nn.Module, after: nn.Module) -> None:
         """The ReLU of one block places what the next one reads."""
-        if isinstance(before, PlacedBlock):
+        if isinstance(before, PlacedBlock | StreamedBlock):
             before.hand_to(after)
 
     def online(self, block: nn.Module, site: Site) -> nn.Module:
-        """Exchange the moved channels with those of the frame before: with one frame there is nowhere else to place."""
-        placed = native.why_not() is None and layout_of(block, site) is not None
+        """Let the ReLU before a block set moved channels aside, with those of the previous frame in their place."""
+        layout = layout_of(block, site)
         exchanged = super().online(block, site)
-        return StreamedBlock(exchanged) if placed else exchanged
+        return exchanged if native.why_not() or layout is None else StreamedBlock(self, exchanged, layout)
 
     def skip(self, backbone: str, frames: int) -> str | None:
         """Without a compiler it would be ``buffer_shift`` under another name."""

@@ -1,6 +1,6 @@
 """A network of frames, where it takes a strategy, and how it lies in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import torch
@@ -88,19 +88,22 @@ def insert(strategy: Strategy, network: Network) -> Network:
                 f"so it runs with {BASELINE} only"
             )
         return network
-    places = list(sites(network))
-    if not places:
+    if not list(sites(network)):
         raise ValueError("this network has no residual block that could take a shift")
-    neighbours = dict(_neighbours(network))
-    wrapped: dict[int, nn.Module] = {}
-    for parent, name, site in places:
+    wrap_all(strategy, network, lambda block, site: strategy.wrap(block, site, network.num_segments))
+    return network
+
+
+def wrap_all(strategy: Strategy, network: Network, wrap: Callable[[nn.Module, Site], nn.Module]) -> None:
+    """Put what ``wrap`` makes of each block that takes ``strategy`` in its place, and let neighbours join."""
+    neighbours, wrapped = dict(_neighbours(network)), dict[int, nn.Module]()
+    for parent, name, site in list(sites(network)):
         block = parent.get_submodule(name)
-        wrapped[id(block)] = strategy.wrap(block, site, network.num_segments)
+        wrapped[id(block)] = wrap(block, site)
         setattr(parent, name, wrapped[id(block)])
     for before, after in neighbours.items():
         if before in wrapped and after in wrapped:
             strategy.join(wrapped[before], wrapped[after])
-    return network
 
 
 def _neighbours(network: nn.Module) -> list[tuple[int, int]]:

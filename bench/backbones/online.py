@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench.axes import ValueNotAllowed
-from bench.backbones.network import Network, sites
+from bench.backbones.network import Network, sites, wrap_all
 from bench.backbones.trainable import TwoHeads
 from bench.strategy import CannotStream, Recurrent, Site, Strategy, as_clip
 
@@ -139,8 +139,7 @@ def go_online(strategy: Strategy, network: Network) -> OnlineNetwork:
         raise CannotStream("a 3-D network cannot stream: its frames meet in its convolutions")
     if strategy.fraction > 0:
         prove(strategy)
-        for parent, name, site in list(sites(network)):
-            setattr(parent, name, _online(strategy, parent.get_submodule(name), site))
+        wrap_all(strategy, network, lambda block, site: _online(strategy, block, site))
     return OnlineNetwork(network.trunk, _channels_of(network.trunk)).eval()
 
 

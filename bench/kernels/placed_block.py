@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from bench.kernels import native
 from bench.kernels.groups import Group, moved_groups
-from bench.kernels.in_place import FrameByFrame, ShiftedInPlace
+from bench.kernels.in_place import ExchangedInPlace, FrameByFrame, ShiftedInPlace
 from bench.kernels.layout import is_channels_last
 from bench.kernels.residual import Layout
-from bench.strategy import Site, Strategy, as_clip, gradients_wanted
+from bench.strategy import Site, Strategy, as_clip, gradients_wanted, keep
 
 _DTYPES = (torch.float32, torch.bfloat16)  # those of the native passes
 
@@ -129,15 +129,80 @@ class PlacedBlock(nn.Module):
 
 
 class StreamedBlock(nn.Module):
-    """A block that runs frame by frame, with the names that its weights have in a ``PlacedBlock``."""
+    """The same frame by frame: the ReLU sets the moved channels aside and leaves room for the previous frame's.
 
-    def __init__(self, block: nn.Module) -> None:
+    What is remembered lies in the ``ExchangedInPlace`` of ``exchanged``, and weights keep their names. Where the block
+    before hands on, the present frame's channels are never put back: the addition finds them where they were set aside.
+    Raises native.Unavailable where there are no native kernels.
+    """
+
+    def __init__(self, strategy: Strategy, exchanged: nn.Module, layout: Layout) -> None:
         super().__init__()
-        self.block = block
+        native.operators()
+        self.block, self._layout, self._inplace = exchanged, layout, strategy.placement == "inplace"
+        (self._place,) = (module for module in exchanged.modules() if isinstance(module, ExchangedInPlace))
+        self._next: tuple[StreamedBlock, ...] = ()  # not a module of this one: a tuple hides it
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """One frame of every stream."""
-        return self.block(frames)  # type: ignore[no-any-return]
+    def hand_to(self, after: nn.Module) -> None:
+        """Set the moved channels aside for the next block of the network."""
+        if self._layout.rectified and isinstance(after, StreamedBlock) and after._place.fold:
+            read_as_they_are = after._layout.matched is not None and not after._inplace  # by its shortcut
+            self._next = () if read_as_they_are else (after,)
+
+    def forward(self, features: Tensor | Handed) -> Tensor | Handed:
+        """[S, C, H, W] -> those of the block; ``Handed``: with the previous frame's channels in their place."""
+        handed = features if isinstance(features, Handed) else None
+        frames = features if isinstance(features, Tensor) else features.frames
+        slow = gradients_wanted() or self.training or frames.dtype not in _DTYPES or not frames.is_cpu
+        if slow or not self._layout.rectified:
+            if handed is not None:
+                frames[:, : self._place.fold] = self._set_aside(frames, handed)
+            return self.block(frames)  # type: ignore[no-any-return]
+        out = self._added(frames) if handed is None else self._added_apart(frames, handed)
+        if not self._next:
+            return out.relu_()
+        place = self._next[0]._place
+        aside = native.operators().relu_placed_(out, 1, place.fold, False)
+        if place.past is not None:  # else zeros, which it has left there
+            out[:, : place.fold] = place.past
+        return Handed(out, aside)
+
+    def _added(self, frames: Tensor) -> Tensor:
+        """Branch and shortcut of features that lie as they are; exchanged here, and put back."""
+        matched, place = self._layout.matched, self._place
+        moved, kept = frames[:, : place.fold], keep(frames, list(range(place.fold)))
+        shortcut = frames if matched is None or self._inplace else matched.whole(frames)
+        if place.past is None:
+            moved.zero_()
+        else:
+            moved.copy_(place.past)
+        place.past = kept
+        out = self._layout.branch(frames)
+        if self._inplace:
+            return out.add_(frames if matched is None else matched.whole(frames))
+        moved.copy_(kept)
+        return out.add_(shortcut)
+
+    def _added_apart(self, frames: Tensor, handed: Handed) -> Tensor:
+        """The same where the previous frame's channels are in place already."""
+        matched, place = self._layout.matched, self._place
+        place.past = self._set_aside(frames, handed)
+        out = self._layout.branch(frames)
+        if self._inplace:
+            return out.add_(frames if matched is None else matched.whole(frames))
+        if is_channels_last(out) != is_channels_last(frames):
+            frames[:, : place.fold] = place.past
+            return out.add_(frames)
+        native.operators().add_placed_(out, frames, handed.fallen, 1, place.fold, False)
+        return out
+
+    def _set_aside(self, frames: Tensor, handed: Handed) -> Tensor:
+        """The present frame's moved channels, [S, K, H, W]."""
+        assert handed.fallen is not None
+        streams, _, height, width = frames.shape
+        if is_channels_last(frames):
+            return handed.fallen.view(streams, height, width, -1).permute(0, 3, 1, 2)
+        return handed.fallen.view(streams, -1, height, width)
 
 
 def _groups(strategy: Strategy, channels: int) -> tuple[Group, ...]:

@@ -311,7 +311,7 @@ class Campaign:
         limit = self._limits.silence * (1.0 if self.panel.runtime == EAGER else _PREPARING)
         if order is not None:  # a superblock is silent until its end
             limit += 2 * min(_SLOT_LIMIT, self._limits.silence) * len(cases) + order["gate_seconds"]
-        share = 1.0 if self.panel.device == "cpu" else None
+        share = 1.0 if self.panel.device == "cpu" and self.panel.runtime == EAGER else None  # others reserve freely
         return workers.stream(
             self._module, job, silence_limit=limit, memory_share=share, memory_gib=self._limits.memory_gib
         )

@@ -23,6 +23,7 @@ def online_sentences(tables: Tables) -> list[str]:
         return [f"Withheld: {tables.online_suspect.rstrip('.')}. Frame times of this run are in the table only."]
     told = [_cost(words, frame) for words, frame in settings[:MOST_SETTINGS]]
     told += [_real_time(words, frame) for words, frame in settings[:1]]
+    told += [_moved(words, frame) for words, frame in settings[:1]]
     told += [_kept(words, frame) for words, frame in settings[:1]]
     if len(settings) > MOST_SETTINGS:
         told.append(f"{count_text(len(settings) - MOST_SETTINGS, 'further setting')} in the table.")
@@ -58,6 +59,23 @@ def _real_time(words: str, frame: pd.DataFrame) -> str:
         f"{missed('missed_deadline_pct')}; at {as_number(base['load_fps']):.3g} times, four fifths of what the network "
         f"without a shift can do: {missed('missed_at_load_pct')}."
     )
+
+
+def _moved(words: str, frame: pd.DataFrame) -> str:
+    """The bytes behind the cost, of those that cost something for certain: the cheapest and the dearest."""
+    base, told = _baseline(frame), list[str]()
+    cases = [row for row in _timed(frame) if Estimate.of(row, "overhead").low > 0 and row["extra_traffic_mb"] > 0]
+    cases.sort(key=lambda row: as_number(row["overhead_pct"]))
+    if base is None or len(cases) < 2:
+        return ""
+    for row in (cases[0], cases[-1]):
+        milliseconds = as_number(row["overhead_pct"]) / 100 * as_number(base["frame_ms"])
+        moved = as_number(row["extra_traffic_mb"])
+        told.append(
+            f"{_name(row)} moves {fixed(moved)} MB more than no shift for each frame and takes "
+            f"{fixed(milliseconds, 2)} ms more, {fixed(moved / milliseconds)} GB/s"
+        )
+    return f"{words}, what holds it: {'; '.join(told)}."
 
 
 def _timed(frame: pd.DataFrame) -> list[Row]:

@@ -34,10 +34,14 @@ def prepare(model: nn.Module, example: Tensor, cuda: Any, export: Path | None) -
     with frozen():
         compiled: Forward = torch.compile(model, dynamic=False)
         compiled(example)
+    with torch.inference_mode(False):
+        other = example.clone(memory_format=torch.preserve_format)
 
     def forward(frames: Tensor) -> Tensor:
         if frames.shape != example.shape:
             raise ValueError(f"compiled for frames of {list(example.shape)}, given {list(frames.shape)}")
+        if frames.is_inference() != example.is_inference():  # another kind of tensor, for Dynamo: it would compile anew
+            frames = other.copy_(frames)
         return compiled(frames)
 
     return forward

@@ -3,12 +3,15 @@
 Two inputs that differ: a graph that was captured with one input's values in it as constants is right for that one only.
 """
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
 from bench.conformance import NETWORK_TOLERANCE
 from bench.runtimes import Forward
 
+_AS_COARSE = 1.5  # times as far from fp32 as eager's own bf16 is
 _HALF = 3e-2  # fp16, and TF32, which has as many bits: no finer than what bf16 is allowed
 
 
@@ -35,11 +38,17 @@ def _random(example: Tensor, seed: int) -> Tensor:
 
 
 def _require(forward: Forward, model: nn.Module, frames: Tensor, runtime: str) -> None:
-    found, allowed = deviation(forward(frames), model(frames)), tolerance(frames)
+    output, eager = forward(frames), model(frames)
+    found, allowed, what = deviation(output, eager), tolerance(frames), "eager"
+    if not found <= allowed and frames.dtype == torch.bfloat16 and not frames.is_cuda:
+        # two roundings of one function may lie apart by the sum of both: each is held against the function itself
+        exact = copy.deepcopy(model).float()(frames.float())
+        found, allowed = deviation(output, exact), max(allowed, _AS_COARSE * deviation(eager, exact))
+        what = "eager in fp32"
     if not found <= allowed:
         raise Inexact(
-            f"in the runtime {runtime!r} the output deviates from eager by {found:.2g} of its largest value "
-            f"(allowed: {allowed:g})"
+            f"in the runtime {runtime!r} the output deviates from {what} by {found:.2g} of its largest value "
+            f"(allowed: {allowed:.2g})"
         )
 
 

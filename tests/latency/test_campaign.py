@@ -39,11 +39,7 @@ DEEDS = {
     "dies_late": (60, "os._exit(0)", "exited with code 0"),
     "crashes_early": (1, "os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
     "hangs_late": (60, "time.sleep(1000)", "no sign of life"),
-    "eats_memory": (1, "Evil.eaten = [bytearray(1 << 28) for _ in range(40)]", "MemoryError"),
     "sets_threads": (1, "torch.set_num_threads(3)", "the number of threads (1 became 3)"),
-    "sets_dtype": (1, "torch.set_default_dtype(torch.float64)", "the default dtype"),
-    "forks": (1, "Evil.calls == 1 and os.fork()", "left a process running"),
-    "spawns": (1, "Evil.calls == 1 and subprocess.Popen(['sleep', '1000'])", "left a process running"),
     "lingers": (1, "Evil.calls == 1 and threading.Thread(target=time.sleep, args=(999,)).start()", "left a thread"),
     "scribbles": (
         1,

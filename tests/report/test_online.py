@@ -18,13 +18,14 @@ PALETTE = Palette.of(["copy_shift", "buffer_shift", "concat_shift"])
 
 
 def test_what_a_frame_costs_is_told_with_its_interval(whole: FakeTables) -> None:
-    first, *_, deadlines, kept, more = online_sentences(whole)
+    first, *_, deadlines, moved, kept, more = online_sentences(whole)
     assert first.startswith(
         "resnet50, 1 stream: without a shift a frame takes 41.0 ms (one in a hundred 61.5 ms or more)"
     )
     assert "buffer_shift inplace 1/8 +1.1 % [0.5, 1.7], buffer_shift residual 1/8 +1.9 % [1.3, 2.5]" in first
     assert "30 times a second: 100.0 % without a shift, 100.0 % with buffer_shift inplace 1/8" in deadlines
     assert "at 19.5 times" in deadlines and "2.0 % without a shift, 3.1 % with buffer_shift inplace 1/8" in deadlines
+    assert "MB more than no shift for each frame and takes" in moved and "GB/s" in moved
     assert "one stream remembers 2.81 MB" in kept
     assert more == "1 further setting in the table."
 
