@@ -140,8 +140,14 @@ class StreamedBlock(nn.Module):
         super().__init__()
         native.operators()
         self.block, self._layout, self._inplace = exchanged, layout, strategy.placement == "inplace"
-        (self._place,) = (module for module in exchanged.modules() if isinstance(module, ExchangedInPlace))
-        self._next: tuple[StreamedBlock, ...] = ()  # not a module of this one: a tuple hides it
+        # in tuples, which hide them: the one's weights have names already, the other is no part of this block
+        self._places = tuple(module for module in exchanged.modules() if isinstance(module, ExchangedInPlace))
+        self._next: tuple[StreamedBlock, ...] = ()
+
+    @property
+    def _place(self) -> ExchangedInPlace:
+        """Where the previous frame's channels are remembered."""
+        return self._places[0]
 
     def hand_to(self, after: nn.Module) -> None:
         """Set the moved channels aside for the next block of the network."""
