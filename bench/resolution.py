@@ -194,7 +194,7 @@ def _panels(
                 for values in product(*axes.values()):
                     panel = make(device=device, **dict(zip(axes_of.values(), values, strict=True)))
                     if panel.runtime not in ONLY_ON or ONLY_ON[panel.runtime] == device:
-                        found.setdefault(panel, group)
+                        found[panel] = _both(found.get(panel), group)
     if not found:
         runtimes = [*section.runtimes, *(name for group in section.panels for name in group.runtimes or ())]
         wanted = sorted({ONLY_ON[name] for name in runtimes if name in ONLY_ON})
@@ -202,6 +202,15 @@ def _panels(
             f"no panel is left on {' and '.join(allowed)}: what is asked for needs {' or '.join(wanted) or 'cuda'}"
         )
     return found
+
+
+def _both(first: Panels | OnlinePanels | None, second: Panels | OnlinePanels) -> Panels | OnlinePanels:
+    """Two groups of settings that come to the same panel: what either names is measured there."""
+    if not isinstance(first, Panels) or not isinstance(second, Panels):
+        return first or second
+    either = first.strategies is None or second.strategies is None
+    names = None if either else tuple(dict.fromkeys([*(first.strategies or ()), *(second.strategies or ())]))
+    return first.model_copy(update={"strategies": names})
 
 
 _AXES = {

@@ -122,6 +122,14 @@ class Campaign:
                 why = f"the baseline of its panel failed: {reason}"
                 yield self._drop(case, "failed", why, (_FELL_WITH_BASELINE,))
 
+    def _fail(self, case: Case, reason: str) -> Iterator[Record]:
+        """In eager, a strategy that fails once is measured no further; what one other runtime cannot export or compute
+        at one fraction it may at the next."""
+        if self.panel.runtime == EAGER or case.variant.strategy == BASELINE:
+            yield from self.drop_strategy(case.variant.strategy, reason)
+        elif case not in self._dropped:
+            yield self._drop(case, "failed", reason)
+
     def skip_where_it_cannot_run(self) -> Iterator[Record]:
         """Record all cases as skipped where the panel's runtime cannot be had here, with the reason."""
         if reason := runtimes.why_not(self.panel.runtime, self.panel.device, self.panel.dtype):
@@ -154,7 +162,7 @@ class Campaign:
                         case "skipped":
                             yield self._drop(case, "skipped", event["reason"])
                         case "failed":
-                            yield from self.drop_strategy(case.variant.strategy, event["reason"])
+                            yield from self._fail(case, event["reason"])
             except workers.WorkerDied as death:
                 if not self._device_is_there():
                     self.device_lost = f"the process that used it {death}"
@@ -218,7 +226,7 @@ class Campaign:
         """One process. Its records come at its end: a process that dies leaves none, and is repeated."""
         start, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
         blocks: list[dict[str, Any]] = []
-        entered, failures, ready = -1, dict[str, str](), dict[str, Any]()
+        entered, failures, ready = -1, dict[Case, str](), dict[str, Any]()
         with tempfile.NamedTemporaryFile() as slot_file:
             slot_file.write(struct.pack("q", -1))
             slot_file.flush()
@@ -230,7 +238,7 @@ class Campaign:
                         case "ready":
                             ready, entered = {**event, "startup_seconds": time.monotonic() - start}, -1
                         case "failed":
-                            failures[self.cases[event["case"]].variant.strategy] = event["reason"]
+                            failures[self.cases[event["case"]]] = event["reason"]
                         case "superblock":
                             blocks.append(event)
                         case "device_lost":
@@ -239,13 +247,13 @@ class Campaign:
                 blocks = []
                 running = struct.unpack("q", Path(slot_file.name).read_bytes()[:8])[0]
                 entered = running if running >= 0 else entered
-                blamed = self.cases[entered].variant.strategy if entered >= 0 else BASELINE
+                blamed = self.cases[entered] if entered >= 0 else Case(BASELINE_VARIANT, self.panel)
                 if self._device_is_there():
                     failures[blamed] = f"the process that ran it {death}"
                 else:
                     self.device_lost = f"the process that used it {death}"
-        for strategy, reason in failures.items():
-            yield from self.drop_strategy(strategy, reason)
+        for case, reason in failures.items():
+            yield from self._fail(case, reason)
         if blocks and len(self._standing()) > 1:
             self._costs = Costs(ready["startup_seconds"], blocks[-1]["wall"])
             self._gate_left -= sum(block["waited"] for block in blocks)
