@@ -16,7 +16,7 @@ import pytest
 from nbclient import NotebookClient
 
 from bench import analysis
-from bench.journal import read_records
+from bench.journal import read_records, seal
 from bench.records import read_header
 from tests.conftest import ROOT, SMALL, Finished, command
 
@@ -209,8 +209,11 @@ def test_compare_refuses_what_is_not_comparable(small_run: Finished, tmp_path: P
     header = json.loads((tmp_path / "other" / "run.json").read_text())
     header["sweep"]["recipe"]["epochs"] = 99
     (tmp_path / "other" / "run.json").write_text(json.dumps(header))
-    lines = (tmp_path / "other" / "records.jsonl").read_text().replace('"size":32', '"size":64')
-    (tmp_path / "other" / "records.jsonl").write_text(lines)
+    records = [
+        record.model_copy(update={"case": {**record.case, "size": 64}}) if "size" in record.case else record
+        for record in read_records(tmp_path / "other")
+    ]
+    (tmp_path / "other" / "records.jsonl").write_bytes(b"".join(map(seal, records)))
     done = command("compare", str(small_run.folder), str(tmp_path / "other"))
     assert done.returncode == 2
     assert "no case in common" in done.stderr

@@ -20,6 +20,7 @@ from bench.plan import Plan
 from bench.records import FolderError, Record, read_header
 
 QUICK = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+FEWER = settings(QUICK, max_examples=300)
 
 ODD = st.sampled_from(
     [
@@ -193,7 +194,7 @@ def test_configs(planned_only: list[Plan], tree: dict[str, Any], rubbish: bytes,
 WHOLE = [Record(id=f"static/{n}", kind="static", status="ok", samples={"flops": n}) for n in range(5)]
 
 
-@QUICK
+@FEWER
 @given(st.data())
 def test_journals(data: st.DataObject) -> None:
     """Cut out, doubled, overwritten: what is whole stays, what is not is named or set aside."""
@@ -215,7 +216,7 @@ def test_journals(data: st.DataObject) -> None:
         assert sorted(read_records(folder), key=lambda record: record.id) == WHOLE
 
 
-@QUICK
+@FEWER
 @given(
     st.one_of(st.binary(max_size=60), st.dictionaries(KEYS, TREES, max_size=4).map(lambda t: json.dumps(t).encode()))
 )
