@@ -149,19 +149,6 @@ def test_a_folder_removed_midway_ends_a_run_in_one_line(tmp_path: Path) -> None:
     assert error.startswith("error: ") and error.count("\n") == 1, error
 
 
-def test_a_second_run_on_one_folder_is_refused_while_the_first_goes_on(tmp_path: Path) -> None:
-    asked, folder = small_latency(tmp_path), tmp_path / "run"
-    line = [sys.executable, str(ROOT / "run_bench.py"), *asked, "--out", str(folder)]
-    first = subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    while first.poll() is None and not (folder / "run.json").exists():
-        pass
-    second = command("run", "--resume", str(folder))
-    assert second.returncode == 2
-    assert "another run is writing" in second.stderr
-    _, error = first.communicate(timeout=300)
-    assert first.returncode == 0, error
-
-
 def test_resuming_a_flipped_run_measures_what_was_set_aside(small_run: Finished, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(small_run.folder, folder)

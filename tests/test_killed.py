@@ -30,8 +30,8 @@ def begin(*arguments: str) -> "subprocess.Popen[bytes]":
 def kill_at_some_moment(process: "subprocess.Popen[bytes]", journal: Path, rng: random.Random) -> None:
     """After some time, or as soon as something was written, and a moment more."""
     size = journal.stat().st_size if journal.exists() else 0
-    waits_for_a_record = rng.random() < 0.4
-    patience = time.monotonic() + (12.0 if waits_for_a_record else rng.uniform(0.2, 3.0))
+    waits_for_a_record = rng.random() < 0.3
+    patience = time.monotonic() + (8.0 if waits_for_a_record else rng.uniform(0.2, 2.5))
     while time.monotonic() < patience and process.poll() is None:
         if waits_for_a_record and journal.exists() and journal.stat().st_size != size:
             time.sleep(rng.choice((0.0, rng.uniform(0.0, 0.02), rng.uniform(0.0, 1.0))))
