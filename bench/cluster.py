@@ -18,6 +18,7 @@ from typing import Any
 from bench.axes import ValueNotAllowed
 from bench.discovery import BUILTIN
 from bench.executors import WORKER, GoOn, Job, Outcome, Queue, Report, follow
+from bench.records import write_atomically
 from bench.schema import USUAL_LIMITS, ProcessLimits
 
 _ROOT = BUILTIN.parent
@@ -127,7 +128,11 @@ class RayExecutor:
                     outcome, made = self._end(job, reference)
                     if made is not None:
                         weights[job.key] = made
-                        _keep(Path(job.payload["checkpoint"]), made)
+                        checkpoint = Path(
+                            job.payload["checkpoint"]
+                        )  # a resumed run begins with it, as after a local one
+                        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+                        write_atomically(checkpoint, made)
                     report(job, 1.0)
                     queue.ended(outcome)
                     yield outcome
@@ -172,11 +177,3 @@ def _require_an_answer(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
     except (OSError, OverflowError) as error:
         raise ValueNotAllowed(f"there is no Ray cluster at {address}: {error}") from None
-
-
-def _keep(checkpoint: Path, weights: bytes) -> None:
-    """As a local pre-training leaves them: a resumed run begins with these."""
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    beside = checkpoint.with_suffix(".new")
-    beside.write_bytes(weights)
-    os.replace(beside, checkpoint)

@@ -67,7 +67,8 @@ def run(
             tally = runner.resume(resume, reporter, (asked.executor, asked.ray_address), pause)
         else:
             settings, chosen = asked.settings(), asked.chosen()
-            _refuse_used_folder(out)
+            if out is not None:  # before anything slow: one that is not free is a mistake that can be told at once
+                refuse_used(out)
             executor = executor_for(asked.executor, usable_cores(), settings.limits, asked.ray_address)
             plan = prepare(settings, chosen, asked.strategies_dir)
             if not plan.sweep.cases and not plan.sweep.arms:
@@ -102,12 +103,6 @@ def _stop_in_good_order() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-
-
-def _refuse_used_folder(out: Path | None) -> None:
-    """Before anything slow: an --out that is not free is a mistake that can be told at once."""
-    if out is not None:
-        refuse_used(out)
 
 
 def _write_report(folder: Path) -> Path:

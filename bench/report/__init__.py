@@ -8,7 +8,6 @@
 accuracies were measured, ``html`` makes the page.
 """
 
-import os
 from pathlib import Path
 
 from bench.records import write_atomically
@@ -32,16 +31,10 @@ def write(tables: Tables) -> Path:
             (folder / f"{name}{suffix}").unlink(missing_ok=True)
     for figure in figures:
         write_atomically(folder / f"{figure.name}.svg", figure.svg)
-        _replace(folder / f"{figure.name}.png", figure.png)
+        write_atomically(folder / f"{figure.name}.png", figure.png)
     path = tables.folder / "report.html"
     write_atomically(path, page(tables, figures))
     return path
-
-
-def _replace(path: Path, data: bytes) -> None:
-    beside = path.with_name(path.name + ".new")
-    beside.write_bytes(data)
-    os.replace(beside, path)
 
 
 __all__ = ["Tables", "answer", "write"]
