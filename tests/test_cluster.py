@@ -1,5 +1,7 @@
 """Training on a Ray cluster of two nodes (processes of this machine): the same records, whatever dies on the way."""
 
+import importlib.util
+import json
 import os
 import signal
 import subprocess
@@ -13,52 +15,73 @@ import psutil
 import pytest
 
 from bench.cli import main
-from bench.executors import Job
 from bench.journal import read_records
 from tests.conftest import ROOT, SMALL, TWO_BACK, command
 
 pytestmark = [
     pytest.mark.xdist_group("cluster"),
     pytest.mark.filterwarnings("ignore"),  # Ray's own
+    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
 ]
-os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # read once, when Ray is imported
-cluster_utils = pytest.importorskip("ray.cluster_utils")
+
+
+class Cluster:
+    """Two nodes of one core each, in another process."""
+
+    def __init__(self) -> None:
+        line = [sys.executable, "-m", "tests.two_nodes"]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}  # where the obedient worker lies
+        self._process = subprocess.Popen(
+            line, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.address = self._read("address").split()[1]
+
+    def _read(self, beginning: str) -> str:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith(beginning):
+                return line
+        raise AssertionError("the cluster went away")
+
+    def lose_a_node(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("lose\n")
+        self._process.stdin.flush()
+        self._read("lost")
+
+    def end(self) -> None:
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        try:
+            self._process.communicate(timeout=60)  # ends its input
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        for child in children:
+            if child.is_running():
+                child.kill()
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Two nodes of one core each."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # where the obedient worker lies
-    nodes = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    nodes.add_node(num_cpus=1)
+def cluster() -> Iterator[Cluster]:
+    nodes = Cluster()
     yield nodes
-    nodes.shutdown()
+    nodes.end()
 
 
-def test_jobs_wait_for_what_they_need_and_fail_with_it(cluster: Any) -> None:
+def test_jobs_wait_for_what_they_need_and_fail_with_it(cluster: Cluster) -> None:
     """What LocalExecutor is asked in test_executors, in one go; and the strategy that kills is not run again."""
-    from bench.cluster import RayExecutor
-
-    jobs = [
-        Job("second", {"do": "work", "answer": 2}, needs="first"),
-        Job("first", {"do": "work", "answer": 1}),
-        Job("broken", {"do": "raise"}),
-        Job("hopeless", {"do": "work", "answer": 3}, needs="broken"),
-        Job("skipped", {"do": "skip"}),
-        Job("killer", {"do": "die"}, culprit="evil"),
-    ]
-    outcomes = {o.job.key: o for o in RayExecutor(cluster.address, module="tests.obedient_worker").run(jobs, _nobody)}
-    assert set(outcomes) == {job.key for job in jobs}
-    assert list(outcomes).index("first") < list(outcomes).index("second")
-    assert (outcomes["first"].samples, outcomes["second"].samples) == ({"answer": 1}, {"answer": 2})
-    assert "RuntimeError: as told" in (outcomes["broken"].reason or "")
-    assert "broken failed" in (outcomes["hopeless"].reason or "")
-    assert outcomes["skipped"].status == "skipped"
-    assert outcomes["killer"].fatal
-
-
-def _nobody(job: Job, share: float) -> None:
-    """Nobody listens."""
+    line = [sys.executable, "-m", "tests.ray_jobs", cluster.address]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    outcomes = {key: rest for key, *rest in lines}
+    order = [key for key, *_ in lines]
+    assert set(order) == {"first", "second", "broken", "hopeless", "skipped", "killer"} and len(order) == 6
+    assert order.index("first") < order.index("second")
+    assert (outcomes["first"][1], outcomes["second"][1]) == ({"answer": 1}, {"answer": 2})
+    assert "RuntimeError: as told" in outcomes["broken"][2]
+    assert "broken failed" in outcomes["hopeless"][2]
+    assert outcomes["skipped"][0] == "skipped"
+    assert outcomes["killer"][3] is True
 
 
 def results(folder: Path) -> dict[str, Any]:
@@ -82,7 +105,7 @@ def ray_workers() -> list[psutil.Process]:
 
 
 def test_a_cluster_that_loses_a_worker_and_a_node_gives_the_records_of_one_machine(
-    cluster: Any, tmp_path: Path
+    cluster: Cluster, tmp_path: Path
 ) -> None:
     (tmp_path / "small.toml").write_text(SMALL)
     (tmp_path / "plugins").mkdir()
@@ -100,7 +123,7 @@ def test_a_cluster_that_loses_a_worker_and_a_node_gives_the_records_of_one_machi
         killed = wait_for(ray_workers, run)[0]
         killed.send_signal(signal.SIGKILL)
         wait_for(lambda: folder.exists() and [r for r in read_records(folder) if r.kind == "accuracy"], run)
-        cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
+        cluster.lose_a_node()
         _, error = run.communicate(timeout=400)
     finally:
         run.kill()
