@@ -27,6 +27,7 @@ from bench.tables.latency import latency_table, superblock_table
 from bench.tables.movement import bandwidth_table
 from bench.tables.online import online_table, quantile_table
 from bench.tables.quality import quality_table
+from bench.tables.samples import sample_table
 from bench.tables.slopes import slope_table
 
 _FAILURE_COLUMNS = ["kind", "id", "status", "reason"]
@@ -52,6 +53,7 @@ class Tables:
     online: pd.DataFrame
     frames: pd.DataFrame
     early: pd.DataFrame
+    samples: pd.DataFrame
     claims: list[dict[str, Any]]
     suspect: str | None
     online_suspect: str | None
@@ -99,6 +101,7 @@ def load(folder: Path) -> Tables:
         online=online_table(streams, online, _arrival_fps(header)),
         frames=quantile_table(streams),
         early=early_table(trained),
+        samples=sample_table([*measured, *online], trained),
         failures=_failure_table(everything),
         claims=[asdict(verdict) for verdict in claims.judge(claims.load_claims(), evidence)],
         suspect=suspect,
@@ -114,7 +117,7 @@ def write(tables: Tables) -> None:
     frames |= {"curves": tables.curves, "controls": tables.controls}
     frames |= {"online": tables.online, "early": tables.early}
     frames |= {"contests": tables.contests, "quality": tables.quality, "bandwidth": tables.bandwidth}
-    frames |= {"runtime_graphs": tables.graphs}
+    frames |= {"runtime_graphs": tables.graphs, "samples": tables.samples}
     for name, frame in frames.items():
         write_atomically(folder / f"{name}.csv", frame.to_csv(index=False))
         write_atomically(folder / f"{name}.md", markdown(frame))

@@ -80,10 +80,11 @@ def _judge_one(claim: Claim, evidence: Evidence) -> list[Verdict]:
     if not findings:
         why = claim.missing or "this run has no such rows"
         return [_verdict(claim, "", None, ("not measured", why))]
-    return [_judge_finding(claim, finding) for finding in findings]
+    return [judge_finding(claim, finding) for finding in findings]
 
 
-def _judge_finding(claim: Claim, finding: Finding) -> Verdict:
+def judge_finding(claim: Claim, finding: Finding) -> Verdict:
+    """The verdict on one claim from the values that were picked for it."""
     interval, (verdict, why) = _outcome(claim, finding)
     repeated = None
     if interval is not None and finding.repeated is not None:

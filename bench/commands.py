@@ -3,6 +3,8 @@
 import json
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +47,29 @@ class {cls}(Strategy):
 '''
 
 
+@contextmanager
+def _stopping_in_good_order() -> Iterator[None]:
+    """The first Ctrl-C, or request to end, ends the processes and keeps what they measured; a second one kills.
+
+    Afterwards signals are handled as they were before.
+    """
+
+    def stop(*_: Any) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@_stopping_in_good_order()
 def run(
     asked: Request, out: Path | None, resume: Path | None, *, pause_after: str | None, quiet: bool, as_json: bool
 ) -> int:
@@ -57,7 +82,6 @@ def run(
     from bench.schema import parse_duration
 
     reporter = Silent() if quiet or as_json else Bar(Console(stderr=True))
-    _stop_in_good_order()
     folder = resume or out
     pause = None if pause_after is None else parse_duration(pause_after)
     try:
@@ -91,18 +115,6 @@ def run(
     page = _write_report(folder)
     _summary(folder, page, tally, quiet=quiet, as_json=as_json)
     return 1 if tally.failed else 0
-
-
-def _stop_in_good_order() -> None:
-    """The first Ctrl-C, or request to end, ends the processes and keeps what they measured; a second one kills."""
-
-    def stop(*_: Any) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
 
 
 def _write_report(folder: Path) -> Path:
@@ -254,6 +266,7 @@ def new(name: str) -> int:
     return 0
 
 
+@_stopping_in_good_order()
 def validate(budget: str, out: Path | None, *, quiet: bool) -> int:
     """The harness against known effects, on this machine."""
     from bench.progress import Bar, Silent
@@ -264,7 +277,6 @@ def validate(budget: str, out: Path | None, *, quiet: bool) -> int:
     seconds = parse_duration(budget)
     folder = out or _RESULTS / f"{datetime.now():%Y-%m-%d-%H%M%S}-validate"
     reporter = Silent() if quiet else Bar(Console(stderr=True))
-    _stop_in_good_order()
     try:
         refuse_used(folder)
         lines = run_validation(seconds, folder, reporter)

@@ -2,10 +2,13 @@
 
 Only overheads and accuracies are compared, never times: an overhead is a ratio within one run. Two cases are the same
 where strategy, fraction, placement, direction, network, runtime, dtype, layout and input are; device, threads and
-machine may differ, because that is what one compares.
+machine may differ, because that is what one compares. What the paper says of all devices is judged here: both must show
+it.
 """
 
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,14 @@ import pandas as pd
 
 from bench import statistics
 from bench.arms import PARTS, arms
-from bench.estimates import Overhead, overheads, suspicion
+from bench.claims import Verdict, judge_finding, load_claims
+from bench.estimates import Overhead, overheads, slopes, suspicion
+from bench.evidence import FROM_AN_EIGHTH, Finding
 from bench.journal import read_records
 from bench.records import FolderError, Record, read_header, write_atomically
-from bench.sweep import Case
+from bench.sweep import Panel
 
+_TREND = "trend-devices"  # the claim that speaks of all devices
 _IN = " in "  # between a variant and the setting that it was measured in
 _COLUMNS = ["section", "what", "unit", "a", "b", "difference", "ci_low", "ci_high", "differs"]
 
@@ -39,7 +45,8 @@ def compare_runs(folder_a: Path, folder_b: Path) -> str:
     Raises FolderError where one of the two is not a run, or where nothing in them can be compared.
     """
     sides = [_Side(folder, read_header(folder), list(read_records(folder))) for folder in (folder_a, folder_b)]
-    latency, why_latency = _latency(*sides)
+    measured = [overheads(record for record in side.records if not record.of_streams) for side in sides]
+    latency, why_latency = _latency(sides, measured)
     accuracy, why_accuracy = _accuracy(*sides)
     table = pd.DataFrame(latency + accuracy, columns=_COLUMNS)
     reasons = [
@@ -53,6 +60,8 @@ def compare_runs(folder_a: Path, folder_b: Path) -> str:
     try:
         target.mkdir(exist_ok=True)
         write_atomically(target / "comparison.csv", table.to_csv(index=False))
+        trends = [] if why_latency else _trends(measured)
+        write_atomically(target / "claims.json", json.dumps([asdict(trend) for trend in trends], indent=2) + "\n")
         _draw(table, target, [f"A: {folder_a.name} ({sides[0].machine})", f"B: {folder_b.name} ({sides[1].machine})"])
     except OSError as error:
         raise FolderError(f"cannot write to {target}: {error.strerror}") from None
@@ -61,6 +70,7 @@ def compare_runs(folder_a: Path, folder_b: Path) -> str:
         f"B: {folder_b} on {sides[1].machine}",
         *reasons,
         *(_sentence(row) for row in table.itertuples()),
+        *(f"{trend.id}: {trend.verdict}. {trend.why}" for trend in trends),
         f"{int(table.differs.sum())} of {len(table)} differ beyond their 95 % intervals (not corrected for number).",
         f"table and figure: {target}",
     ]
@@ -74,29 +84,43 @@ def _sentence(row: Any) -> str:
     return f"{row.what}: A {row.a:.2f}, B {row.b:.2f} {row.unit}; B - A = {interval}{'  *' if row.differs else ''}"
 
 
-def _key(case: Case, devices: bool, threads: bool) -> str:
-    """What must be the same for two cases to be compared; device and threads where a run has several of them."""
-    panel = case.panel
-    key = (
-        f"{case.variant.label}{_IN}{panel.backbone} {panel.frames}x{panel.size} batch {panel.batch} "
-        f"{panel.runtime} {panel.dtype} {panel.memory_format}"
-    )
-    return key + (f" {panel.device}" if devices else "") + (f" {panel.threads} threads" if threads else "")
+@dataclass(frozen=True)
+class _Naming:
+    """What a panel is called in both runs: device and threads only where a run has several of them."""
+
+    devices: bool
+    threads: bool
+
+    @classmethod
+    def of(cls, measured: Sequence[Sequence[Overhead]]) -> "_Naming":
+        panels = [{o.case.panel for o in own} for own in measured]
+        return cls(
+            any(len({panel.device for panel in own}) > 1 for own in panels),
+            any(len({panel.threads for panel in own}) > 1 for own in panels),
+        )
+
+    def __call__(self, panel: Panel) -> str:
+        name = (
+            f"{panel.backbone} {panel.frames}x{panel.size} batch {panel.batch} "
+            f"{panel.runtime} {panel.dtype} {panel.memory_format}"
+        )
+        return (
+            name + (f" {panel.device}" if self.devices else "") + (f" {panel.threads} threads" if self.threads else "")
+        )
 
 
-def _latency(a: _Side, b: _Side) -> tuple[list[tuple[Any, ...]], str | None]:
+def _latency(
+    sides: Sequence[_Side], measured: Sequence[Sequence[Overhead]]
+) -> tuple[list[tuple[Any, ...]], str | None]:
     """Rows, or the reason why there are none."""
-    found: list[dict[str, Overhead]] = []
-    both = [overheads(record for record in side.records if not record.of_streams) for side in (a, b)]
-    devices = any(len({o.case.panel.device for o in measured}) > 1 for measured in both)
-    threads = any(len({o.case.panel.threads for o in measured}) > 1 for measured in both)
-    for side, measured in zip((a, b), both, strict=True):
-        if not measured:
+    naming, found = _Naming.of(measured), list[dict[str, Overhead]]()
+    for side, own in zip(sides, measured, strict=True):
+        if not own:
             return [], f"{side.folder} has no latency"
-        if suspect := suspicion(measured):
+        if suspect := suspicion(own):
             return [], f"the A/A control of {side.folder} failed ({suspect})"
-        moved = [o for o in measured if o.case.variant.fraction > 0]
-        found.append({_key(overhead.case, devices, threads): overhead for overhead in moved})
+        moved = [o for o in own if o.case.variant.fraction > 0]
+        found.append({f"{o.case.variant.label}{_IN}{naming(o.case.panel)}": o for o in moved})
     shared = [key for key in found[0] if key in found[1]]
     if not shared:
         return [], "the two have no case in common (network, input, runtime, dtype and layout must be the same)"
@@ -104,6 +128,23 @@ def _latency(a: _Side, b: _Side) -> tuple[list[tuple[Any, ...]], str | None]:
         _row("latency", key, "% overhead", found[0][key].per_process_pct, found[1][key].per_process_pct)
         for key in shared
     ], None
+
+
+def _trends(measured: Sequence[Sequence[Overhead]]) -> list[Verdict]:
+    """Does the overhead grow with the fraction in both runs? A verdict on each mechanism that both measured so."""
+    claim = next(claim for claim in load_claims() if claim.id == _TREND).model_copy(update={"alike": ""})
+    naming = _Naming.of(measured)
+    a, b = (
+        {f"{line.strategy} {line.placement} {line.direction}{_IN}{naming(line.panel)}": line for line in slopes(own)}
+        for own in measured
+    )
+    shared = [key for key in a if key in b]
+    several = len({key.partition(_IN)[2] for key in shared}) > 1
+    verdicts = []
+    for key in shared:
+        points = [[value * FROM_AN_EIGHTH for value in line.per_process] for line in (a[key], b[key])]
+        verdicts.append(judge_finding(claim, Finding(key if several else key.partition(_IN)[0], points, ("A", "B"))))
+    return verdicts
 
 
 def _accuracy(a: _Side, b: _Side) -> tuple[list[tuple[Any, ...]], str | None]:

@@ -20,6 +20,9 @@ from bench.sweep import BASELINE_VARIANT, Case, Condition, Panel, Variant
 PUBLISHED = "copy_shift"
 """The released code's strategy: its function is the paper's, whatever else computes the same is judged beside it."""
 
+FROM_AN_EIGHTH = 7 / 8
+"""Of a slope over the fractions from 0 to 1: from 1/8 to all, as the paper speaks of it."""
+
 EXCHANGE = "temporal_conv"
 """The strategy that puts a learnable 3×1×1 convolution where the shift would be; it has one setting."""
 
@@ -125,7 +128,7 @@ def slope(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
         Finding(
             f"{line.strategy} {line.placement} {line.direction}".removesuffix(" bidirectional")
             + _tag(line.panel, panels),
-            [[value * 7 / 8 for value in line.per_process]],
+            [[value * FROM_AN_EIGHTH for value in line.per_process]],
             ["slope"],
             evidence.suspect,
         )

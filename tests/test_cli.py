@@ -1,5 +1,6 @@
 """A user's mistakes: one line that names the value and lists what is allowed, exit code 2, nothing written."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -127,3 +128,11 @@ def test_check_names_the_broken_property(tmp_path: Path) -> None:
     assert "FAILED  shortcut_exact" in leaky.stdout
     assert "channel" in leaky.stdout
     assert command("check", str(tmp_path / "two_back.py")).returncode == 0
+
+
+def test_a_command_leaves_signals_as_it_found_them(tmp_path: Path) -> None:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    assert main(["run", "--preset", "no such", "--out", str(tmp_path / "x")]) == 2
+    assert main(["validate", "--budget", "1s", "--out", str(tmp_path / "y")]) == 2
+    assert [signal.getsignal(number) for number in numbers] == before

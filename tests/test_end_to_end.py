@@ -193,6 +193,19 @@ def test_a_killed_run_is_resumed_to_the_same_records(small_run: Finished, tmp_pa
     assert sum(i.startswith("latency/") for i in ids) == 2 * (2 + 3)
 
 
+def test_every_number_leads_to_its_records(small_run: Finished) -> None:
+    tables = small_run.folder / "tables"
+    samples = pd.read_csv(tables / "samples.csv")
+    ids = {record.id for record in read_records(small_run.folder)}
+    assert set(samples.record) <= ids and samples.record.is_unique
+    for name, value in (("latency", "overhead_pct"), ("accuracy", "joint_pct")):
+        table = pd.read_csv(tables / f"{name}.csv")
+        column = "overhead_pct" if name == "latency" else "joint_mean_pct"
+        for row in table[table.status == "ok"].to_dict("records"):
+            behind = samples.loc[samples.records == row["records"], value]
+            assert behind.mean() == pytest.approx(row[column], abs=1e-9)
+
+
 def test_compare_a_run_with_itself(small_run: Finished, tmp_path: Path) -> None:
     for name in ("a", "b"):
         shutil.copytree(small_run.folder, tmp_path / name)
@@ -202,6 +215,12 @@ def test_compare_a_run_with_itself(small_run: Finished, tmp_path: Path) -> None:
     assert (table.difference == 0).all()
     assert not table.differs.any()
     assert (tmp_path / "compare-a-b" / "comparison.png").stat().st_size > 0
+    trends = json.loads((tmp_path / "compare-a-b" / "claims.json").read_text())
+    assert {trend["id"] for trend in trends} == {
+        f"trend-devices/{name} residual bidirectional" for name in ("copy_shift", "buffer_shift")
+    }
+    for trend in trends:
+        assert trend["verdict"] != "not measured" and "A " in trend["why"] and "B " in trend["why"]
 
 
 def test_compare_refuses_what_is_not_comparable(small_run: Finished, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from bench.report.sheets import (
     online_sheet,
     plain,
     quality_sheet,
+    sample_lists,
 )
 from bench.report.words import passages
 
@@ -50,7 +51,7 @@ def page(tables: Tables, figures: Sequence[Figure]) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     script = (HERE / "tables.js").read_text(encoding="utf-8").strip()
-    header = tables.header
+    header, samples = tables.header, sample_lists(tables.samples)
     return environment.get_template("template.html").render(
         title=header.get("title") or "a run",
         header=header,
@@ -70,12 +71,29 @@ def page(tables: Tables, figures: Sequence[Figure]) -> str:
         quality=quality_sheet(tables.quality),
         bandwidth=bandwidth_sheet(tables.bandwidth),
         failures=rows(tables.failures),
+        samples=samples,
+        places={own.records: f"samples-{place}" for place, own in enumerate(samples)},
+        citation=citation(header),
         machine=_pairs(header.get("environment") or {}),
         spent={name: duration_text(number(seconds)) for name, seconds in (header.get("wall_seconds") or {}).items()},
         settings=_settings(header.get("settings") or {}),
         style=Markup((HERE / "report.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def citation(header: dict[str, Any]) -> str:
+    """How to cite a number of this run: what measured it, when and on which machine."""
+    environment = header.get("environment") or {}
+    version = (environment.get("versions") or {}).get("shiftbench", "unknown")
+    commit = str(environment.get("commit") or "")[:12]
+    year = _moment(header.get("created"))[:4]
+    return (
+        f"The ShiftBench authors. ShiftBench: a latency and accuracy benchmark of temporal shift strategies, version "
+        f"{version}{f' (commit {commit})' if commit else ''}, {year}. "
+        f"Preset {header.get('preset') or 'none'} on {environment.get('cpu') or 'an unknown machine'}, "
+        f"{_moment(header.get('created'))}."
     )
 
 

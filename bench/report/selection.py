@@ -108,6 +108,10 @@ class Tables(Protocol):
         """Accuracy of causal arms after each frame: one row per arm, condition and frame."""
 
     @property
+    def samples(self) -> pd.DataFrame:
+        """What every estimate rests on: one row per process or seed, with its record's id."""
+
+    @property
     def failures(self) -> pd.DataFrame:
         """What failed or was skipped, with its reason."""
 

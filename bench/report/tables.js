@@ -39,3 +39,12 @@ for (const table of document.querySelectorAll("table.sortable")) {
     count.textContent = words.length ? `${left} of ${rows.length} rows` : "";
   });
 }
+const reveal = () => {
+  const place = document.getElementById(location.hash.slice(1));
+  for (let part = place; part; part = part.parentElement) {
+    if (part.tagName === "DETAILS") part.open = true;
+  }
+  place?.scrollIntoView();
+};
+addEventListener("hashchange", reveal);
+if (location.hash) reveal();

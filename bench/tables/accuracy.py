@@ -17,6 +17,7 @@ from bench.records import Record
 from bench.resampling import clip_share, resampled
 from bench.sweep import Condition
 from bench.tables.columns import AXES
+from bench.tables.samples import records_of_arm
 
 CONDITION = tuple(Condition.__dataclass_fields__)
 """The columns that say how an arm was trained."""
@@ -33,7 +34,7 @@ _COLUMNS = [
     *("shuffled_spatial_mean_pct", "shuffled_temporal_mean_pct"),
     *("params", "flops", "train_seconds", "clips_per_second"),
     *("data_share_pct", "forward_share_pct", "backward_share_pct", "update_share_pct"),
-    *("status", "reason", "also_holds_for"),
+    *("status", "reason", "also_holds_for", "records"),
 ]
 
 
@@ -60,9 +61,10 @@ def accuracy_table(records: Sequence[Record], trained: Sequence[Arm], heirs: dic
 
 
 def arm_columns(key: ArmKey) -> dict[str, Any]:
-    """What an arm is: the columns of AXES and CONDITION."""
+    """What an arm is: the columns of AXES and CONDITION, and where its records are."""
     variant, condition = key
-    return {**variant.to_json(), "fraction": float(variant.fraction), **asdict(condition)}
+    axes = {**variant.to_json(), "fraction": float(variant.fraction)}
+    return {**axes, **asdict(condition), "records": records_of_arm(variant, condition)}
 
 
 def _lost(records: Sequence[Record]) -> dict[ArmKey, str]:

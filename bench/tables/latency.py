@@ -15,6 +15,7 @@ from bench.sweep import BASELINE_VARIANT, Case, Panel
 from bench.tables.columns import AXES, MEGA, PANEL
 from bench.tables.movement import Movement, is_off, movements
 from bench.tables.quality import flagged_superblocks, throttled_panels, unsettled
+from bench.tables.samples import records_of_case
 
 _FEW_REPLICATES = 5  # with fewer processes the interval is there, but flagged
 _DIFFER = 0.1  # points: the last digit that the report prints
@@ -27,7 +28,7 @@ _COLUMNS = [
     *("overhead_all_pct", "overhead_all_ci_low_pct", "overhead_all_ci_high_pct", "excluded", "disturbed_pct"),
     *("sm_mhz", "overhead_cycles_pct", "overhead_cycles_ci_low_pct", "overhead_cycles_ci_high_pct"),
     *("over_own_way_pct", "over_own_way_ci_low_pct", "over_own_way_ci_high_pct"),
-    *("params", "flops", "replicates", "blocks", "status", "flags", "reason", "aa"),
+    *("params", "flops", "replicates", "blocks", "status", "flags", "reason", "aa", "records"),
 ]
 _SUPERBLOCK_COLUMNS = [
     *("label", "strategy", "placement", "fraction", "aa", "replicate", "superblock", "overhead_pct"),
@@ -73,6 +74,7 @@ def case_rows(
             "fraction": float(case.variant.fraction),
             "status": record.status,
             "reason": record.reason or "; ".join(fallbacks),
+            "records": records_of_case(case),
         }
         rows.append((case, {**case.to_json(), **row, **shown, "flags": ";".join(flags)}))
     return rows

@@ -34,7 +34,18 @@ _COLUMNS = [
     *(*_TIMES, "overhead_pct", "overhead_ci_low_pct", "overhead_ci_high_pct", "half_width_pct", "detectable_pct"),
     *("fps", "arrival_fps", "missed_deadline_pct", "load_fps", "missed_at_load_pct"),
     *("cache_mb", "extra_traffic_mb", "peak_memory_mb", "params", "flops"),
-    *("replicates", "blocks", "excluded", "disturbed_pct", "frames_timed", "status", "flags", "reason", "aa"),
+    *(
+        "replicates",
+        "blocks",
+        "excluded",
+        "disturbed_pct",
+        "frames_timed",
+        "status",
+        "flags",
+        "reason",
+        "aa",
+        "records",
+    ),
 ]
 _FRAME_COLUMNS = [*AXES, "backbone", "device", "runtime", "dtype", "memory_format", "threads", "size", "streams", "aa"]
 

@@ -42,6 +42,7 @@ class FakeTables:
     online: pd.DataFrame = field(default_factory=pd.DataFrame)
     frames: pd.DataFrame = field(default_factory=pd.DataFrame)
     early: pd.DataFrame = field(default_factory=pd.DataFrame)
+    samples: pd.DataFrame = field(default_factory=pd.DataFrame)
     failures: pd.DataFrame = field(default_factory=pd.DataFrame)
     claims: list[dict[str, Any]] = field(default_factory=list)
     suspect: str | None = None

@@ -90,6 +90,15 @@ def test_tables_filter(page: "sync_api.Page") -> None:
     assert all(row.is_visible() for row in rows.all())
 
 
+def test_a_case_leads_to_its_processes(page: "sync_api.Page") -> None:
+    name = page.locator("#latency tbody td a").first
+    place = name.get_attribute("href")
+    assert place is not None and not page.locator(place).is_visible()
+    name.click()
+    assert page.locator(place).is_visible()
+    assert " ms" in page.locator(place).inner_text()
+
+
 def test_figures_render(page: "sync_api.Page") -> None:
     figures = page.locator("figure svg")
     assert figures.count() >= 3

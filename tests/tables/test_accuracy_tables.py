@@ -29,7 +29,7 @@ def test_columns_are_those_of_the_contract() -> None:
     tail += " shuffled_temporal_mean_pct params flops train_seconds clips_per_second"
     tail += " data_share_pct forward_share_pct backward_share_pct update_share_pct status reason"
     parts = [f"{part}_{end}" for part in PARTS for end in ends.split()]
-    expected = [*head.split(), *parts, *behind, *tail.split(), "also_holds_for"]
+    expected = [*head.split(), *parts, *behind, *tail.split(), "also_holds_for", "records"]
     assert list(table(main_study()).columns) == expected
     assert list(table([]).columns) == expected
 
