@@ -54,9 +54,10 @@ class Bar:
         self._expected: dict[str, float] = {}
         self._done: dict[str, float] = {}
         self._last_line = 0.0
+        self._width = min(24, max(4, console.width - 40))  # a terminal of 40 columns still shows the time left
         self._bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=self._width),
             TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[left]} left"),
             console=console,
@@ -80,7 +81,7 @@ class Bar:
         left = _clock(total - done)
         label = f"{section}: {doing}" if doing else section
         if self._console.is_terminal:
-            room = max(12, self._console.width - 52)
+            room = max(12, self._console.width - 28 - self._width)
             self._bar.update(self._task, completed=done / total, description=label[:room], left=left)
             self._bar.refresh()
         elif time.monotonic() - self._last_line >= _PLAIN_INTERVAL:

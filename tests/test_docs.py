@@ -1,15 +1,21 @@
 """What README and the other pages tell people to type is understood by the program, and runs where that is quick."""
 
+import json
 import re
 import shlex
 
+import pandas as pd
 import pytest
 from typer.main import get_command
 
 from bench.cli import app
 from tests.conftest import ROOT, Finished, command
 
-PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "notebooks/README.md", "results/reference/README.md"]
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "docs/*.md", "notebooks/*.md", "results/README.md", "results/reference/README.md")
+    for path in ROOT.glob(pattern)
+)
 _COMMAND = re.compile(r"(?:uv run )?(?:--extra \w+ )?run_bench\.py ([^`\n]*)")
 
 
@@ -60,3 +66,30 @@ def test_quick_commands_of_the_readme_run(small_run: Finished) -> None:
     ):
         done = command(*arguments)
         assert done.returncode == 0, (arguments, done.stderr)
+
+
+@pytest.mark.parametrize("name", ["explore_run", "why_the_shift_costs", "write_a_strategy"])
+def test_notebooks_are_kept_with_their_pictures(name: str) -> None:
+    cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text())["cells"]
+    outputs = [output for cell in cells if cell["cell_type"] == "code" for output in cell["outputs"]]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert not [output for output in outputs if output["output_type"] == "error"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_links_to_is_there(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text()):
+        if "://" not in target:
+            assert (ROOT / page).parent.joinpath(target).exists(), target
+
+
+def test_flags_are_explained() -> None:
+    """Each flag that a published table holds, and each name that the code gives one, stands in the page on reports."""
+    told = (ROOT / "docs" / "reading_a_report.md").read_text()
+    raised = {
+        flag
+        for table in (ROOT / "results" / "reference").glob("*/tables/latency.csv")
+        for flags in pd.read_csv(table)["flags"].dropna()
+        for flag in str(flags).split(";")
+    }
+    assert raised and not {flag for flag in raised if f"`{flag}`" not in told}
