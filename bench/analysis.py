@@ -12,7 +12,7 @@ from bench import claims
 from bench.arms import arms, failed_arms
 from bench.estimates import overheads, slopes, suspicion
 from bench.evidence import PUBLISHED, Evidence
-from bench.journal import read_records
+from bench.journal import read_whole_records
 from bench.online_settings import Online
 from bench.records import TIMED, Record, read_header, write_atomically
 from bench.sweep import Case
@@ -54,15 +54,17 @@ class Tables:
     frames: pd.DataFrame
     early: pd.DataFrame
     samples: pd.DataFrame
+    damaged: list[str]
     claims: list[dict[str, Any]]
     suspect: str | None
     online_suspect: str | None
 
 
 def load(folder: Path) -> Tables:
-    """Read a run and derive everything. Raises FolderError where the folder cannot be read."""
+    """Read a run and derive everything, from the records that are whole. Raises FolderError where the folder cannot be
+    read."""
     header = read_header(folder)
-    everything = list(read_records(folder))
+    everything, damaged = read_whole_records(folder)
     records = [record for record in everything if not record.of_streams]
     streams = [record for record in everything if record.of_streams]
     measured, trained, diverged = overheads(records), arms(records), failed_arms(records)
@@ -103,6 +105,7 @@ def load(folder: Path) -> Tables:
         early=early_table(trained),
         samples=sample_table([*measured, *online], trained),
         failures=_failure_table(everything),
+        damaged=damaged,
         claims=[asdict(verdict) for verdict in claims.judge(claims.load_claims(), evidence)],
         suspect=suspect,
         online_suspect=online_suspect,

@@ -112,6 +112,10 @@ class Tables(Protocol):
         """What every estimate rests on: one row per process or seed, with its record's id."""
 
     @property
+    def damaged(self) -> list[str]:
+        """What is wrong with each line of the journal that had to be passed over."""
+
+    @property
     def failures(self) -> pd.DataFrame:
         """What failed or was skipped, with its reason."""
 
