@@ -1,4 +1,4 @@
-"""A run's folder that is not as it should be, names that nobody expects, narrow terminals: one line, or what there is."""
+"""A folder that is not as it should be, names that nobody expects, narrow terminals: one line, or what there is."""
 
 import json
 import os
