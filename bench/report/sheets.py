@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.arms import PARTS
+from bench.detections import MEASURES
 from bench.report.control_words import IN_WORDS
 from bench.report.controls import NULL, comparisons, reference_text
 from bench.report.numbers import Estimate, fixed, fraction_text, number, p_text
@@ -103,6 +104,37 @@ def online_sheet(online: pd.DataFrame) -> Sheet | None:
     ]
     often_same = ("backbone", "device", "runtime", "dtype", "memory_format", "threads", "size", "streams")
     return _sheet(online, often_same, columns, _CASE)
+
+
+def detection_sheet(detection: pd.DataFrame) -> Sheet | None:
+    """Every form of the detector: what it finds, its difference to frame by frame, paired by seed, what it costs."""
+    columns = [
+        column
+        for measure in MEASURES
+        for column in (
+            _estimate(_MEASURED[measure], measure, f"{measure}_pct", signed=False),
+            _estimate(
+                f"{_MEASURED[measure]} against frame by frame",
+                f"{measure}_delta",
+                f"{measure}_delta_pct",
+                unit="points",
+            ),
+            _figure(f"would find in {_MEASURED[measure]} [points]", f"{measure}_delta_detectable_pct", 1),
+        )
+    ]
+    columns += [
+        _estimate("overhead of a frame", "overhead", "overhead_pct"),
+        _figure("frame [ms]", "frame_ms", 2),
+        _figure("processes", "replicates", 0),
+        _figure("seeds", "seeds", 0),
+        _figure("parameters [M]", "params", 2, scale=_MILLION),
+        _figure("training [s]", "train_seconds", 0),
+        Column("also holds for", lambda row: _text(row.get("also_holds_for")), numeric=False),
+    ]
+    return _sheet(detection, ("detector", "form", "direction"), columns, _CASE)
+
+
+_MEASURED = {"map": "mAP", "map_slow": "mAP slow", "map_medium": "mAP medium", "map_fast": "mAP fast"}
 
 
 def _milliseconds(title: str, stem: str) -> Column:
@@ -213,7 +245,8 @@ def _values(row: Row) -> str:
     overhead, taken = number(row["overhead_pct"]), number(row["ms"])
     if math.isfinite(overhead):
         return f"{fixed(overhead, 2, signed=True)} %" + ("" if math.isnan(taken) else f", {fixed(taken, 2)} ms")
-    return ", ".join(f"{part} {fixed(number(row[f'{part}_pct']), 1)} %" for part in PARTS)
+    known = {part: value for part in (*PARTS, *MEASURES) if math.isfinite(value := number(row.get(f"{part}_pct")))}
+    return ", ".join(f"{part.replace('_', ' ')} {fixed(value, 1)} %" for part, value in known.items())
 
 
 def bandwidth_sheet(bandwidth: pd.DataFrame) -> Sheet | None:
