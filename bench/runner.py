@@ -16,16 +16,17 @@ from typing import Any
 
 from bench import environment, workers
 from bench.axes import BASELINE, EAGER
-from bench.executors import Executor, Job, executor_for
+from bench.executors import Executor, executor_for
 from bench.jobs import detection_jobs, jobs_of
 from bench.journal import Run, read_records
 from bench.latency.campaign import Campaign, failed_while_measured
 from bench.outcomes import Tally, conformance_record, in_panel, training_record
 from bench.plan import Plan, new_header, prepare_again
-from bench.progress import Reporter, Shares
+from bench.progress import Reporter
 from bench.records import FolderError, Record, read_header, refuse_used
 from bench.schema import Stopping
 from bench.sweep import Arm, Case, Panel
+from bench.trainings import JobsFor, Trainer
 
 _CONFORMANCE_SECONDS = 12.0  # expected: the import of torch and about two seconds a strategy
 _STATIC_SECONDS_PER_CASE = 2.0  # expected
@@ -269,9 +270,9 @@ class Execution:
     # --- training ---------------------------------------------------------------------------------------------------
 
     def _accuracy(self) -> None:
-        arms = {f"accuracy/{arm.label}": arm for arm in self.plan.sweep.arms}
-        files, folder = self.plan.files, self.run.folder
-        self._train("accuracy", arms, lambda left: jobs_of(replace(self.plan.sweep, arms=left), files, folder))
+        sweep = self.plan.sweep
+        arms = {f"accuracy/{arm.label}": arm for arm in sweep.arms}
+        self._train("accuracy", arms, lambda left: jobs_of(replace(sweep, arms=left), self.plan.files, self.run.folder))
 
     def _detection(self) -> None:
         detection = self.plan.sweep.detection
@@ -283,35 +284,13 @@ class Execution:
             self.reporter.say(f"detection is skipped: {reason}")
             left = {key: arm for key, arm in arms.items() if key not in self.run.ids}
             self._keep(*(training_record(key, arm, "skipped", reason) for key, arm in left.items()))
-        else:
-            files, folder = self.plan.files, self.run.folder
-            self._train("detection", arms, lambda left: detection_jobs(replace(detection, arms=left), files, folder))
+            return
+        files, folder = self.plan.files, self.run.folder
+        self._train("detection", arms, lambda left: detection_jobs(replace(detection, arms=left), files, folder))
 
-    def _train(self, section: str, arms: dict[str, Arm], jobs_for: Callable[[tuple[Arm, ...]], list[Job]]) -> None:
-        """arms: by the ids of their records; jobs_for: the jobs of those that are left."""
-        left = {key: arm for key, arm in arms.items() if key not in self.run.ids}
-        for key, arm in list(left.items()):
-            if arm.variant.strategy in self.refused:
-                self._keep(training_record(key, left.pop(key), "failed", self.refused[arm.variant.strategy]))
-        jobs = jobs_for(tuple(left.values()))
-        progress = Shares(section, {job.key: job.work for job in jobs}, self.reporter)
-        for outcome in self.executor.run(
-            jobs, lambda job, share: progress.report(job.key, share), go_on=lambda: time.monotonic() < self.pause_at
-        ):
-            key = outcome.job.key
-            progress.report(key, 1.0)
-            for note in outcome.notes:
-                self.reporter.say(note)
-            if key in left:
-                arm = left[key]
-                self._keep(
-                    training_record(key, arm, outcome.status, outcome.reason, outcome.samples, outcome.wall_seconds)
-                )
-                if outcome.reason:
-                    self.reporter.say(f"{arm.label} {outcome.status}: {outcome.reason}")
-        begun = sum(key in self.run.ids for key in arms)
-        if begun < len(arms):
-            self.reporter.say(f"paused after {begun} of {len(arms)} trainings; go on with --resume {self.run.folder}")
+    def _train(self, section: str, arms: dict[str, Arm], jobs_for: JobsFor) -> None:
+        trainer = Trainer(self.executor, self.reporter, self._keep, self.refused, self.pause_at)
+        if not trainer.train(section, arms, self.run.ids, jobs_for):
             self.unfinished.append(section)
 
 

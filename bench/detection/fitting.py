@@ -60,7 +60,7 @@ def fit(detector: Detector, epochs: Sequence[Callable[[], Scenes]], plan: Plan, 
         for batch in in_batches(scenes, plan.batch):
             with torch.autocast(plan.device, torch.bfloat16, enabled=plan.bf16):
                 parts = detector(frames_of(batch, plan.device), targets_of(batch, plan.device))
-            loss = sum(parts.values())
+            loss = torch.stack(list(parts.values())).sum()
             value = loss.item()
             if not math.isfinite(value):
                 raise Diverged(f"the training loss was {value} at step {step + 1} of {total}")

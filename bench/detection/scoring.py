@@ -52,7 +52,6 @@ def _average(scenes: Scenes, found: Found, wanted: frozenset[int]) -> tuple[floa
         iou_thresholds=[IOU],
         class_metrics=True,
         backend="pycocotools",
-        max_detection_thresholds=[1, 10, 20],
     )
     metric.update(
         [{name: value.float() if name != "labels" else value for name, value in one.items()} for one in found],

@@ -1,8 +1,8 @@
 """``python -m bench.detection.worker``: one pre-training or one arm of the detection section, in a process of its own.
 
-Job: {"task": "pretrain" | "fine_tune", "recipe": {…}, "data": {…}, "seed": int, "checkpoint": path}, for "fine_tune" also
-{"variant": {…}, "strategy_files": [path, …], "weights": path or null (where the trained ones are kept), "examples": int}.
-Events as those of ``bench.accuracy.worker``.
+Job: {"task": "pretrain" | "fine_tune", "recipe": {…}, "data": {…}, "seed": int, "checkpoint": path}, for "fine_tune"
+also {"variant": {…}, "strategy_files": [path, …], "examples": int, "weights": path} (where the trained ones are kept;
+null: nowhere). Events as those of ``bench.accuracy.worker``.
 """
 
 import base64
@@ -91,7 +91,7 @@ def _fine_tune(job: Event, setting: _Setting, emit: Emit) -> dict[str, Any]:
 
 
 def arm_samples(arm: Trained, examples: int) -> dict[str, Any]:
-    """An arm as plain JSON: average precisions from 0 to 1, None where nothing was asked for; some frames to look at."""
+    """An arm as plain JSON: average precisions from 0 to 1, None where nothing was asked for; frames to look at."""
     score = arm.score
     return {
         "map": _known(score.all),

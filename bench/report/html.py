@@ -16,10 +16,12 @@ from xml.etree import ElementTree
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.report.behind import sample_lists
 from bench.report.figures.canvas import Figure
 from bench.report.method import accuracy_method
 from bench.report.numbers import Estimate, duration_text, number
 from bench.report.selection import VERDICTS, Row, Tables, rows
+from bench.report.sheet import plain
 from bench.report.sheets import (
     accuracy_sheet,
     bandwidth_sheet,
@@ -27,9 +29,7 @@ from bench.report.sheets import (
     detection_sheet,
     latency_sheet,
     online_sheet,
-    plain,
     quality_sheet,
-    sample_lists,
 )
 from bench.report.words import passages
 

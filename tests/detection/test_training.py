@@ -74,7 +74,7 @@ def test_clips_and_streams_find_the_same(
     backbones.insert(shift, detector)
     detector.eval()
     in_clips = find(detector, scenes)
-    played = find_frame_by_frame(shift, pretrained_detector.state, scenes)
+    played = find_frame_by_frame(shift, detector.state_dict(), scenes)
     plain = backbones.build_detector(8)
     plain.load_state_dict(pretrained_detector.state)
     assert sum(len(one["scores"]) for one in in_clips) > 0
