@@ -31,7 +31,7 @@ SEEN = 0.25  # of a digit's ink, to be asked for
 
 _SLIVER = 1.0  # px: what the edge leaves less of is not asked for
 _INK = 0.1  # of the brightest: what counts as part of a digit
-_SPEEDS = ((0.0, 0.25), (0.35, 0.85), (1.5, None))  # px a frame: slow, medium and fast boxes of digits; None: fastest
+_SPEEDS = ((0.0, 0.12), (0.2, 0.45), (1.0, None))  # px a frame: slow, medium and fast boxes of digits; None: fastest
 _SAMPLE, _SAMPLE_SEED = 6, 4
 _ROUNDED = 4  # decimals: a blur is a sum whose last digits differ between processors
 _DIGITS_OF_VERSION = 12
