@@ -13,7 +13,7 @@ from bench.arms import arms, failed_arms
 from bench.detections import failed_forms, forms
 from bench.estimates import overheads, slopes, suspicion
 from bench.evidence import PUBLISHED, Evidence
-from bench.journal import read_records
+from bench.journal import read_whole_records
 from bench.online_settings import Online
 from bench.records import TIMED, Record, read_header, write_atomically
 from bench.sweep import Case
@@ -58,15 +58,17 @@ class Tables:
     samples: pd.DataFrame
     detection: pd.DataFrame
     detection_examples: list[dict[str, Any]]
+    damaged: list[str]
     claims: list[dict[str, Any]]
     suspect: str | None
     online_suspect: str | None
 
 
 def load(folder: Path) -> Tables:
-    """Read a run and derive everything. Raises FolderError where the folder cannot be read."""
+    """Read a run and derive everything, from the records that are whole. Raises FolderError where the folder cannot be
+    read."""
     header = read_header(folder)
-    everything = list(read_records(folder))
+    everything, damaged = read_whole_records(folder)
     records = [record for record in everything if not record.of_streams]
     streams = [record for record in everything if record.of_streams]
     measured, trained, diverged = overheads(records), arms(records), failed_arms(records)
@@ -111,6 +113,7 @@ def load(folder: Path) -> Tables:
         detection=detection_table(records, detectors, online, heirs),
         detection_examples=example_frames(records),
         failures=_failure_table(everything),
+        damaged=damaged,
         claims=[asdict(verdict) for verdict in claims.judge(claims.load_claims(), evidence)],
         suspect=suspect,
         online_suspect=online_suspect,

@@ -124,6 +124,8 @@ def _write_report(folder: Path) -> Path:
 
     try:
         tables = analysis.load(folder)
+        if tables.damaged:
+            print(f"warning: passed over in {folder}/records.jsonl: {'; '.join(tables.damaged[:3])}", file=sys.stderr)
         analysis.write(tables)
         return write(tables)
     except FolderError as error:

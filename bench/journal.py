@@ -76,6 +76,22 @@ def read_records(folder: Path) -> Iterator[Record]:
             raise FolderError(f"{path}, line {number}: {why}") from None
 
 
+def read_whole_records(folder: Path) -> tuple[list[Record], list[str]]:
+    """The records of a run that are whole, and what is wrong with each line that is not: to show what can be shown.
+
+    Raises FolderError for records of a newer version.
+    """
+    path, records, damaged = folder / "records.jsonl", list[Record](), list[str]()
+    for number, line in _lines(path):
+        try:
+            records.append(unseal(line))
+        except Damaged as why:
+            damaged.append(f"line {number}: {why}")
+        except FolderError as why:
+            raise FolderError(f"{path}, line {number}: {why}") from None
+    return records, damaged
+
+
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
         with path.open("rb") as lines:

@@ -11,7 +11,7 @@ from bench.report.html import HERE, VERDICT_TONE
 from bench.report.selection import Row, Tables
 from bench.report.words import finding_sentences, passages
 
-_FIGURES = ("latency_overhead", "runtimes", "online", "accuracy_by_fraction")  # the first that a run has is shown
+_FIGURES = ("overhead_by_runtime", "latency_overhead", "online_overhead", "accuracy_by_fraction")  # a run's first
 _SILENT = "not measured"
 
 

@@ -74,6 +74,7 @@ def page(tables: Tables, figures: Sequence[Figure]) -> str:
         bandwidth=bandwidth_sheet(tables.bandwidth),
         failures=rows(tables.failures),
         samples=samples,
+        damaged=tables.damaged,
         places={own.records: f"samples-{place}" for place, own in enumerate(samples)},
         citation=citation(header),
         machine=_pairs(header.get("environment") or {}),

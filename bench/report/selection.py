@@ -120,6 +120,10 @@ class Tables(Protocol):
         """Frames to look at, with what each form found in them."""
 
     @property
+    def damaged(self) -> list[str]:
+        """What is wrong with each line of the journal that had to be passed over."""
+
+    @property
     def failures(self) -> pd.DataFrame:
         """What failed or was skipped, with its reason."""
 

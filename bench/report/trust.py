@@ -15,6 +15,9 @@ MOST_PANELS = 3  # controls told one by one; more would bury the rest
 def trust_sentences(tables: Tables) -> list[str]:
     """The control first: if it failed, nothing else matters."""
     sentences = [f"SUSPECT: {tables.suspect}"] if tables.suspect else []
+    if tables.damaged:
+        lines = count_text(len(tables.damaged), "damaged line")
+        sentences.append(f"{lines} of the journal had to be passed over ({tables.damaged[0]}).")
     sentences += _control(tables)
     cases = rows(timed(tables.latency))
     if cases:

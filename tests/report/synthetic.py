@@ -45,6 +45,7 @@ class FakeTables:
     samples: pd.DataFrame = field(default_factory=pd.DataFrame)
     detection: pd.DataFrame = field(default_factory=pd.DataFrame)
     detection_examples: list[dict[str, Any]] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
     failures: pd.DataFrame = field(default_factory=pd.DataFrame)
     claims: list[dict[str, Any]] = field(default_factory=list)
     suspect: str | None = None

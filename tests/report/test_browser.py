@@ -132,6 +132,13 @@ def test_no_serious_barrier(page: "sync_api.Page", scheme: str) -> None:
     assert not serious, json.dumps(serious, indent=1)
 
 
+def test_the_gallery_shows_figures_that_there_are() -> None:
+    from bench.report.figures import FIGURES
+    from bench.report.gallery import _FIGURES
+
+    assert set(_FIGURES) <= FIGURES.keys()
+
+
 def test_the_gallery(context: "sync_api.BrowserContext", tmp_path: Path) -> None:
     shutil.copytree(PUBLISHED, tmp_path / PUBLISHED.name)
     (tmp_path / "empty").mkdir()
