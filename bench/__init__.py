@@ -40,6 +40,7 @@ Measuring:
 ``workers``           expendable processes: start, watch, time out, say how they died
 ``outcomes``          what the runner writes down itself, and how many records ended how
 ``jobs``              arms -> training jobs, and the pre-training that they share
+``trainings``         the trainings of a section: what is left of them, and a record of each that ended
 ``executors``         where training runs: this machine; ``cluster``: a Ray cluster
 ``progress``          what the user sees meanwhile
 ``latency/``          campaign (one panel, process after process), worker and timing (what a process does), sampling

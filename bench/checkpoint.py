@@ -52,7 +52,7 @@ def load(path: Path, key: str) -> State:
         stored = torch.load(path, weights_only=True)
     except FileNotFoundError:
         raise
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, pickle.UnpicklingError) as error:
         raise Unusable(f"{path.name} cannot be read ({type(error).__name__})") from error
     if not isinstance(stored, dict) or not isinstance(stored.get("state"), dict):
         raise Unusable(f"{path.name} is not a checkpoint of this suite")

@@ -17,6 +17,9 @@ MEASURES = ("map", *(f"map_{speed}" for speed in SPEEDS))
 """What a record measures: mean average precision at IoU 0.5, of all objects and by their speed."""
 
 
+_ORDER = ("frame by frame", "online", "offline")
+
+
 @dataclass(frozen=True)
 class Form:
     """One form of the detector: {seed: raw samples}."""
@@ -52,13 +55,14 @@ def form_of(variant: Variant) -> str:
 
 
 def forms(records: Iterable[Record]) -> list[Form]:
-    """Every trained form with its seeds, in their order."""
+    """Every trained form with its seeds, in their order: frame by frame, then online, then offline."""
     found: dict[tuple[Variant, Condition], dict[int, dict[str, Any]]] = {}
     for record in records:
         if record.kind == "detection" and record.status == "ok" and record.seed is not None:
             key = (Variant.from_json(record.case), Condition.from_json(record.case))
             found.setdefault(key, {})[record.seed] = record.samples
-    return [Form(*key, dict(sorted(seeds.items()))) for key, seeds in found.items()]
+    trained = [Form(*key, dict(sorted(seeds.items()))) for key, seeds in found.items()]
+    return sorted(trained, key=lambda form: _ORDER.index(form.name))
 
 
 def failed_forms(records: Iterable[Record]) -> dict[Variant, str]:

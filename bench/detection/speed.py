@@ -17,7 +17,8 @@ def iou(first: Boxes, second: Boxes) -> NDArray[np.float64]:
     size = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
     both = size[..., 0] * size[..., 1]
     union = _area(a) + _area(b) - both
-    return np.divide(both, union, out=np.zeros(both.shape), where=union > 0)
+    share: NDArray[np.float64] = np.divide(both, union, out=np.zeros(both.shape), where=union > 0)
+    return share
 
 
 def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -35,7 +35,7 @@ def test_a_box_holds_the_ink_and_nothing_else_does() -> None:
         for t in (0, 7):
             left, top, right, bottom = bright.boxes[number, t]
             inside = picture[t, 0, int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))]
-            assert inside.max() > 0.9
+            assert inside.max() > 0.8
             outside = picture[t, 0].copy()
             outside[
                 max(0, int(top) - 1) : int(np.ceil(bottom)) + 1, max(0, int(left) - 1) : int(np.ceil(right)) + 1
@@ -66,8 +66,8 @@ def test_motion_blur_smears_and_bars_hide() -> None:
     blurred = scenes(PLAIN.model_copy(update={"exposure": 1.0}), 60)
     fast = sharp.speeds == 2
     assert (sharp.labels == blurred.labels).all() and fast.any() and not fast.all()
-    ink = [np.array([s.pixels[clip].max() for clip in s.clip]) for s in (sharp, blurred)]
-    assert (ink[0][fast] - ink[1][fast]).mean() > 0.1 > np.abs(ink[0][~fast] - ink[1][~fast]).mean()
+    changed = np.abs(sharp.pixels - blurred.pixels).mean(axis=(1, 2, 3, 4))  # one object in each clip
+    assert changed[fast].mean() > 3 * changed[~fast].mean()
     assert (sharp.seen == 1).all()
     assert (scenes(PLAIN.model_copy(update={"bars": 2})).seen < SEEN).any()
 
