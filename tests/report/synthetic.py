@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.sweep import Condition
 from tests.report.synthetic_accuracy import accuracy_rows, control_rows, curve_rows, study_rows
+from tests.report.synthetic_detection import detection_examples, detection_rows
 from tests.report.synthetic_latency import (
     bandwidth_rows,
     case,
@@ -126,6 +127,8 @@ def full_tables(folder: Path) -> FakeTables:
         online=pd.DataFrame(online_rows()),
         frames=pd.DataFrame(quantile_rows()),
         early=pd.DataFrame(early_rows(asdict(Condition()))),
+        detection=pd.DataFrame(detection_rows()),
+        detection_examples=detection_examples(),
         failures=pd.DataFrame(failures),
         claims=claim_rows(),
     )
