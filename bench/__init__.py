@@ -11,8 +11,8 @@ What is asked for:
 ``commands``          what each command does and prints
 ``request``           the options of ``run`` -> validated settings
 ``axes``              the vocabulary: fraction, placement, direction, backbone, runtime, data set
-``settings``          the schema of presets and config files; ``online_settings``: its online section; ``schema``: what
-                      both are made of
+``settings``          the schema of presets and config files; ``online_settings``, ``detection_settings``: two of its
+                      sections; ``schema``: what all are made of
 ``presets/``          smoke, standard, paper and others: what each measures, as TOML
 ``sweep``             Case, Arm and the Sweep that lists them: what is measured, as frozen values
 ``resolution``        settings + what was discovered -> Sweep
@@ -36,16 +36,20 @@ Strategies and networks:
 Measuring:
 
 ====================  ==================================================================================
-``runner``            the only orchestrator: a plan -> records; conformance, latency, online, training, resumption
+``runner``            the only orchestrator: a plan -> records; conformance, latency, online, trainings, resumption
 ``workers``           expendable processes: start, watch, time out, say how they died
 ``outcomes``          what the runner writes down itself, and how many records ended how
 ``jobs``              arms -> training jobs, and the pre-training that they share
+``trainings``         the trainings of a section: what is left of them, and a record of each that ended
 ``executors``         where training runs: this machine; ``cluster``: a Ray cluster
 ``progress``          what the user sees meanwhile
 ``latency/``          campaign (one panel, process after process), worker and timing (what a process does), sampling
                       and schedule (superblocks), clocks and devices (CPU, CUDA), streams (slots frame by frame),
                       stopping (how many processes), traffic, bandwidth and memory (what is moved and held)
 ``accuracy/``         datasets (moving digits, opening doors), training, evaluation, checkpoints, worker
+``detection/``        objects in running video: scenes, training, mean average precision, worker
+``images/``           real images that packages ship, split by image: what data sets are made of
+``checkpoint``        weights that several trainings share; ``reproducible``: what is the same in every run of one
 ``streaming/``        causal networks on running video: many streams, sources of frames, missed deadlines
 ``watching``          ``stream``: one of them on a video file or generated frames, shown live
 ``bits``              which clips were right, as text in a record
@@ -64,11 +68,12 @@ Explaining; from here on there is no torch and no plug-in:
 ``statistics``        estimators and intervals: pure numpy/scipy
 ``resampling``        seeds and clips drawn again together
 ``estimates``         latency records -> overheads and slopes with the independent values behind them
-``arms``              training records -> arms with one value per seed
-``evidence``          which of a run's values a claim speaks of; ``online_evidence``: of streams
+``arms``              training records -> arms with one value per seed; ``detections``: the same of detectors
+``evidence``          which of a run's values a claim speaks of; ``online_evidence``: of streams;
+                      ``detection_evidence``: of detectors
 ``claims``            published findings as data (``claims.toml``) -> verdicts
-``tables/``           records and estimates -> data frames: latency, online, contests, movement of bytes, quality,
-                      accuracy, learning curves, early recognition, controls
+``tables/``           records and estimates -> data frames: latency, online, detection, contests, movement of bytes,
+                      quality, accuracy, learning curves, early recognition, controls
 ``analysis``          a run's folder -> all its tables and verdicts
 ``comparison``        two runs -> what differs, or why they cannot be compared
 ``report/``           figures, words, one HTML page

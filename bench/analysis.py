@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench import claims
 from bench.arms import arms, failed_arms
+from bench.detections import failed_forms, forms
 from bench.estimates import overheads, slopes, suspicion
 from bench.evidence import PUBLISHED, Evidence
 from bench.journal import read_whole_records
@@ -21,6 +22,7 @@ from bench.tables.columns import markdown
 from bench.tables.contests import contest_table
 from bench.tables.controls import control_table
 from bench.tables.curves import curve_table
+from bench.tables.detection import detection_table, example_frames
 from bench.tables.early import early_table
 from bench.tables.graphs import graph_table
 from bench.tables.latency import latency_table, superblock_table
@@ -54,6 +56,8 @@ class Tables:
     frames: pd.DataFrame
     early: pd.DataFrame
     samples: pd.DataFrame
+    detection: pd.DataFrame
+    detection_examples: list[dict[str, Any]]
     damaged: list[str]
     claims: list[dict[str, Any]]
     suspect: str | None
@@ -68,7 +72,7 @@ def load(folder: Path) -> Tables:
     records = [record for record in everything if not record.of_streams]
     streams = [record for record in everything if record.of_streams]
     measured, trained, diverged = overheads(records), arms(records), failed_arms(records)
-    online, suspect = overheads(streams), suspicion(measured)
+    online, suspect, detectors = overheads(streams), suspicion(measured), forms(records)
     online_suspect = suspicion(online)
     heirs = _same_functions(header, records)
     exact = frozenset({PUBLISHED, *heirs.get(PUBLISHED, [])})
@@ -86,6 +90,8 @@ def load(folder: Path) -> Tables:
         online_statics=_statics(streams),
         online_failed=_failed_cases(streams),
         online_suspect=online_suspect,
+        forms=[] if _searches_a_recipe(header) else detectors,
+        failed_forms=failed_forms(records),
     )
     return Tables(
         folder=folder,
@@ -103,7 +109,9 @@ def load(folder: Path) -> Tables:
         online=online_table(streams, online, _arrival_fps(header)),
         frames=quantile_table(streams),
         early=early_table(trained),
-        samples=sample_table([*measured, *online], trained),
+        samples=sample_table([*measured, *online], trained, detectors),
+        detection=detection_table(records, detectors, online, heirs),
+        detection_examples=example_frames(records),
         failures=_failure_table(everything),
         damaged=damaged,
         claims=[asdict(verdict) for verdict in claims.judge(claims.load_claims(), evidence)],
@@ -118,7 +126,7 @@ def write(tables: Tables) -> None:
     folder.mkdir(exist_ok=True)
     frames = {"latency": tables.latency, "accuracy": tables.accuracy, "claims": pd.DataFrame(tables.claims)}
     frames |= {"curves": tables.curves, "controls": tables.controls}
-    frames |= {"online": tables.online, "early": tables.early}
+    frames |= {"online": tables.online, "early": tables.early, "detection": tables.detection}
     frames |= {"contests": tables.contests, "quality": tables.quality, "bandwidth": tables.bandwidth}
     frames |= {"runtime_graphs": tables.graphs, "samples": tables.samples}
     for name, frame in frames.items():
@@ -130,7 +138,9 @@ def write(tables: Tables) -> None:
 
 def _searches_a_recipe(header: dict[str, Any]) -> bool:
     """Its arms were judged on validation clips, to choose a recipe by: no finding may be judged by them."""
-    return bool(header.get("sweep", {}).get("recipe", {}).get("judged_on") == "validation")
+    sweep = header.get("sweep", {})
+    recipes = (sweep.get("recipe", {}), (sweep.get("detection") or {}).get("recipe", {}))
+    return any(recipe.get("judged_on") == "validation" for recipe in recipes)
 
 
 def _arrival_fps(header: dict[str, Any]) -> float:

@@ -42,6 +42,15 @@ VOLUMETRIC: dict[str, str] = {
 }
 """3-D networks to compare with, at full size: they take no shift, only their own cost is measured."""
 
+TRAINED_DETECTOR = "digits_fcos"
+"""The detector that the detection section trains."""
+
+DETECTORS: dict[str, str] = {
+    TRAINED_DETECTOR: "FCOS on digits_resnet with a feature pyramid, for grey frames of 64²: 0.6 M parameters",
+    "fcos_resnet50": "torchvision FCOS on ResNet-50 with a feature pyramid",
+}
+"""Detectors, frame by frame: their latency in the online section is that of all they predict, before suppression."""
+
 ACCURACY_BACKBONE = "digits_resnet"
 """The small network of the accuracy experiment; also built by ``bench.backbones``."""
 
@@ -78,6 +87,9 @@ ONLY_ON: dict[str, str] = {"cudagraph": "cuda", "onnxruntime": "cpu", "openvino"
 STREAM_RUNTIMES: dict[str, str] = {name: RUNTIMES[name] for name in ("eager", "cudagraph")}
 """Runtimes in which a network keeps its state from frame to frame."""
 
+DETECTION_DATASET = "cluttered_digits"
+"""What the detection section trains on; ``bench.detection.scenes`` renders it."""
+
 DATASETS: dict[str, str] = {
     "ring_digits": "real handwritten digits that move on a ring; four orders of the same frames",
     "opening_digits": "real handwritten digits behind a door of real photographs; it opens, or it closes: one reversed",
@@ -93,7 +105,7 @@ View = Literal["clip", "one_frame"]
 MAIN = "main"
 """The accuracy section's first study, and the cohort of all arms that are no repetition."""
 
-SECTIONS: tuple[str, ...] = ("latency", "accuracy", "online")
+SECTIONS: tuple[str, ...] = ("latency", "accuracy", "online", "detection")
 
 _LARGEST_DENOMINATOR = 10_000
 _ROUNDING = 1e-9  # 0.29 * 100 is 28.999…96 in binary; a count must not lose a channel to that

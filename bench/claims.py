@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from bench import online_evidence, statistics
+from bench import detection_evidence, online_evidence, statistics
 from bench.evidence import PICKERS, Evidence, Finding
 from bench.statistics import Interval
 
@@ -75,7 +75,7 @@ def judge(claims: Sequence[Claim], evidence: Evidence) -> list[Verdict]:
 
 
 def _judge_one(claim: Claim, evidence: Evidence) -> list[Verdict]:
-    picker = (PICKERS | online_evidence.PICKERS).get(claim.metric)
+    picker = (PICKERS | online_evidence.PICKERS | detection_evidence.PICKERS).get(claim.metric)
     findings = picker(claim.where, evidence) if picker else []
     if not findings:
         why = claim.missing or "this run has no such rows"

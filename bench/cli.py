@@ -52,7 +52,7 @@ def run(
     config: Annotated[Path | None, typer.Option(help="A TOML file with the keys of a preset, instead of one.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default a new one in results/.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
-    only: Annotated[str | None, typer.Option(help="Sections: latency,accuracy,online.")] = None,
+    only: Annotated[str | None, typer.Option(help="Sections: latency,accuracy,online,detection.")] = None,
     strategies: Annotated[str | None, typer.Option(help="Only these, by name: a,b.")] = None,
     strategies_dir: Annotated[Path | None, typer.Option(help="A folder with more strategy files.")] = None,
     fractions: Annotated[str | None, typer.Option(help="0,1/8,1/4,1/2,1.")] = None,

@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.axes import ValueNotAllowed
 from bench.discovery import BUILTIN
-from bench.executors import WORKER, GoOn, Job, Outcome, Queue, Report, follow
+from bench.executors import GoOn, Job, Outcome, Queue, Report, follow
 from bench.records import write_atomically
 from bench.schema import USUAL_LIMITS, ProcessLimits
 
@@ -40,11 +40,12 @@ def _pack(job: Job) -> tuple[tuple[str, bytes | None], ...]:
     return tuple((path.name, None if path.parent == BUILTIN else path.read_bytes()) for path in paths)
 
 
-def work(job: Job, luggage: Luggage, limits: ProcessLimits, module: str) -> tuple[Outcome, bytes | None]:
+def work(job: Job, luggage: Luggage, limits: ProcessLimits) -> tuple[Outcome, bytes | None]:
     """On a node: unpack, train, and give back the outcome; for a pre-training also its weights."""
     with tempfile.TemporaryDirectory(prefix="shiftbench-") as name:
         folder = Path(name)
         payload: dict[str, Any] = dict(job.payload)
+        payload.pop("weights", None)  # of trained detectors: kept where training is local
         if "checkpoint" in payload:
             weights = folder / "weights.pt"
             payload["checkpoint"] = str(weights)
@@ -60,7 +61,7 @@ def work(job: Job, luggage: Luggage, limits: ProcessLimits, module: str) -> tupl
             files.append(str(path))
         if "strategy_files" in payload:
             payload["strategy_files"] = files
-        outcome = follow(replace(job, payload=payload), limits, module, 1.0 / (os.cpu_count() or 1), lambda *_: None)
+        outcome = follow(replace(job, payload=payload), limits, 1.0 / (os.cpu_count() or 1), lambda *_: None)
         made = payload.get("task") == "pretrain" and outcome.status == "ok"
         return replace(outcome, job=job), weights.read_bytes() if made else None
 
@@ -68,7 +69,7 @@ def work(job: Job, luggage: Luggage, limits: ProcessLimits, module: str) -> tupl
 class RayExecutor:
     """Jobs on a Ray cluster, as many at a time as it has cores (or GPUs)."""
 
-    def __init__(self, address: str | None = None, limits: ProcessLimits = USUAL_LIMITS, module: str = WORKER) -> None:
+    def __init__(self, address: str | None = None, limits: ProcessLimits = USUAL_LIMITS) -> None:
         """address: ``host:port`` of the cluster, or ``auto``; None: a cluster of this machine alone, made for the run.
 
         Raises ValueNotAllowed where Ray is not installed or the cluster does not answer.
@@ -78,7 +79,7 @@ class RayExecutor:
             import ray
         except ImportError:
             raise ValueNotAllowed("--executor ray needs Ray: install the extra cluster, shiftbench[cluster]") from None
-        self._ray, self._address, self._limits, self._module = ray, address, limits, module
+        self._ray, self._address, self._limits = ray, address, limits
         if address is not None:  # a mistake is told before an hour of other sections
             _require_an_answer(address)
             self._connect(None)
@@ -156,7 +157,7 @@ class RayExecutor:
         task = self._ray.remote(
             num_cpus=1, num_gpus=1 if job.on_gpu else 0, max_retries=_LIVES, retry_exceptions=False
         )(work)
-        return task.options(name=job.key).remote(job, luggage, self._limits, self._module)
+        return task.options(name=job.key).remote(job, luggage, self._limits)
 
     def _end(self, job: Job, reference: Any) -> tuple[Outcome, bytes | None]:
         """What came of a task. A node that cannot be replaced is no fault of the strategy."""

@@ -50,6 +50,13 @@ def machine_id() -> str:
     return f"{_cpu_model()}, {usable_cores()} cores (host {host})"
 
 
+def where_trained() -> dict[str, Any]:
+    """The machine and the packages of a training, which need not be those where the run began."""
+    known = versions()
+    packages = {name: known[name] for name in ("torch", "torchvision", "numpy")}
+    return {"id": machine_id(), "python": platform.python_version(), **packages}
+
+
 def _cpuinfo(key: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.arms import Arm, ArmKey
 from bench.axes import BASELINE, parse_fraction
+from bench.detections import Form
 from bench.estimates import Overhead, Slope, baseline_of, over_pct
 from bench.statistics import t_interval
 from bench.sweep import BASELINE_VARIANT, Case, Condition, Panel, Variant
@@ -46,7 +47,7 @@ class Evidence:
 
     failed_cases, failed_arms: {what failed: why}; an arm counts as failed where one of its seeds did. exact: the
     strategies that compute the paper's function. suspect: why the run's latencies must not be trusted, or None.
-    online…: the same of what ran frame by frame.
+    online…: the same of what ran frame by frame. forms: of the detector, trained; failed_forms: those that lost a seed.
     """
 
     overheads: Sequence[Overhead] = ()
@@ -61,6 +62,8 @@ class Evidence:
     online_statics: dict[Case, dict[str, Any]] = field(default_factory=dict)
     online_failed: dict[Case, str] = field(default_factory=dict)
     online_suspect: str | None = None
+    forms: Sequence[Form] = ()
+    failed_forms: dict[Variant, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

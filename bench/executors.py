@@ -17,7 +17,7 @@ from bench.schema import USUAL_LIMITS, ProcessLimits
 
 EXECUTORS = ("local", "ray")
 
-WORKER = "bench.accuracy.worker"
+ACCURACY_WORKER, DETECTION_WORKER = "bench.accuracy.worker", "bench.detection.worker"
 
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -33,7 +33,7 @@ class Job:
     """One worker's job.
 
     needs: the key of the job that must have succeeded before. work: expected seconds. culprit: the strategy whose code
-    runs in it, which is not run again once it has hung or killed a process.
+    runs in it, which is not run again once it has hung or killed a process. module: whose process does it.
     """
 
     key: str
@@ -41,6 +41,7 @@ class Job:
     needs: str | None = None
     work: float = 1.0
     culprit: str | None = None
+    module: str = ACCURACY_WORKER
 
     @property
     def on_gpu(self) -> bool:
@@ -123,8 +124,8 @@ class Queue:
 class LocalExecutor:
     """Jobs on this machine, ``slots`` at a time, each in a process of its own."""
 
-    def __init__(self, slots: int, limits: ProcessLimits = USUAL_LIMITS, module: str = WORKER) -> None:
-        self._slots, self._limits, self._module = slots, limits, module
+    def __init__(self, slots: int, limits: ProcessLimits = USUAL_LIMITS) -> None:
+        self._slots, self._limits = slots, limits
 
     def run(self, jobs: Sequence[Job], report: Report, go_on: GoOn = lambda: True) -> Iterator[Outcome]:
         """Start what is ready; a job whose need failed fails with it."""
@@ -135,7 +136,7 @@ class LocalExecutor:
             while queue.waiting or running:
                 yield from queue.lost()
                 for job in queue.begin(self._slots - len(running) if go_on() else 0):
-                    running.add(pool.submit(follow, job, self._limits, self._module, share, report))
+                    running.add(pool.submit(follow, job, self._limits, share, report))
                 if not running:
                     return
                 ended, running = wait(running, return_when=FIRST_COMPLETED)
@@ -148,14 +149,14 @@ class LocalExecutor:
             pool.shutdown(cancel_futures=True)
 
 
-def follow(job: Job, limits: ProcessLimits, module: str, memory_share: float, report: Report) -> Outcome:
+def follow(job: Job, limits: ProcessLimits, memory_share: float, report: Report) -> Outcome:
     """Do a job in a process of its own, on this machine, and follow it to its end."""
     start, notes = time.monotonic(), list[str]()
     status: Status = "failed"
     samples, reason, fatal = dict[str, Any](), "it ended without a result", False
     try:
         events = workers.stream(
-            module,
+            job.module,
             job.payload,
             silence_limit=limits.silence,  # it reports about once a second once its imports are done
             env=_ENVIRONMENT,

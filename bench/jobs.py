@@ -5,12 +5,46 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.axes import PRETRAINED_FORM
-from bench.executors import Job
-from bench.sweep import Sweep
+from bench.executors import DETECTION_WORKER, Job
+from bench.sweep import Detecting, Sweep
 
 _FRAMES_PER_SECOND = {"cpu": 1800.0, "cuda": 10000.0}  # expected training speed of one process, until the run knows
 _COST = {"digits_bottleneck": 1.5, "digits_r3d": 3.0, "digits_r2plus1d": 2.0}  # of a frame, against digits_resnet
 _FRAMES = 8  # of a clip, in all data sets
+
+
+_DETECTED_PER_SECOND = {"cpu": 220.0, "cuda": 2000.0}  # frames that one process trains a detector on, expected
+_SHOWN = 48  # test clips of which the first seed's arms keep a frame, for the figure
+
+
+def detection_jobs(detection: Detecting | None, strategy_files: Sequence[Path], folder: Path) -> list[Job]:
+    """The jobs of the detection section; pre-trained detectors lie in ``folder``/pretraining too, trained ones in
+    ``folder``/detectors."""
+    if detection is None:
+        return []
+    recipe, jobs = detection.recipe, dict[str, Job]()
+    speed, first = _DETECTED_PER_SECOND[recipe.device], min((arm.seed for arm in detection.arms), default=0)
+    for arm in detection.arms:
+        source = f"pretraining/{arm.condition.label}-seed{arm.seed}"
+        common = {
+            "recipe": recipe.model_dump(mode="json"),
+            "data": detection.data.model_dump(mode="json"),
+            "seed": arm.seed,
+            "checkpoint": str(folder.resolve() / f"{source}.pt"),
+        }
+        work = recipe.pretrain_frames * recipe.pretrain_epochs / speed
+        jobs.setdefault(source, Job(source, {"task": "pretrain", **common}, work=work, module=DETECTION_WORKER))
+        payload = {
+            **common,
+            "task": "fine_tune",
+            "variant": arm.variant.to_json(),
+            "strategy_files": [str(file) for file in strategy_files],
+            "examples": _SHOWN if arm.seed == first else 0,
+            "weights": str(folder.resolve() / "detectors" / f"{arm.variant.label.replace('/', '_')}-seed{arm.seed}.pt"),
+        }
+        key, work = f"detection/{arm.label}", recipe.clips * recipe.epochs * _FRAMES / speed
+        jobs[key] = Job(key, payload, source, work, culprit=arm.variant.strategy, module=DETECTION_WORKER)
+    return list(jobs.values())
 
 
 def jobs_of(sweep: Sweep, strategy_files: Sequence[Path], folder: Path) -> list[Job]:

@@ -52,7 +52,12 @@ def _from_4(record: Record) -> dict[str, Any]:
     return {}
 
 
-_STEPS = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4}
+def _from_5(record: Record) -> dict[str, Any]:
+    """Nothing changes: there was no detection section."""
+    return {}
+
+
+_STEPS = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4, 5: _from_5}
 
 
 def brought_up_to_date(record: Record) -> Record:

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench.axes import BACKBONES, STREAM_RUNTIMES, Dtype, MemoryFormat
+from bench.axes import BACKBONES, DETECTORS, STREAM_RUNTIMES, Dtype, MemoryFormat
 from bench.schema import Count, Group, Seconds, Size, Stopping, Strict, one_of
 
-StreamBackbone = Annotated[str, one_of(BACKBONES, "backbone of the online section")]
+StreamBackbone = Annotated[str, one_of({**BACKBONES, **DETECTORS}, "backbone of the online section")]
 StreamRuntime = Annotated[str, one_of(STREAM_RUNTIMES, "runtime of the online section")]
 
 
@@ -31,6 +31,7 @@ class Online(Stopping):
 
     streams: frames that come at once, one of each stream. frames: consecutive frames in a slot. arrival_fps: how many
     frames of a stream are taken to arrive in a second, for missed deadlines. Without groups nothing is measured.
+    Panels of detectors belong to the detection section, and are left out where that is not asked for.
     """
 
     backbones: tuple[StreamBackbone, ...] = ()

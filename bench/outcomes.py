@@ -41,12 +41,12 @@ def conformance_record(name: str, reason: str | None, flags: Sequence[str]) -> R
 
 
 def training_record(
-    arm: Arm, status: Status, reason: str | None, samples: dict[str, Any] | None = None, wall: float = 0.0
+    key: str, arm: Arm, status: Status, reason: str | None, samples: dict[str, Any] | None = None, wall: float = 0.0
 ) -> Record:
-    """How one arm and seed ended."""
+    """How one arm and seed ended; key: ``SECTION/arm``."""
     return Record(
-        id=f"accuracy/{arm.label}",
-        kind="accuracy",
+        id=key,
+        kind="detection" if key.startswith("detection/") else "accuracy",
         status=status,
         reason=reason,
         case=arm.to_json(),

@@ -14,7 +14,10 @@ from bench.resolution import resolve
 from bench.settings import Settings
 from bench.sweep import Chosen, StrategyInfo, Sweep
 
-_MEASURING = ("latency", "accuracy", "backbones", "kernels", "runtimes", "streaming", "strategy.py")
+_MEASURING = (
+    *("latency", "accuracy", "detection", "streaming", "images"),
+    *("backbones", "kernels", "runtimes", "strategy.py"),
+)
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,19 @@ class Plan:
             "arms": [arm.label for arm in self.sweep.arms],
             "recipe": self.sweep.recipe.model_dump(mode="json"),
             "data": self.sweep.data.model_dump(mode="json"),
+            **self._detecting(),
             "strategy_code": code,
             "measuring_code": _measuring_code(),
             "software": {name: versions[name] for name in ("shiftbench", "torch", "torchvision", "numpy")},
         }
+
+    def _detecting(self) -> dict[str, Any]:
+        """The same of the detection section, where there is one."""
+        detection = self.sweep.detection
+        if detection is None:
+            return {}
+        plain = {"recipe": detection.recipe.model_dump(mode="json"), "data": detection.data.model_dump(mode="json")}
+        return {"detection": {"arms": [arm.label for arm in detection.arms], **plain}}
 
 
 def _measuring_code() -> str:

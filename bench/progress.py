@@ -99,13 +99,13 @@ class Bar:
 
 
 class Shares:
-    """Progress of trainings that run side by side; the time expected follows the speed that is seen.
+    """Progress of a section's trainings that run side by side; the time expected follows the speed that is seen.
 
     work: {training: what it is expected to take, in any unit}.
     """
 
-    def __init__(self, work: dict[str, float], reporter: Reporter) -> None:
-        self._work, self._reporter = work, reporter
+    def __init__(self, section: str, work: dict[str, float], reporter: Reporter) -> None:
+        self._section, self._work, self._reporter = section, work, reporter
         self._done = dict.fromkeys(work, 0.0)
         self._start = time.monotonic()
 
@@ -116,9 +116,9 @@ class Shares:
         done = sum(self._work[key] * share for key, share in self._done.items()) / total
         elapsed = time.monotonic() - self._start
         if done > 0.02:  # before that, the speed is mostly the start of processes
-            self._reporter.expect("accuracy", elapsed / done)
+            self._reporter.expect(self._section, elapsed / done)
         finished = sum(share >= 1.0 for share in self._done.values())
-        self._reporter.advance("accuracy", done, f"{finished} of {len(self._work)} trainings")
+        self._reporter.advance(self._section, done, f"{finished} of {len(self._work)} trainings")
 
 
 def _clock(seconds: float) -> str:

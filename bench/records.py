@@ -17,6 +17,7 @@ Schema history
     causal arms keep their accuracy after each frame of the test clips (``early``).
 5   every line of the journal ends with a checksum of what it says (``check``), so that damage is seen. accuracy: the
     machine that trained (``machine``). run.json: a hash of the code that measures.
+6   detection: one form of the detector and seed, with its average precisions and a few frames to look at.
 """
 
 import json
@@ -26,9 +27,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA = 5
+SCHEMA = 6
 
-Kind = Literal["latency", "online", "replicate", "static", "conformance", "accuracy"]
+Kind = Literal["latency", "online", "replicate", "static", "conformance", "accuracy", "detection"]
 TIMED: tuple[Kind, ...] = ("latency", "online")
 """The kinds of records that hold slots, which a ``replicate`` record closes."""
 Status = Literal["ok", "skipped", "failed"]

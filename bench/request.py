@@ -5,7 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from bench.axes import BACKBONES, DIRECTIONS, PLACEMENTS, STREAM_RUNTIMES, ValueNotAllowed, parse_fraction
+from bench.axes import BACKBONES, DETECTORS, DIRECTIONS, PLACEMENTS, STREAM_RUNTIMES, ValueNotAllowed, parse_fraction
 from bench.settings import Settings, load_config, load_preset, validate
 from bench.sweep import Chosen
 
@@ -57,7 +57,7 @@ class Request:
         ]
         self._put_into_online(data, given)
         if self.seeds is not None:
-            data["accuracy"]["seeds"] = _number(self.seeds, "--seeds")
+            data["accuracy"]["seeds"] = data["detection"]["seeds"] = _number(self.seeds, "--seeds")
             for study in data["accuracy"]["studies"]:  # an option holds for every study
                 study["seeds"] = None
         if self.only is not None:
@@ -66,8 +66,8 @@ class Request:
 
     def _put_into_online(self, data: dict[str, Any], given: dict[str, Any]) -> None:
         """What holds for latency holds frame by frame too, as far as it can; alone, it must, and has the budget."""
-        alone = self.only is not None and _items(self.only, "--only") == ("online",)
-        possible = {"backbones": BACKBONES, "runtimes": STREAM_RUNTIMES}
+        alone = self.only is not None and _items(self.only, "--only") in (("online",), ("detection",))
+        possible = {"backbones": {**BACKBONES, **DETECTORS}, "runtimes": STREAM_RUNTIMES}
         for key in ("backbones", "device", "runtimes", "dtypes", "memory_formats", "threads", "sizes"):
             if key in given:
                 values = given[key]

@@ -8,20 +8,39 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import product
+from typing import TypeVar
 
 from bench.axes import (
     ACCURACY_VOLUMETRIC,
     BASELINE,
+    DETECTION_DATASET,
+    DETECTORS,
     MAIN,
     ONLY_ON,
+    TRAINED_DETECTOR,
     VOLUMETRIC,
     ValueNotAllowed,
     parse_fraction,
 )
+from bench.detection_settings import DetectionRecipe
 from bench.online_settings import Online, OnlinePanels
 from bench.schema import Group
 from bench.settings import Accuracy, Latency, Panels, Recipe, Settings, Study
-from bench.sweep import BASELINE_VARIANT, Arm, Case, Chosen, Condition, Panel, StrategyInfo, StreamPanel, Sweep, Variant
+from bench.sweep import (
+    BASELINE_VARIANT,
+    Arm,
+    Case,
+    Chosen,
+    Condition,
+    Detecting,
+    Panel,
+    StrategyInfo,
+    StreamPanel,
+    Sweep,
+    Variant,
+)
+
+_AnyRecipe = TypeVar("_AnyRecipe", Recipe, DetectionRecipe)
 
 
 def resolve(
@@ -52,7 +71,7 @@ def resolve(
         for panel, group in grouped.items():
             own = [v for v in variants if _takes_part(known[v.strategy], group)]
             panels.append((panel, _with_twin(panel, own if panel.backbone not in VOLUMETRIC else own[:1])))
-    streams = _streams(settings, known, chosen, devices, cores) if "online" in settings.sections else {}
+    streams = _streams(settings, known, chosen, devices, cores)
     online = tuple((panel, cases) for panel, (cases, _) in streams.items())
     if "accuracy" in settings.sections:
         arms = list(dict.fromkeys(_arms(settings.accuracy, known, chosen)))
@@ -65,6 +84,7 @@ def resolve(
         tuple(weighted.values()),
         online,
         tuple(weight for _, weight in streams.values()),
+        _detecting(settings, known, chosen, devices, cpu_bf16),
     )
 
 
@@ -83,7 +103,8 @@ def _with_twin(panel: Panel, variants: Sequence[Variant]) -> tuple[Case, ...]:
 def _streams(
     settings: Settings, known: dict[str, StrategyInfo], chosen: Chosen, devices: Sequence[str], cores: int
 ) -> dict[Panel, tuple[tuple[Case, ...], float]]:
-    """{panel: (its cases, its weight)} of the online section: what takes from the past alone.
+    """{panel: (its cases, its weight)} of the online section: what takes from the past alone. Detectors are timed where
+    the detection section is asked for, the others where the online one is.
 
     Raises ValueNotAllowed where online is all that is asked for, and nothing of what is asked for can stream.
     """
@@ -94,14 +115,35 @@ def _streams(
             "nothing of what is asked for can stream: a stream has no next frame, so the online section takes "
             "strategies in the direction unidirectional, at fractions above 0"
         )
-    if not variants or not online.backbones:
+    sections = {True: "detection", False: "online"}  # of a panel, by whether its network is a detector
+    if not variants or not (online.backbones or online.panels) or not set(sections.values()) & set(settings.sections):
         return {}
     make = partial(StreamPanel, frames=online.frames, batch=1)
     grouped = _panels(online, OnlinePanels(), _ONLINE_AXES, make, devices, cores)
-    return {panel: (_with_twin(panel, [BASELINE_VARIANT, *variants]), group.weight) for panel, group in grouped.items()}
+    return {
+        panel: (_with_twin(panel, [BASELINE_VARIANT, *variants]), group.weight)
+        for panel, group in grouped.items()
+        if sections[panel.backbone in DETECTORS] in settings.sections
+    }
 
 
-def _recipe(recipe: Recipe, devices: Sequence[str], cpu_bf16: bool) -> Recipe:
+def _detecting(
+    settings: Settings, known: dict[str, StrategyInfo], chosen: Chosen, devices: Sequence[str], cpu_bf16: bool
+) -> Detecting | None:
+    """The detector frame by frame, and with each shift asked for; seed by seed, so that an interrupted run holds whole
+    comparisons. None where nothing is to be trained. Raises ValueNotAllowed."""
+    detection = settings.detection
+    if "detection" not in settings.sections or not detection.groups:
+        return None
+    variants = list(_variants(detection.groups, detection.plugins, known, chosen))
+    own = dict.fromkeys(replace(v, strategy=_root(v.strategy, known)) for v in variants)  # the others inherit
+    condition = Condition(dataset=DETECTION_DATASET, backbone=TRAINED_DETECTOR)
+    seeds = range(detection.first_seed, detection.first_seed + detection.seeds)
+    arms = tuple(Arm(variant, condition, seed) for seed in seeds for variant in (BASELINE_VARIANT, *own))
+    return Detecting(arms, _recipe(detection.recipe, devices, cpu_bf16), detection.data)
+
+
+def _recipe(recipe: _AnyRecipe, devices: Sequence[str], cpu_bf16: bool) -> _AnyRecipe:
     """With the device and the number format that are meant. Raises ValueNotAllowed where it is not there."""
     if recipe.device not in ("auto", *devices):
         raise ValueNotAllowed(f"device {recipe.device!r} is not on this machine; there are: {', '.join(devices)}")
@@ -157,7 +199,8 @@ def _root(name: str, known: dict[str, StrategyInfo]) -> str:
 def _named(settings: Settings, chosen: Chosen) -> Iterator[str]:
     yield from chosen.strategies or ()
     studies = [group for study in settings.accuracy.studies for group in study.groups]
-    for group in (*settings.latency.groups, *settings.online.groups, *settings.accuracy.groups, *studies):
+    sections = (settings.latency, settings.online, settings.accuracy, settings.detection)
+    for group in (*(group for section in sections for group in section.groups), *studies):
         yield from group.strategies
     for panels in settings.latency.panels:
         yield from panels.strategies or ()

@@ -10,24 +10,28 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from bench import environment, workers
 from bench.axes import BASELINE, EAGER
 from bench.executors import Executor, executor_for
-from bench.jobs import jobs_of
+from bench.jobs import detection_jobs, jobs_of
 from bench.journal import Run, read_records
 from bench.latency.campaign import Campaign, failed_while_measured
 from bench.outcomes import Tally, conformance_record, in_panel, training_record
 from bench.plan import Plan, new_header, prepare_again
-from bench.progress import Reporter, Shares
+from bench.progress import Reporter
 from bench.records import FolderError, Record, read_header, refuse_used
 from bench.schema import Stopping
-from bench.sweep import Case, Panel
+from bench.sweep import Arm, Case, Panel
+from bench.trainings import JobsFor, Trainer
 
 _CONFORMANCE_SECONDS = 12.0  # expected: the import of torch and about two seconds a strategy
 _STATIC_SECONDS_PER_CASE = 2.0  # expected
+_JUDGES = ("torchmetrics", "pycocotools")
+"""The packages that judge what a detector finds; the extra ``detection`` brings them."""
 
 
 class Execution:
@@ -74,6 +78,7 @@ class Execution:
                 self._section("latency", self._latency)
                 self._section("online", self._online)
             self._section("accuracy", self._accuracy)
+            self._section("detection", self._detection)
         except BaseException:
             with contextlib.suppress(
                 FolderError
@@ -116,6 +121,9 @@ class Execution:
         if sweep.arms:
             jobs = jobs_of(sweep, self.plan.files, self.run.folder)
             self.reporter.expect("accuracy", sum(job.work for job in jobs) / self.cores)
+        if sweep.detection:
+            jobs = detection_jobs(sweep.detection, self.plan.files, self.run.folder)
+            self.reporter.expect("detection", sum(job.work for job in jobs) / self.cores)
 
     # --- conformance ------------------------------------------------------------------------------------------------
 
@@ -259,31 +267,31 @@ class Execution:
                 f"a --budget of {campaign.budget_for_enough:.0f}s or more would do for this panel"
             )
 
-    # --- accuracy ---------------------------------------------------------------------------------------------------
+    # --- training ---------------------------------------------------------------------------------------------------
 
     def _accuracy(self) -> None:
-        arms = {f"accuracy/{arm.label}": arm for arm in self.plan.sweep.arms}
-        left = {key: arm for key, arm in arms.items() if key not in self.run.ids}
-        for key, arm in list(left.items()):
-            if arm.variant.strategy in self.refused:
-                self._keep(training_record(left.pop(key), "failed", self.refused[arm.variant.strategy]))
-        jobs = jobs_of(replace(self.plan.sweep, arms=tuple(left.values())), self.plan.files, self.run.folder)
-        progress = Shares({job.key: job.work for job in jobs}, self.reporter)
-        for outcome in self.executor.run(
-            jobs, lambda job, share: progress.report(job.key, share), go_on=lambda: time.monotonic() < self.pause_at
-        ):
-            progress.report(outcome.job.key, 1.0)
-            for note in outcome.notes:
-                self.reporter.say(note)
-            if outcome.job.key in left:
-                arm = left[outcome.job.key]
-                self._keep(training_record(arm, outcome.status, outcome.reason, outcome.samples, outcome.wall_seconds))
-                if outcome.reason:
-                    self.reporter.say(f"{arm.label} {outcome.status}: {outcome.reason}")
-        begun = sum(key in self.run.ids for key in arms)
-        if begun < len(arms):
-            self.reporter.say(f"paused after {begun} of {len(arms)} trainings; go on with --resume {self.run.folder}")
-            self.unfinished.append("accuracy")
+        sweep = self.plan.sweep
+        arms = {f"accuracy/{arm.label}": arm for arm in sweep.arms}
+        self._train("accuracy", arms, lambda left: jobs_of(replace(sweep, arms=left), self.plan.files, self.run.folder))
+
+    def _detection(self) -> None:
+        detection = self.plan.sweep.detection
+        if detection is None:
+            return
+        arms = {f"detection/{arm.label}": arm for arm in detection.arms}
+        if missing := [name for name in _JUDGES if find_spec(name) is None]:
+            reason = f"mean average precision needs {' and '.join(missing)}: install the extra detection"
+            self.reporter.say(f"detection is skipped: {reason}")
+            left = {key: arm for key, arm in arms.items() if key not in self.run.ids}
+            self._keep(*(training_record(key, arm, "skipped", reason) for key, arm in left.items()))
+            return
+        files, folder = self.plan.files, self.run.folder
+        self._train("detection", arms, lambda left: detection_jobs(replace(detection, arms=left), files, folder))
+
+    def _train(self, section: str, arms: dict[str, Arm], jobs_for: JobsFor) -> None:
+        trainer = Trainer(self.executor, self.reporter, self._keep, self.refused, self.pause_at)
+        if not trainer.train(section, arms, self.run.ids, jobs_for):
+            self.unfinished.append(section)
 
 
 def start(

@@ -27,6 +27,7 @@ from bench.axes import (
     ValueNotAllowed,
     View,
 )
+from bench.detection_settings import Detection
 from bench.online_settings import Online
 from bench.schema import Count, Group, ProcessLimits, Size, Stopping, Strict, one_of
 
@@ -196,6 +197,7 @@ class Settings(Strict):
     latency: Latency = Latency()
     online: Online = Online()
     accuracy: Accuracy = Accuracy()
+    detection: Detection = Detection()
 
 
 def preset_names() -> list[str]:
@@ -206,7 +208,7 @@ def preset_names() -> list[str]:
 def preset_strategies() -> frozenset[str]:
     """The strategies that the suite's presets name: its own. Whatever else lies in ``strategies/`` was dropped in."""
     settings = [load_preset(name) for name in preset_names()]
-    sections = [section for one in settings for section in (one.latency, one.online, one.accuracy)]
+    sections = [section for one in settings for section in (one.latency, one.online, one.accuracy, one.detection)]
     groups = [group for section in sections for group in section.groups]
     groups += [group for one in settings for study in one.accuracy.studies for group in study.groups]
     return frozenset({BASELINE, *(name for group in groups for name in group.strategies)})

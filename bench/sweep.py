@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from bench.axes import ACCURACY_BACKBONE, BASELINE, MAIN, parse_fraction
+from bench.detection_settings import ClutteredDigitsData, DetectionRecipe
 from bench.settings import Data, Recipe
 
 
@@ -204,10 +205,19 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class Detecting:
+    """What the detection section trains: its arms, how, and on what."""
+
+    arms: tuple[Arm, ...]
+    recipe: DetectionRecipe
+    data: ClutteredDigitsData
+
+
+@dataclass(frozen=True)
 class Sweep:
     """All that a run will measure. weights: of the panels, in their order, in sharing out the time for latency.
 
-    online, online_weights: the same for what runs frame by frame.
+    online, online_weights: the same for what runs frame by frame. detection: what is trained to detect.
     """
 
     panels: tuple[tuple[Panel, tuple[Case, ...]], ...]
@@ -217,6 +227,7 @@ class Sweep:
     weights: tuple[float, ...] = ()
     online: tuple[tuple[Panel, tuple[Case, ...]], ...] = ()
     online_weights: tuple[float, ...] = ()
+    detection: Detecting | None = None
 
     @property
     def cases(self) -> list[Case]:
@@ -226,13 +237,16 @@ class Sweep:
     @property
     def strategies(self) -> list[str]:
         """The strategies that take part, in order of appearance."""
-        variants = [case.variant for case in self.cases] + [arm.variant for arm in self.arms]
-        return list(dict.fromkeys(variant.strategy for variant in variants))
+        return list(dict.fromkeys(variant.strategy for variant in self._variants))
 
     def variants(self, strategy: str) -> list[Variant]:
         """All settings in which ``strategy`` takes part."""
-        variants = [case.variant for case in self.cases] + [arm.variant for arm in self.arms]
-        return list(dict.fromkeys(variant for variant in variants if variant.strategy == strategy))
+        return list(dict.fromkeys(variant for variant in self._variants if variant.strategy == strategy))
+
+    @property
+    def _variants(self) -> list[Variant]:
+        arms = [*self.arms, *(self.detection.arms if self.detection else ())]
+        return [case.variant for case in self.cases] + [arm.variant for arm in arms]
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ Emit = Callable[[Event], None]
 _EVENTS_FD = "SHIFTBENCH_EVENTS_FD"
 _PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 _MEMORY_LIMIT = "SHIFTBENCH_MEMORY_LIMIT"  # bytes
+_PROGRESS_EVERY = 1.0  # seconds; a person watches this
 _LAST_WORDS = 2000  # bytes of a dead child's output that are looked at for its last line
 _LONGEST_EVENT = 1 << 26  # bytes; a superblock of a hundred cases takes a few hundred kilobytes
 _LEFT_FREE = 0.1  # of the memory that is free when a process starts: for the system, and the parent
@@ -236,6 +237,25 @@ def serve(handler: Callable[[Event, Emit], None]) -> None:
 
         handler(job, emit)
         emit({"event": "done"})
+
+
+def progress(emit: Emit) -> Callable[[float], None]:
+    """Passes on the share of a job that is done, at most once a second, and always the end."""
+    last = 0.0
+
+    def report(share: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if share >= 1 or now - last >= _PROGRESS_EVERY:
+            last = now
+            emit({"event": "progress", "share": share})
+
+    return report
+
+
+def noting(emit: Emit) -> Callable[[str], None]:
+    """Passes on a sentence for the user."""
+    return lambda message: emit({"event": "note", "message": message})
 
 
 def _end_with_the_parent() -> None:

@@ -2,9 +2,12 @@
 
 import json
 import sys
+from functools import partial
 
 from bench.cluster import RayExecutor
-from bench.executors import Job
+from bench.executors import Job as AnyJob
+
+Job = partial(AnyJob, module="tests.obedient_worker")
 
 JOBS = [
     Job("second", {"do": "work", "answer": 2}, needs="first"),
@@ -16,5 +19,5 @@ JOBS = [
 ]
 
 if __name__ == "__main__":
-    for outcome in RayExecutor(sys.argv[1], module="tests.obedient_worker").run(JOBS, lambda *_: None):
+    for outcome in RayExecutor(sys.argv[1]).run(JOBS, lambda *_: None):
         print(json.dumps([outcome.job.key, outcome.status, outcome.samples, outcome.reason, outcome.fatal]), flush=True)

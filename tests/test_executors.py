@@ -1,13 +1,18 @@
 """Jobs packed on this machine: order, dependence, and who is not run again."""
 
+from functools import partial
+
 import pytest
 
-from bench.executors import Job, LocalExecutor, Outcome
+from bench.executors import Job as AnyJob
+from bench.executors import LocalExecutor, Outcome
+
+Job = partial(AnyJob, module="tests.obedient_worker")
 
 
-def run(*jobs: Job, slots: int = 2) -> dict[str, Outcome]:
+def run(*jobs: AnyJob, slots: int = 2) -> dict[str, Outcome]:
     shares: list[tuple[str, float]] = []
-    executor = LocalExecutor(slots, module="tests.obedient_worker")
+    executor = LocalExecutor(slots)
     outcomes = {o.job.key: o for o in executor.run(jobs, lambda job, share: shares.append((job.key, share)))}
     assert set(outcomes) == {job.key for job in jobs}
     return outcomes
@@ -53,6 +58,6 @@ def test_a_pause_finishes_what_runs_and_leaves_the_rest() -> None:
     def go_on() -> bool:
         return not begun
 
-    executor = LocalExecutor(1, module="tests.obedient_worker")
+    executor = LocalExecutor(1)
     outcomes = [outcome.job.key for outcome in executor.run(jobs, lambda job, share: begun.append(job.key), go_on)]
     assert outcomes == ["a"]

@@ -36,7 +36,7 @@ def test_strategies_import_the_contract_and_torch_only() -> None:
         assert not foreign, f"{path.name} imports {foreign}"
 
 
-SECTION_ROOMS = ("latency", "accuracy", "streaming")
+SECTION_ROOMS = ("latency", "accuracy", "streaming", "detection")
 
 
 @pytest.mark.parametrize("room", SECTION_ROOMS)
@@ -64,6 +64,10 @@ TORCH_FREE = [
     "online_evidence",
     "tables.online",
     "tables.early",
+    "tables.detection",
+    "detections",
+    "detection_evidence",
+    "images.digits",
     "report",
     "comparison",
     "interference",

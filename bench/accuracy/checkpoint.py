@@ -1,67 +1,13 @@
-"""The pre-trained weights that all arms of a seed share: one file, made once, trusted only if it is what it should be.
+"""What the pre-trained weights that all arms of a seed share depend on."""
 
-The file holds ``{"key": str, "state": state_dict}``. Its key is a hash of everything that the weights depend on.
-"""
-
-import hashlib
-import json
-import os
-import pickle
-from importlib.metadata import version
-from pathlib import Path
-
-import torch
-
-from bench import accuracy, backbones
-from bench.accuracy.training import State
+from bench import accuracy, backbones, checkpoint, images
 from bench.settings import Recipe
 
 _DEPENDS_ON = ("train_share", "validation_share", "weight_decay", "bf16", "size", "device")  # and all pretrain_* fields
-_PACKAGES = ("torch", "numpy", "scikit-learn")
-
-
-class Unusable(Exception):
-    """A checkpoint that is torn, foreign or stale; the message says which."""
 
 
 def checkpoint_key(recipe: Recipe, dataset: str, data_version: str, backbone: str, seed: int) -> str:
-    """A hash of what pre-training depends on: recipe, data, network, seed, this package's code, library versions.
-
-    backbone: the 2-D network that is pre-trained.
-    """
+    """A hash of recipe, data, network, seed, code and library versions; backbone: the 2-D network pre-trained."""
     settings = recipe.model_dump(mode="json")
     relevant = {name: settings[name] for name in settings if name in _DEPENDS_ON or name.startswith("pretrain_")}
-    packages = {name: version(name) for name in _PACKAGES}
-    text = json.dumps([relevant, dataset, data_version, backbone, seed, packages], sort_keys=True)
-    digest = hashlib.sha256(text.encode())
-    for package in (accuracy, backbones):
-        for path in sorted(Path(package.__path__[0]).glob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def save(path: Path, key: str, state: State) -> None:
-    """Write atomically: a reader, or a resumed run, sees the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        torch.save({"key": key, "state": state}, unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def load(path: Path, key: str) -> State:
-    """The weights stored under ``key``. Raises FileNotFoundError where there is no file, Unusable where it won't do."""
-    try:
-        stored = torch.load(path, weights_only=True)
-    except FileNotFoundError:
-        raise
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise Unusable(f"{path.name} cannot be read ({type(error).__name__})") from error
-    if not isinstance(stored, dict) or not isinstance(stored.get("state"), dict):
-        raise Unusable(f"{path.name} is not a checkpoint of this suite")
-    if stored.get("key") != key:
-        raise Unusable(f"{path.name} was made from another recipe, seed, data set or version")
-    state: State = stored["state"]
-    return state
+    return checkpoint.key_of([relevant, dataset, data_version, backbone, seed], (accuracy, backbones, images))

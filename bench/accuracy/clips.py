@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-Pixels = NDArray[np.float32]
-Labels = NDArray[np.int64]
-Indices = NDArray[np.intp]
+from bench.images import Labels, Pixels
 
 
 @dataclass(frozen=True)

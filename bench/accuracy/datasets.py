@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from bench.accuracy.clips import Dataset
 from bench.accuracy.opening_digits import OpeningDigits
-from bench.accuracy.photographs import photograph_blocks
 from bench.accuracy.ring_digits import RingDigits
-from bench.accuracy.sprites import digit_images
 from bench.axes import DATASETS, ValueNotAllowed
+from bench.images.digits import digit_images
+from bench.images.photographs import photograph_blocks
 from bench.settings import Data, Recipe
 
 

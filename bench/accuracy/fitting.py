@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -161,20 +160,3 @@ def _loss(network: Network, frames: Tensor, targets: Tensor, plan: Plan) -> Tens
             loss = loss + cross_entropy(logits[:, first : first + count].float(), targets[:, head])
         first += count
     return loss
-
-
-@contextmanager
-def reproducible(seed: int) -> Iterator[None]:
-    """One thread, torch's random numbers from ``seed``, no TF32 and no choice of algorithms by timing; afterwards all
-    is as before."""
-    threads, cudnn = torch.get_num_threads(), torch.backends.cudnn
-    before = (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32)
-    torch.set_num_threads(1)
-    cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = False, True, False
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = before

@@ -16,10 +16,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.accuracy.clips import Clips, Frames, Indices, Labels, Pixels
+from bench.accuracy.clips import Clips, Frames
 from bench.accuracy.orders import CHUNK_FRAMES, chunks, in_orders
-from bench.accuracy.photographs import Textures, split_photographs
-from bench.accuracy.sprites import CANVAS, DIGITS, SPRITE, DigitPool, split_digits, stamp
+from bench.accuracy.sprites import CANVAS, stamp
+from bench.images import Indices, Labels, Pixels
+from bench.images.digits import DIGITS, SPRITE, DigitPool, split_digits
+from bench.images.photographs import Textures, split_photographs
 from bench.settings import Data, OpeningDigitsData, Recipe
 
 FRAMES = 8

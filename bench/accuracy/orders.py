@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from bench.accuracy.clips import Clips, Indices, Labels, Pixels
+from bench.accuracy.clips import Clips
 from bench.accuracy.sprites import CANVAS
+from bench.images import Indices, Labels, Pixels
 
 CHUNK_FRAMES = 512  # rendered at once: 2 MB, so that all passes over them stay in the processor's cache
 

@@ -15,9 +15,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from bench.accuracy.clips import Clips, Frames, Indices, Labels, Pixels
+from bench.accuracy.clips import Clips, Frames
 from bench.accuracy.orders import CHUNK_FRAMES, chunks, in_orders
-from bench.accuracy.sprites import CANVAS, DIGITS, SPRITE, DigitPool, split_digits, stamp
+from bench.accuracy.sprites import CANVAS, stamp
+from bench.images import Indices, Labels, Pixels
+from bench.images.digits import DIGITS, SPRITE, DigitPool, split_digits
 from bench.settings import Data, Recipe, RingDigitsData
 
 POSITIONS = 8  # on the ring; as many as a clip has frames, so that a clip shows each of them once

@@ -11,18 +11,17 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.accuracy.clips import Clips, Dataset, one_frame, shuffled
 from bench.accuracy.evaluation import Scores, evaluate, evaluate_early
-from bench.accuracy.fitting import Batches, Fit, Plan, Report, fit, on_device, reproducible
+from bench.accuracy.fitting import Batches, Fit, Plan, Report, fit, on_device
 from bench.backbones import Network, build_trainable, insert, lay_out, load_pretrained, pretrained_form
+from bench.checkpoint import State
+from bench.reproducible import reproducible
 from bench.settings import Recipe
 from bench.strategy import Strategy
 from bench.sweep import Condition
-
-State = dict[str, Tensor]
 
 _PRETRAIN, _CLIPS, _TEST, _VALIDATION, _ORDER, _VIEW = range(6)  # streams of random numbers under one seed
 

@@ -6,25 +6,20 @@ and for "fine_tune" also {"variant": {…}, "strategy_files": [path, …]}. Even
 with a traceback whose last line is the reason.
 """
 
-import platform
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import bits, environment
-from bench.accuracy import checkpoint
+from bench import bits, checkpoint, environment
+from bench.accuracy.checkpoint import checkpoint_key
 from bench.accuracy.clips import Dataset
 from bench.accuracy.datasets import data_version, open_dataset
-from bench.accuracy.fitting import Report
-from bench.accuracy.training import FineTuned, State, fine_tune, pretrain
+from bench.accuracy.training import FineTuned, fine_tune, pretrain
 from bench.backbones import pretrained_form
 from bench.discovery import load_class
 from bench.settings import Data, Recipe
 from bench.sweep import Condition, Variant
-from bench.workers import Emit, Event, serve
-
-_PROGRESS_EVERY = 1.0  # seconds; a person watches this
+from bench.workers import Emit, Event, noting, progress, serve
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class _Setting:
     @property
     def key(self) -> str:
         """What the checkpoint must have been made from."""
-        return checkpoint.checkpoint_key(self.recipe, self.condition.dataset, self.data_version, self.form, self.seed)
+        return checkpoint_key(self.recipe, self.condition.dataset, self.data_version, self.form, self.seed)
 
 
 def handle(job: Event, emit: Emit) -> None:
@@ -64,22 +59,11 @@ def handle(job: Event, emit: Emit) -> None:
 
 
 def _pretrain(job: Event, setting: _Setting, emit: Emit) -> dict[str, Any]:
-    if _kept(setting, emit) is not None:
+    if checkpoint.kept(setting.checkpoint, setting.key, noting(emit)) is not None:
         return {"key": setting.key, "reused": True}
-    pretrained = pretrain(setting.recipe, setting.dataset, setting.form, setting.seed, _progress(emit))
+    pretrained = pretrain(setting.recipe, setting.dataset, setting.form, setting.seed, progress(emit))
     checkpoint.save(setting.checkpoint, setting.key, pretrained.state)
     return {"key": setting.key, "reused": False, **asdict(pretrained.fit)}
-
-
-def _kept(setting: _Setting, emit: Emit) -> State | None:
-    """The pre-trained weights, or None where they have to be made (again, and a note says why)."""
-    try:
-        return checkpoint.load(setting.checkpoint, setting.key)
-    except FileNotFoundError:
-        return None
-    except checkpoint.Unusable as why:
-        emit({"event": "note", "message": f"pre-training again: {why}"})
-        return None
 
 
 def _fine_tune(job: Event, setting: _Setting, emit: Emit) -> dict[str, Any]:
@@ -90,28 +74,21 @@ def _fine_tune(job: Event, setting: _Setting, emit: Emit) -> dict[str, Any]:
     if reason := strategy.skip(condition.backbone, setting.dataset.frames):
         emit({"event": "skipped", "reason": reason})
         return {}
-    state = _kept(setting, emit)
+    state = checkpoint.kept(setting.checkpoint, setting.key, noting(emit))
     if state is None:  # someone cleared the cache between the two stages: the weights come out the same
         pretrained = pretrain(setting.recipe, setting.dataset, setting.form, setting.seed, lambda share: None)
         checkpoint.save(setting.checkpoint, setting.key, pretrained.state)
         state = pretrained.state
-    arm = fine_tune(strategy, setting.recipe, setting.dataset, condition, setting.seed, state, _progress(emit))
+    arm = fine_tune(strategy, setting.recipe, setting.dataset, condition, setting.seed, state, progress(emit))
     return {
         **arm_samples(arm),
-        "machine": machine(),
+        "machine": environment.where_trained(),
         "spatial_classes": setting.dataset.spatial_classes,
         "temporal_classes": setting.dataset.temporal_classes,
         "validation_clips": setting.recipe.validation_clips * setting.dataset.temporal_classes,
         "data_version": setting.data_version,
         "judged_on": setting.recipe.judged_on,
     }
-
-
-def machine() -> dict[str, Any]:
-    """Where an arm was trained, which need not be where the run began."""
-    versions = environment.versions()
-    packages = {name: versions[name] for name in ("torch", "torchvision", "numpy")}
-    return {"id": environment.machine_id(), "python": platform.python_version(), **packages}
 
 
 def arm_samples(arm: FineTuned) -> dict[str, Any]:
@@ -143,20 +120,6 @@ def arm_samples(arm: FineTuned) -> dict[str, Any]:
         "clips_per_second": arm.clips_per_second,
         **asdict(arm.fit),
     }
-
-
-def _progress(emit: Emit) -> Report:
-    """Pass on the share done, at most once a second, and always the end."""
-    last = 0.0
-
-    def report(share: float) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if share >= 1 or now - last >= _PROGRESS_EVERY:
-            last = now
-            emit({"event": "progress", "share": share})
-
-    return report
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ takes no shift; it is there to compare with.
 ``network``       what a network is; ``sites`` and ``insert``; layout in memory
 ``full_size``     ``build``: torchvision's networks, for latency
 ``volumetric``    3-D networks at full size, for latency
+``detectors``     ``build_detector``: FCOS, trained small and timed at full size
 ``trainable``     ``build_trainable``: networks with two heads, for the accuracy experiment
 ``over_time``     convolutions over time in place of a 2-D network's
 ``online``        ``go_online``: a network with a causal strategy, frame by frame
@@ -17,22 +18,29 @@ takes no shift; it is there to compare with.
 ================  ======================================================================================
 """
 
+from bench.backbones.detectors import Detector, EveryPosition, Found, Targets, build_detector
 from bench.backbones.full_size import build
 from bench.backbones.inflation import load_pretrained
-from bench.backbones.network import ClipNetwork, Network, insert, lay_out, sites
+from bench.backbones.network import ClipNetwork, Network, channels_of, insert, lay_out, sites
 from bench.backbones.online import OnlineNetwork, State, StreamError, go_online, inputs, joined, prove
 from bench.backbones.trainable import DigitsResNet, build_trainable, pretrained_form
 from bench.backbones.weights import load_weights
 
 __all__ = [
     "ClipNetwork",
+    "Detector",
     "DigitsResNet",
+    "EveryPosition",
+    "Found",
     "Network",
     "OnlineNetwork",
     "State",
     "StreamError",
+    "Targets",
     "build",
+    "build_detector",
     "build_trainable",
+    "channels_of",
     "go_online",
     "inputs",
     "insert",

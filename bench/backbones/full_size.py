@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2, resnet18, resnet34, resnet50, resnet101
 
-from bench.axes import ACCURACY_BACKBONES, BACKBONES, VOLUMETRIC, ValueNotAllowed
+from bench.axes import ACCURACY_BACKBONES, BACKBONES, DETECTORS, VOLUMETRIC, ValueNotAllowed
 from bench.backbones import volumetric
-from bench.backbones.network import Network
+from bench.backbones.detectors import detector_to_time
+from bench.backbones.network import Network, channels_of
 from bench.backbones.trainable import build_trainable
 
 _CALIBRATION_FRAMES, _CALIBRATION_SIZE = 8, 64
@@ -27,17 +28,21 @@ _MAKERS = {
 def build(name: str, num_segments: int, seed: int = 0) -> Network:
     """A network for RGB frames [N*T, 3, H, W] with random weights, calibrated, in evaluation mode.
 
-    name: one of ``axes.BACKBONES`` (1000 classes) or ``axes.VOLUMETRIC``. The small networks of the accuracy experiment
-    are built too, as ``build_trainable`` does.
+    name: one of ``axes.BACKBONES`` (1000 classes), ``axes.VOLUMETRIC`` or ``axes.DETECTORS``. The small networks of the
+    accuracy experiment are built too, as ``build_trainable`` does; these and the trained detector read grey frames.
     Raises ValueNotAllowed for an unknown name, and where a 3-D network needs more frames.
     """
     if name in ACCURACY_BACKBONES and name not in _MAKERS:
         return build_trainable(name, num_segments, seed)
-    if name not in _MAKERS and name not in volumetric.NAMES:
-        raise ValueNotAllowed(f"unknown backbone {name!r}; there are: {', '.join((*BACKBONES, *VOLUMETRIC))}")
+    if name not in _MAKERS and name not in volumetric.NAMES and name not in DETECTORS:
+        known = (*BACKBONES, *VOLUMETRIC, *DETECTORS)
+        raise ValueNotAllowed(f"unknown backbone {name!r}; there are: {', '.join(known)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if name in _MAKERS:
+        if name in DETECTORS:
+            network = detector_to_time(name, num_segments)
+            _calibrate(network.trunk, _random_frames(_CALIBRATION_FRAMES, channels_of(network.trunk)))
+        elif name in _MAKERS:
             network = Network(_MAKERS[name](), num_segments)
             _calibrate(network.trunk, _random_frames(_CALIBRATION_FRAMES))
         else:
@@ -46,8 +51,8 @@ def build(name: str, num_segments: int, seed: int = 0) -> Network:
     return network.eval()
 
 
-def _random_frames(count: int) -> Tensor:
-    return torch.randn(count, 3, _CALIBRATION_SIZE, _CALIBRATION_SIZE)
+def _random_frames(count: int, channels: int = 3) -> Tensor:
+    return torch.randn(count, channels, _CALIBRATION_SIZE, _CALIBRATION_SIZE)
 
 
 def _calibrate(network: nn.Module, frames: Tensor) -> None:

@@ -135,6 +135,14 @@ def _neighbours(network: nn.Module) -> list[tuple[int, int]]:
     return pairs
 
 
+def channels_of(trunk: nn.Module) -> int:
+    """Of the frames that a trunk reads: 3, or 1 for networks that read grey ones."""
+    told: int | None = getattr(trunk, "channels", None)
+    if told is not None:
+        return told
+    return next(module.in_channels for module in trunk.modules() if isinstance(module, nn.Conv2d | nn.Conv3d))
+
+
 def lay_out(network: nn.Module, memory_format: torch.memory_format) -> None:
     """Bring all weights into ``memory_format``, those of 3-D convolutions into its 3-D counterpart.
 

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench.axes import ValueNotAllowed
-from bench.backbones.network import Network, sites, wrap_all
-from bench.backbones.trainable import TwoHeads
+from bench.backbones.network import Network, channels_of, sites, wrap_all
 from bench.strategy import CannotStream, Recurrent, Site, Strategy, as_clip
 
 TOLERANCE = 1e-5  # max |difference| / max |reference| in fp32: one block's rounding
@@ -140,7 +139,7 @@ def go_online(strategy: Strategy, network: Network) -> OnlineNetwork:
     if strategy.fraction > 0:
         prove(strategy)
         wrap_all(strategy, network, lambda block, site: _online(strategy, block, site))
-    return OnlineNetwork(network.trunk, _channels_of(network.trunk)).eval()
+    return OnlineNetwork(network.trunk, channels_of(network.trunk)).eval()
 
 
 def _online(strategy: Strategy, block: nn.Module, site: Site) -> nn.Module:
@@ -151,13 +150,6 @@ def _online(strategy: Strategy, block: nn.Module, site: Site) -> nn.Module:
             "a stream takes the direction unidirectional"
         )
     return strategy.online(block, site)
-
-
-def _channels_of(trunk: nn.Module) -> int:
-    """Of the frames that a trunk reads."""
-    if isinstance(trunk, TwoHeads):
-        return 1
-    return next(module.in_channels for module in trunk.modules() if isinstance(module, nn.Conv2d))
 
 
 def inputs(network: Network, frame: Tensor) -> dict[str, list[list[int]]]:

@@ -26,6 +26,8 @@ class TwoHeads(nn.Module):
     forward: frames [N*T, 1, H, W] -> logits [N*T, spatial + temporal classes], the two heads side by side.
     """
 
+    channels: ClassVar[int] = 1
+
     def add_heads(self, width: int, spatial: int, temporal: int) -> None:
         """Two heads for features of ``width`` channels."""
         self.spatial = nn.Linear(width, spatial)

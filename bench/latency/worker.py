@@ -47,7 +47,7 @@ class Bench:
         self.network = backbones.build(panel.backbone, panel.frames).to(self._where, _DTYPES[panel.dtype])
         backbones.lay_out(self.network, _FORMATS[panel.memory_format])
         generator = torch.Generator().manual_seed(seed)
-        shape = (panel.images, 3, panel.size, panel.size)
+        shape = (panel.images, backbones.channels_of(self.network.trunk), panel.size, panel.size)
         frames = torch.randn(shape, generator=generator)  # never zeros: they draw less power and run faster
         self.frames = frames.to(self._where, _DTYPES[panel.dtype]).contiguous(
             memory_format=_FORMATS[panel.memory_format]

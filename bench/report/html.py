@@ -16,19 +16,20 @@ from xml.etree import ElementTree
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.report.behind import sample_lists
 from bench.report.figures.canvas import Figure
 from bench.report.method import accuracy_method
 from bench.report.numbers import Estimate, duration_text, number
 from bench.report.selection import VERDICTS, Row, Tables, rows
+from bench.report.sheet import plain
 from bench.report.sheets import (
     accuracy_sheet,
     bandwidth_sheet,
     controls_sheet,
+    detection_sheet,
     latency_sheet,
     online_sheet,
-    plain,
     quality_sheet,
-    sample_lists,
 )
 from bench.report.words import passages
 
@@ -67,6 +68,7 @@ def page(tables: Tables, figures: Sequence[Figure]) -> str:
         accuracy=accuracy_sheet(tables.accuracy),
         full_accuracy="clip_share_pct" in tables.accuracy,
         controls=controls_sheet(tables.controls),
+        detection=detection_sheet(tables.detection),
         accuracy_method=accuracy_method(tables),
         quality=quality_sheet(tables.quality),
         bandwidth=bandwidth_sheet(tables.bandwidth),

@@ -112,6 +112,14 @@ class Tables(Protocol):
         """What every estimate rests on: one row per process or seed, with its record's id."""
 
     @property
+    def detection(self) -> pd.DataFrame:
+        """One row per form of the detector, and per mechanism that was timed in one."""
+
+    @property
+    def detection_examples(self) -> list[dict[str, Any]]:
+        """Frames to look at, with what each form found in them."""
+
+    @property
     def damaged(self) -> list[str]:
         """What is wrong with each line of the journal that had to be passed over."""
 

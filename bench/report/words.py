@@ -14,6 +14,7 @@ from bench.report.control_words import control_sentences
 from bench.report.cost import cost_sentences, slope_sentences
 from bench.report.dependence import axis_sentences
 from bench.report.deployment import runtime_sentences
+from bench.report.detection import detection_sentences
 from bench.report.gain import gain_sentences
 from bench.report.lasting import lasting_sentences
 from bench.report.movement import movement_sentences
@@ -55,6 +56,7 @@ def passages(tables: Tables) -> tuple[Passage, ...]:
         ("How early does it know?", early_sentences(tables)),
         ("What do the controls show?", control_sentences(tables)),
         ("Does it last?", lasting_sentences(tables)),
+        ("Does a running detector find more?", detection_sentences(tables)),
         ("Which variant to take?", _unless_suspect(tables, choice_sentences, silent=True)),
         ("Which published findings held?", finding_sentences(tables.claims)),
         ("How far to trust it?", trust_sentences(tables)),

@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 
 from bench.arms import PARTS, Arm
+from bench.detections import MEASURES, Form
 from bench.estimates import Overhead
 from bench.sweep import Case, Condition, StreamPanel, Variant
 
-_COLUMNS = ["records", "record", "overhead_pct", "ms", *(f"{part}_pct" for part in PARTS)]
+_COLUMNS = ["records", "record", "overhead_pct", "ms", *(f"{part}_pct" for part in (*PARTS, *MEASURES))]
 _MILLI = 1e3
 
 
@@ -24,7 +25,12 @@ def records_of_arm(variant: Variant, condition: Condition) -> str:
     return f"accuracy/{condition.label}/{variant.label}"
 
 
-def sample_table(measured: Sequence[Overhead], trained: Sequence[Arm]) -> pd.DataFrame:
+def records_of_form(form: Form) -> str:
+    """What the ids of a detector's records begin with."""
+    return f"detection/{form.condition.label}/{form.variant.label}"
+
+
+def sample_table(measured: Sequence[Overhead], trained: Sequence[Arm], detectors: Sequence[Form] = ()) -> pd.DataFrame:
     """overhead_pct: a process's robust overhead; ms: of a slot there; the rest: of a seed, in per cent.
 
     records: as in the other tables; record: the id of a line of ``records.jsonl``.
@@ -39,5 +45,10 @@ def sample_table(measured: Sequence[Overhead], trained: Sequence[Arm]) -> pd.Dat
         name = records_of_arm(*arm.key)
         for seed, *values in zip(arm.seeds, *(arm.values(part) for part in PARTS), strict=True):
             own = dict(zip((f"{part}_pct" for part in PARTS), values, strict=True))
+            rows.append({"records": name, "record": f"{name}/seed{seed}", **own})
+    for form in detectors:
+        name = records_of_form(form)
+        for seed, samples in form.seeds.items():
+            own = {f"{measure}_pct": 100 * samples[measure] for measure in MEASURES if samples[measure] is not None}
             rows.append({"records": name, "record": f"{name}/seed{seed}", **own})
     return pd.DataFrame(rows, columns=_COLUMNS)

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.accuracy.checkpoint import Unusable, checkpoint_key, load, save
+from bench.accuracy.checkpoint import checkpoint_key
 from bench.accuracy.training import Pretrained
+from bench.checkpoint import Unusable, load, save
 from bench.settings import Recipe
 
 

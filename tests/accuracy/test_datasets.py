@@ -13,9 +13,10 @@ import pytest
 from bench.accuracy import ring_digits
 from bench.accuracy.clips import Clips, Dataset, one_frame, shuffled
 from bench.accuracy.datasets import MAKERS, data_version, open_dataset
-from bench.accuracy.photographs import BLOCK, photograph_blocks, split_photographs
-from bench.accuracy.sprites import CANVAS, DIGITS, split_digits
+from bench.accuracy.sprites import CANVAS
 from bench.axes import DATASETS, ValueNotAllowed
+from bench.images.digits import DIGITS, split_digits
+from bench.images.photographs import BLOCK, photograph_blocks, split_photographs
 from bench.settings import Data, OpeningDigitsData, Recipe, RingDigitsData, validate
 
 HARDER: dict[str, dict[str, Any]] = {

@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.sweep import Condition
 from tests.report.synthetic_accuracy import accuracy_rows, control_rows, curve_rows, study_rows
+from tests.report.synthetic_detection import detection_examples, detection_rows
 from tests.report.synthetic_latency import (
     bandwidth_rows,
     case,
@@ -43,6 +44,8 @@ class FakeTables:
     frames: pd.DataFrame = field(default_factory=pd.DataFrame)
     early: pd.DataFrame = field(default_factory=pd.DataFrame)
     samples: pd.DataFrame = field(default_factory=pd.DataFrame)
+    detection: pd.DataFrame = field(default_factory=pd.DataFrame)
+    detection_examples: list[dict[str, Any]] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
     failures: pd.DataFrame = field(default_factory=pd.DataFrame)
     claims: list[dict[str, Any]] = field(default_factory=list)
@@ -124,6 +127,8 @@ def full_tables(folder: Path) -> FakeTables:
         online=pd.DataFrame(online_rows()),
         frames=pd.DataFrame(quantile_rows()),
         early=pd.DataFrame(early_rows(asdict(Condition()))),
+        detection=pd.DataFrame(detection_rows()),
+        detection_examples=detection_examples(),
         failures=pd.DataFrame(failures),
         claims=claim_rows(),
     )

@@ -10,6 +10,7 @@ from bench.report.figures.bandwidth import copy_bandwidth
 from bench.report.figures.canvas import Figure
 from bench.report.figures.controls import controls
 from bench.report.figures.curves import learning_curves
+from bench.report.figures.detection import detection, detection_examples
 from bench.report.figures.early import early_recognition
 from bench.report.figures.latency import latency_overhead
 from bench.report.figures.noise import measurement_noise
@@ -34,6 +35,8 @@ FIGURES: dict[str, Draw] = {
     "learning_curves": learning_curves,
     "early_recognition": early_recognition,
     "controls": controls,
+    "detection": detection,
+    "detection_examples": detection_examples,
     "pareto": pareto,
     "data_movement": data_movement,
     "copy_bandwidth": copy_bandwidth,
@@ -44,7 +47,7 @@ FIGURES: dict[str, Draw] = {
 
 def draw(tables: Tables) -> tuple[Figure, ...]:
     """All figures for which this run has data."""
-    frames = (tables.latency, tables.online, tables.accuracy)
+    frames = (tables.latency, tables.online, tables.accuracy, tables.detection)
     palette = Palette.of(str(name) for frame in frames if not frame.empty for name in frame["strategy"])
     with matplotlib.rc_context(RC):
         drawn = [function(tables, palette) for function in FIGURES.values()]

@@ -13,8 +13,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from sklearn.datasets import load_sample_images
 
-from bench.accuracy.clips import Pixels
-from bench.accuracy.splits import split_by_class
+from bench.images import Pixels
+from bench.images.splits import split_by_class
 
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")
 BLOCK = 40  # px of a halved photograph: 40 blocks in each, and room for 81 different textures of 32x32 within a block

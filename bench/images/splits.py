@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.accuracy.clips import Indices, Labels
 from bench.axes import ValueNotAllowed
+from bench.images import Indices, Labels
 
 _STREAM = 1797  # of random numbers under a seed: its own, far from the small numbers that training counts up
 

@@ -1,0 +1,73 @@
+"""Weights that several trainings share: one file, made once, trusted only if it is what it should be.
+
+The file holds ``{"key": str, "state": state_dict}``. Its key is a hash of everything that the weights depend on.
+"""
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+State = dict[str, Tensor]
+
+_PACKAGES = ("torch", "numpy", "scikit-learn")
+
+
+class Unusable(Exception):
+    """A checkpoint that is torn, foreign or stale; the message says which."""
+
+
+def key_of(depends_on: Any, rooms: Sequence[ModuleType]) -> str:
+    """A hash of plain values, of the code in ``rooms`` (packages) and of library versions."""
+    text = json.dumps([depends_on, {name: version(name) for name in _PACKAGES}], sort_keys=True)
+    digest = hashlib.sha256(text.encode())
+    for room in rooms:
+        for path in sorted(Path(room.__path__[0]).glob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def save(path: Path, key: str, state: State) -> None:
+    """Write atomically: a reader, or a resumed run, sees the whole file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        torch.save({"key": key, "state": state}, unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load(path: Path, key: str) -> State:
+    """The weights stored under ``key``. Raises FileNotFoundError where there is no file, Unusable where it won't do."""
+    try:
+        stored = torch.load(path, weights_only=True)
+    except FileNotFoundError:
+        raise
+    except (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, pickle.UnpicklingError) as error:
+        raise Unusable(f"{path.name} cannot be read ({type(error).__name__})") from error
+    if not isinstance(stored, dict) or not isinstance(stored.get("state"), dict):
+        raise Unusable(f"{path.name} is not a checkpoint of this suite")
+    if stored.get("key") != key:
+        raise Unusable(f"{path.name} was made from another recipe, seed, data set or version")
+    state: State = stored["state"]
+    return state
+
+
+def kept(path: Path, key: str, note: Callable[[str], None]) -> State | None:
+    """The same; None where the weights have to be made, and where they have to be made again ``note`` is told why."""
+    try:
+        return load(path, key)
+    except FileNotFoundError:
+        return None
+    except Unusable as why:
+        note(f"pre-training again: {why}")
+        return None

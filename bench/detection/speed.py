@@ -1,0 +1,46 @@
+"""How fast an object is: motion IoU, and the three groups of ImageNet-VID (Zhu et al., FGFA, ICCV 2017, section 4)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+GROUPS = ("slow", "medium", "fast")
+SLOW_ABOVE, FAST_BELOW = 0.9, 0.7
+NEARBY = 10  # frames either way
+
+Boxes = NDArray[np.float32]
+
+
+def iou(first: Boxes, second: Boxes) -> NDArray[np.float64]:
+    """Intersection over union of boxes [..., 4] as x1, y1, x2, y2, pairwise after broadcasting; 0 for those of no
+    area."""
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    size = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
+    both = size[..., 0] * size[..., 1]
+    union = _area(a) + _area(b) - both
+    share: NDArray[np.float64] = np.divide(both, union, out=np.zeros(both.shape), where=union > 0)
+    return share
+
+
+def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    sides = np.clip(boxes[..., 2:] - boxes[..., :2], 0, None)
+    area: NDArray[np.float64] = sides[..., 0] * sides[..., 1]
+    return area
+
+
+def motion_iou(boxes: Boxes) -> NDArray[np.float64]:
+    """Of objects with boxes [M, T, 4]: each box's IoU with the object's boxes at most ``NEARBY`` frames off, averaged.
+
+    1 for a clip of one frame.
+    """
+    times = np.arange(boxes.shape[1])
+    apart = np.abs(times[:, None] - times[None, :])
+    near = (apart > 0) & (apart <= NEARBY)
+    if not near.any():
+        return np.ones(len(boxes))
+    mean: NDArray[np.float64] = iou(boxes[:, :, None], boxes[:, None, :])[:, near].mean(axis=1)
+    return mean
+
+
+def groups_of(motion: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Indices of ``GROUPS`` [M]: slow above 0.9, fast below 0.7."""
+    return np.where(motion > SLOW_ABOVE, 0, np.where(motion < FAST_BELOW, 2, 1))

@@ -1,0 +1,130 @@
+"""The detection table: one row for each form of the detector, with what it costs a frame."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench import statistics
+from bench.axes import DETECTORS
+from bench.detections import MEASURES, Form, form_of, frame_by_frame
+from bench.estimates import Overhead
+from bench.records import Record
+from bench.sweep import StreamPanel, Variant
+from bench.tables.columns import AXES
+from bench.tables.samples import records_of_form
+
+_OF_ONE = (
+    *("pct", "ci_low_pct", "ci_high_pct"),
+    *("delta_pct", "delta_ci_low_pct", "delta_ci_high_pct", "delta_detectable_pct"),
+)
+_COLUMNS = [
+    *("detector", "form", *AXES, "seeds"),
+    *(f"{measure}_{column}" for measure in MEASURES for column in _OF_ONE),
+    *("overhead_pct", "overhead_ci_low_pct", "overhead_ci_high_pct", "frame_ms", "replicates"),
+    *("params", "train_seconds", "status", "reason", "also_holds_for", "records"),
+]
+_MILLI = 1e3
+_NOTHING = statistics.Interval(math.nan, math.nan, math.nan, 0)
+
+
+def detection_table(
+    records: Sequence[Record], trained: Sequence[Form], online: Sequence[Overhead], heirs: dict[str, list[str]]
+) -> pd.DataFrame:
+    """X_pct: mean over seeds; X_delta_pct: against the detector frame by frame, paired by seed, in points.
+
+    overhead_pct: of one frame, against the same detector without a shift; of a mechanism that was timed and whose
+    function was trained under another name, a row of its own without accuracies.
+    """
+    costs = {(o.case.panel.backbone, o.case.variant): o for o in online if _counts(o)}
+    base, rows = frame_by_frame(trained), list[dict[str, Any]]()
+    for form in trained:
+        detector = form.condition.backbone
+        cost = costs.pop((detector, form.variant), None)
+        row = _axes(detector, form.variant) | _cost(cost) | {"seeds": len(form.seeds), "status": "ok", "reason": ""}
+        row |= _accuracies(form, base) | _efforts(form)
+        row |= {
+            "also_holds_for": ",".join(heirs.get(form.variant.strategy, [])),
+            "records": records_of_form(form),
+        }
+        rows.append(row)
+    rows += [
+        _axes(detector, variant) | _cost(cost) | {"seeds": 0, "status": "ok", "reason": ""}
+        for (detector, variant), cost in costs.items()
+    ]
+    rows += [
+        _axes(record.case["backbone"], Variant.from_json(record.case))
+        | {"seeds": 0, "status": record.status, "reason": record.reason}
+        for record in records
+        if record.kind == "detection" and record.status != "ok"
+    ]
+    frame = pd.DataFrame(rows, columns=_COLUMNS)
+    return frame.drop_duplicates(subset=["detector", *AXES, "seeds", "status"], ignore_index=True)
+
+
+def _counts(overhead: Overhead) -> bool:
+    """One stream of a detector, as it is run; not the twin."""
+    panel = overhead.case.panel
+    plain = (panel.runtime, panel.dtype, panel.memory_format) == ("eager", "fp32", "nchw")
+    one = isinstance(panel, StreamPanel) and panel.streams == 1
+    return panel.backbone in DETECTORS and one and plain and not overhead.case.aa
+
+
+def _axes(detector: str, variant: Variant) -> dict[str, Any]:
+    return {"detector": detector, "form": form_of(variant), **asdict(variant), "fraction": float(variant.fraction)}
+
+
+def _cost(overhead: Overhead | None) -> dict[str, Any]:
+    if overhead is None:
+        return {}
+    interval, panel = overhead.interval(), overhead.case.panel
+    return {
+        "overhead_pct": interval.mean,
+        "overhead_ci_low_pct": interval.low,
+        "overhead_ci_high_pct": interval.high,
+        "frame_ms": _MILLI * overhead.seconds / panel.frames,
+        "replicates": len(overhead.per_superblock),
+    }
+
+
+def _accuracies(form: Form, base: Form | None) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for measure in MEASURES:
+        values = form.values(measure)
+        mean = statistics.t_interval(values) if values else _NOTHING
+        row |= {f"{measure}_pct": mean.mean, f"{measure}_ci_low_pct": mean.low, f"{measure}_ci_high_pct": mean.high}
+        if base is None or form is base:
+            continue
+        deltas = list(form.deltas(base, measure).values())
+        if deltas:
+            delta = statistics.t_interval(deltas)
+            row |= {
+                f"{measure}_delta_pct": delta.mean,
+                f"{measure}_delta_ci_low_pct": delta.low,
+                f"{measure}_delta_ci_high_pct": delta.high,
+                f"{measure}_delta_detectable_pct": statistics.smallest_detectable(deltas),
+            }
+    return row
+
+
+def _efforts(form: Form) -> dict[str, Any]:
+    samples = list(form.seeds.values())
+    seconds = float(np.mean([s["train_seconds"] for s in samples]))
+    return {"params": samples[0]["params"], "train_seconds": seconds}
+
+
+def example_frames(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Of each form that kept some: ``{"form", "variant", "examples"}``; ``detection.worker`` says what is in them."""
+    return [
+        {
+            "form": form_of(Variant.from_json(record.case)),
+            "strategy": record.case["strategy"],
+            "fraction": float(Variant.from_json(record.case).fraction),
+            "examples": record.samples["examples"],
+        }
+        for record in records
+        if record.kind == "detection" and record.status == "ok" and record.samples["examples"]["truth"]
+    ]

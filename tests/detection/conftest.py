@@ -1,0 +1,34 @@
+"""One tiny recipe and one tiny pre-training for all tests of the room."""
+
+import pytest
+
+from bench.detection.scenes import ClutteredDigits
+from bench.detection.training import Pretrained, pretrain
+from bench.detection_settings import ClutteredDigitsData, DetectionRecipe
+
+TINY = DetectionRecipe(
+    pretrain_frames=48,
+    pretrain_epochs=2,
+    pretrain_batch=16,
+    clips=8,
+    epochs=1,
+    batch=2,
+    test_clips=6,
+    bf16=False,
+    device="cpu",
+)
+
+
+@pytest.fixture(scope="session")
+def recipe() -> DetectionRecipe:
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def dataset() -> ClutteredDigits:
+    return ClutteredDigits.split(TINY, ClutteredDigitsData(), seed=1)
+
+
+@pytest.fixture(scope="session")
+def pretrained_detector(recipe: DetectionRecipe, dataset: ClutteredDigits) -> Pretrained:
+    return pretrain(recipe, dataset, 1, lambda share: None)

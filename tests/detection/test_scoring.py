@@ -1,0 +1,106 @@
+"""Average precision on cases whose answer is known; empty frames, odd boxes."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from bench.backbones import Found
+from bench.detection.fitting import targets_of
+from bench.detection.scenes import Scenes
+from bench.detection.scoring import Score, score
+
+STILL, FAST = [10.0, 10, 26, 26], [[4.0 * t, 40, 4.0 * t + 16, 56] for t in range(8)]
+pytestmark = pytest.mark.filterwarnings("ignore")  # torchmetrics' own
+
+
+def two_objects() -> Scenes:
+    """One clip, eight frames: a still 3 and a fast 7."""
+    boxes = np.array([[STILL] * 8, FAST], np.float32)
+    return Scenes(
+        np.zeros((1, 8, 1, 64, 64), np.float32),
+        np.zeros(2, np.intp),
+        np.array([3, 7]),
+        boxes,
+        np.ones((2, 8), np.float32),
+    )
+
+
+def found(*per_frame: list[tuple[list[float], int, float]]) -> Found:
+    return [
+        {
+            "boxes": torch.tensor([box for box, _, _ in frame]).reshape(-1, 4),
+            "labels": torch.tensor([label for _, label, _ in frame], dtype=torch.int64),
+            "scores": torch.tensor([value for _, _, value in frame]),
+        }
+        for frame in per_frame
+    ]
+
+
+def perfect() -> list[list[tuple[list[float], int, float]]]:
+    return [[(STILL, 3, 0.9), (FAST[t], 7, 0.8)] for t in range(8)]
+
+
+def test_all_found_is_one_and_none_is_zero() -> None:
+    best = score(two_objects(), found(*perfect()))
+    assert best.all == pytest.approx(1) and best.asked == (8, 0, 8)
+    assert best.by_speed[0] == pytest.approx(1) and best.by_speed[2] == pytest.approx(1)
+    assert math.isnan(best.by_speed[1])
+    nothing = score(two_objects(), found(*[[]] * 8))
+    assert (nothing.all, nothing.by_speed[0], nothing.by_speed[2]) == (0, 0, 0)
+
+
+def test_what_is_of_another_speed_is_neither_wanted_nor_wrong() -> None:
+    only_still = score(two_objects(), found(*[[frame[0]] for frame in perfect()]))
+    assert only_still.all == pytest.approx(0.5)
+    assert only_still.by_speed[0] == pytest.approx(1) and only_still.by_speed[2] == 0
+
+
+def test_a_wrong_class_and_a_wrong_place_cost_where_they_come_first() -> None:
+    def with_one_more(*more: tuple[list[float], int, float]) -> Score:
+        return score(two_objects(), found(*[[*more, *frame] for frame in perfect()]))
+
+    wrong_place = with_one_more(([30.0, 10, 46, 26], 3, 0.95))
+    assert wrong_place.all < 0.8 and wrong_place.by_speed[0] < 0.6
+    assert with_one_more((STILL, 7, 0.95)).all < 0.8
+    assert with_one_more((STILL, 3, 0.5)).all == pytest.approx(1)  # found twice, less surely
+
+
+def test_what_can_hardly_be_seen_is_not_asked_for() -> None:
+    hidden = two_objects()
+    seen = hidden.seen.copy()
+    seen[1, :4] = 0.1
+    hidden = replace(hidden, seen=seen)
+    half = [[frame[0]] if t < 4 else frame for t, frame in enumerate(perfect())]
+    assert score(hidden, found(*half)).all == pytest.approx(1)
+    assert score(hidden, found(*perfect())).all == pytest.approx(1)
+    assert score(hidden, found(*perfect())).asked == (8, 0, 4)
+
+
+def test_frames_that_hold_nothing_are_no_error() -> None:
+    empty = Scenes(
+        np.zeros((1, 8, 1, 64, 64), np.float32),
+        np.zeros(0, np.intp),
+        np.zeros(0, np.int64),
+        np.zeros((0, 8, 4), np.float32),
+        np.zeros((0, 8), np.float32),
+    )
+    targets = targets_of(empty)
+    assert len(targets) == 8 and all(t["boxes"].shape == (0, 4) and t["labels"].shape == (0,) for t in targets)
+    assert math.isnan(score(empty, found(*[[]] * 8)).all)
+
+
+def test_boxes_outside_the_frame_and_of_no_area_are_left_out() -> None:
+    boxes = np.array([[[-5, -5, 8, 8]] * 8, [[70, 70, 80, 80]] * 8, [[5, 5, 5, 30]] * 8], np.float32)
+    odd = Scenes(
+        np.zeros((1, 8, 1, 64, 64), np.float32), np.zeros(3, np.intp), np.arange(3), boxes, np.ones((3, 8), np.float32)
+    )
+    assert [t["boxes"].tolist() for t in targets_of(odd)] == [[[0, 0, 8, 8]]] * 8
+    assert [t["labels"].tolist() for t in targets_of(odd)] == [[0]] * 8
+
+
+def test_another_number_of_frames_is_told() -> None:
+    with pytest.raises(ValueError, match="7 frames were searched and 8 shown"):
+        score(two_objects(), found(*perfect()[:7]))
