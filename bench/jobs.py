@@ -13,7 +13,7 @@ _COST = {"digits_bottleneck": 1.5, "digits_r3d": 3.0, "digits_r2plus1d": 2.0}  #
 _FRAMES = 8  # of a clip, in all data sets
 
 
-_DETECTED_PER_SECOND = {"cpu": 220.0, "cuda": 2000.0}  # frames that one process trains a detector on, expected
+_DETECTED_PER_SECOND = {"cpu": 190.0, "cuda": 2000.0}  # frames that one process trains a detector on, expected
 _SHOWN = 48  # test clips of which the first seed's arms keep a frame, for the figure
 
 

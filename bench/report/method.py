@@ -72,7 +72,10 @@ def _profile(accuracy: pd.DataFrame) -> str:
     columns = [f"{name}_share_pct" for name in names]
     if not set(columns) <= set(accuracy) or accuracy[columns].isna().all(axis=None):
         return ""
-    weights = accuracy["train_seconds"] * accuracy["seeds"]
-    shares = [(accuracy[column] * weights).sum() / weights[accuracy[column].notna()].sum() for column in columns]
+    known = accuracy[accuracy[columns].notna().all(axis=1)]
+    weights = known["train_seconds"] * known["seeds"]
+    if not weights.sum() > 0:
+        return ""
+    shares = [(known[column] * weights).sum() / weights.sum() for column in columns]
     told = ", ".join(f"{words} {fixed(share, 0)} %" for words, share in zip(names.values(), shares, strict=True))
     return f" Of the trainings' time: {told}."
