@@ -137,7 +137,9 @@ def go_online(strategy: Strategy, network: Network) -> OnlineNetwork:
     if not network.takes_shift:
         raise CannotStream("a 3-D network cannot stream: its frames meet in its convolutions")
     if strategy.fraction > 0:
+        told = list(strategy.fallbacks)
         prove(strategy)
+        strategy.fallbacks[:] = told  # what it says of the proof's small blocks is not said of this network
         wrap_all(strategy, network, lambda block, site: _online(strategy, block, site))
     return OnlineNetwork(network.trunk, channels_of(network.trunk)).eval()
 

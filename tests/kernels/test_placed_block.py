@@ -102,3 +102,10 @@ def test_lone_blocks_leave_their_input_as_it_was() -> None:
         with torch.inference_mode():
             block(frames)
         assert torch.equal(frames, before)
+
+
+def test_frame_by_frame_it_says_nothing_of_blocks_that_are_not_the_networks() -> None:
+    """The proof that it can stream runs on blocks in which it falls back; ResNet's own it takes in its own way."""
+    strategy = load_class("placed_shift", strategy_files(None))(0.125, "residual", "unidirectional")
+    backbones.go_online(strategy, backbones.build("resnet18", 1))
+    assert not strategy.fallbacks
