@@ -76,11 +76,11 @@ def load(folder: Path) -> Tables:
     online_suspect = suspicion(online)
     heirs = _same_functions(header, records)
     exact = frozenset({PUBLISHED, *heirs.get(PUBLISHED, [])})
-    lines = slopes(measured)
+    lines, sweep = slopes(measured), header.get("sweep", {})
     evidence = Evidence(
         overheads=measured,
         slopes=lines,
-        arms=[] if _searches_a_recipe(header) else trained,
+        arms=[] if _searches_a_recipe(sweep) else trained,
         statics=_statics(records),
         failed_cases=_failed_cases(records),
         failed_arms=diverged,
@@ -90,7 +90,7 @@ def load(folder: Path) -> Tables:
         online_statics=_statics(streams),
         online_failed=_failed_cases(streams),
         online_suspect=online_suspect,
-        forms=[] if _searches_a_recipe(header) else detectors,
+        forms=[] if _searches_a_recipe(sweep.get("detection", {})) else detectors,
         failed_forms=failed_forms(records),
     )
     return Tables(
@@ -136,11 +136,9 @@ def write(tables: Tables) -> None:
     write_atomically(tables.folder / "claims.json", text + "\n")
 
 
-def _searches_a_recipe(header: dict[str, Any]) -> bool:
-    """Its arms were judged on validation clips, to choose a recipe by: no finding may be judged by them."""
-    sweep = header.get("sweep", {})
-    recipes = (sweep.get("recipe", {}), (sweep.get("detection") or {}).get("recipe", {}))
-    return any(recipe.get("judged_on") == "validation" for recipe in recipes)
+def _searches_a_recipe(trained: dict[str, Any]) -> bool:
+    """What was trained was judged on validation clips, to choose a recipe by: no finding may be judged by it."""
+    return bool(trained.get("recipe", {}).get("judged_on") == "validation")
 
 
 def _arrival_fps(header: dict[str, Any]) -> float:

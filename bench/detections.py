@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.axes import BASELINE
+from bench.detection.speed import SPEEDS
 from bench.records import Record
 from bench.sweep import BASELINE_VARIANT, Condition, Variant
 
-SPEEDS = ("slow", "medium", "fast")
 MEASURES = ("map", *(f"map_{speed}" for speed in SPEEDS))
 """What a record measures: mean average precision at IoU 0.5, of all objects and by their speed."""
 

@@ -290,7 +290,9 @@ class Execution:
 
     def _train(self, section: str, arms: dict[str, Arm], jobs_for: JobsFor) -> None:
         trainer = Trainer(self.executor, self.reporter, self._keep, self.refused, self.pause_at)
-        if not trainer.train(section, arms, self.run.ids, jobs_for):
+        if left := trainer.train(section, arms, self.run.ids, jobs_for):
+            done = f"paused after {len(arms) - left} of {len(arms)} trainings"
+            self.reporter.say(f"{done}; go on with --resume {self.run.folder}")
             self.unfinished.append(section)
 
 

@@ -26,8 +26,8 @@ class Trainer:
     refused: dict[str, str]
     pause_at: float
 
-    def train(self, section: str, arms: dict[str, Arm], known: Container[str], jobs_for: JobsFor) -> bool:
-        """All of ``arms`` (by the ids of their records) that are not ``known``; False where a pause left some."""
+    def train(self, section: str, arms: dict[str, Arm], known: Container[str], jobs_for: JobsFor) -> int:
+        """All of ``arms`` (by the ids of their records) that are not ``known``. Returns how many a pause left."""
         left = {key: arm for key, arm in arms.items() if key not in known}
         for key, arm in list(left.items()):
             if arm.variant.strategy in self.refused:
@@ -48,6 +48,4 @@ class Trainer:
                 )
                 if outcome.reason:
                     self.reporter.say(f"{arm.label} {outcome.status}: {outcome.reason}")
-        if left:
-            self.reporter.say(f"paused after {len(arms) - len(left)} of {len(arms)} trainings; --resume goes on")
-        return not left
+        return len(left)

@@ -31,7 +31,7 @@ SEEN = 0.25  # of a digit's ink, to be asked for
 
 _SLIVER = 1.0  # px: what the edge leaves less of is not asked for
 _INK = 0.1  # of the brightest: what counts as part of a digit
-_SPEEDS = ((0.0, 0.12), (0.2, 0.45), (1.0, None))  # px a frame: slow, medium and fast boxes of digits; None: fastest
+_PACES = ((0.0, 0.12), (0.2, 0.45), (1.0, None))  # px a frame: slow, medium and fast boxes of digits; None: fastest
 _SAMPLE, _SAMPLE_SEED = 6, 4
 _ROUNDED = 4  # decimals: a blur is a sum whose last digits differ between processors
 _DIGITS_OF_VERSION = 12
@@ -74,7 +74,7 @@ class Scenes:
 
     @property
     def speeds(self) -> NDArray[np.intp]:
-        """Of each object [M]: an index of ``speed.GROUPS``."""
+        """Of each object [M]: an index of ``speed.SPEEDS``."""
         return groups_of(motion_iou(self.boxes))
 
     def objects(self, clip: int) -> Indices:
@@ -176,7 +176,7 @@ class _Path:
 
 def _path(rng: np.random.Generator, fastest: float, frames: int, exposure: float) -> _Path:
     """A straight line, reflected at the edges, at a speed of one of the three groups."""
-    low, high = _SPEEDS[rng.integers(0, len(_SPEEDS))]
+    low, high = _PACES[rng.integers(0, len(_PACES))]
     speed = rng.uniform(low, max(low, fastest) if high is None else high)
     way = rng.uniform(0, 2 * np.pi)
     start, velocity = rng.uniform(0, SIZE - SPRITE, 2), speed * np.array([np.sin(way), np.cos(way)])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.backbones import Found
 from bench.detection.scenes import Scenes
-from bench.detection.speed import GROUPS
+from bench.detection.speed import SPEEDS
 
 IOU = 0.5
 
@@ -36,10 +36,10 @@ def score(scenes: Scenes, found: Found) -> Score:
     frames = scenes.pixels.shape[1]
     if len(found) != len(scenes) * frames:
         raise ValueError(f"{len(found)} frames were searched and {len(scenes) * frames} shown")
-    everything = frozenset(range(len(GROUPS)))
+    everything = frozenset(range(len(SPEEDS)))
     whole, by_class = _average(scenes, found, everything)
-    by_speed = tuple(_average(scenes, found, frozenset({group}))[0] for group in range(len(GROUPS)))
-    asked = tuple(int(scenes.asked[scenes.speeds == group].sum()) for group in range(len(GROUPS)))
+    by_speed = tuple(_average(scenes, found, frozenset({group}))[0] for group in range(len(SPEEDS)))
+    asked = tuple(int(scenes.asked[scenes.speeds == group].sum()) for group in range(len(SPEEDS)))
     return Score(whole, by_speed, by_class, asked)
 
 

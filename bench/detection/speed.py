@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-GROUPS = ("slow", "medium", "fast")
+SPEEDS = ("slow", "medium", "fast")
 SLOW_ABOVE, FAST_BELOW = 0.9, 0.7
 NEARBY = 10  # frames either way
 
@@ -42,5 +42,5 @@ def motion_iou(boxes: Boxes) -> NDArray[np.float64]:
 
 
 def groups_of(motion: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Indices of ``GROUPS`` [M]: slow above 0.9, fast below 0.7."""
+    """Indices of ``SPEEDS`` [M]: slow above 0.9, fast below 0.7."""
     return np.where(motion > SLOW_ABOVE, 0, np.where(motion < FAST_BELOW, 2, 1))

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from bench import backbones, checkpoint, detection, environment, images
+from bench.axes import TRAINED_DETECTOR
 from bench.detection.fitting import targets_of
 from bench.detection.scenes import ClutteredDigits, data_version
-from bench.detection.speed import GROUPS
+from bench.detection.speed import SPEEDS
 from bench.detection.training import Trained, fine_tune, pretrain
 from bench.detection_settings import ClutteredDigitsData, DetectionRecipe
 from bench.discovery import load_class
@@ -71,7 +72,7 @@ def _fine_tune(job: Event, setting: _Setting, emit: Emit) -> dict[str, Any]:
     variant = Variant.from_json(job["variant"])
     strategy_class = load_class(variant.strategy, [Path(path) for path in job["strategy_files"]])
     strategy = strategy_class(float(variant.fraction), variant.placement, variant.direction)  # type: ignore[arg-type]
-    if reason := strategy.skip("digits_fcos", setting.dataset.frames):
+    if reason := strategy.skip(TRAINED_DETECTOR, setting.dataset.frames):
         emit({"event": "skipped", "reason": reason})
         return {}
     state = checkpoint.kept(setting.checkpoint, setting.key, noting(emit))
@@ -95,9 +96,9 @@ def arm_samples(arm: Trained, examples: int) -> dict[str, Any]:
     score = arm.score
     return {
         "map": _known(score.all),
-        **{f"map_{name}": _known(value) for name, value in zip(GROUPS, score.by_speed, strict=True)},
+        **{f"map_{name}": _known(value) for name, value in zip(SPEEDS, score.by_speed, strict=True)},
         "by_class": [_known(value) for value in score.by_class],
-        **{f"asked_{name}": count for name, count in zip(GROUPS, score.asked, strict=True)},
+        **{f"asked_{name}": count for name, count in zip(SPEEDS, score.asked, strict=True)},
         "test_clips": len(arm.judged),
         "played_clips": arm.played_clips,
         "examples": _examples(arm, examples),

@@ -3,7 +3,7 @@
 import math
 
 from bench.axes import BASELINE
-from bench.detections import SPEEDS
+from bench.detection.speed import SPEEDS
 from bench.report.numbers import Estimate, channels_text, found_text, listed, number
 from bench.report.selection import Row, Tables, finished, rows
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench.detection.scenes import SEEN, SIZE, ClutteredDigits, Scenes, data_version, in_batches
-from bench.detection.speed import GROUPS, groups_of, iou, motion_iou
+from bench.detection.speed import SPEEDS, groups_of, iou, motion_iou
 from bench.detection_settings import ClutteredDigitsData, DetectionRecipe
 
 USUAL = ClutteredDigitsData()
@@ -46,7 +46,7 @@ def test_a_box_holds_the_ink_and_nothing_else_does() -> None:
 def test_all_speeds_are_there_and_told_by_how_boxes_move() -> None:
     shown = scenes(count=200)
     counts = np.bincount(shown.speeds, minlength=3) / len(shown.speeds)
-    assert len(GROUPS) == 3 and (counts > 0.2).all()
+    assert len(SPEEDS) == 3 and (counts > 0.2).all()
     way = np.abs(np.diff(shown.boxes[:, :, 0])).max(axis=1)
     assert np.median(way[shown.speeds == 0]) < np.median(way[shown.speeds == 1]) < np.median(way[shown.speeds == 2])
 

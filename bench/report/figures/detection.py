@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from bench.axes import BASELINE
-from bench.detections import SPEEDS
+from bench.detection.speed import SPEEDS, iou
 from bench.report.figures.canvas import Figure, at_most, blank, finish
 from bench.report.numbers import Estimate, channels_text, fraction_text, number
 from bench.report.selection import Row, Tables, finished, rows
@@ -93,7 +93,7 @@ class _Seen:
         return frozenset(
             number
             for number, (box, kind) in enumerate(self.truth)
-            if not any(own == kind and _iou(box, other) >= _MATCHED for other, own, _ in self.found)
+            if not any(own == kind and _overlap(box, other) >= _MATCHED for other, own, _ in self.found)
         )
 
 
@@ -177,9 +177,5 @@ def _frames(examples: dict[str, Any]) -> list[_Seen]:
     ]
 
 
-def _iou(first: list[float], second: list[float]) -> float:
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    both = max(width, 0.0) * max(height, 0.0)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
-    return both / (sum(areas) - both) if both else 0.0
+def _overlap(first: list[float], second: list[float]) -> float:
+    return float(iou(np.array(first, np.float32), np.array(second, np.float32)))
