@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from bench.axes import ValueNotAllowed
-from bench.schema import Count, Group, Strict
+from bench.schema import Count, Factor, Group, Strict
 
 
 class ClutteredDigitsData(Strict):
@@ -55,12 +55,15 @@ class Detection(Strict):
     """The detection section: the detector frame by frame, and with the shifts of ``groups`` in its backbone.
 
     A strategy in the direction unidirectional makes the online detector, bidirectional the offline one. Latency per
-    frame is measured by the online section's settings, in its panels of detectors.
+    frame is measured by the online section's settings, in its panels of detectors. lr_factors, length_factors: of the recipe's
+    ``lr`` and ``epochs``; each pair of them is a candidate, and the forms of one are held against one another.
     """
 
     groups: tuple[Group, ...] = ()
     plugins: Group = Group(fractions=(Fraction(1, 8),), directions=("unidirectional",))
     seeds: Count = 5
     first_seed: Annotated[int, Field(ge=0)] = 0
+    lr_factors: tuple[Factor, ...] = (1.0,)
+    length_factors: tuple[Factor, ...] = (1.0,)
     recipe: DetectionRecipe = DetectionRecipe()
     data: ClutteredDigitsData = ClutteredDigitsData()

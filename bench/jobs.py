@@ -25,7 +25,12 @@ def detection_jobs(detection: Detecting | None, strategy_files: Sequence[Path], 
     recipe, jobs = detection.recipe, dict[str, Job]()
     speed, first = _DETECTED_PER_SECOND[recipe.device], min((arm.seed for arm in detection.arms), default=0)
     for arm in detection.arms:
-        source = f"pretraining/{arm.condition.label}-seed{arm.seed}"
+        condition = arm.condition
+        tuned = {
+            "lr": recipe.lr * condition.lr_factor,
+            "epochs": max(1, round(recipe.epochs * condition.length_factor)),
+        }
+        source = f"pretraining/{condition.dataset}-{condition.backbone}-seed{arm.seed}"
         common = {
             "recipe": recipe.model_dump(mode="json"),
             "data": detection.data.model_dump(mode="json"),
@@ -36,13 +41,14 @@ def detection_jobs(detection: Detecting | None, strategy_files: Sequence[Path], 
         jobs.setdefault(source, Job(source, {"task": "pretrain", **common}, work=work, module=DETECTION_WORKER))
         payload = {
             **common,
+            "recipe": recipe.model_copy(update=tuned).model_dump(mode="json"),
             "task": "fine_tune",
             "variant": arm.variant.to_json(),
             "strategy_files": [str(file) for file in strategy_files],
             "examples": _SHOWN if arm.seed == first else 0,
-            "weights": str(folder.resolve() / "detectors" / f"{arm.variant.label.replace('/', '_')}-seed{arm.seed}.pt"),
+            "weights": str(folder.resolve() / "detectors" / f"{arm.label.replace('/', '_')}.pt"),
         }
-        key, work = f"detection/{arm.label}", recipe.clips * recipe.epochs * _FRAMES / speed
+        key, work = f"detection/{arm.label}", recipe.clips * tuned["epochs"] * _FRAMES / speed
         jobs[key] = Job(key, payload, source, work, culprit=arm.variant.strategy, module=DETECTION_WORKER)
     return list(jobs.values())
 

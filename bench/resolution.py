@@ -137,9 +137,12 @@ def _detecting(
         return None
     variants = list(_variants(detection.groups, detection.plugins, known, chosen))
     own = dict.fromkeys(replace(v, strategy=_root(v.strategy, known)) for v in variants)  # the others inherit
-    condition = Condition(dataset=DETECTION_DATASET, backbone=TRAINED_DETECTOR)
+    usual = Condition(dataset=DETECTION_DATASET, backbone=TRAINED_DETECTOR)
+    factors = product(detection.lr_factors, detection.length_factors)
+    conditions = [replace(usual, lr_factor=lr, length_factor=length) for lr, length in factors]
     seeds = range(detection.first_seed, detection.first_seed + detection.seeds)
-    arms = tuple(Arm(variant, condition, seed) for seed in seeds for variant in (BASELINE_VARIANT, *own))
+    trained = product(seeds, conditions, (BASELINE_VARIANT, *own))
+    arms = tuple(Arm(variant, condition, seed) for seed, condition, variant in trained)
     return Detecting(arms, _recipe(detection.recipe, devices, cpu_bf16), detection.data)
 
 

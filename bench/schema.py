@@ -36,6 +36,7 @@ Share = Annotated[Fraction, BeforeValidator(parse_fraction), PlainSerializer(str
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
 Count = Annotated[int, Field(ge=1)]
 Size = Annotated[int, Field(ge=32)]
+Factor = Annotated[float, Field(gt=0)]
 
 
 class Strict(BaseModel):

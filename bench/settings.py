@@ -29,7 +29,7 @@ from bench.axes import (
 )
 from bench.detection_settings import Detection
 from bench.online_settings import Online
-from bench.schema import Count, Group, ProcessLimits, Size, Stopping, Strict, one_of
+from bench.schema import Count, Factor, Group, ProcessLimits, Size, Stopping, Strict, one_of
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -141,7 +141,6 @@ class Recipe(Strict):
         return self
 
 
-Factor = Annotated[float, Field(gt=0)]
 
 
 class Study(Strict):

@@ -5,14 +5,14 @@ import math
 from bench.axes import BASELINE
 from bench.detection.speed import SPEEDS
 from bench.report.numbers import Estimate, channels_text, found_text, listed, number
-from bench.report.selection import Row, Tables, finished, rows
+from bench.report.selection import Row, Tables, finished, main_condition, rows
 
 
 def detection_sentences(tables: Tables) -> list[str]:
     """Form by form: what it finds, more of which objects, and at what cost."""
     if tables.detection.empty:
         return []
-    trained = [row for row in rows(finished(tables.detection)) if row["seeds"] > 0]
+    trained = [row for row in rows(main_condition(finished(tables.detection))) if row["seeds"] > 0]
     base = next((row for row in trained if row["strategy"] == BASELINE), None)
     if base is None:
         return []

@@ -98,7 +98,9 @@ def detection_sheet(detection: pd.DataFrame) -> Sheet | None:
         figure("training [s]", "train_seconds", 0),
         Column("also holds for", lambda row: text_cell(row.get("also_holds_for")), numeric=False),
     ]
-    return sheet_of(detection, ("detector", "form", "direction"), columns, CASE)
+    factors = [name for name in ("lr_factor", "length_factor") if name in detection]
+    candidates = [name for name in factors if detection[name].nunique() > 1]
+    return sheet_of(detection, ("detector", "form", "direction", *candidates), columns, CASE)
 
 
 _MEASURED = {"map": "mAP", "map_slow": "mAP slow", "map_medium": "mAP medium", "map_fast": "mAP fast"}

@@ -13,7 +13,7 @@ from bench.axes import DETECTORS
 from bench.detections import MEASURES, Form, form_of, frame_by_frame
 from bench.estimates import Overhead
 from bench.records import Record
-from bench.sweep import StreamPanel, Variant
+from bench.sweep import Condition, StreamPanel, Variant
 from bench.tables.columns import AXES
 from bench.tables.samples import records_of_form
 
@@ -21,8 +21,11 @@ _OF_ONE = (
     *("pct", "ci_low_pct", "ci_high_pct"),
     *("delta_pct", "delta_ci_low_pct", "delta_ci_high_pct", "delta_detectable_pct"),
 )
+HOW = ("lr_factor", "length_factor")
+"""The columns that say which of several recipes a form was trained by."""
+
 _COLUMNS = [
-    *("detector", "form", *AXES, "seeds"),
+    *("detector", "form", *AXES, *HOW, "seeds"),
     *(f"{measure}_{column}" for measure in MEASURES for column in _OF_ONE),
     *("overhead_pct", "overhead_ci_low_pct", "overhead_ci_high_pct", "frame_ms", "replicates"),
     *("params", "train_seconds", "status", "reason", "also_holds_for", "records"),
@@ -40,11 +43,12 @@ def detection_table(
     function was trained under another name, a row of its own without accuracies.
     """
     costs = {(o.case.panel.backbone, o.case.variant): o for o in online if _counts(o)}
-    base, rows = frame_by_frame(trained), list[dict[str, Any]]()
+    rows, told = list[dict[str, Any]](), set[tuple[str, Variant]]()
     for form in trained:
-        detector = form.condition.backbone
-        cost = costs.pop((detector, form.variant), None)
-        row = _axes(detector, form.variant) | _cost(cost) | {"seeds": len(form.seeds), "status": "ok", "reason": ""}
+        detector, base = form.condition.backbone, frame_by_frame(trained, form.condition)
+        told.add((detector, form.variant))
+        cost = costs.get((detector, form.variant))
+        row = _axes(detector, form.variant) | _how(form.condition) | _cost(cost) | {"seeds": len(form.seeds), "status": "ok", "reason": ""}
         row |= _accuracies(form, base) | _efforts(form)
         row |= {
             "also_holds_for": ",".join(heirs.get(form.variant.strategy, [])),
@@ -54,15 +58,17 @@ def detection_table(
     rows += [
         _axes(detector, variant) | _cost(cost) | {"seeds": 0, "status": "ok", "reason": ""}
         for (detector, variant), cost in costs.items()
+        if (detector, variant) not in told
     ]
     rows += [
         _axes(record.case["backbone"], Variant.from_json(record.case))
+        | _how(Condition.from_json(record.case))
         | {"seeds": 0, "status": record.status, "reason": record.reason}
         for record in records
         if record.kind == "detection" and record.status != "ok"
     ]
     frame = pd.DataFrame(rows, columns=_COLUMNS)
-    return frame.drop_duplicates(subset=["detector", *AXES, "seeds", "status"], ignore_index=True)
+    return frame.drop_duplicates(subset=["detector", *AXES, *HOW, "seeds", "status"], ignore_index=True)
 
 
 def _counts(overhead: Overhead) -> bool:
@@ -75,6 +81,10 @@ def _counts(overhead: Overhead) -> bool:
 
 def _axes(detector: str, variant: Variant) -> dict[str, Any]:
     return {"detector": detector, "form": form_of(variant), **asdict(variant), "fraction": float(variant.fraction)}
+
+
+def _how(condition: Condition) -> dict[str, float]:
+    return {name: getattr(condition, name) for name in HOW}
 
 
 def _cost(overhead: Overhead | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from bench.axes import BASELINE
 from bench.detection.speed import SPEEDS, iou
 from bench.report.figures.canvas import Figure, at_most, blank, finish
 from bench.report.numbers import Estimate, channels_text, fraction_text, number
-from bench.report.selection import Row, Tables, finished, rows
+from bench.report.selection import Row, Tables, finished, main_condition, rows
 from bench.report.style import INK, MUTED, Palette, label, legend_below
 
 _GROUPS = ("map", *(f"map_{speed}" for speed in SPEEDS))
@@ -30,7 +30,7 @@ def detection(tables: Tables, palette: Palette) -> Figure | None:
     """Mean average precision of every form, of all objects and by speed, beside the paper's gain."""
     if tables.detection.empty:
         return None
-    forms = [row for row in rows(finished(tables.detection)) if row["seeds"] > 0]
+    forms = [row for row in rows(main_condition(finished(tables.detection))) if row["seeds"] > 0]
     if not forms:
         return None
     drawing = blank(7.2, 3.4)
