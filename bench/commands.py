@@ -95,7 +95,7 @@ def run(
                 refuse_used(out)
             executor = executor_for(asked.executor, usable_cores(), settings.limits, asked.ray_address)
             plan = prepare(settings, chosen, asked.strategies_dir)
-            if not plan.sweep.cases and not plan.sweep.arms:
+            if not (plan.sweep.cases or plan.sweep.arms or plan.sweep.detection):
                 raise ValueNotAllowed("nothing to measure: no section is left")
             folder = out or _RESULTS / f"{datetime.now():%Y-%m-%d-%H%M%S}-{asked.name}"
             command = "run_bench.py " + " ".join(sys.argv[1:])

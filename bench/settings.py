@@ -141,8 +141,6 @@ class Recipe(Strict):
         return self
 
 
-
-
 class Study(Strict):
     """A question that needs arms beyond the main ones: what differs from the section is named, several values crossed.
 

@@ -1,6 +1,7 @@
 """The detection section as the command line runs it: from a config to a table, figures, verdicts and a page."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -71,6 +72,26 @@ def test_its_page_verdicts_and_figures(detection_run: Finished) -> None:
         claim["claim"]: claim["verdict"] for claim in json.loads((detection_run.folder / "claims.json").read_text())
     }
     assert verdicts["detection-gain"] != "not measured" and verdicts["detection-fast"] != "not measured"
+
+
+def test_candidates_of_a_recipe_are_told_apart(tmp_path: Path) -> None:
+    recipe = (
+        "[detection]\nseeds = 1\nlength_factors = [1, 2]\n[detection.recipe]" + CONFIG.split("[detection.recipe]")[1]
+    )
+    asked = 'sections = ["detection"]\n' + recipe.replace("test_clips = 8", 'test_clips = 8\njudged_on = "validation"')
+    asked += '[[detection.groups]]\nstrategies = ["copy_shift"]\nfractions = ["1/8"]\ndirections = ["unidirectional"]\n'
+    (tmp_path / "candidates.toml").write_text(asked)
+    done = command("run", "--config", str(tmp_path / "candidates.toml"), "--out", str(tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "run/tables/detection.csv")
+    assert sorted(zip(table.form, table.length_factor, strict=True)) == [
+        ("frame by frame", 1.0),
+        ("frame by frame", 2.0),
+        ("online", 1.0),
+        ("online", 2.0),
+    ]
+    verdicts = {claim["id"]: claim["verdict"] for claim in json.loads((tmp_path / "run/claims.json").read_text())}
+    assert verdicts["detection-gain"] == "not measured"  # a search judges no finding
 
 
 def test_a_finished_run_trains_nothing_again(detection_run: Finished) -> None:

@@ -48,7 +48,8 @@ def detection_table(
         detector, base = form.condition.backbone, frame_by_frame(trained, form.condition)
         told.add((detector, form.variant))
         cost = costs.get((detector, form.variant))
-        row = _axes(detector, form.variant) | _how(form.condition) | _cost(cost) | {"seeds": len(form.seeds), "status": "ok", "reason": ""}
+        row = _axes(detector, form.variant) | _how(form.condition) | _cost(cost)
+        row |= {"seeds": len(form.seeds), "status": "ok", "reason": ""}
         row |= _accuracies(form, base) | _efforts(form)
         row |= {
             "also_holds_for": ",".join(heirs.get(form.variant.strategy, [])),
