@@ -57,8 +57,8 @@ class Detection(Strict):
     A strategy in the direction unidirectional makes the online detector, bidirectional the offline one. Latency per
     frame is measured by the online section's settings, in its panels of detectors.
 
-    lr_factors, length_factors: of the recipe's ``lr`` and ``epochs``; each pair is a candidate, and the forms of one are
-    held against one another.
+    lr_factors, length_factors: of the recipe's ``lr`` and ``epochs``; each pair is a candidate, and the forms of one
+    are held against one another.
     """
 
     groups: tuple[Group, ...] = ()
