@@ -36,7 +36,7 @@ class DetectionRecipe(Strict):
     lr: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
     batch: Count = 4  # clips
-    test_clips: Count = 300
+    test_clips: Count = 1_000
     judged_on: Literal["test", "validation"] = "test"
     bf16: bool | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -23,7 +23,7 @@ def detection_jobs(detection: Detecting | None, strategy_files: Sequence[Path], 
     if detection is None:
         return []
     recipe, jobs = detection.recipe, dict[str, Job]()
-    speed, first = _DETECTED_PER_SECOND[recipe.device], min((arm.seed for arm in detection.arms), default=0)
+    speed = _DETECTED_PER_SECOND[recipe.device]
     for arm in detection.arms:
         condition = arm.condition
         tuned = {
@@ -45,7 +45,7 @@ def detection_jobs(detection: Detecting | None, strategy_files: Sequence[Path], 
             "task": "fine_tune",
             "variant": arm.variant.to_json(),
             "strategy_files": [str(file) for file in strategy_files],
-            "examples": _SHOWN if arm.seed == first else 0,
+            "examples": _SHOWN if arm.seed == detection.shown else 0,
             "weights": str(folder.resolve() / "detectors" / f"{arm.label.replace('/', '_')}.pt"),
         }
         key, work = f"detection/{arm.label}", recipe.clips * tuned["epochs"] * _FRAMES / speed

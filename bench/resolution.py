@@ -143,7 +143,7 @@ def _detecting(
     seeds = range(detection.first_seed, detection.first_seed + detection.seeds)
     trained = product(seeds, conditions, (BASELINE_VARIANT, *own))
     arms = tuple(Arm(variant, condition, seed) for seed, condition, variant in trained)
-    return Detecting(arms, _recipe(detection.recipe, devices, cpu_bf16), detection.data)
+    return Detecting(arms, _recipe(detection.recipe, devices, cpu_bf16), detection.data, detection.first_seed)
 
 
 def _recipe(recipe: _AnyRecipe, devices: Sequence[str], cpu_bf16: bool) -> _AnyRecipe:

@@ -30,7 +30,7 @@ from bench.trainings import JobsFor, Trainer
 
 _CONFORMANCE_SECONDS = 12.0  # expected: the import of torch and about two seconds a strategy
 _STATIC_SECONDS_PER_CASE = 2.0  # expected
-_JUDGES = ("torchmetrics", "pycocotools")
+_JUDGES = ("torchmetrics", "faster_coco_eval")
 """The packages that judge what a detector finds; the extra ``detection`` brings them."""
 
 

@@ -206,11 +206,12 @@ class Arm:
 
 @dataclass(frozen=True)
 class Detecting:
-    """What the detection section trains: its arms, how, and on what."""
+    """What the detection section trains: its arms, how, and on what. shown: the seed whose arms keep some frames."""
 
     arms: tuple[Arm, ...]
     recipe: DetectionRecipe
     data: ClutteredDigitsData
+    shown: int
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,12 @@ class Detector(Network):
         """Of every frame."""
         return self.trunk(frames, targets)
 
+    def normalised(self, frames: Tensor) -> Tensor:
+        """The same frames, as ``forward`` gives them to the backbone."""
+        trunk: Any = self.trunk
+        normal: Tensor = trunk.transform.normalize(frames)
+        return normal
+
 
 class EveryPosition(nn.Module):
     """All that an FCOS predicts, before anything is thrown away: what there is to time, whatever a frame shows.

@@ -2,8 +2,8 @@
 
 To be found: each digit's box and class. What makes single frames ambiguous, and several frames less so: motion blur
 (an exposure that lasts), a defocus that changes from frame to frame, bars that objects pass behind, noise, and clutter:
-scrambled digits, which move too and are nothing. Objects are slow, medium and fast in equal parts, are reflected at the
-edges, and lie over one another in the order in which they were drawn.
+scrambled digits, which move too and are nothing. Objects are slow, medium and fast in equal parts and are
+reflected at the edges. Where digits cross, their ink adds up, and the one that was drawn first counts as hidden.
 
 A box is that of the digit's ink in the middle of the exposure. A digit of which less than ``SEEN`` shows in a frame is
 not asked for there: finding it is neither right nor wrong. A frame may hold nothing to be found.
@@ -130,7 +130,7 @@ class ClutteredDigits:
         labels = rng.integers(0, DIGITS, count)
         digits = sources.digits.draw(rng, labels, how.lowest_contrast)
         rubbish = sources.digits.draw_scrambled(rng, rng.integers(0, DIGITS, clutter), how.lowest_contrast)
-        sprites = np.concatenate([rubbish, digits])  # clutter lies below what is to be found
+        sprites = np.concatenate([rubbish, digits])  # clutter hides nothing that is to be found
         paths = [_path(rng, how.fastest, frames, how.exposure) for _ in sprites]
         bars, masked = _bars(rng, sources.textures, how.bars)
         canvas = _between(_GREY, _texture(rng, sources.textures))

@@ -58,7 +58,8 @@ class Trained:
 def pretrain(recipe: DetectionRecipe, dataset: ClutteredDigits, seed: int, report: Report) -> Pretrained:
     """Teach the detector on single frames. Raises Diverged."""
     with reproducible(seed):
-        detector = _laid_out(backbones.build_detector(1, seed), recipe)
+        detector = backbones.build_detector(1, seed)
+        detector.to(recipe.device)
         rng = np.random.default_rng([seed, _PRETRAIN])
         draw = partial(dataset.scenes, rng, recipe.pretrain_frames, frames=1)
         plan = _plan(recipe, recipe.pretrain_lr, recipe.pretrain_batch, recipe.pretrain_frames)
@@ -78,7 +79,7 @@ def fine_tune(
         detector = backbones.build_detector(dataset.frames, seed)
         detector.load_state_dict(state)
         backbones.insert(strategy, detector)
-        _laid_out(detector, recipe)
+        detector.to(recipe.device)
         rng = np.random.default_rng([seed, _CLIPS])
         plan = _plan(recipe, recipe.lr, recipe.batch, recipe.clips)
         how = fit(detector, [partial(dataset.scenes, rng, recipe.clips)] * recipe.epochs, plan, report)
@@ -123,8 +124,8 @@ def find_frame_by_frame(strategy: Strategy, state: State, scenes: Scenes, device
 
 
 def _require_the_same(strategy: Strategy, detector: Detector, scenes: Scenes, device: str) -> None:
-    """All predictions of all positions, before any is thrown away: those that are kept then differ by ties at most."""
-    frames = frames_of(scenes, device)
+    """All predictions of all positions, before any is thrown away, on frames as the detector normalises them."""
+    frames = detector.normalised(frames_of(scenes, device))
     online = backbones.go_online(strategy, Network(backbones.EveryPosition(backbones.build_detector(1).trunk), 1))
     online.load_state_dict(detector.state_dict())
     online.to(device)
@@ -143,10 +144,3 @@ def _require_the_same(strategy: Strategy, detector: Detector, scenes: Scenes, de
 
 def _plan(recipe: DetectionRecipe, lr: float, batch: int, clips: int) -> Plan:
     return Plan(lr, recipe.weight_decay, batch, clips, recipe.bf16 is True, recipe.device)
-
-
-def _laid_out(detector: Detector, recipe: DetectionRecipe) -> Detector:
-    """Where it is trained, in the layout in which small convolutions are faster."""
-    detector.to(recipe.device)
-    backbones.lay_out(detector, torch.channels_last)
-    return detector

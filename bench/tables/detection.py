@@ -45,7 +45,7 @@ def detection_table(
     costs = {(o.case.panel.backbone, o.case.variant): o for o in online if _counts(o)}
     rows, told = list[dict[str, Any]](), set[tuple[str, Variant]]()
     for form in trained:
-        detector, base = form.condition.backbone, frame_by_frame(trained, form.condition)
+        detector, base = form.condition.backbone, frame_by_frame([f for f in trained if f.condition == form.condition])
         told.add((detector, form.variant))
         cost = costs.get((detector, form.variant))
         row = _axes(detector, form.variant) | _how(form.condition) | _cost(cost)

@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torchmetrics.detection import MeanAveragePrecision
 
 from bench.backbones import Found
 from bench.detection.fitting import targets_of
 from bench.detection.scenes import Scenes
-from bench.detection.scoring import Score, score
+from bench.detection.scoring import Score, score, truth_of
 
 STILL, FAST = [10.0, 10, 26, 26], [[4.0 * t, 40, 4.0 * t + 16, 56] for t in range(8)]
 pytestmark = pytest.mark.filterwarnings("ignore")  # torchmetrics' own
@@ -66,6 +67,44 @@ def test_a_wrong_class_and_a_wrong_place_cost_where_they_come_first() -> None:
     assert wrong_place.all < 0.8 and wrong_place.by_speed[0] < 0.6
     assert with_one_more((STILL, 7, 0.95)).all < 0.8
     assert with_one_more((STILL, 3, 0.5)).all == pytest.approx(1)  # found twice, less surely
+
+
+def test_speeds_of_one_class_are_told_apart() -> None:
+    both = replace(two_objects(), labels=np.array([3, 3]))
+    frames = [[(STILL, 3, 0.9), (FAST[t], 3, 0.8)] for t in range(8)]
+    assert score(both, found(*frames)).by_speed[0] == pytest.approx(1)
+    without_fast = score(both, found(*[frame[:1] for frame in frames]))
+    assert without_fast.by_speed[0] == pytest.approx(1) and without_fast.by_speed[2] == 0
+    found_twice = score(both, found(*[[*frame, (FAST[0], 3, 0.95)] for frame in frames]))
+    assert found_twice.by_speed[2] < 1
+
+
+def test_the_faster_implementation_gives_what_pycocotools_gives() -> None:
+    rng = np.random.default_rng(1)
+    boxes = rng.uniform(0, 40, (12, 8, 4)).astype(np.float32)
+    boxes[..., 2:] = boxes[..., :2] + rng.uniform(6, 20, (12, 8, 2))
+    scenes = Scenes(
+        np.zeros((4, 8, 1, 64, 64), np.float32),
+        np.repeat(np.arange(4), 3),
+        rng.integers(0, 3, 12),
+        boxes,
+        rng.uniform(0, 1, (12, 8)).astype(np.float32),
+    )
+    searched = []
+    for clip in range(4):
+        for t in range(8):
+            near = boxes[scenes.objects(clip), t] + rng.normal(0, 2, (3, 4))
+            picked = zip(near.tolist(), rng.integers(0, 3, 3).tolist(), rng.uniform(0, 1, 3).tolist(), strict=True)
+            searched.append(list(picked))
+    fast = average_precision(scenes, found(*searched), "faster_coco_eval")
+    assert fast == average_precision(scenes, found(*searched), "pycocotools")
+    assert 0 < fast == score(scenes, found(*searched)).all
+
+
+def average_precision(scenes: Scenes, searched: Found, backend: str) -> float:
+    metric = MeanAveragePrecision(iou_thresholds=[0.5], backend=backend)
+    metric.update(searched, truth_of(scenes, frozenset(range(3))))
+    return float(metric.compute()["map"])
 
 
 def test_what_can_hardly_be_seen_is_not_asked_for() -> None:
