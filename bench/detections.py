@@ -65,6 +65,16 @@ def forms(records: Iterable[Record]) -> list[Form]:
     return sorted(trained, key=lambda form: _ORDER.index(form.name))
 
 
+def lost_seeds(records: Iterable[Record]) -> dict[tuple[Variant, Condition], str]:
+    """{form: how many of its seeds failed, and why the first of them did}."""
+    reasons: dict[tuple[Variant, Condition], list[str]] = {}
+    for record in records:
+        if record.kind == "detection" and record.status == "failed":
+            key = (Variant.from_json(record.case), Condition.from_json(record.case))
+            reasons.setdefault(key, []).append(record.reason or "")
+    return {key: f"{len(own)} {'seed' if len(own) == 1 else 'seeds'} failed: {own[0]}" for key, own in reasons.items()}
+
+
 def failed_forms(records: Iterable[Record]) -> dict[Variant, str]:
     """{variant: why one of its seeds failed}; no verdict rests on what is left of it."""
     failed = [r for r in records if r.kind == "detection" and r.status == "failed"]

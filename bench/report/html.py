@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from bench.report.behind import sample_lists
 from bench.report.figures.canvas import Figure
-from bench.report.method import accuracy_method
+from bench.report.method import accuracy_method, detection_method
 from bench.report.numbers import Estimate, duration_text, number
 from bench.report.selection import VERDICTS, Row, Tables, rows
 from bench.report.sheet import plain
@@ -69,7 +69,7 @@ def page(tables: Tables, figures: Sequence[Figure]) -> str:
         full_accuracy="clip_share_pct" in tables.accuracy,
         controls=controls_sheet(tables.controls),
         detection=detection_sheet(tables.detection),
-        accuracy_method=accuracy_method(tables),
+        training_method=[*accuracy_method(tables), *detection_method(tables)],
         quality=quality_sheet(tables.quality),
         bandwidth=bandwidth_sheet(tables.bandwidth),
         failures=rows(tables.failures),

@@ -1,4 +1,4 @@
-"""How accuracies were measured, in words: only what this run's own settings and tables say was done."""
+"""How accuracies and detectors were measured, in words: only what this run's own settings and tables say was done."""
 
 from typing import Any
 
@@ -14,6 +14,28 @@ def accuracy_method(tables: Tables) -> list[str]:
         return []
     settings = (tables.header.get("settings") or {}).get("accuracy") or {}
     return [_data(settings.get("recipe") or {}), _inference(tables.accuracy)]
+
+
+def detection_method(tables: Tables) -> list[str]:
+    """Paragraphs for the page; none where no detector was trained."""
+    if tables.detection.empty or not (tables.detection["seeds"] > 0).any():
+        return []
+    recipe = ((tables.header.get("settings") or {}).get("detection") or {}).get("recipe") or {}
+    told = (
+        "Detection: digits and photographs are split into training, validation and test, so that clips of one share no "
+        "picture with those of another. All forms of a seed start from one pre-training on single frames, are then "
+        "trained for as long on the same clips, and are tested once on the same clips; differences are paired by seed, "
+        "with Student's t over seeds, and hold one at a time. All seeds draw from one pool of pictures, each by a "
+        "split of its own: intervals hold for other splits and trainings, not for other pictures. The first frames of "
+        "a clip have no past, in training, in the test and in a stream alike. "
+    )
+    if recipe.get("judged_on") == "validation":
+        told += "This run was judged on validation clips, as one does to choose a recipe: it is no test. "
+    return [
+        f"{told}A detector is timed with random weights up to its predictions at every position, which does not depend "
+        "on what a frame shows; what follows (sorting, suppression of doubles) is the same for all forms, so that the "
+        "overhead of a whole detector is somewhat smaller."
+    ]
 
 
 def _data(recipe: dict[str, Any]) -> str:

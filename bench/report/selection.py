@@ -193,6 +193,12 @@ def incomplete(accuracy: pd.DataFrame) -> pd.DataFrame:
     return done if done.empty else done[_shifts(done) & _lost(done)]
 
 
+def whole_forms(detection: pd.DataFrame) -> list[Row]:
+    """The trained forms of the detector, by the recipe itself, all of whose seeds came to their end."""
+    done = main_condition(finished(detection))
+    return [row for row in rows(done) if row["seeds"] > 0 and not row["reason"]]
+
+
 def main_curves(curves: pd.DataFrame) -> pd.DataFrame:
     """The learning curves of the baseline and of the arms that shift, under the main condition."""
     main = main_condition(curves)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench import statistics
 from bench.axes import DETECTORS
-from bench.detections import MEASURES, Form, form_of, frame_by_frame
+from bench.detections import MEASURES, Form, form_of, frame_by_frame, lost_seeds
 from bench.estimates import Overhead
 from bench.records import Record
 from bench.sweep import Condition, StreamPanel, Variant
@@ -40,16 +40,21 @@ def detection_table(
     """X_pct: mean over seeds; X_delta_pct: against the detector frame by frame, paired by seed, in points.
 
     overhead_pct: of one frame, against the same detector without a shift; of a mechanism that was timed and whose
-    function was trained under another name, a row of its own without accuracies.
+    function was trained under another name, a row of its own without accuracies. Where a detector was timed in several
+    settings, here stands the first (the others are in the online table). A form of which some seeds failed says so in
+    ``reason``: its means are those of the seeds that are left, and no verdict rests on them.
     """
-    costs = {(o.case.panel.backbone, o.case.variant): o for o in online if _counts(o)}
-    rows, told = list[dict[str, Any]](), set[tuple[str, Variant]]()
+    costs: dict[tuple[str, Variant], Overhead] = {}
+    for overhead in filter(_counts, online):
+        costs.setdefault((overhead.case.panel.backbone, overhead.case.variant), overhead)
+    rows, told, lost = list[dict[str, Any]](), set[tuple[str, Variant]](), lost_seeds(records)
     for form in trained:
         detector, base = form.condition.backbone, frame_by_frame([f for f in trained if f.condition == form.condition])
         told.add((detector, form.variant))
         cost = costs.get((detector, form.variant))
         row = _axes(detector, form.variant) | _how(form.condition) | _cost(cost)
-        row |= {"seeds": len(form.seeds), "status": "ok", "reason": ""}
+        reason = lost.get((form.variant, form.condition), "")
+        row |= {"seeds": len(form.seeds), "status": "ok", "reason": reason}
         row |= _accuracies(form, base) | _efforts(form)
         row |= {
             "also_holds_for": ",".join(heirs.get(form.variant.strategy, [])),
@@ -128,11 +133,13 @@ def _efforts(form: Form) -> dict[str, Any]:
 
 
 def example_frames(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Of each form that kept some: ``{"form", "variant", "examples"}``; ``detection.worker`` says what is in them."""
+    """Of each form that kept some: ``{"form", "strategy", "seed", "fraction", "examples"}``; ``detection.worker`` says
+    what is in them."""
     return [
         {
             "form": form_of(Variant.from_json(record.case)),
             "strategy": record.case["strategy"],
+            "seed": record.seed,
             "fraction": float(Variant.from_json(record.case).fraction),
             "examples": record.samples["examples"],
         }

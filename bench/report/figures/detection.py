@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from bench.axes import BASELINE
 from bench.detection.speed import SPEEDS, iou
 from bench.report.figures.canvas import Figure, at_most, blank, finish
-from bench.report.numbers import Estimate, channels_text, fraction_text, number
-from bench.report.selection import Row, Tables, finished, main_condition, rows
+from bench.report.numbers import Estimate, channels_text, count_text, fraction_text, number
+from bench.report.selection import Row, Tables, whole_forms
 from bench.report.style import INK, MUTED, Palette, label, legend_below
 
 _GROUPS = ("map", *(f"map_{speed}" for speed in SPEEDS))
@@ -30,7 +30,7 @@ def detection(tables: Tables, palette: Palette) -> Figure | None:
     """Mean average precision of every form, of all objects and by speed, beside the paper's gain."""
     if tables.detection.empty:
         return None
-    forms = [row for row in rows(main_condition(finished(tables.detection))) if row["seeds"] > 0]
+    forms = whole_forms(tables.detection)
     if not forms:
         return None
     drawing = blank(7.2, 3.4)
@@ -60,8 +60,8 @@ def detection(tables: Tables, palette: Palette) -> Figure | None:
     legend_below(drawing, handles)
     caption = (
         "What each form of the detector finds, of all objects and by their speed, and the differences to frame by "
-        "frame, paired by seed, with 95 % intervals. The paper's gains are those of R-FCN with ResNet-101 on "
-        "ImageNet-VID: other objects, other clips."
+        "frame, paired by seed, with 95 % intervals, which hold one at a time. The paper's gains are those of R-FCN "
+        "with ResNet-101 on ImageNet-VID: other objects, other clips."
     )
     return finish(drawing, "detection", "What a running detector finds", caption)
 
@@ -99,16 +99,14 @@ class _Seen:
 
 def detection_examples(tables: Tables, palette: Palette) -> Figure | None:
     """Frames in which online finds what frame by frame misses, and the other way round."""
-    kept = {"frame by frame": None, "online": None} | {
-        example["form"]: example for example in reversed(tables.detection_examples)
-    }
-    plain, online = kept["frame by frame"], kept["online"]
-    if plain is None or online is None:
+    pair_of_forms = _two_forms(tables.detection_examples)
+    if pair_of_forms is None:
         return None
+    plain, online = pair_of_forms
     pairs = list(zip(_frames(plain["examples"]), _frames(online["examples"]), strict=True))
-    gained = [pair for pair in pairs if pair[0].missed - pair[1].missed][:_EACH_WAY]
-    lost = [pair for pair in pairs if pair[1].missed - pair[0].missed][:_EACH_WAY]
-    shown = gained + lost
+    gained = [pair for pair in pairs if pair[0].missed > pair[1].missed]  # all that one finds, and more
+    lost = [pair for pair in pairs if pair[0].missed < pair[1].missed]
+    shown, more = [*gained[:_EACH_WAY], *lost[:_EACH_WAY]], min(len(gained), _EACH_WAY)
     if not shown:
         return None
     drawing = blank(7.2, 3.3)
@@ -118,7 +116,7 @@ def detection_examples(tables: Tables, palette: Palette) -> Figure | None:
             _show(ax, seen)
             if not column:
                 ax.set_ylabel(name)
-        axes[0, column].set_title("online finds more" if column < len(gained) else "online finds less", fontsize=8)
+        axes[0, column].set_title("online finds more" if column < more else "online finds less", fontsize=8)
     handles = [
         Line2D([], [], color=_THERE, linestyle="--", label="what is there"),
         Line2D([], [], color=_FOUND, label=f"found (class, score from {_SURE:g})"),
@@ -126,11 +124,20 @@ def detection_examples(tables: Tables, palette: Palette) -> Figure | None:
     legend_below(drawing, handles)
     caption = (
         "The last frames of test clips, as the camera shows them, with what is to be found (dashed) and what each form "
-        f"found: the first {len(gained)} in which online ({label(str(online['strategy']))}, "
-        f"{channels_text(number(online['fraction']))}) finds an object that frame by frame misses, and the first "
-        f"{len(lost)} of the other way round, in the order of the clips."
+        f"found. Of {count_text(len(pairs), 'frame')}, online ({label(str(online['strategy']))}, "
+        f"{channels_text(number(online['fraction']))}) finds all that frame by frame finds and more in {len(gained)}, "
+        f"less in {len(lost)}; here are the first of both, in the order of the clips."
     )
     return finish(drawing, "detection_examples", "What one form finds and the other misses", caption)
+
+
+def _two_forms(examples: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Frame by frame and online, of one seed: what they saw is the same."""
+    for plain in (example for example in examples if example["form"] == "frame by frame"):
+        for other in examples:
+            if other["form"] == "online" and other["seed"] == plain["seed"]:
+                return plain, other
+    return None
 
 
 _THERE, _FOUND = "#E69F00", "#56B4E9"
