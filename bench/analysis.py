@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench import claims
 from bench.arms import arms, failed_arms
-from bench.detections import failed_forms, forms
+from bench.detections import forms, lost_seeds
 from bench.estimates import overheads, slopes, suspicion
 from bench.evidence import PUBLISHED, Evidence
 from bench.journal import read_whole_records
@@ -91,7 +91,7 @@ def load(folder: Path) -> Tables:
         online_failed=_failed_cases(streams),
         online_suspect=online_suspect,
         forms=[] if _searches_a_recipe(sweep.get("detection", {})) else detectors,
-        failed_forms=failed_forms(records),
+        lost_seeds=lost_seeds(records),
     )
     return Tables(
         folder=folder,

@@ -54,8 +54,8 @@ def _finding(
 def _why_not(evidence: Evidence, form: Form, base: Form) -> str | None:
     """Why a form must not be judged: seeds do not fail by chance alone."""
     for one in (form, base):
-        if one.variant in evidence.failed_forms:
-            return f"a seed of {one.variant.label} failed: {evidence.failed_forms[one.variant]}"
+        if lost := evidence.lost_seeds.get((one.variant, one.condition)):
+            return f"{one.variant.label}: {lost}"
     return None
 
 

@@ -75,12 +75,6 @@ def lost_seeds(records: Iterable[Record]) -> dict[tuple[Variant, Condition], str
     return {key: f"{len(own)} {'seed' if len(own) == 1 else 'seeds'} failed: {own[0]}" for key, own in reasons.items()}
 
 
-def failed_forms(records: Iterable[Record]) -> dict[Variant, str]:
-    """{variant: why one of its seeds failed}; no verdict rests on what is left of it."""
-    failed = [r for r in records if r.kind == "detection" and r.status == "failed"]
-    return {Variant.from_json(record.case): record.reason or "" for record in failed}
-
-
 def frame_by_frame(found: Sequence[Form]) -> Form | None:
     """The detector without a shift, the first one of ``found``."""
     return next((form for form in found if form.variant == BASELINE_VARIANT), None)

@@ -47,7 +47,8 @@ class Evidence:
 
     failed_cases, failed_arms: {what failed: why}; an arm counts as failed where one of its seeds did. exact: the
     strategies that compute the paper's function. suspect: why the run's latencies must not be trusted, or None.
-    online…: the same of what ran frame by frame. forms: of the detector, trained; failed_forms: those that lost a seed.
+    online…: the same of what ran frame by frame. forms: of the detector, trained; lost_seeds: {form: how many of
+    its seeds failed}.
     """
 
     overheads: Sequence[Overhead] = ()
@@ -63,7 +64,7 @@ class Evidence:
     online_failed: dict[Case, str] = field(default_factory=dict)
     online_suspect: str | None = None
     forms: Sequence[Form] = ()
-    failed_forms: dict[Variant, str] = field(default_factory=dict)
+    lost_seeds: dict[tuple[Variant, Condition], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
