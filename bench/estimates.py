@@ -187,6 +187,9 @@ def suspicion(measured: Sequence[Overhead]) -> str | None:
     return None
 
 
+_LEAST_SPAN = 0.5  # of all channels, between the fractions that a slope is drawn through
+
+
 @dataclass(frozen=True)
 class Slope:
     """How the overhead of one mechanism grows with the fraction: points from 0 to 1, one value per process."""
@@ -200,7 +203,10 @@ class Slope:
 
 
 def slopes(measured: Sequence[Overhead]) -> list[Slope]:
-    """A slope for every mechanism and placement that was measured at two fractions or more."""
+    """A slope for every mechanism and placement whose fractions lie half of all channels apart or more.
+
+    From nearer ones it would be stretched: what 1/8 and 1/4 differ by, seven times, is no statement on all channels.
+    """
     lines: dict[tuple[Panel, str, str, str], list[Overhead]] = {}
     for overhead in measured:
         variant = overhead.case.variant
@@ -211,9 +217,9 @@ def slopes(measured: Sequence[Overhead]) -> list[Slope]:
     for key, line in lines.items():
         line.sort(key=lambda overhead: overhead.case.variant.fraction)
         shared = set.intersection(*(set(overhead.per_superblock) for overhead in line))
-        if len(line) < 2 or not shared:
-            continue
         x = tuple(float(overhead.case.variant.fraction) for overhead in line)
+        if x[-1] - x[0] < _LEAST_SPAN or not shared:
+            continue
         y = [dict(zip(overhead.per_superblock, overhead.per_process_pct, strict=True)) for overhead in line]
         per_process = [statistics.slope(x, [values[replicate] for values in y]) for replicate in sorted(shared)]
         found.append(Slope(*key, x, per_process))

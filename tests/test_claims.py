@@ -8,7 +8,7 @@ import pytest
 from bench.arms import Arm
 from bench.axes import parse_fraction
 from bench.claims import Claim, Verdict, judge, load_claims
-from bench.estimates import Overhead
+from bench.estimates import Overhead, slopes
 from bench.evidence import PICKERS, Evidence
 from bench.sweep import BASELINE_VARIANT, Case, Condition, Panel, Variant
 
@@ -148,6 +148,12 @@ def test_mechanisms_are_judged_apart() -> None:
     found = judge(load_claims(), evidence(overhead([13.0, 13.5, 14.0]), overhead([0.1, 0.2, 0.3], "buffer_shift")))
     naive = {v.subject: v.verdict for v in found if v.claim == "naive-cpu"}
     assert naive == {"copy_shift residual": "reproduced", "buffer_shift residual": "not reproduced"}
+
+
+@pytest.mark.parametrize(("farthest", "drawn"), [("1/4", 0), ("1/2", 0), ("1", 1)])
+def test_a_slope_is_not_stretched_over_what_was_not_measured(farthest: str, drawn: int) -> None:
+    measured = [overhead([1.0, 1.1, 1.2], fraction="1/8"), overhead([2.0, 2.1, 2.2], fraction=farthest)]
+    assert len(slopes(measured)) == drawn
 
 
 def test_zero_cost_is_exact() -> None:

@@ -11,13 +11,19 @@ from bench.report.html import HERE, VERDICT_TONE
 from bench.report.selection import Row, Tables
 from bench.report.words import finding_sentences, passages
 
-_FIGURES = ("overhead_by_runtime", "latency_overhead", "online_overhead", "accuracy_by_fraction")  # a run's first
+_FIGURES = (
+    "overhead_by_runtime",
+    "latency_overhead",
+    "online_overhead",
+    "accuracy_by_fraction",
+    "detection",
+)  # a run's first
 _SILENT = "not measured"
 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One run as the gallery shows it. link: its report, relative to the page; figure: (file, title), or None."""
+    """One run as the gallery shows it. link: its report, relative to the page; verdicts: the claims that it judged."""
 
     name: str
     link: str
@@ -28,7 +34,7 @@ class Exhibit:
     answer: tuple[str, ...]
     findings: tuple[str, ...]
     figure: str | None
-    verdicts: dict[str, str]
+    verdicts: tuple[Row, ...]
 
 
 def exhibit(tables: Tables) -> Exhibit:
@@ -47,18 +53,26 @@ def exhibit(tables: Tables) -> Exhibit:
         answer=tuple(passage.sentences[0] for passage in told[:3]),
         findings=tuple(finding_sentences([claim for claim in tables.claims if claim["verdict"] != _SILENT])),
         figure=None if figure is None else f"{folder.name}/figures/{figure}.png",
-        verdicts={claim["id"]: claim["verdict"] for claim in tables.claims if claim["verdict"] != _SILENT},
+        verdicts=tuple(claim for claim in tables.claims if claim["verdict"] != _SILENT),
     )
 
 
 def findings(exhibits: list[Exhibit]) -> list[Row]:
-    """A row for each finding that any of the runs judged, with the verdict of each run (empty: not judged there)."""
-    ids = dict.fromkeys(name for one in exhibits for name in one.verdicts)
-    return [{"id": name, "cells": [_cell(one.verdicts.get(name, "")) for one in exhibits]} for name in sorted(ids)]
+    """Every finding that any of the runs judged: what it says, and verdict by verdict where and of what."""
+    rows: dict[str, Row] = {}
+    for one in exhibits:
+        for claim in one.verdicts:
+            row = rows.setdefault(claim["claim"], {"id": claim["claim"], "finding": claim["finding"], "held": {}})
+            row["held"].setdefault(claim["verdict"], {}).setdefault(one.name, []).append(claim["subject"])
+    return [
+        {**rows[name], "held": [_held(verdict, runs) for verdict, runs in sorted(rows[name]["held"].items())]}
+        for name in sorted(rows)
+    ]
 
 
-def _cell(verdict: str) -> Row:
-    return {"verdict": verdict, "tone": VERDICT_TONE.get(verdict, "quiet")}
+def _held(verdict: str, runs: dict[str, list[str]]) -> Row:
+    named = [(name, ", ".join(filter(None, subjects))) for name, subjects in runs.items()]
+    return {"verdict": verdict, "tone": VERDICT_TONE.get(verdict, "quiet"), "runs": named}
 
 
 def write_gallery(folder: Path, exhibits: list[Exhibit], failed: list[tuple[str, str]]) -> Path:
