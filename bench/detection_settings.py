@@ -32,7 +32,7 @@ class DetectionRecipe(Strict):
     pretrain_lr: Annotated[float, Field(gt=0)] = 2e-3
     pretrain_batch: Count = 32
     clips: Count = 500  # per epoch
-    epochs: Count = 4
+    epochs: Count = 8
     lr: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
     batch: Count = 4  # clips
