@@ -12,6 +12,7 @@ from bench.report.selection import Row, Tables, arms_that_stream, finished, onli
 MOST_SETTINGS = 4  # told one by one; the table has all
 _MOST_NAMED = 4
 _PART = "joint"
+_OF_CALLS = 3.0  # GB/s: any memory moves more; what moves less spends its time elsewhere
 
 
 def online_sentences(tables: Tables) -> list[str]:
@@ -63,7 +64,7 @@ def _real_time(words: str, frame: pd.DataFrame) -> str:
 
 def _moved(words: str, frame: pd.DataFrame) -> str:
     """The bytes behind the cost, of those that cost something for certain: the cheapest and the dearest."""
-    base, told = _baseline(frame), list[str]()
+    base, told, rates = _baseline(frame), list[str](), list[float]()
     cases = [row for row in _timed(frame) if Estimate.of(row, "overhead").low > 0 and row["extra_traffic_mb"] > 0]
     cases.sort(key=lambda row: as_number(row["overhead_pct"]))
     if base is None or len(cases) < 2:
@@ -75,7 +76,9 @@ def _moved(words: str, frame: pd.DataFrame) -> str:
             f"{_name(row)} moves {fixed(moved)} MB more than no shift for each frame and takes "
             f"{fixed(milliseconds, 2)} ms more, {fixed(moved / milliseconds)} GB/s"
         )
-    return f"{words}, what holds it: {'; '.join(told)}."
+        rates.append(moved / milliseconds)
+    calls = ": so little that it is the calls which cost, not the bytes" if max(rates) < _OF_CALLS else ""
+    return f"{words}, what holds it: {'; '.join(told)}{calls}."
 
 
 def _timed(frame: pd.DataFrame) -> list[Row]:

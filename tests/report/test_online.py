@@ -30,6 +30,13 @@ def test_what_a_frame_costs_is_told_with_its_interval(whole: FakeTables) -> None
     assert more == "1 further setting in the table."
 
 
+@pytest.mark.parametrize(("mb_of_a_point", "calls"), [(4.0, False), (0.4, True)])
+def test_where_little_moves_the_calls_cost(whole: FakeTables, mb_of_a_point: float, calls: bool) -> None:
+    online = whole.online.assign(extra_traffic_mb=mb_of_a_point * whole.online["overhead_pct"])
+    (moved,) = [told for told in online_sentences(replace(whole, online=online)) if "what holds it" in told]
+    assert ("the calls which cost, not the bytes" in moved) == calls
+
+
 def test_a_failed_control_withholds_frame_times(whole: FakeTables) -> None:
     suspect = replace(whole, online_suspect="two identical baselines differ by +3.00 %")
     assert online_sentences(suspect) == [
