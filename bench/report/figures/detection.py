@@ -22,7 +22,7 @@ _GROUPS = ("map", *(f"map_{speed}" for speed in SPEEDS))
 _APART = 0.8  # of the distance between two groups, shared by the forms
 _PAPER = {"map": (74.7, 76.3), "map_slow": (83.6, 83.4), "map_medium": (72.5, 74.8), "map_fast": (51.4, 56.0)}
 _MATCHED = 0.5  # IoU from which an object counts as found
-_SURE = 0.3  # score from which a detection is drawn and counted
+_SURE = 0.4  # score from which a detection is drawn and counts; an average precision has no such score
 _EACH_WAY = 3  # frames in which the one finds what the other misses, and as many the other way round
 
 
@@ -118,7 +118,7 @@ def detection_examples(tables: Tables, palette: Palette) -> Figure | None:
                 ax.set_ylabel(name)
         axes[0, column].set_title("online finds more" if column < more else "online finds less", fontsize=8)
     handles = [
-        Line2D([], [], color=_THERE, linestyle="--", label="what is there"),
+        Line2D([], [], color=_THERE, linestyle="--", label="what is there (class)"),
         Line2D([], [], color=_FOUND, label=f"found (class, score from {_SURE:g})"),
     ]
     legend_below(drawing, handles)
@@ -126,7 +126,8 @@ def detection_examples(tables: Tables, palette: Palette) -> Figure | None:
         "The last frames of test clips, as the camera shows them, with what is to be found (dashed) and what each form "
         f"found. Of {count_text(len(pairs), 'frame')}, online ({label(str(online['strategy']))}, "
         f"{channels_text(number(online['fraction']))}) finds all that frame by frame finds and more in {len(gained)}, "
-        f"less in {len(lost)}; here are the first of both, in the order of the clips."
+        f"less in {len(lost)}; here are the first of both, in the order of the clips. An "
+        "illustration: with another score to count from these are other frames; the averages are in the figure before."
     )
     return finish(drawing, "detection_examples", "What one form finds and the other misses", caption)
 
@@ -140,19 +141,45 @@ def _two_forms(examples: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str
     return None
 
 
+_SAME = 0.6  # IoU from which two classes stand in one place
+_LABEL = 6  # px that a label is high
 _THERE, _FOUND = "#E69F00", "#56B4E9"
 
 
 def _show(ax: Axes, seen: _Seen) -> None:
     ax.imshow(seen.grey, cmap="gray", vmin=0, vmax=255)
-    for box, _ in seen.truth:
+    for box, kind in seen.truth:
         ax.add_patch(_frame(box, _THERE, "--"))
-    for box, kind, score in seen.found:
+        ax.text(box[2], box[3] + 1, f"{kind}", color=_THERE, fontsize=6, ha="right", va="top")
+    for box, said in _by_place(seen.found):
         ax.add_patch(_frame(box, _FOUND, "-"))
-        ax.text(box[0], box[1] - 1, f"{kind} {score:.1f}", color=_FOUND, fontsize=6, va="bottom")
+        inside = box[1] < _LABEL
+        right = box[0] + box[2] > seen.grey.shape[1]
+        ax.text(
+            box[2] if right else box[0],
+            box[1] + (0 if inside else -1),
+            said,
+            color=_FOUND,
+            fontsize=6,
+            ha="right" if right else "left",
+            va="top" if inside else "bottom",
+        ).set_in_layout(False)
     ax.set_xticks([])
     ax.set_yticks([])
     ax.grid(visible=False)
+
+
+def _by_place(found: list[tuple[list[float], int, float]]) -> list[tuple[list[float], str]]:
+    """(box, what is said of it): classes that were found in one place are said of the surest one's box."""
+    places: list[tuple[list[float], list[str]]] = []
+    for box, kind, score in sorted(found, key=lambda one: -one[2]):
+        said = f"{kind} {score:.1f}"
+        same = next((known for other, known in places if _overlap(box, other) >= _SAME), None)
+        if same is None:
+            places.append((box, [said]))
+        else:
+            same.append(said)
+    return [(box, ", ".join(said)) for box, said in places]
 
 
 def _frame(box: list[float], colour: str, dashes: str) -> Rectangle:
