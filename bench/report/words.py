@@ -44,7 +44,7 @@ def answer(tables: Tables) -> list[str]:
 
 
 def passages(tables: Tables) -> tuple[Passage, ...]:
-    """What a reader wants to know, in the order in which they ask. Questions that this run cannot answer say so."""
+    """What a reader wants to know, in the order in which they ask. What this run cannot answer says so, last."""
     asked = (
         ("What does the shift cost here?", _unless_suspect(tables, cost_sentences)),
         ("Does the cost grow with the share of channels?", _unless_suspect(tables, slope_sentences, silent=True)),
@@ -61,7 +61,8 @@ def passages(tables: Tables) -> tuple[Passage, ...]:
         ("Which published findings held?", finding_sentences(tables.claims)),
         ("How far to trust it?", trust_sentences(tables)),
     )
-    return tuple(Passage(question, tuple(sentences)) for question, sentences in asked if sentences)
+    told = [Passage(question, tuple(sentences)) for question, sentences in asked if sentences]
+    return tuple(sorted(told, key=lambda passage: passage.sentences[0].startswith("Not measured")))
 
 
 def finding_sentences(claims: list[Row]) -> list[str]:

@@ -32,6 +32,12 @@ def slope(value: float, low: float, high: float) -> str:
     return slope_sentence(row | {"slope_pct": value, "slope_ci_low_pct": low, "slope_ci_high_pct": high})
 
 
+def test_what_was_not_measured_is_said_last(full: FakeTables) -> None:
+    asked = [passage.question for passage in passages(replace(full, latency=pd.DataFrame(), contests=pd.DataFrame()))]
+    assert asked[-1] == "What does the shift cost here?" != asked[0]
+    assert passages(full)[0].question == "What does the shift cost here?"
+
+
 def test_a_full_run_is_answered(full: FakeTables) -> None:
     text = said(full)
     assert "the network without a shift takes 372 ms" in text
