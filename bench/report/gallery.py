@@ -14,9 +14,9 @@ from bench.report.words import finding_sentences, passages
 _FIGURES = (
     "overhead_by_runtime",
     "latency_overhead",
+    "detection",
     "online_overhead",
     "accuracy_by_fraction",
-    "detection",
 )  # a run's first
 _SILENT = "not measured"
 
