@@ -187,7 +187,7 @@ def suspicion(measured: Sequence[Overhead]) -> str | None:
     return None
 
 
-_LEAST_SPAN = 0.5  # of all channels, between the fractions that a slope is drawn through
+_LEAST_SPAN = 3 / 8  # of all channels, between the fractions that a slope is drawn through: from 1/8 to 1/2
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ class Slope:
 
 
 def slopes(measured: Sequence[Overhead]) -> list[Slope]:
-    """A slope for every mechanism and placement whose fractions lie half of all channels apart or more.
+    """A slope for every mechanism and placement whose fractions lie as far apart as 1/8 and 1/2, or farther.
 
     From nearer ones it would be stretched: what 1/8 and 1/4 differ by, seven times, is no statement on all channels.
     """

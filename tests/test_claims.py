@@ -150,7 +150,7 @@ def test_mechanisms_are_judged_apart() -> None:
     assert naive == {"copy_shift residual": "reproduced", "buffer_shift residual": "not reproduced"}
 
 
-@pytest.mark.parametrize(("farthest", "drawn"), [("1/4", 0), ("1/2", 0), ("1", 1)])
+@pytest.mark.parametrize(("farthest", "drawn"), [("1/4", 0), ("1/2", 1), ("1", 1)])
 def test_a_slope_is_not_stretched_over_what_was_not_measured(farthest: str, drawn: int) -> None:
     measured = [overhead([1.0, 1.1, 1.2], fraction="1/8"), overhead([2.0, 2.1, 2.2], fraction=farthest)]
     assert len(slopes(measured)) == drawn

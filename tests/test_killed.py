@@ -53,16 +53,21 @@ def test_fifty_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
         wild, kept = tmp_path / f"wild{sweeps}", set[str]()
         sweeps += 1
         while kills < KILLS and not finished(wild):
-            begun = (wild / "run.json").exists()
-            process = begin(*(["run", "--resume", str(wild), "--quiet"] if begun else [*asked, "--out", str(wild)]))
+            process = begin(*going_on(wild, asked))
             kill_at_some_moment(process, wild / "records.jsonl", rng)
             kills += 1
             now = set(outcome(wild))
             assert not {record for record in kept - now if not record.startswith("latency/")}, "whole records are gone"
             kept = now  # half a replicate may go: it is measured again
-        done = command("run", "--resume", str(wild), "--quiet")
+        done = command(*going_on(wild, asked))
         assert done.returncode == 0, done.stderr
         assert outcome(wild) == outcome(calm)
+
+
+def going_on(folder: Path, asked: list[str]) -> list[str]:
+    """What a user types: the same again where the last kill came before anything was written, else a resume."""
+    begun = (folder / "run.json").exists()
+    return ["run", "--resume", str(folder), "--quiet"] if begun else [*asked, "--out", str(folder)]
 
 
 def finished(folder: Path) -> bool:

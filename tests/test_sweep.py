@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from bench.axes import ValueNotAllowed
+from bench.axes import DETECTORS, ValueNotAllowed
 from bench.discovery import settle_names
 from bench.resolution import resolve
 from bench.schema import parse_duration
@@ -145,7 +145,9 @@ def test_a_name_belongs_to_the_first_file() -> None:
 def test_presets_are_valid_and_name_real_strategies(name: str) -> None:
     settings = load_preset(name)
     sweep = resolve(settings, BUILTIN, Chosen(), ["cpu", "cuda"], 2)
-    assert bool(sweep.online) == ("online" in settings.sections and bool(settings.online.groups))
+    networks = {*settings.online.backbones, *(n for panel in settings.online.panels for n in panel.backbones or ())}
+    asked = {"detection" if network in DETECTORS else "online" for network in networks} & set(settings.sections)
+    assert bool(sweep.online) == bool(settings.online.groups and asked)
     assert bool(sweep.arms) == ("accuracy" in settings.sections)
     assert bool(sweep.panels) == ("latency" in settings.sections)
 
