@@ -35,7 +35,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from bench.axes import DEVICES, DIRECTIONS, PLACEMENTS, Device, Direction, Placement, ValueNotAllowed, channels_moved
+from bench.spec.axes import (
+    DEVICES,
+    DIRECTIONS,
+    PLACEMENTS,
+    Device,
+    Direction,
+    Placement,
+    ValueNotAllowed,
+    channels_moved,
+)
 
 
 class CannotStream(ValueNotAllowed):

@@ -12,7 +12,7 @@ one frame's moved channels): 2 F to keep them, 2 F to put the previous frame's i
 2 F to put them back.
 """
 
-from bench.kernels import in_place
+from bench.ops import in_place
 
 
 class BufferShift(in_place.MovesInPlace):

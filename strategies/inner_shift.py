@@ -13,8 +13,8 @@ A block without a narrow part is shifted at its usual site.
 
 from torch import Tensor, nn
 
-from bench.kernels import in_place
-from bench.kernels.groups import Group, moved_groups
+from bench.ops import in_place
+from bench.ops.groups import Group, moved_groups
 from bench.strategy import Site, Strategy
 
 

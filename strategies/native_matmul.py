@@ -7,8 +7,8 @@ The products themselves are those of PyTorch's matrix library. Training takes ``
 
 from torch import nn
 
-from bench.kernels import in_place, native, products
-from bench.kernels.groups import moved_groups
+from bench.ops import in_place, native, products
+from bench.ops.groups import moved_groups
 from bench.strategy import Site, Strategy
 
 

@@ -6,7 +6,7 @@ per site instead of some sixty. Traffic and training as in ``buffer_shift``. Any
 
 from functools import cached_property
 
-from bench.kernels import in_place, native
+from bench.ops import in_place, native
 
 
 class NativeShift(in_place.MovesInPlace):

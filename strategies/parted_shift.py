@@ -3,14 +3,14 @@
 The layer that writes the features is split by output channels, the one that reads them by input channels; what moves is
 a tensor of its own and moves along the frame axis. Made for compilers and inference runtimes, which keep features in
 blocks of channels and fuse the sums. Traffic: 2 * fraction * N (N = the bytes of the features at all sites). See
-``bench.kernels.parted_block``.
+``bench.ops.parted_block``.
 """
 
 import torch
 from torch import Tensor, nn
 
-from bench.kernels.parted_block import PartedBlock
-from bench.kernels.residual import layout_of
+from bench.ops.parted_block import PartedBlock
+from bench.ops.residual import layout_of
 from bench.strategy import Site, Strategy
 
 

@@ -1,7 +1,7 @@
 """Move nothing: the ReLU that writes the features places them for the next layer, the shortcut's addition finds them.
 
 A residual network passes over its features twice between two convolutions, to add and to rectify. Those passes read and
-write moved channels in the frame where they lie or are wanted; see ``bench.kernels.placed_block`` for the traffic that
+write moved channels in the frame where they lie or are wanted; see ``bench.ops.placed_block`` for the traffic that
 is left. Fraction 0 stands for the same native passes with nothing moved.
 """
 
@@ -9,9 +9,9 @@ from functools import cached_property
 
 from torch import nn
 
-from bench.kernels import in_place, native
-from bench.kernels.placed_block import PlacedBlock, StreamedBlock
-from bench.kernels.residual import layout_of
+from bench.ops import in_place, native
+from bench.ops.placed_block import PlacedBlock, StreamedBlock
+from bench.ops.residual import layout_of
 from bench.strategy import Site
 
 

@@ -12,9 +12,9 @@ is has not been measured yet: what the shift saves, the product can lose against
 
 from torch import Tensor, nn
 
-from bench.kernels import products, triton_gate
-from bench.kernels.triton_conv import shift_conv
-from bench.kernels.triton_shift import triton_shift
+from bench.ops import products, triton_gate
+from bench.ops.triton_conv import shift_conv
+from bench.ops.triton_shift import triton_shift
 from bench.strategy import Site, Strategy
 
 

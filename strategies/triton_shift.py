@@ -7,8 +7,8 @@ skipped. How fast it is has not been measured yet.
 
 from torch import Tensor
 
-from bench.kernels import triton_gate
-from bench.kernels.triton_shift import triton_shift
+from bench.ops import triton_gate
+from bench.ops.triton_shift import triton_shift
 from bench.strategy import Strategy
 
 

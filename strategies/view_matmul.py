@@ -15,8 +15,8 @@ shifted in their own memory, frame by frame, and put back after it.
 
 from torch import nn
 
-from bench.kernels import in_place, products
-from bench.kernels.groups import moved_groups
+from bench.ops import in_place, products
+from bench.ops.groups import moved_groups
 from bench.strategy import Site, Strategy
 
 

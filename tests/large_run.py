@@ -16,8 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.journal import Run, read_records, seal  # noqa: E402
-from bench.records import SCHEMA, Record  # noqa: E402
+from bench.store.journal import Run, read_records, seal  # noqa: E402
+from bench.store.records import SCHEMA, Record  # noqa: E402
 
 REFERENCE = ROOT / "results" / "reference"
 LATENCY, ACCURACY = REFERENCE / "amd-zen5-2-cores-mechanisms", REFERENCE / "amd-zen5-2-cores-accuracy"

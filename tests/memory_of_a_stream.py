@@ -10,8 +10,8 @@ import sys
 import psutil
 import torch
 
-from bench import backbones
-from bench.discovery import load_class, strategy_files
+from bench import models
+from bench.plugins.discovery import load_class, strategy_files
 
 FRAMES = 100_000
 RESET_EVERY = 97
@@ -21,7 +21,7 @@ def resident_mib(frames: int = FRAMES) -> list[float]:
     """MiB after each tenth of the frames."""
     torch.set_num_threads(1)
     strategy = load_class("buffer_shift", strategy_files())(1 / 8, "residual", "unidirectional")
-    online = backbones.go_online(strategy, backbones.build("digits_resnet", 1))
+    online = models.go_online(strategy, models.build("digits_resnet", 1))
     process, state, seen = psutil.Process(), None, []
     pictures = torch.randn(8, 2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():

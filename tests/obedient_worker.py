@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from bench import workers
+from bench.system import workers
 
 
 def obey(job: dict[str, Any], emit: workers.Emit) -> None:

@@ -4,8 +4,8 @@ import json
 import sys
 from functools import partial
 
-from bench.cluster import RayExecutor
-from bench.executors import Job as AnyJob
+from bench.measure.cluster import RayExecutor
+from bench.measure.executors import Job as AnyJob
 
 Job = partial(AnyJob, module="tests.obedient_worker")
 

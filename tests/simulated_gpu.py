@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from bench.latency import traffic
-from bench.latency.clocks import Clock
-from bench.latency.devices import CudaDevice
-from bench.latency.nvidia import Gpu
+from bench.measure.latency import traffic
+from bench.measure.latency.clocks import Clock
+from bench.measure.latency.devices import CudaDevice
+from bench.measure.latency.nvidia import Gpu
 
 CYCLES_PER_BYTE = 1.0
 FULL_MHZ = 2000.0

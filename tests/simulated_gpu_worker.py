@@ -4,9 +4,9 @@ import functools
 import json
 import os
 
-from bench import workers
-from bench.latency import devices
-from bench.latency.worker import answer
+from bench.measure.latency import devices
+from bench.measure.latency.worker import answer
+from bench.system import workers
 from tests.simulated_gpu import SimulatedGpu
 
 BEHAVIOUR = "SHIFTBENCH_SIMULATED_GPU"

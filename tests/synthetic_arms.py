@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.bits import pack
-from bench.records import Record
-from bench.sweep import BASELINE_VARIANT, Arm, Condition, Variant
+from bench.spec.cases import BASELINE_VARIANT, Arm, Condition, Variant
+from bench.stats.packed_booleans import pack
+from bench.store.records import Record
 
 USUAL = Condition()
 CLIPS, CLASSES = 50, 4

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench import arms
-from bench.bits import pack, unpack
-from bench.sweep import BASELINE_VARIANT
+from bench.analysis import arms
+from bench.spec.cases import BASELINE_VARIANT
+from bench.stats.packed_booleans import pack, unpack
 from tests.synthetic_arms import CLIPS, USUAL, failed, main_study, shift, trained
 
 RESIDUAL = shift("residual", "1/4")

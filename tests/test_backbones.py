@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn.functional import conv3d, cross_entropy
 from torchvision.models import resnet50
 
-from bench import backbones
-from bench.axes import ACCURACY_BACKBONES, ACCURACY_VOLUMETRIC, BACKBONES, VOLUMETRIC, ValueNotAllowed
-from bench.backbones import full_size, volumetric
-from bench.backbones.over_time import OverTime, SpaceThenTime, VolumeConv
-from bench.backbones.volumetric import S3D_MIN_FRAMES, i3d_resnet50, s3d_for_short_clips
+from bench import models
+from bench.models import full_size, volumetric
+from bench.models.over_time import OverTime, SpaceThenTime, VolumeConv
+from bench.models.volumetric import S3D_MIN_FRAMES, i3d_resnet50, s3d_for_short_clips
+from bench.spec.axes import ACCURACY_BACKBONES, ACCURACY_VOLUMETRIC, BACKBONES, VOLUMETRIC, ValueNotAllowed
 from strategies.copy_shift import CopyShift
 from strategies.no_shift import NoShift
 
@@ -40,17 +40,17 @@ SIZES = {
 
 @pytest.mark.parametrize("name", ACCURACY_BACKBONES)
 def test_trainable_networks_have_their_size_and_sites(name: str) -> None:
-    network = backbones.build_trainable(name, 8)
+    network = models.build_trainable(name, 8)
     millions, sites = SIZES[name]
     assert parameters(network) / 1e6 == pytest.approx(millions, abs=0.005)
-    assert len(list(backbones.sites(network))) == sites
-    assert all(site.layer(parent.get_submodule(at)) is not None for parent, at, site in backbones.sites(network))
+    assert len(list(models.sites(network))) == sites
+    assert all(site.layer(parent.get_submodule(at)) is not None for parent, at, site in models.sites(network))
 
 
 @pytest.mark.parametrize("name", ACCURACY_BACKBONES)
 def test_one_step_of_training(name: str) -> None:
     # 8 frames: of fewer than a 3-D kernel is deep, oneDNN's bf16 weight gradient holds memory that nobody wrote (Zen 5)
-    network = backbones.build_trainable(name, 8, seed=1, classes=(3, 2)).train()
+    network = models.build_trainable(name, 8, seed=1, classes=(3, 2)).train()
     frames = random_frames(16)
     with torch.autocast("cpu", torch.bfloat16):
         logits = network(frames)
@@ -70,7 +70,7 @@ def test_one_step_of_training(name: str) -> None:
 
 @pytest.mark.parametrize("name", ACCURACY_BACKBONES)
 def test_the_trunk_gives_logits_per_frame_and_the_network_their_average(name: str) -> None:
-    network = backbones.build_trainable(name, 3, classes=(10, 6))
+    network = models.build_trainable(name, 3, classes=(10, 6))
     frames = random_frames(6, size=48)
     with torch.inference_mode():
         each = network.trunk(frames)
@@ -81,26 +81,24 @@ def test_the_trunk_gives_logits_per_frame_and_the_network_their_average(name: st
 def test_a_seed_gives_the_same_network_and_leaves_random_numbers_alone() -> None:
     state = torch.get_rng_state()
     for name in SMALL:
-        one, same, other = (backbones.build_trainable(name, 2, seed).state_dict() for seed in (1, 1, 2))
+        one, same, other = (models.build_trainable(name, 2, seed).state_dict() for seed in (1, 1, 2))
         assert all(torch.equal(value, same[key]) for key, value in one.items())
         assert not torch.equal(one["trunk.stem.0.weight"], other["trunk.stem.0.weight"])
     assert torch.equal(state, torch.get_rng_state())
 
 
 def test_all_forms_of_a_seed_begin_with_the_same_heads() -> None:
-    heads = [
-        backbones.build_trainable(name, 2, seed=3).trunk.temporal.weight for name in ("digits_resnet", "digits_r3d")
-    ]
+    heads = [models.build_trainable(name, 2, seed=3).trunk.temporal.weight for name in ("digits_resnet", "digits_r3d")]
     assert torch.equal(heads[0], heads[1])
 
 
 def test_build_serves_the_small_networks_too() -> None:
-    mine, theirs = backbones.build("digits_resnet", 4, 7), backbones.build_trainable("digits_resnet", 4, 7)
+    mine, theirs = models.build("digits_resnet", 4, 7), models.build_trainable("digits_resnet", 4, 7)
     assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in mine.state_dict().items())
-    assert backbones.build("resnet50", 1).trunk.fc.out_features == 1000  # a name of both: build means latency's
+    assert models.build("resnet50", 1).trunk.fc.out_features == 1000  # a name of both: build means latency's
 
 
-@pytest.mark.parametrize("build", [backbones.build, backbones.build_trainable])
+@pytest.mark.parametrize("build", [models.build, models.build_trainable])
 def test_an_unknown_name_is_one_line_that_lists_the_known(build) -> None:
     with pytest.raises(ValueNotAllowed, match=r"'resnet5000'; there are: .*resnet50"):
         build("resnet5000", 8)
@@ -109,9 +107,9 @@ def test_an_unknown_name_is_one_line_that_lists_the_known(build) -> None:
 # From single frames to clips
 
 
-def pretrained(name: str, temporal: int = 4) -> backbones.Network:
+def pretrained(name: str, temporal: int = 4) -> models.Network:
     """The 2-D form as pre-training leaves it: BatchNorm with statistics of its own, every weight somewhere else."""
-    network = backbones.build_trainable(backbones.pretrained_form(name), 1, seed=5, classes=(10, temporal))
+    network = models.build_trainable(models.pretrained_form(name), 1, seed=5, classes=(10, temporal))
     network.train()(random_frames(32))
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
@@ -124,20 +122,20 @@ def pretrained(name: str, temporal: int = 4) -> backbones.Network:
 @pytest.mark.parametrize("name", ACCURACY_VOLUMETRIC)
 def test_inflated_networks_compute_what_the_flat_one_computes(name: str, num_segments: int) -> None:
     flat = pretrained(name)
-    network = backbones.build_trainable(name, num_segments, seed=6)
+    network = models.build_trainable(name, num_segments, seed=6)
     frames = random_frames(8)
     with torch.inference_mode():
         want = flat.trunk(frames)
         assert not torch.allclose(network.trunk(frames)[:, :10], want[:, :10], rtol=0.1)
-        backbones.load_pretrained(network, flat.state_dict())
+        models.load_pretrained(network, flat.state_dict())
         got = network.trunk(frames)
     assert (got[:, :10] - want[:, :10]).abs().max() <= 1e-5 * want.abs().max()
 
 
 @pytest.mark.parametrize("name", ACCURACY_VOLUMETRIC)
 def test_inflated_networks_learn_over_time_from_the_first_step(name: str) -> None:
-    network = backbones.build_trainable(name, 4)
-    backbones.load_pretrained(network, pretrained(name).state_dict())
+    network = models.build_trainable(name, 4)
+    models.load_pretrained(network, pretrained(name).state_dict())
     frames = random_frames(8)
     network.train()(frames).square().sum().backward()
     over_time = [module for module in network.modules() if isinstance(module, VolumeConv | OverTime)]
@@ -157,12 +155,12 @@ def test_inflated_networks_learn_over_time_from_the_first_step(name: str) -> Non
 
 
 def test_weights_come_back_after_training_too() -> None:
-    network = backbones.build_trainable("digits_r2plus1d", 2)
+    network = models.build_trainable("digits_r2plus1d", 2)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(1.0)
     flat = pretrained("digits_r2plus1d")
-    backbones.load_pretrained(network, flat.state_dict())
+    models.load_pretrained(network, flat.state_dict())
     frames = random_frames(2)
     with torch.inference_mode():
         assert torch.allclose(network.trunk(frames)[:, :10], flat.trunk(frames)[:, :10], atol=1e-5)
@@ -172,37 +170,37 @@ def test_weights_come_back_after_training_too() -> None:
 def test_the_temporal_head_is_never_loaded(name: str) -> None:
     source = pretrained(name, temporal=4)
     for temporal in (2, 4):
-        network = backbones.build_trainable(name, 4, seed=9, classes=(10, temporal))
+        network = models.build_trainable(name, 4, seed=9, classes=(10, temporal))
         head = network.trunk.temporal.weight.clone()
-        backbones.load_pretrained(network, source.state_dict())
+        models.load_pretrained(network, source.state_dict())
         assert torch.equal(network.trunk.temporal.weight, head)
         assert torch.equal(network.trunk.spatial.weight, source.trunk.spatial.weight)
         assert network.trunk.spatial.weight is not source.trunk.spatial.weight
 
 
 def test_weights_that_do_not_fit_are_refused_and_change_nothing() -> None:
-    network = backbones.build_trainable("digits_r3d", 2)
+    network = models.build_trainable("digits_r3d", 2)
     before = copy.deepcopy(network.state_dict())
     state = pretrained("digits_r3d").state_dict()
     for wrong, complaint in (
         ({key: value for key, value in state.items() if "stem" not in key}, "missing: trunk.stem.0.weight"),
         ({**state, "trunk.neck.weight": torch.zeros(1)}, "unknown: trunk.neck.weight"),
         (pretrained("digits_bottleneck").state_dict(), "and .* more"),
-        (backbones.build_trainable("digits_resnet", 1, classes=(7, 4)).state_dict(), "of another shape: trunk.spatial"),
-        (backbones.build_trainable("digits_r3d", 1).state_dict(), "of another shape: trunk.stages.0.0.conv1.weight"),
-        (backbones.insert(CopyShift(0.25), pretrained("digits_resnet")).state_dict(), r"unknown: .*conv1.net.weight"),
+        (models.build_trainable("digits_resnet", 1, classes=(7, 4)).state_dict(), "of another shape: trunk.spatial"),
+        (models.build_trainable("digits_r3d", 1).state_dict(), "of another shape: trunk.stages.0.0.conv1.weight"),
+        (models.insert(CopyShift(0.25), pretrained("digits_resnet")).state_dict(), r"unknown: .*conv1.net.weight"),
     ):
         with pytest.raises(ValueError, match=complaint):
-            backbones.load_pretrained(network, wrong)
+            models.load_pretrained(network, wrong)
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
 def test_pretrained_forms_are_flat() -> None:
-    forms = {name: backbones.pretrained_form(name) for name in ACCURACY_BACKBONES}
+    forms = {name: models.pretrained_form(name) for name in ACCURACY_BACKBONES}
     assert {name for name, form in forms.items() if form != name} == set(ACCURACY_VOLUMETRIC)
     assert not set(forms.values()) & set(ACCURACY_VOLUMETRIC)
     with pytest.raises(ValueNotAllowed, match="'vgg'"):
-        backbones.pretrained_form("vgg")
+        models.pretrained_form("vgg")
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -235,7 +233,7 @@ INFLATION = 4 * 64 * 3 * 7 * 7 + 2 * (  # the stem's four further frames; two fu
 
 @pytest.mark.parametrize("name", VOLUMETRIC)
 def test_volumetric_networks_run_as_flat_ones_do(name: str) -> None:
-    network = backbones.build(name, 8)
+    network = models.build(name, 8)
     assert parameters(network) == TORCHVISION.get(name, 25_557_032 + INFLATION)
     with torch.inference_mode():
         logits = network(random_frames(8, 3, 112))
@@ -243,24 +241,24 @@ def test_volumetric_networks_run_as_flat_ones_do(name: str) -> None:
     assert logits.isfinite().all()
     assert 1e-3 < logits.std() < 1e3
     network.bfloat16()  # as the latency worker does it: the dtype first, then the layout
-    backbones.lay_out(network, torch.channels_last)
+    models.lay_out(network, torch.channels_last)
     with torch.inference_mode():
         frames = random_frames(8, 3).bfloat16().contiguous(memory_format=torch.channels_last)
         assert network(frames).isfinite().all()
 
 
 def test_volumetric_networks_take_no_shift() -> None:
-    for network in (backbones.build("mc3_18", 2), backbones.build_trainable("digits_r3d", 2)):
-        assert list(backbones.sites(network)) == []
+    for network in (models.build("mc3_18", 2), models.build_trainable("digits_r3d", 2)):
+        assert list(models.sites(network)) == []
         modules = list(network.modules())
-        assert backbones.insert(NoShift(0.0), network) is network
+        assert models.insert(NoShift(0.0), network) is network
         assert list(network.modules()) == modules
         with pytest.raises(ValueError, match=r"copy_shift cannot be put into a 3-D network.* no_shift only"):
-            backbones.insert(CopyShift(0.25), network)
+            models.insert(CopyShift(0.25), network)
 
 
 def test_clips_stay_apart_in_a_volumetric_network() -> None:
-    network = backbones.build("mc3_18", 4)
+    network = models.build("mc3_18", 4)
     frames = random_frames(8, 3, 32)
     with torch.inference_mode():
         both, first = network(frames), network(frames[:4])
@@ -295,8 +293,8 @@ def test_s3d_pools_as_torchvision_does_where_that_runs(features: tuple[int, int,
 
 def test_s3d_says_how_many_frames_it_needs() -> None:
     with pytest.raises(ValueNotAllowed, match="at least 5 frames, not 4"):
-        backbones.build("s3d", S3D_MIN_FRAMES - 1)
-    assert backbones.build("s3d", S3D_MIN_FRAMES)(random_frames(S3D_MIN_FRAMES, 3)).isfinite().all()
+        models.build("s3d", S3D_MIN_FRAMES - 1)
+    assert models.build("s3d", S3D_MIN_FRAMES)(random_frames(S3D_MIN_FRAMES, 3)).isfinite().all()
 
 
 # Layout in memory
@@ -304,12 +302,12 @@ def test_s3d_says_how_many_frames_it_needs() -> None:
 
 @pytest.mark.parametrize("name", ["digits_resnet", "digits_r3d", "digits_r2plus1d", "mc3_18"])
 def test_layout_changes_no_value_and_comes_back(name: str) -> None:
-    network = backbones.build(name, 4)
+    network = models.build(name, 4)
     weights, frames = list(network.parameters()), random_frames(8, 3 if name == "mc3_18" else 1)
     values = [weight.detach().clone() for weight in weights]
     with torch.inference_mode():
         before = network(frames)
-        backbones.lay_out(network, torch.channels_last)
+        models.lay_out(network, torch.channels_last)
         after = network(frames.contiguous(memory_format=torch.channels_last))
     assert (before - after).abs().max() <= 1e-5 * before.abs().max()
     for weight, value, now in zip(weights, values, network.parameters(), strict=True):
@@ -317,7 +315,7 @@ def test_layout_changes_no_value_and_comes_back(name: str) -> None:
         if weight.dim() in (4, 5):
             layout = torch.channels_last if weight.dim() == 4 else torch.channels_last_3d
             assert weight.is_contiguous(memory_format=layout)
-    backbones.lay_out(network, torch.contiguous_format)
+    models.lay_out(network, torch.contiguous_format)
     assert all(weight.is_contiguous() for weight in network.parameters())
 
 

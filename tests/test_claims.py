@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from bench.arms import Arm
-from bench.axes import parse_fraction
-from bench.claims import Claim, Verdict, judge, load_claims
-from bench.estimates import Overhead, slopes
-from bench.evidence import PICKERS, Evidence
-from bench.sweep import BASELINE_VARIANT, Case, Condition, Panel, Variant
+from bench.analysis.arms import Arm
+from bench.analysis.claims import Claim, Verdict, judge, load_claims
+from bench.analysis.evidence import PICKERS, Evidence
+from bench.analysis.overheads import Overhead, slopes
+from bench.spec.axes import parse_fraction
+from bench.spec.cases import BASELINE_VARIANT, Case, Condition, Panel, Variant
 
 PANEL = Panel("resnet50", "cpu", "eager", "fp32", "nchw", 2, 8, 224, 1)
 USUAL, AGAIN = Condition(), Condition(cohort="replication")

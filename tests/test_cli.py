@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import main
+from bench.cli.app import main
 from tests.conftest import command
 
 MISTAKES = {
@@ -108,7 +108,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_new_makes_a_strategy_that_passes_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from bench import commands
+    from bench.cli import commands
 
     (tmp_path / "strategies").mkdir()
     monkeypatch.setattr(commands, "_RESULTS", tmp_path / "results")

@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.cli import main
-from bench.journal import read_records
+from bench.cli.app import main
+from bench.store.journal import read_records
 from tests.conftest import ROOT, SMALL, TWO_BACK, command
 
 pytestmark = [
@@ -97,7 +97,7 @@ def ray_workers() -> list[psutil.Process]:
     """Processes that work on a task now: those that have a child of ours."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
-        if "bench.accuracy.worker" in (process.info["cmdline"] or []):
+        if "bench.measure.training.recognition_worker" in (process.info["cmdline"] or []):
             parent = process.parent()
             if parent is not None and parent.name().startswith("ray::"):
                 found.append(parent)

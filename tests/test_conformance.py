@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.checking import reference_of, variants_of
-from bench.conformance import CHECKS, conformance
-from bench.discovery import load_file, strategy_files
+from bench.cli.check import reference_of, variants_of
+from bench.plugins.conformance import CHECKS, conformance
+from bench.plugins.discovery import load_file, strategy_files
+from bench.spec.cases import Variant
 from bench.strategy import Site, Strategy
-from bench.sweep import Variant
 
 FILES = strategy_files()
 _STRIDE = 3  # of the variants that ``check`` goes through: each fraction, placement and direction in some of them

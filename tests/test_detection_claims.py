@@ -5,10 +5,10 @@ from fractions import Fraction
 
 import pytest
 
-from bench.claims import Verdict, judge, load_claims
-from bench.detections import Form
-from bench.evidence import Evidence
-from bench.sweep import BASELINE_VARIANT, Condition, Variant
+from bench.analysis.claims import Verdict, judge, load_claims
+from bench.analysis.detectors import Form
+from bench.analysis.evidence import Evidence
+from bench.spec.cases import BASELINE_VARIANT, Condition, Variant
 
 USUAL = Condition(dataset="cluttered_digits", backbone="digits_fcos")
 ONLINE = Variant("copy_shift", Fraction(1, 8), "residual", "unidirectional")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from typer.main import get_command
 
-from bench.cli import app
+from bench.cli.app import app
 from tests.conftest import ROOT, Finished, command
 
 PAGES = sorted(

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from bench.axes import SECTIONS
-from bench.doctor import Advice, Probe, capabilities, diagnose, lines, nvml
-from bench.doctor.probe import CudaDevice, Look, Memory, read_memory, short_look
+from bench.spec.axes import SECTIONS
+from bench.system.doctor import Advice, Probe, capabilities, diagnose, lines, nvml
+from bench.system.doctor.probe import CudaDevice, Look, Memory, read_memory, short_look
 
 GIB = 2**30
 QUIET = Look(seconds=1.0, foreign=0.01, steal=0.0, steal_since_boot=0.0)

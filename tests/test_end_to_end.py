@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
-from bench import analysis
-from bench.journal import read_records, seal
-from bench.records import read_header
+from bench.analysis import run_tables
+from bench.store.journal import read_records, seal
+from bench.store.records import read_header
 from tests.conftest import ROOT, SMALL, Finished, command
 
 
@@ -80,7 +80,7 @@ def test_baseline_is_exactly_at_chance_in_time(small_run: Finished) -> None:
 
 def test_every_claim_has_a_verdict_and_a_reason(small_run: Finished) -> None:
     verdicts = json.loads((small_run.folder / "claims.json").read_text())
-    assert {v["claim"] for v in verdicts} == {claim.id for claim in analysis.claims.load_claims()}
+    assert {v["claim"] for v in verdicts} == {claim.id for claim in run_tables.claims.load_claims()}
     assert len({v["id"] for v in verdicts}) == len(verdicts)
     assert all(v["verdict"] and v["why"] for v in verdicts)
     judged = [v for v in verdicts if v["verdict"] not in ("not measured", "invalid")]

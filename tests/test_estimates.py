@@ -7,9 +7,9 @@ from fractions import Fraction
 
 import pytest
 
-from bench import estimates
-from bench.records import Record
-from bench.sweep import BASELINE_VARIANT, Case, Panel, Variant
+from bench.analysis import overheads
+from bench.spec.cases import BASELINE_VARIANT, Case, Panel, Variant
+from bench.store.records import Record
 
 PANEL = Panel("resnet50", "cpu", "eager", "fp32", "nchw", 2, 8, 224, 1)
 BASE = Case(BASELINE_VARIANT, PANEL)
@@ -37,21 +37,21 @@ def test_in_a_panel_the_machines_weather_cancels() -> None:
         for replicate in (0, 1)
         for case, factor in ((BASE, 1.0), (SHIFT, 1.1), (OTHER, 1.65 + 0.11 * replicate))
     ]
-    found = {o.case: o for o in estimates.overheads(records)}
-    assert estimates.over_pct(found[OTHER], found[SHIFT]) == pytest.approx([50.0, 60.0])
-    assert estimates.over_pct(found[SHIFT], found[BASE]) == pytest.approx(found[SHIFT].per_process_pct)
+    found = {o.case: o for o in overheads.overheads(records)}
+    assert overheads.over_pct(found[OTHER], found[SHIFT]) == pytest.approx([50.0, 60.0])
+    assert overheads.over_pct(found[SHIFT], found[BASE]) == pytest.approx(found[SHIFT].per_process_pct)
 
 
 def test_across_panels_processes_are_paired_by_number() -> None:
     records = [latency(case, r, [s, s]) for r, s in ((0, 1.0), (1, 2.0)) for case in (BASE, SHIFT)]
     records += [latency(I3D, r, [3.0, 3.0]) for r in (0, 1, 2)]
-    found = {o.case: o for o in estimates.overheads(records)}
-    assert estimates.over_pct(found[I3D], found[SHIFT]) == pytest.approx([200.0, 50.0])
+    found = {o.case: o for o in overheads.overheads(records)}
+    assert overheads.over_pct(found[I3D], found[SHIFT]) == pytest.approx([200.0, 50.0])
     assert found[I3D].log_seconds_per_process == pytest.approx(dict.fromkeys((0, 1, 2), math.log(3.0)))
 
 
 def test_what_was_left_out_is_left_out_across_panels_too() -> None:
-    case = estimates.Overhead(
+    case = overheads.Overhead(
         BASE, {}, {0: frozenset({1})}, {}, 1.0, math.nan, math.nan, own={0: {0: 1.0, 1: 9.0, 2: 1.0}}
     )
     assert case.log_seconds_per_process == {0: 1.0}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.journal import read_records
+from bench.store.journal import read_records
 from tests.conftest import SMALL, TWO_BACK, command
 
 EVIL = '''

@@ -4,8 +4,8 @@ from functools import partial
 
 import pytest
 
-from bench.executors import Job as AnyJob
-from bench.executors import LocalExecutor, Outcome
+from bench.measure.executors import Job as AnyJob
+from bench.measure.executors import LocalExecutor, Outcome
 
 Job = partial(AnyJob, module="tests.obedient_worker")
 

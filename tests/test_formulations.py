@@ -10,11 +10,11 @@ from torch import nn
 from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from bench import backbones
-from bench.backbones.learned import learned
-from bench.discovery import load_class, strategy_files
-from bench.kernels.parted_block import PartedBlock
-from bench.kernels.split_convolution import SplitConvolution
+from bench import models
+from bench.models.learned import learned
+from bench.ops.parted_block import PartedBlock
+from bench.ops.split_convolution import SplitConvolution
+from bench.plugins.discovery import load_class, strategy_files
 from bench.strategy import Site
 
 FILES = strategy_files()
@@ -88,7 +88,7 @@ def test_a_grouped_layer_is_refused(name: str) -> None:
 
 def test_parts_are_handed_from_block_to_block() -> None:
     """In a whole network only the first block slices channels, and only the last gives one tensor."""
-    network = backbones.insert(CLASSES["parted_shift"](0.25), backbones.build("resnet18", 2))
+    network = models.insert(CLASSES["parted_shift"](0.25), models.build("resnet18", 2))
     blocks = [module for module in network.modules() if isinstance(module, PartedBlock)]
     given = []
     for block in blocks:
@@ -102,7 +102,7 @@ def test_parts_are_handed_from_block_to_block() -> None:
 
 
 def test_where_blocks_do_not_follow_each_other_they_hand_on_one_tensor() -> None:
-    network = backbones.insert(CLASSES["parted_shift"](0.25), backbones.build("resnet101", 1))
+    network = models.insert(CLASSES["parted_shift"](0.25), models.build("resnet101", 1))
     third = [network.trunk.layer3[index] for index in (20, 21, 22)]
     assert [isinstance(block, PartedBlock) for block in third] == [True, False, True]
     with torch.inference_mode():
@@ -124,7 +124,7 @@ def test_a_block_that_cannot_be_parted_is_shifted_in_one_tensor_and_says_so() ->
 
 def test_a_deep_copy_is_a_network_of_its_own() -> None:
     """OpenVINO is given a copy in fp32 of a network in bf16."""
-    network = backbones.insert(CLASSES["parted_shift"](0.25), backbones.build("digits_bottleneck", 2)).eval()
+    network = models.insert(CLASSES["parted_shift"](0.25), models.build("digits_bottleneck", 2)).eval()
     frames = torch.randn(4, 1, 32, 32)
     with torch.inference_mode():
         before = network(frames)

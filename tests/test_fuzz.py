@@ -12,12 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench import discovery, runner
-from bench.cli import main
-from bench.journal import Run, read_records
-from bench.outcomes import Tally
-from bench.plan import Plan
-from bench.records import FolderError, Record, read_header
+from bench.cli.app import main
+from bench.measure import runner
+from bench.measure.plan import Plan
+from bench.measure.record_factories import Tally
+from bench.plugins import discovery
+from bench.store.journal import Run, read_records
+from bench.store.records import FolderError, Record, read_header
 
 QUICK = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 FEWER = settings(QUICK, max_examples=300)

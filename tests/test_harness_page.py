@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.statistics import Interval
+from bench.stats.estimators import Interval
 from tests.harnesses import compare, page, readings, summary, tools, truth, words
 from tests.harnesses.cases import BASE, EFFECT, LAYERS, SAME, THREE, TWIN
 from tests.harnesses.readings import Reading

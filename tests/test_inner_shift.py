@@ -5,11 +5,11 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from bench import backbones
-from bench.axes import DIRECTIONS, Direction
-from bench.discovery import load_class, strategy_files
-from bench.kernels.groups import moved_groups
-from bench.kernels.in_place import FrameByFrame
+from bench import models
+from bench.ops.groups import moved_groups
+from bench.ops.in_place import FrameByFrame
+from bench.plugins.discovery import load_class, strategy_files
+from bench.spec.axes import DIRECTIONS, Direction
 from bench.strategy import Site
 
 FILES = strategy_files()
@@ -48,14 +48,14 @@ def test_conv2_reads_shifted_features_and_conv1_does_not(direction: Direction, t
 def test_resnet50_is_shifted_at_every_conv2_and_the_cache_is_the_papers() -> None:
     """1/8 of every conv2 input at 224² in fp32: the paper's 0.9 MB; of every conv1 input: 2.81 MB."""
     read: dict[str, int] = {}
-    network = backbones.build("resnet50", 1)
+    network = models.build("resnet50", 1)
     places = {name: module for name, module in network.named_modules() if name.endswith((".conv1", ".conv2"))}
     for name, module in places.items():
         module.register_forward_pre_hook(lambda _, args, name=name: read.update({name: args[0].numel() * 4}))
     with torch.inference_mode():
         network(torch.randn(1, 3, 224, 224))
     at = {where: sum(size for name, size in read.items() if name.endswith(where)) / 8 for where in ("conv1", "conv2")}
-    shifted = backbones.insert(load_class("inner_shift", FILES)(1 / 8), backbones.build("resnet50", 8))
+    shifted = models.insert(load_class("inner_shift", FILES)(1 / 8), models.build("resnet50", 8))
     assert sum(name.endswith("conv2.net") for name, _ in shifted.named_modules()) == 16
     assert round(at["conv2"] / 1e6, 2) == 0.95
     assert round((at["conv1"] - read["trunk.conv1"] / 8) / 1e6, 2) == 2.81

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import disturbance, interference
-from bench.disturbance import Counters, Disturbance
+from bench.stats import exclusion
+from bench.system import counters
+from bench.system.counters import Counters, Disturbance
 
 TICK = 0.01
 
@@ -26,8 +27,8 @@ def machine(rng: random.Random, wall: float, foreign: float, cores: int = 2) -> 
 @pytest.mark.parametrize("wall", [0.2, 0.5, 3.0, 9.0])
 def test_quiet_machines_raise_few_flags_and_a_busy_process_nearly_always(wall: float) -> None:
     rng = random.Random(0)
-    quiet = [bool(interference.reasons(machine(rng, wall, 0.006), wall)) for _ in range(2000)]
-    busy = [bool(interference.reasons(machine(rng, wall, 0.6), wall)) for _ in range(2000)]
+    quiet = [bool(exclusion.reasons(machine(rng, wall, 0.006), wall)) for _ in range(2000)]
+    busy = [bool(exclusion.reasons(machine(rng, wall, 0.6), wall)) for _ in range(2000)]
     assert sum(quiet) <= 0.05 * len(quiet)
     assert sum(busy) >= 0.95 * len(busy)
 
@@ -43,14 +44,14 @@ def test_quiet_machines_raise_few_flags_and_a_busy_process_nearly_always(wall: f
     ],
 )
 def test_every_rule_fires_alone_and_has_a_name(readings: dict[str, float], words: str) -> None:
-    assert interference.reasons(readings, 10.0) == (words,)
-    assert interference.severity(readings, 10.0) > 1
+    assert exclusion.reasons(readings, 10.0) == (words,)
+    assert exclusion.severity(readings, 10.0) > 1
 
 
 def test_what_is_unknown_is_quiet() -> None:
-    assert interference.reasons({}, 10.0) == ()
-    assert interference.reasons({"foreign": math.nan, "pressure_memory": math.nan}, 10.0) == ()
-    assert interference.severity({}, 10.0) == 0.0
+    assert exclusion.reasons({}, 10.0) == ()
+    assert exclusion.reasons({"foreign": math.nan, "pressure_memory": math.nan}, 10.0) == ()
+    assert exclusion.severity({}, 10.0) == 0.0
 
 
 def blocks(*foreign: float) -> list[tuple[dict[str, float], float]]:
@@ -59,25 +60,25 @@ def blocks(*foreign: float) -> list[tuple[dict[str, float], float]]:
 
 def test_the_worst_are_left_out_up_to_the_cap_and_no_process_loses_all() -> None:
     replicates = {0: blocks(0.0, 9.0, 0.0, 0.0, 0.0), 1: blocks(3.0, 0.0, 0.0, 0.0, 6.0)}
-    assert interference.excluded(replicates) == {0: frozenset({1}), 1: frozenset({4})}  # two of ten
-    assert interference.excluded({0: blocks(*[6.0] * 4), 1: blocks(9.0)}) == {0: frozenset({3})}  # 1 keeps its only one
-    assert interference.excluded({0: blocks(0.0, 0.0)}) == {}
+    assert exclusion.excluded(replicates) == {0: frozenset({1}), 1: frozenset({4})}  # two of ten
+    assert exclusion.excluded({0: blocks(*[6.0] * 4), 1: blocks(9.0)}) == {0: frozenset({3})}  # 1 keeps its only one
+    assert exclusion.excluded({0: blocks(0.0, 0.0)}) == {}
 
 
 def test_on_a_machine_that_is_always_disturbed_most_stays_in() -> None:
-    left_out = interference.excluded({r: blocks(*[9.0 + r] * 5) for r in range(4)})
+    left_out = exclusion.excluded({r: blocks(*[9.0 + r] * 5) for r in range(4)})
     assert sum(map(len, left_out.values())) == 4  # a fifth of twenty
 
 
 def test_a_machine_without_proc_still_gives_counters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disturbance, "_PROC_STAT", tmp_path / "nothing")
-    monkeypatch.setattr(disturbance, "_PRESSURE", tmp_path / "nothing")
+    monkeypatch.setattr(counters, "_PROC_STAT", tmp_path / "nothing")
+    monkeypatch.setattr(counters, "_PRESSURE", tmp_path / "nothing")
     before = Disturbance.now()
     assert sum(range(200_000)) > 0
     spent = Disturbance.now().since(before)
     assert spent["own"] >= 0 and spent["wall"] > 0
     assert all(math.isnan(spent[f"pressure_{what}"]) for what in ("cpu", "memory", "io"))
-    assert interference.reasons(spent, spent["wall"]) in ((), ("foreign CPU",))
+    assert exclusion.reasons(spent, spent["wall"]) in ((), ("foreign CPU",))
 
 
 def test_foreign_time_is_what_others_used() -> None:

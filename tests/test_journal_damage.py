@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.journal import Run, read_records, seal
-from bench.records import SCHEMA, FolderError, Kind, Record, Status
+from bench.store.journal import Run, read_records, seal
+from bench.store.records import SCHEMA, FolderError, Kind, Record, Status
 from tests.conftest import ROOT, SMALL, Finished, command
 
 

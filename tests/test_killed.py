@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from bench.journal import read_records
-from bench.records import read_header
+from bench.store.journal import read_records
+from bench.store.records import read_header
 from tests.conftest import ROOT, SMALL, command
 
 KILLS = 50

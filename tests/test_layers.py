@@ -29,7 +29,7 @@ def touches(path: Path, package: str) -> bool:
 
 def test_strategies_import_the_contract_and_torch_only() -> None:
     for path in (ROOT / "strategies").glob("*.py"):
-        allowed = ("bench.strategy", "bench.kernels", "torch")
+        allowed = ("bench.strategy", "bench.ops", "torch")
         foreign = [
             n for n in imports(path) if not n.startswith(allowed) and n.split(".")[0] not in sys.stdlib_module_names
         ]

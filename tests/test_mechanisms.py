@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench import backbones
-from bench.axes import BACKBONES, DIRECTIONS, PLACEMENTS, channels_moved
-from bench.discovery import load_class, strategy_files
+from bench import models
+from bench.plugins.discovery import load_class, strategy_files
+from bench.spec.axes import BACKBONES, DIRECTIONS, PLACEMENTS, channels_moved
 
 SHIFTS = ("copy_shift", "concat_shift", "buffer_shift", "native_shift")  # those that can shift a bare clip
 MECHANISMS = (*SHIFTS, "view_matmul", "native_matmul", "parted_shift", "placed_shift")
@@ -51,14 +51,14 @@ def test_counts_follow_the_released_fold_div() -> None:
 @pytest.mark.parametrize("placement", PLACEMENTS)
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50", "mobilenet_v2"])
 def test_mechanisms_agree_in_a_whole_network(backbone: str, placement: str) -> None:
-    base = backbones.build(backbone, 8)
+    base = models.build(backbone, 8)
     frames = torch.randn(16, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     for fraction in (1 / 4, 1.0):
         logits = {}
         able = [name for name in MECHANISMS if placement in load_class(name, FILES).placements]
         for name in able:
             strategy = load_class(name, FILES)(fraction, placement)  # type: ignore[arg-type]
-            network = backbones.insert(strategy, copy.deepcopy(base))
+            network = models.insert(strategy, copy.deepcopy(base))
             with torch.inference_mode():
                 logits[name] = network(frames.clone())
         with torch.inference_mode():
@@ -73,11 +73,11 @@ def test_mechanisms_agree_in_a_whole_network(backbone: str, placement: str) -> N
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
 def test_gradients_agree_in_a_whole_network(backbone: str) -> None:
     """In double precision: in single, rounding decides on which side of a ReLU a few features fall."""
-    base = backbones.build(backbone, 4).double()
+    base = models.build(backbone, 4).double()
     frames = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1), dtype=torch.double)
     gradients: dict[str, list[Tensor]] = {}
     for name in MECHANISMS:
-        network = backbones.insert(load_class(name, FILES)(0.25), copy.deepcopy(base))
+        network = models.insert(load_class(name, FILES)(0.25), copy.deepcopy(base))
         network(frames).square().sum().backward()
         gradients[name] = [p.grad for p in network.parameters() if p.grad is not None]
     for name in MECHANISMS[1:]:
@@ -86,7 +86,7 @@ def test_gradients_agree_in_a_whole_network(backbone: str) -> None:
 
 
 def test_released_checkpoint_keys_fit() -> None:
-    network = backbones.insert(load_class("copy_shift", FILES)(0.25), backbones.build("resnet50", 8))
+    network = models.insert(load_class("copy_shift", FILES)(0.25), models.build("resnet50", 8))
     assert "trunk.layer1.0.conv1.net.weight" in network.state_dict()
 
 
@@ -95,8 +95,8 @@ SITES = {"resnet18": 8, "resnet34": 16, "resnet50": 16, "resnet101": 18, "mobile
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_backbones_are_finite_and_shifted_where_released_code_shifts(name: str) -> None:
-    network = backbones.build(name, 2)
-    assert len(list(backbones.sites(network))) == SITES[name]  # resnet101: 2 + 2 + 12 + 2 of 3 + 4 + 23 + 3
+    network = models.build(name, 2)
+    assert len(list(models.sites(network))) == SITES[name]  # resnet101: 2 + 2 + 12 + 2 of 3 + 4 + 23 + 3
     with torch.inference_mode():
         logits = network(torch.randn(4, 3, 64, 64))
     assert logits.shape == (2, 1000)
@@ -105,7 +105,7 @@ def test_backbones_are_finite_and_shifted_where_released_code_shifts(name: str) 
 
 
 def test_the_consensus_is_the_average_of_the_frames() -> None:
-    network = backbones.build("resnet18", 3)
+    network = models.build("resnet18", 3)
     frames = torch.randn(6, 3, 32, 32)
     with torch.inference_mode():
         each = network.trunk(frames)
@@ -113,6 +113,6 @@ def test_the_consensus_is_the_average_of_the_frames() -> None:
 
 
 def test_frames_that_are_no_whole_clips_are_refused() -> None:
-    network = backbones.insert(load_class("copy_shift", FILES)(0.25), backbones.build("resnet18", 4))
+    network = models.insert(load_class("copy_shift", FILES)(0.25), models.build("resnet18", 4))
     with pytest.raises(ValueError, match="6 frames are not a whole number of clips of 4"), torch.inference_mode():
         network(torch.randn(6, 3, 32, 32))

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bench.tables.movement import is_off
+from bench.analysis.tables.movement import is_off
 
 
 @pytest.mark.parametrize(

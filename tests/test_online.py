@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bench import backbones
-from bench.axes import Placement
-from bench.backbones import Network, OnlineNetwork, State, StreamError
-from bench.conformance import NETWORK_TOLERANCE, conformance
-from bench.discovery import load_file, strategy_files
+from bench import models
+from bench.models import Network, OnlineNetwork, State, StreamError
+from bench.plugins.conformance import NETWORK_TOLERANCE, conformance
+from bench.plugins.discovery import load_file, strategy_files
+from bench.spec.axes import Placement
+from bench.spec.cases import Variant
 from bench.strategy import CannotStream, Recurrent, Site, Strategy
-from bench.sweep import Variant
 from tests.test_conformance import _Honest, _LearnsToLookAhead, _LooksAhead
 
 CLASSES = {cls.name: cls for cls in map(load_file, strategy_files())}
@@ -42,12 +42,12 @@ def made(name: str, placement: Placement, fraction: float) -> Strategy:
 def pair(name: str, placement: Placement, fraction: float, backbone: str = GREY) -> tuple[Network, OnlineNetwork]:
     """A network in clip mode and the same frame by frame, with the same weights; what learns has left its start."""
     strategy = made(name, placement, fraction)
-    clips = backbones.insert(strategy, backbones.build(backbone, 1))
+    clips = models.insert(strategy, models.build(backbone, 1))
     generator = torch.Generator().manual_seed(0)
     for key, tensor in clips.trunk.state_dict().items():
         if ".time." in key:
             tensor += 0.05 * torch.randn(tensor.shape, generator=generator)
-    online = backbones.go_online(strategy, backbones.build(backbone, 1))
+    online = models.go_online(strategy, models.build(backbone, 1))
     online.trunk.load_state_dict(clips.trunk.state_dict())
     return clips, online
 
@@ -103,7 +103,7 @@ def test_the_mechanisms_of_the_online_section_can_stream() -> None:
 def test_what_does_not_say_how_it_streams_is_refused(name: str) -> None:
     strategy = made(name, CLASSES[name].placements[0], 0.25)
     with pytest.raises(CannotStream, match=f"{name} puts modules of its own into a network"):
-        backbones.go_online(strategy, backbones.build(GREY, 1))
+        models.go_online(strategy, models.build(GREY, 1))
 
 
 @pytest.mark.parametrize(("name", "placement", "fraction"), [v for v in VARIANTS if v[2] in (1 / 8, 1.0)])
@@ -167,8 +167,8 @@ def test_the_state_holds_the_moved_channels_and_nothing_else(layout: torch.memor
     """ResNet-50 at 224², 1/8: 2.81 MB where the released code shifts (before conv1)."""
     sizes = {}
     for name in ("copy_shift", "concat_shift", "buffer_shift"):
-        online = backbones.go_online(made(name, "residual", 1 / 8), backbones.build("resnet18", 1))
-        backbones.lay_out(online, layout)
+        online = models.go_online(made(name, "residual", 1 / 8), models.build("resnet18", 1))
+        models.lay_out(online, layout)
         with torch.inference_mode():
             _, state = online.step(torch.randn(1, 3, 64, 64).contiguous(memory_format=layout))
         assert all(past.untyped_storage().nbytes() == past.nbytes for past in state.pasts), "a view holds on to more"
@@ -181,7 +181,7 @@ def test_the_state_holds_the_moved_channels_and_nothing_else(layout: torch.memor
 
 def test_what_cannot_stream_says_why() -> None:
     def online(strategy: Strategy) -> OnlineNetwork:
-        return backbones.go_online(strategy, backbones.build(GREY, 1))
+        return models.go_online(strategy, models.build(GREY, 1))
 
     with pytest.raises(CannotStream, match="bidirectional: it reads the next frame"):
         online(CLASSES["copy_shift"](0.25, "residual", "bidirectional"))
@@ -192,7 +192,7 @@ def test_what_cannot_stream_says_why() -> None:
     with pytest.raises(CannotStream, match="farther back than one frame"):
         online(_TwoBack(0.25, "residual", "unidirectional"))
     with pytest.raises(CannotStream, match="3-D"):
-        backbones.go_online(CLASSES["no_shift"](0.0), backbones.build("r3d_18", 8))
+        models.go_online(CLASSES["no_shift"](0.0), models.build("r3d_18", 8))
 
 
 class _TwoBack(_Honest):
@@ -262,9 +262,9 @@ def test_check_tells_who_streams(cls: type[Strategy], ok: bool | None) -> None:
 def test_a_derived_step_in_a_whole_network() -> None:
     for cls in (_Averages, _TwoBackOnline):
         strategy = cls(0.25, "residual", "unidirectional")
-        clips, online = backbones.insert(strategy, backbones.build(GREY, 5)), backbones.build(GREY, 1)
+        clips, online = models.insert(strategy, models.build(GREY, 5)), models.build(GREY, 1)
         frames = random_frames(2, 5)
-        assert_equal(all_logits(backbones.go_online(strategy, online), frames), frame_logits(clips, frames))
+        assert_equal(all_logits(models.go_online(strategy, online), frames), frame_logits(clips, frames))
 
 
 def test_a_look_ahead_is_caught_by_check() -> None:
@@ -308,6 +308,6 @@ def test_a_state_of_another_network_is_refused() -> None:
         online.step(FRAME.clone(), state)
     (_, own), *_ = streamed(online, FRAME[:, None])
     with pytest.raises(StreamError, match="different networks"):
-        backbones.joined([own, state])
+        models.joined([own, state])
     with pytest.raises(StreamError, match=r"no stream 2: .* 0 to 1"):
         own.reset([2])

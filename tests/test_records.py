@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import analysis
-from bench.journal import Run, read_records
-from bench.records import SCHEMA, FolderError, Kind, Record, Status, read_header
-from bench.sweep import Arm, Condition, Variant
+from bench.analysis import run_tables
+from bench.spec.cases import Arm, Condition, Variant
+from bench.store.journal import Run, read_records
+from bench.store.records import SCHEMA, FolderError, Kind, Record, Status, read_header
 from tests.conftest import ROOT
 
 
@@ -146,7 +146,7 @@ def test_records_of_version_3_are_as_they_were(tmp_path: Path) -> None:
 
 def test_the_published_runs_can_still_be_read() -> None:
     for folder in sorted((ROOT / "results" / "reference").glob("*/claims.json")):
-        tables = analysis.load(folder.parent)
+        tables = run_tables.load(folder.parent)
         published = json.loads((folder.parent / "claims.json").read_text())
         now = {claim["id"]: claim["verdict"] for claim in tables.claims}
         assert {claim["id"]: claim["verdict"] for claim in published}.items() <= now.items(), folder

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.resampling import clip_share, resampled
-from bench.statistics import t_interval
+from bench.stats.estimators import t_interval
+from bench.stats.resampling import clip_share, resampled
 
 SEEDS, CLIPS, TRUTH = 10, 100, 20.0
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from bench.axes import parse_fraction
-from bench.claims import judge, load_claims
-from bench.estimates import Overhead
-from bench.evidence import Evidence
-from bench.sweep import Case, Panel, Variant
+from bench.analysis.claims import judge, load_claims
+from bench.analysis.evidence import Evidence
+from bench.analysis.overheads import Overhead
+from bench.spec.axes import parse_fraction
+from bench.spec.cases import Case, Panel, Variant
 
 PANEL = Panel("resnet50", "cpu", "eager", "fp32", "nchw", 2, 8, 224, 1)
 CLAIMS = {

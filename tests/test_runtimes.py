@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from bench import runtimes
-from bench.axes import ONLY_ON, RUNTIMES, Device, ValueNotAllowed
+from bench.models import runtimes
+from bench.spec.axes import ONLY_ON, RUNTIMES, Device, ValueNotAllowed
 from tests.simulated_gpu import FakeCuda
 
 

@@ -9,13 +9,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from bench import estimates, statistics
-from bench.disturbance import Counters
-from bench.latency.clocks import SimulatedClock
-from bench.latency.sampling import run_superblock
-from bench.records import Record
-from bench.statistics import Interval
-from bench.sweep import BASELINE_VARIANT, Case, Panel, Variant
+from bench.analysis import overheads
+from bench.measure.latency.clocks import SimulatedClock
+from bench.measure.latency.sampling import run_superblock
+from bench.spec.cases import BASELINE_VARIANT, Case, Panel, Variant
+from bench.stats import estimators
+from bench.stats.estimators import Interval
+from bench.store.records import Record
+from bench.system.counters import Counters
 
 PANEL = Panel("resnet50", "cpu", "eager", "fp32", "nchw", 2, 8, 224, 1)
 EFFECTS = (0.0, 0.0, 0.005, 0.01, 0.03, 0.10)  # the first two are the baseline and its twin
@@ -29,52 +30,52 @@ NOTHING = Counters(0.0, 0.0, 0.0, 0, 0)
 
 
 def test_t_interval_of_known_values() -> None:
-    interval = statistics.t_interval([1.0, 2.0, 3.0, 4.0, 5.0])
+    interval = estimators.t_interval([1.0, 2.0, 3.0, 4.0, 5.0])
     assert interval.mean == 3.0
     assert interval.half_width == pytest.approx(2.776445 * math.sqrt(2.5 / 5), rel=1e-5)
 
 
 def test_one_value_has_no_interval() -> None:
-    interval = statistics.t_interval([7.0])
+    interval = estimators.t_interval([7.0])
     assert interval.mean == 7.0
     assert math.isnan(interval.low) and math.isnan(interval.high)
 
 
 def test_hodges_lehmann_shrugs_off_a_spike() -> None:
-    assert statistics.hodges_lehmann([1.0, 1.0, 1.0, 1.0, 100.0]) == 1.0
-    assert statistics.hodges_lehmann([1.0, 2.0, 4.0]) == 2.25  # the median of 1, 1.5, 2, 2.5, 3, 4
+    assert estimators.hodges_lehmann([1.0, 1.0, 1.0, 1.0, 100.0]) == 1.0
+    assert estimators.hodges_lehmann([1.0, 2.0, 4.0]) == 2.25  # the median of 1, 1.5, 2, 2.5, 3, 4
 
 
 def test_simultaneous_intervals_are_wider_and_alone_they_are_not() -> None:
     values = [1.0, 2.0, 4.0, 3.0]
-    alone, many = statistics.simultaneous([values])[0], statistics.simultaneous([values] * 4)[0]
-    assert alone == statistics.t_interval(values)
+    alone, many = estimators.simultaneous([values])[0], estimators.simultaneous([values] * 4)[0]
+    assert alone == estimators.t_interval(values)
     assert many.half_width > 1.3 * alone.half_width
 
 
 def test_welch_of_known_values() -> None:
-    interval = statistics.welch_interval([3.0, 4.0, 5.0], [1.0, 2.0, 3.0])
+    interval = estimators.welch_interval([3.0, 4.0, 5.0], [1.0, 2.0, 3.0])
     assert interval.mean == 2.0
     assert interval.half_width == pytest.approx(2.776445 * math.sqrt(2 / 3), rel=1e-5)
 
 
 def test_the_number_needed_finds_the_effect() -> None:
     values = np.array([-1.0, 1.0, 0.0])  # deviation 1
-    needed = statistics.count_needed(values, 0.5)
+    needed = estimators.count_needed(values, 0.5)
     assert needed is not None
     assert 32 <= needed <= 36  # a power table gives 34 for half a deviation, four times in five
-    assert statistics.count_needed(values, 1e-9) is None
+    assert estimators.count_needed(values, 1e-9) is None
 
 
 def test_holm_of_known_values() -> None:
     """The textbook's steps: 4 × 0.005, 3 × 0.01, 2 × 0.03, and never below the one before."""
-    assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert statistics.holm([0.6, 0.9]) == [1.0, 1.0]
-    assert statistics.holm([]) == []
+    assert estimators.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert estimators.holm([0.6, 0.9]) == [1.0, 1.0]
+    assert estimators.holm([]) == []
 
 
 def test_holm_passes_over_what_was_not_tested() -> None:
-    adjusted = statistics.holm([0.01, math.nan, 0.02])
+    adjusted = estimators.holm([0.01, math.nan, 0.02])
     assert math.isnan(adjusted[1])
     assert [adjusted[0], adjusted[2]] == pytest.approx([0.02, 0.02])
 
@@ -82,23 +83,23 @@ def test_holm_passes_over_what_was_not_tested() -> None:
 def test_holm_keeps_false_alarms_rare_in_a_family() -> None:
     rng = np.random.default_rng(0)
     families = rng.uniform(size=(2000, 8))
-    alarms = sum(min(statistics.holm(list(family))) < 0.05 for family in families)
+    alarms = sum(min(estimators.holm(list(family))) < 0.05 for family in families)
     assert 70 <= alarms <= 130  # 100 expected; 660 without adjustment
 
 
 def test_paired_p_of_known_values() -> None:
-    assert statistics.paired_p([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(0.0132356, abs=1e-7)  # t² = 18, 4 degrees
-    assert statistics.paired_p([-1.0, -2.0, -3.0]) == statistics.paired_p([1.0, 2.0, 3.0])
+    assert estimators.paired_p([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(0.0132356, abs=1e-7)  # t² = 18, 4 degrees
+    assert estimators.paired_p([-1.0, -2.0, -3.0]) == estimators.paired_p([1.0, 2.0, 3.0])
 
 
 def test_paired_p_without_spread() -> None:
-    assert statistics.paired_p([0.0, 0.0, 0.0]) == 1.0
-    assert statistics.paired_p([75.1, 75.1, 75.1]) == 0.0
-    assert math.isnan(statistics.paired_p([3.0]))
+    assert estimators.paired_p([0.0, 0.0, 0.0]) == 1.0
+    assert estimators.paired_p([75.1, 75.1, 75.1]) == 0.0
+    assert math.isnan(estimators.paired_p([3.0]))
 
 
 def test_slope_of_a_line() -> None:
-    assert statistics.slope([0.125, 0.25, 1.0], [1.25, 2.5, 10.0]) == pytest.approx(10.0)
+    assert estimators.slope([0.125, 0.25, 1.0], [1.25, 2.5, 10.0]) == pytest.approx(10.0)
 
 
 def simulate(
@@ -134,7 +135,7 @@ WEATHER = {
 @pytest.fixture(scope="module")
 def experiments() -> list[dict[Case, Interval]]:
     """2,000 experiments on machines with drift, autocorrelated noise, spikes, slot and process effects."""
-    return [{o.case: o.interval() for o in estimates.overheads(simulate(seed, **WEATHER))} for seed in range(2000)]
+    return [{o.case: o.interval() for o in overheads.overheads(simulate(seed, **WEATHER))} for seed in range(2000)]
 
 
 @pytest.mark.parametrize("number", range(1, len(EFFECTS)))
@@ -154,9 +155,9 @@ def test_stopping_on_width_keeps_coverage(effect: float) -> None:
     for seed in range(experiments):
         rng = np.random.default_rng(seed)
         values = list(100 * effect + rng.normal(0.0, 1.0, 5))
-        while statistics.t_interval(values).half_width > 0.6 and len(values) < 40:
+        while estimators.t_interval(values).half_width > 0.6 and len(values) < 40:
             values.append(100 * effect + float(rng.normal(0.0, 1.0)))
-        interval = statistics.t_interval(values)
+        interval = estimators.t_interval(values)
         covered += interval.low <= 100 * effect <= interval.high
         counts.add(len(values))
     assert 0.91 <= covered / experiments <= 0.98  # Chow and Robbins: a little under 95 at five to twenty processes
@@ -165,21 +166,21 @@ def test_stopping_on_width_keeps_coverage(effect: float) -> None:
 
 def test_linear_drift_cancels_exactly() -> None:
     records = simulate(1, (0.0, 0.0, 0.03), noise_sd=0.0, drift_per_slot=0.01)
-    overhead = {o.case: o for o in estimates.overheads(records)}
+    overhead = {o.case: o for o in overheads.overheads(records)}
     assert overhead[CASES[2]].interval().mean == pytest.approx(3.0, abs=1e-9)
     assert overhead[CASES[1]].interval().mean == pytest.approx(0.0, abs=1e-9)
 
 
 def test_an_unlike_twin_makes_the_run_suspect() -> None:
     honest = simulate(3, (0.0, 0.0), noise_sd=0.005)
-    assert estimates.suspicion(estimates.overheads(honest)) is None
+    assert overheads.suspicion(overheads.overheads(honest)) is None
     tilted = [
         r.model_copy(update={"samples": {**r.samples, "seconds": [1.01 * s for s in r.samples["seconds"]]}})
         if r.case["aa"]
         else r
         for r in honest
     ]
-    assert "two identical baselines differ by +" in (estimates.suspicion(estimates.overheads(tilted)) or "")
+    assert "two identical baselines differ by +" in (overheads.suspicion(overheads.overheads(tilted)) or "")
 
 
 def replicate(number: int, foreign: Sequence[float], wall: float = 5.0) -> Record:
@@ -192,7 +193,7 @@ def test_a_disturbed_superblock_is_left_out_and_the_estimate_with_it_stays_besid
     records = simulate(5, (0.0, 0.0, 0.03), noise_sd=0.001)
     spoilt = [r.model_copy(update={"samples": _slower(r.samples)}) if r.replicate == 2 else r for r in records]
     closing = [replicate(number, [0.1, 4.0 if number == 2 else 0.1, 0.1, 0.1]) for number in range(5)]
-    overhead = {o.case: o for o in estimates.overheads([*spoilt, *closing])}[CASES[2]]
+    overhead = {o.case: o for o in overheads.overheads([*spoilt, *closing])}[CASES[2]]
     assert overhead.left_out == {2: frozenset({1})}
     assert [len(values) for values in overhead.per_superblock.values()] == [4, 4, 3, 4, 4]
     assert overhead.interval().mean == pytest.approx(3.0, abs=0.2)
@@ -225,7 +226,7 @@ def test_cycles_are_seconds_times_the_clock() -> None:
         )
         for r in records
     ]
-    overhead = {o.case: o for o in estimates.overheads(falling)}[CASES[2]]
+    overhead = {o.case: o for o in overheads.overheads(falling)}[CASES[2]]
     assert overhead.interval_in_cycles().mean == pytest.approx(3.0, abs=1e-9)
     assert abs(overhead.interval().mean - 3.0) > 1e-4  # the mirror cancels a linear clock, not the curved time it makes
 
@@ -233,18 +234,18 @@ def test_cycles_are_seconds_times_the_clock() -> None:
 def test_variances_of_groups() -> None:
     rng = np.random.default_rng(0)
     groups = [mean + rng.normal(0.0, 1.0, 6) for mean in rng.normal(0.0, 3.0, 400)]
-    parts = statistics.components(groups)
+    parts = estimators.components(groups)
     assert parts is not None
     assert math.sqrt(parts.between) == pytest.approx(3.0, rel=0.1)
     assert math.sqrt(parts.within) == pytest.approx(1.0, rel=0.1)
-    assert statistics.components([[1.0], [2.0]]) is None
-    assert statistics.components([[1.0, 2.0]]) is None
+    assert estimators.components([[1.0], [2.0]]) is None
+    assert estimators.components([[1.0, 2.0]]) is None
 
 
 def test_the_number_of_groups_for_a_width() -> None:
-    needed = statistics.groups_needed(1.0, 0.5)
+    needed = estimators.groups_needed(1.0, 0.5)
     assert needed == 18  # 2.110 / sqrt(18) = 0.497
-    assert statistics.groups_needed(1.0, 1e-9) == 10_000
+    assert estimators.groups_needed(1.0, 1e-9) == 10_000
 
 
 @pytest.mark.parametrize(("rho", "found"), [(0.0, (0, 6)), (0.8, (85, 100))])
@@ -254,16 +255,16 @@ def test_autocorrelation_is_found_where_it_is(rho: float, found: tuple[int, int]
         values = [0.0]
         for _ in range(30):
             values.append(rho * values[-1] + float(rng.normal()))
-        alarms += statistics.lag_one([values[1:]]).p < 0.01
+        alarms += estimators.lag_one([values[1:]]).p < 0.01
     assert found[0] <= alarms <= found[1]
 
 
 def test_a_trend_is_found_where_it_is() -> None:
     rng = np.random.default_rng(2)
-    flat = [statistics.trend(rng.normal(0, 1, 30)).p < 0.01 for _ in range(200)]
-    rising = [statistics.trend(np.arange(30) * 0.1 + rng.normal(0, 1, 30)).p < 0.01 for _ in range(200)]
+    flat = [estimators.trend(rng.normal(0, 1, 30)).p < 0.01 for _ in range(200)]
+    rising = [estimators.trend(np.arange(30) * 0.1 + rng.normal(0, 1, 30)).p < 0.01 for _ in range(200)]
     assert sum(flat) <= 8
     assert sum(rising) >= 150
     warm_up = [np.array([0.0, -1.0, -2.0]) + rng.normal(0, 0.5, 3) for _ in range(8)]
-    assert statistics.trend_inside(warm_up).p < 0.001
-    assert math.isnan(statistics.trend([1.0, 2.0]).p)
+    assert estimators.trend_inside(warm_up).p < 0.001
+    assert math.isnan(estimators.trend([1.0, 2.0]).p)

@@ -6,22 +6,12 @@ from typing import Literal
 
 import pytest
 
-from bench.axes import DETECTORS, ValueNotAllowed
-from bench.discovery import settle_names
-from bench.resolution import resolve
-from bench.schema import parse_duration
-from bench.settings import (
-    Accuracy,
-    Group,
-    Latency,
-    Panels,
-    Recipe,
-    Settings,
-    load_preset,
-    preset_names,
-    validate,
-)
-from bench.sweep import BASELINE_VARIANT, Case, Chosen, Condition, StrategyInfo
+from bench.plugins.discovery import settle_names
+from bench.spec.axes import DETECTORS, ValueNotAllowed
+from bench.spec.cases import BASELINE_VARIANT, Case, Chosen, Condition, StrategyInfo
+from bench.spec.expansion import resolve
+from bench.spec.schema import parse_duration
+from bench.spec.settings import Accuracy, Group, Latency, Panels, Recipe, Settings, load_preset, preset_names, validate
 
 
 def info(name: str, *, builtin: bool = True, **declared: object) -> StrategyInfo:

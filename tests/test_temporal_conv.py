@@ -10,8 +10,8 @@ from torch.nn.functional import conv3d
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.resnet import BasicBlock
 
-from bench import backbones
-from bench.axes import DIRECTIONS, PLACEMENTS, Direction, Placement
+from bench import models
+from bench.spec.axes import DIRECTIONS, PLACEMENTS, Direction, Placement
 from bench.strategy import Site
 from strategies.temporal_conv import TemporalConv
 
@@ -34,25 +34,25 @@ def convolutions(network: nn.Module) -> list[nn.Conv2d]:
 
 @pytest.mark.parametrize("name", ["digits_resnet", "mobilenet_v2"])
 def test_a_whole_network_is_kept_at_first(name: str) -> None:
-    base = backbones.build(name, 4)
+    base = models.build(name, 4)
     frames = random_frames(8, 1 if name == "digits_resnet" else 3)
     for placement, direction in product(PLACEMENTS, DIRECTIONS):
-        network = backbones.insert(TemporalConv(1.0, placement, direction), copy.deepcopy(base))
+        network = models.insert(TemporalConv(1.0, placement, direction), copy.deepcopy(base))
         with torch.inference_mode():
             want, got = base(frames), network(frames)
         assert (got - want).abs().max() <= 1e-5 * want.abs().max()
-        assert len(convolutions(network)) == len(list(backbones.sites(base)))
+        assert len(convolutions(network)) == len(list(models.sites(base)))
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_what_it_adds(placement: Placement) -> None:
-    base = backbones.build("digits_bottleneck", 8)
+    base = models.build("digits_bottleneck", 8)
     frames = random_frames(8)
-    channels = [site.layer(parent.get_submodule(at)).in_channels for parent, at, site in backbones.sites(base)]
+    channels = [site.layer(parent.get_submodule(at)).in_channels for parent, at, site in models.sites(base)]
     sides = [16] * 4 + [8] * 4 + [4] * 6 + [2] * 2  # a stage's first block reads what the stage before it gives
     weights, operations = sum(parameter.numel() for parameter in base.parameters()), flops(base, frames)
     for direction in DIRECTIONS:
-        network = backbones.insert(TemporalConv(1.0, placement, direction), copy.deepcopy(base))
+        network = models.insert(TemporalConv(1.0, placement, direction), copy.deepcopy(base))
         added = sum(parameter.numel() for parameter in network.parameters()) - weights
         assert added == sum(3 * c * c for c in channels) > 0
         more = flops(network, frames) - operations
@@ -104,8 +104,8 @@ def test_which_frames_meet_once_it_has_learned(direction: Direction) -> None:
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_gradients_reach_every_tap(placement: Placement) -> None:
-    network = backbones.build_trainable("digits_resnet", 4)
-    backbones.insert(TemporalConv(1.0, placement), network).train()
+    network = models.build_trainable("digits_resnet", 4)
+    models.insert(TemporalConv(1.0, placement), network).train()
     with torch.autocast("cpu", torch.bfloat16):
         logits = network(random_frames(8))
     logits.float().square().sum().backward()

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
-from bench import backbones
-from bench.axes import DIRECTIONS, Direction
+from bench import models
+from bench.spec.axes import DIRECTIONS, Direction
 from bench.strategy import ShiftBefore, Site
 from strategies.copy_shift import CopyShift
 from strategies.triton_conv import TritonConv
@@ -79,13 +79,13 @@ def test_the_fused_layer_keeps_the_released_names() -> None:
 
 @pytest.mark.parametrize("backbone", ["resnet50", "mobilenet_v2"])
 def test_whole_networks_are_those_of_copy_shift(backbone: str) -> None:
-    base = backbones.build(backbone, 4)
+    base = models.build(backbone, 4)
     frames = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         plain = base(frames)
         for fraction in (1 / 4, 1.0):
             copied, fused, shifted = (
-                backbones.insert(cls(fraction), copy.deepcopy(base))(frames)
+                models.insert(cls(fraction), copy.deepcopy(base))(frames)
                 for cls in (CopyShift, TritonConv, TritonShift)
             )
             for mine in (fused, shifted):

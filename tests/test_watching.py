@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import backbones
-from bench.cli import main
+from bench import models
+from bench.cli.app import main
 from tests.streaming.test_sources import torn, write
 
 QUICK = ["--fps", "500", "--threads", "1"]
@@ -41,7 +41,7 @@ def test_a_broken_file_is_played_as_far_as_it_goes(capsys: pytest.CaptureFixture
 
 
 def test_weights_that_a_run_pre_trained(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    trained = backbones.build("digits_resnet", 1, seed=5)
+    trained = models.build("digits_resnet", 1, seed=5)
     torch.save({"key": "a hash", "state": trained.state_dict()}, tmp_path / "seed5.pt")
     told = summary(capsys, "--source", "synthetic", "--frames", "8", "--weights", str(tmp_path / "seed5.pt"))
     assert told["weights"] == "weights of seed5.pt"
@@ -52,7 +52,7 @@ def test_weights_that_a_run_pre_trained(capsys: pytest.CaptureFixture[str], tmp_
 
 def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no weights")
-    torch.save(backbones.build("digits_bottleneck", 1).state_dict(), tmp_path / "other.pt")
+    torch.save(models.build("digits_bottleneck", 1).state_dict(), tmp_path / "other.pt")
     mistakes = {
         ("--strategy", "foo"): "unknown strategy 'foo'; there are: aligned_split_shift",
         ("--placement", "sideways"): "'sideways'; there are: residual, inplace",

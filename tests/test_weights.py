@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench import backbones
-from bench.axes import ValueNotAllowed
-from bench.backbones.learned import learned
-from bench.cli import main
+from bench import models
+from bench.cli.app import main
+from bench.models.learned import learned
+from bench.spec.axes import ValueNotAllowed
 
 CLASSES = 5
 
 
 def trained() -> dict[str, Tensor]:
     """A ResNet-50 for a few classes, as torchvision saves it, that differs from what ``build`` gives."""
-    network = learned(backbones.build("resnet50", 2, seed=3))
+    network = learned(models.build("resnet50", 2, seed=3))
     network.trunk.fc = torch.nn.Linear(2048, CLASSES)
     return network.trunk.state_dict()
 
@@ -47,8 +47,8 @@ def mmaction(state: dict[str, Tensor]) -> dict[str, object]:
 def test_a_checkpoint_loads_whatever_it_calls_its_weights(save: object, tmp_path: Path) -> None:
     state, file = trained(), tmp_path / "checkpoint.pth"
     torch.save(save(state), file)  # type: ignore[operator]
-    network = backbones.build("resnet50", 2)
-    backbones.load_weights(network, file)
+    network = models.build("resnet50", 2)
+    models.load_weights(network, file)
     loaded = network.trunk.state_dict()
     assert loaded.keys() == state.keys()
     assert all(torch.equal(loaded[key], value) for key, value in state.items())
@@ -68,7 +68,7 @@ def test_what_is_no_such_checkpoint_is_one_line(stored: object, told: str, tmp_p
     file = tmp_path / "checkpoint.pth"
     torch.save(stored, file)
     with pytest.raises(ValueNotAllowed, match=told) as raised:
-        backbones.load_weights(backbones.build("resnet18", 1), file)
+        models.load_weights(models.build("resnet18", 1), file)
     assert "\n" not in str(raised.value)
 
 
@@ -80,7 +80,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     file = tmp_path / "checkpoint.pth"
     torch.save({"state_dict": Evil()}, file)
     with pytest.raises(ValueNotAllowed, match="cannot be read as weights"):
-        backbones.load_weights(backbones.build("resnet18", 1), file)
+        models.load_weights(models.build("resnet18", 1), file)
     assert not (tmp_path / "evil").exists()
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import discovery, workers
-from bench.discovery import describe, strategy_files
-from bench.schema import ProcessLimits
+from bench.plugins import discovery
+from bench.plugins.discovery import describe, strategy_files
+from bench.spec.schema import ProcessLimits
+from bench.system import workers
 
 CLASS = "from bench.strategy import Strategy\nclass A(Strategy):\n    def shift(self, clip): return clip\n"
 EVIL = {
@@ -65,6 +66,6 @@ def test_a_file_that_hangs_is_given_up(tmp_path: Path) -> None:
 
 def test_leaving_early_kills_the_worker() -> None:
     job = {"files": [str(path) for path in strategy_files()]}
-    for _ in workers.stream("bench.discovery", job, silence_limit=60):
+    for _ in workers.stream("bench.plugins.discovery", job, silence_limit=60):
         break
     assert not workers._alive

@@ -10,11 +10,11 @@ accuracies were measured, ``html`` makes the page.
 
 from pathlib import Path
 
-from bench.records import write_atomically
 from bench.report.figures import FIGURES, draw
 from bench.report.html import page
 from bench.report.selection import Tables
 from bench.report.words import answer
+from bench.store.records import write_atomically
 
 
 def write(tables: Tables) -> Path:

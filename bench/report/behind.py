@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.arms import PARTS
-from bench.detections import MEASURES
+from bench.analysis.arms import PARTS
+from bench.analysis.detectors import MEASURES
 from bench.report.numbers import fixed, number
 from bench.report.selection import Row, rows
 

@@ -5,7 +5,7 @@ from bench.report.cost import overhead_text
 from bench.report.figures.pareto import Offer, paired
 from bench.report.numbers import Estimate, channels_text, fixed, listed
 from bench.report.selection import Row, Tables, arms, line_text, panel_text, panels, rows, timed
-from bench.sweep import Panel
+from bench.spec.cases import Panel
 
 
 def choice_sentences(tables: Tables) -> list[str]:

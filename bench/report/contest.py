@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.report.numbers import Estimate, channels_text, found_text, listed, number
 from bench.report.selection import Row, Tables, in_panel, rows
-from bench.sweep import Panel
+from bench.spec.cases import Panel
 
 _KEY = ["fraction", "placement", "direction"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.evidence import PUBLISHED
+from bench.analysis.evidence import PUBLISHED
 from bench.report.numbers import Estimate, fixed, found_text, number, p_text
 from bench.report.selection import Row, rows
 

@@ -20,7 +20,7 @@ from bench.report.selection import (
     rows,
     timed,
 )
-from bench.sweep import Panel
+from bench.spec.cases import Panel
 
 MOST_PANELS = 3  # settings told in words; more would bury the answer, and the table has them all
 USUAL_FRACTION = 1 / 4  # where the paper finds its best accuracy, and the default of the released code

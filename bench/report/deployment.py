@@ -8,12 +8,12 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from bench.evidence import PUBLISHED
+from bench.analysis.evidence import PUBLISHED
 from bench.report.contest import Contest, contests_in
 from bench.report.cost import USUAL_FRACTION, nearest_fraction
 from bench.report.numbers import Estimate, channels_text, count_text, found_text, listed, milliseconds_text, number
 from bench.report.selection import Row, Tables, baselines, in_panel, panels, rows, timed
-from bench.sweep import Panel
+from bench.spec.cases import Panel
 
 MOST_KINDS = 3  # kinds of nodes named in a sentence; the table has the others
 _NAMES = ("device", "runtime", "dtype")

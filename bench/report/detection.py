@@ -2,10 +2,10 @@
 
 import math
 
-from bench.axes import BASELINE
-from bench.detection.speed import SPEEDS
+from bench.data.speed import SPEEDS
 from bench.report.numbers import Estimate, channels_text, found_text, listed, number
 from bench.report.selection import Row, Tables, finished, rows, whole_forms
+from bench.spec.axes import BASELINE
 
 
 def detection_sentences(tables: Tables) -> list[str]:

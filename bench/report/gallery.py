@@ -6,10 +6,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.records import write_atomically
 from bench.report.html import HERE, VERDICT_TONE
 from bench.report.selection import Row, Tables
 from bench.report.words import finding_sentences, passages
+from bench.store.records import write_atomically
 
 _FIGURES = (
     "overhead_by_runtime",

@@ -2,7 +2,7 @@
 
 A prediction has two parts: the extra bytes at the copy bandwidth measured for that size, and the extra page faults
 (fresh memory that the system maps at its first touch) at the measured cost of a page. A mismatch beyond a factor of two
-is flagged by ``bench.analysis``; here it is named, case by case, with the most likely reason.
+is flagged by ``bench.analysis.run_tables``; here it is named, case by case, with the most likely reason.
 """
 
 import math
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from bench.report.numbers import Estimate, channels_text, count_text, fixed, listed, number, sentence
 from bench.report.selection import Row, Tables, flags_of, line_text, panel_text, panels, rows, timed
-from bench.sweep import Panel
+from bench.spec.cases import Panel
 
 WITHIN = 2.0  # a prediction from counts alone is called good within this factor
 _OFF = "prediction_off"

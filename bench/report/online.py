@@ -4,10 +4,10 @@ import math
 
 import pandas as pd
 
-from bench.axes import BASELINE
 from bench.report.numbers import Estimate, channels_text, count_text, fixed, fraction_text, listed, milliseconds_text
 from bench.report.numbers import number as as_number
 from bench.report.selection import Row, Tables, arms_that_stream, finished, online_settings, rows
+from bench.spec.axes import BASELINE
 
 MOST_SETTINGS = 4  # told one by one; the table has all
 _MOST_NAMED = 4

@@ -1,6 +1,6 @@
 """What disturbed the measurement, what was done about it, and how its values scatter, in words.
 
-The rules that declare a superblock disturbed are those of ``bench.interference``; every flag of the latency table that
+The rules that declare a superblock disturbed are those of ``stats.exclusion``; every flag of the latency table that
 says something about the measurement is translated here, so that a reader need not know its name.
 """
 
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.interference import EXCLUDED_AT_MOST
 from bench.report.conditions import condition_sentences
 from bench.report.figures.noise import first_control
 from bench.report.numbers import Estimate, count_text, duration_text, fixed, fraction_text, number
 from bench.report.selection import TWIN_FLAG, Row, Tables, flags_of, line_text, panels, rows, timed
+from bench.stats.exclusion import EXCLUDED_AT_MOST
 
 MOST_NAMED = 3  # cases named in one sentence; the table has all of them
 _REASON = re.compile(r"\s*(.+?) in (\d+)\s*")

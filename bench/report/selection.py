@@ -11,9 +11,9 @@ from typing import Any, Protocol, cast
 
 import pandas as pd
 
-from bench.axes import BASELINE
-from bench.evidence import EXCHANGE, PUBLISHED
-from bench.sweep import Condition, Panel
+from bench.analysis.evidence import EXCHANGE, PUBLISHED
+from bench.spec.axes import BASELINE
+from bench.spec.cases import Condition, Panel
 
 Row = dict[str, Any]
 

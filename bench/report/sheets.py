@@ -6,13 +6,13 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from bench.detections import MEASURES
+from bench.analysis.detectors import MEASURES
 from bench.report.control_words import IN_WORDS
 from bench.report.controls import NULL, comparisons, reference_text
 from bench.report.numbers import Estimate, fixed, number, p_text
 from bench.report.selection import CONDITION_COLUMNS, PANEL_COLUMNS, Row
 from bench.report.sheet import CASE, Cell, Column, Line, Sheet, estimate, figure, key_of, plain, sheet_of, text_cell
-from bench.sweep import Condition
+from bench.spec.cases import Condition
 
 _THOUSAND = 1e3
 

@@ -17,8 +17,8 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
-from bench.axes import BASELINE
 from bench.report.numbers import fraction_text
+from bench.spec.axes import BASELINE
 
 INK = "#1a1a1a"
 MUTED = "#666666"

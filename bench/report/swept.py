@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from bench.report.cost import USUAL_FRACTION, nearest_fraction
 from bench.report.numbers import number
 from bench.report.selection import PANEL_COLUMNS, Row, Tables, baselines, panel_text, panels, rows, timed
-from bench.sweep import Panel
+from bench.spec.cases import Panel
 
 TITLES = {
     "threads": "threads",

@@ -16,7 +16,7 @@ The parent imports no torch.
 
 from pathlib import Path
 
-from bench.progress import Reporter
+from bench.system.progress import Reporter
 from bench.validation.design import Design
 
 _DESIGN = Design()
@@ -29,7 +29,7 @@ def validate(budget_seconds: float, out: Path, reporter: Reporter, design: Desig
     Raises ValueNotAllowed where the budget is too small, FolderError where ``out`` cannot be written, WorkerDied where
     the processes die, KeyboardInterrupt where there is too little to report; raw samples are kept in any case.
     """
-    from bench import environment, workers  # imports here: a worker imports this package, and must start quickly
+    from bench.system import environment, workers  # imports here: a worker imports this package, and must start quickly
     from bench.validation import files
     from bench.validation.experiment import Experiment
     from bench.validation.findings import findings

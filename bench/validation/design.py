@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from bench.axes import ValueNotAllowed
+from bench.spec.axes import ValueNotAllowed
 
 BASE_LAYERS = 200
 EFFECT_LAYERS = (201, 202, 206, 220)  # built-in effects of about 0.5, 1, 3 and 10 %

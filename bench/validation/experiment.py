@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from bench import environment, workers
-from bench.progress import Reporter
+from bench.system import environment, workers
+from bench.system.progress import Reporter
 from bench.validation import design as designs
 from bench.validation.design import Design, Plan
 from bench.validation.foreign import busy_process

@@ -1,6 +1,6 @@
 """Raw samples -> what the harness recovered of the effects that were built in. Pure: no torch, no clock.
 
-The estimator is that of every run (``bench.estimates``): superblocks left out by the declared rules, a robust location
+The estimator is that of every run (``analysis.overheads``): declared exclusions, a robust location
 over the superblocks of a process, the mean and a t interval over processes. One *group* of consecutive processes is one
 experiment, as a user would run it; all quiet processes together tell the bias.
 
@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bench import interference, statistics
-from bench.estimates import Overhead
-from bench.statistics import Interval
-from bench.sweep import BASELINE_VARIANT, Case, Panel
+from bench.analysis.overheads import Overhead
+from bench.spec.cases import BASELINE_VARIANT, Case, Panel
+from bench.stats import estimators, exclusion
+from bench.stats.estimators import Interval
 from bench.validation.design import Design
 from bench.validation.experiment import Measured, Process
 
@@ -42,7 +42,7 @@ class Share:
         """NaN ends where there is nothing to count."""
         if not total:
             return cls(0, 0, math.nan, math.nan)
-        ends = stats.binomtest(count, total).proportion_ci(statistics.CONFIDENCE, method="wilson")
+        ends = stats.binomtest(count, total).proportion_ci(estimators.CONFIDENCE, method="wilson")
         return cls(count, total, float(ends.low), float(ends.high))
 
     def too_few_for(self, share: float) -> bool:
@@ -124,7 +124,7 @@ class Validation:
     detectable_all_pct: float
     processes_for: dict[float, int | None]
     flagged: Share
-    autocorrelation: statistics.Test
+    autocorrelation: estimators.Test
     busy: Busy | None
     notes: tuple[str, ...]
 
@@ -141,7 +141,7 @@ class Sample:
     def of(cls, design: Design, processes: Sequence[Process]) -> "Sample":
         """With the superblocks left out that a run of these processes would leave out."""
         readings = {p.number: [(block["disturbance"], block["wall"]) for block in p.blocks] for p in processes}
-        return cls(design, processes, interference.excluded(readings))
+        return cls(design, processes, exclusion.excluded(readings))
 
     def overhead(self, call: int, reference: int = BASE) -> Overhead:
         """One call against another, as a run sees a strategy against the baseline."""
@@ -163,7 +163,7 @@ class Sample:
             [logs[call] for block, logs in enumerate(p.logs) if block not in self.left_out.get(p.number, ())]
             for p in self.processes
         ]
-        return [math.exp(statistics.hodges_lehmann(logs)) for logs in kept]
+        return [math.exp(estimators.hodges_lehmann(logs)) for logs in kept]
 
 
 _CASE = Case(BASELINE_VARIANT, Panel("stack", "cpu", "eager", "fp32", "nchw", 0, 1, 1, 1))  # what an Overhead is of
@@ -193,8 +193,8 @@ def findings(measured: Measured) -> Validation:
     pairs = tuple(_pair(group, g, pair) for g, group in enumerate(groups) for pair in range(design.pairs))
     twins = [everything.overhead(*_twins(design, pair)) for pair in range(design.pairs)]
     by_process = np.array([twin.per_process_pct for twin in twins])  # [pairs, processes]
-    base = statistics.hodges_lehmann(everything.seconds(BASE))
-    half = statistics.t_interval(everything.overhead(HALF).per_process).mean
+    base = estimators.hodges_lehmann(everything.seconds(BASE))
+    half = estimators.t_interval(everything.overhead(HALF).per_process).mean
     deviation = float(np.sqrt((by_process.std(axis=1, ddof=1) ** 2).mean()))
     return Validation(
         threads=measured.threads,
@@ -208,13 +208,13 @@ def findings(measured: Measured) -> Validation:
         effects=effects,
         pairs=pairs,
         aa_held=Share.of(sum(pair.holds_zero for pair in pairs), len(pairs)),
-        aa_bias=statistics.t_interval(by_process.mean(axis=0)),
+        aa_bias=estimators.t_interval(by_process.mean(axis=0)),
         aa_half_width=float(np.median([pair.interval.half_width for pair in pairs])),
         detectable_pct=float(np.median([pair.detectable_pct for pair in pairs])),
-        detectable_all_pct=float(np.median([statistics.smallest_detectable(own) for own in by_process])),
+        detectable_all_pct=float(np.median([estimators.smallest_detectable(own) for own in by_process])),
         processes_for={effect: _processes_for(deviation, effect) for effect in (0.5, 1.0, 3.0)},
         flagged=_flagged(quiet),
-        autocorrelation=statistics.lag_one([list(own.values()) for twin in twins for own in twin.every.values()]),
+        autocorrelation=estimators.lag_one([list(own.values()) for twin in twins for own in twin.every.values()]),
         busy=_busy(measured, everything, base),
         notes=tuple(measured.notes),
     )
@@ -235,35 +235,35 @@ def _effect(everything: Sample, groups: Sequence[Sample], call: int, truth: floa
     """truth: where it is known better than from ``everything``; then the bias is held against it."""
     design, values = everything.design, everything.overhead(call).per_process_pct
     truths = everything.truths(call) if truth is None else [truth] * len(values)
-    known = statistics.t_interval(truths).mean
+    known = estimators.t_interval(truths).mean
     each = [group.overhead(call).per_process_pct for group in groups]
-    intervals = tuple(statistics.t_interval(own) for own in each)
+    intervals = tuple(estimators.t_interval(own) for own in each)
     asked = design.calls[call]
     return Effect(
         name=asked.name,
         nominal_pct=100 * design.burn_share if asked.burns else design.nominal_pct(asked.layers),
         truth_pct=known,
-        estimate=statistics.t_interval(values),
-        bias=statistics.t_interval([value - built_in for value, built_in in zip(values, truths, strict=True)]),
+        estimate=estimators.t_interval(values),
+        bias=estimators.t_interval([value - built_in for value, built_in in zip(values, truths, strict=True)]),
         groups=intervals,
         covered=Share.of(sum(interval.low <= known <= interval.high for interval in intervals), len(intervals)),
-        detectable_pct=float(np.median([statistics.smallest_detectable(own) for own in each])),
+        detectable_pct=float(np.median([estimators.smallest_detectable(own) for own in each])),
     )
 
 
 def _pair(group: Sample, number: int, pair: int) -> Pair:
     values = group.overhead(*_twins(group.design, pair)).per_process_pct
-    return Pair(number, pair, statistics.t_interval(values), statistics.smallest_detectable(values))
+    return Pair(number, pair, estimators.t_interval(values), estimators.smallest_detectable(values))
 
 
 def _processes_for(deviation: float, effect: float) -> int | None:
     """``count_needed`` takes values and looks at their spread alone: here are two with that deviation."""
-    return statistics.count_needed(np.array([-1.0, 1.0]) * deviation / math.sqrt(2), effect)
+    return estimators.count_needed(np.array([-1.0, 1.0]) * deviation / math.sqrt(2), effect)
 
 
 def _flagged(processes: Sequence[Process]) -> Share:
     blocks = [block for process in processes for block in process.blocks]
-    disturbed = [bool(interference.reasons(block["disturbance"], block["wall"])) for block in blocks]
+    disturbed = [bool(exclusion.reasons(block["disturbance"], block["wall"])) for block in blocks]
     return Share.of(sum(disturbed), len(disturbed))
 
 
@@ -277,9 +277,9 @@ def _busy(measured: Measured, quiet: Sample, base: float) -> Busy | None:
         return None
     sample = Sample.of(measured.design, processes)
     calls = measured.design.busy_calls[1:] if len(processes) > 1 else ()
-    truths = {call: statistics.t_interval(quiet.truths(call)).mean for call in calls}
+    truths = {call: estimators.t_interval(quiet.truths(call)).mean for call in calls}
     effects = [_effect(sample, [sample], call, truth) for call, truth in truths.items()]
-    slower = statistics.hodges_lehmann(sample.seconds(BASE)) / base
+    slower = estimators.hodges_lehmann(sample.seconds(BASE)) / base
     return Busy(len(processes), _flagged(processes), slower, tuple(effects))
 
 

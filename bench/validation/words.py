@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from bench.report.numbers import Estimate, count_text, duration_text, fixed, listed
-from bench.statistics import CONFIDENCE, Interval
+from bench.stats.estimators import CONFIDENCE, Interval
 from bench.validation.design import PAIRS_WANTED
 from bench.validation.findings import Effect, Share, Validation
 

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench import workers
-from bench.latency import timing
-from bench.latency.devices import device_for
-from bench.latency.timing import Order
+from bench.measure.latency import timing
+from bench.measure.latency.devices import device_for
+from bench.measure.latency.timing import Order
+from bench.system import workers
 from bench.validation.stack import stack
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from bench.accuracy.clips import Dataset
-from bench.accuracy.datasets import open_dataset
-from bench.accuracy.training import Pretrained, pretrain
-from bench.axes import ACCURACY_BACKBONE
-from bench.settings import Data, Recipe
+from bench.data.clips import Dataset
+from bench.data.datasets import open_dataset
+from bench.measure.training.recognition import Pretrained, pretrain
+from bench.spec.axes import ACCURACY_BACKBONE
+from bench.spec.settings import Data, Recipe
 
 TINY = Recipe(
     pretrain_frames=144,

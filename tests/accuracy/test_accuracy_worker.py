@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from bench import workers
-from bench.accuracy.worker import handle
-from bench.bits import unpack
-from bench.discovery import LoadError, strategy_files
-from bench.settings import Data, Recipe
-from bench.sweep import BASELINE_VARIANT, Condition
+from bench.measure.training.recognition_worker import handle
+from bench.plugins.discovery import LoadError, strategy_files
+from bench.spec.cases import BASELINE_VARIANT, Condition
+from bench.spec.settings import Data, Recipe
+from bench.stats.packed_booleans import unpack
+from bench.system import workers
 
 Events = list[dict[str, Any]]
 
@@ -109,6 +109,8 @@ def test_fine_tune_needs_its_strategy(job: dict[str, Any]) -> None:
 
 
 def test_as_a_process(job: dict[str, Any]) -> None:
-    events = list(workers.stream("bench.accuracy.worker", job | {"task": "pretrain"}, silence_limit=60))
+    events = list(
+        workers.stream("bench.measure.training.recognition_worker", job | {"task": "pretrain"}, silence_limit=60)
+    )
     assert [event["event"] for event in events[-3:]] == ["progress", "result", "done"]
     assert Path(job["checkpoint"]).exists()

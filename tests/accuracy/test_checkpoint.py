@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.accuracy.checkpoint import checkpoint_key
-from bench.accuracy.training import Pretrained
-from bench.checkpoint import Unusable, load, save
-from bench.settings import Recipe
+from bench.measure.training.checkpoint import Unusable, load, save
+from bench.measure.training.recognition import Pretrained
+from bench.measure.training.recognition_checkpoint import checkpoint_key
+from bench.spec.settings import Recipe
 
 
 def test_key_depends_on_what_pretraining_depends_on(recipe: Recipe) -> None:

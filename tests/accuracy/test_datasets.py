@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.accuracy import ring_digits
-from bench.accuracy.clips import Clips, Dataset, one_frame, shuffled
-from bench.accuracy.datasets import MAKERS, data_version, open_dataset
-from bench.accuracy.sprites import CANVAS
-from bench.axes import DATASETS, ValueNotAllowed
-from bench.images.digits import DIGITS, split_digits
-from bench.images.photographs import BLOCK, photograph_blocks, split_photographs
-from bench.settings import Data, OpeningDigitsData, Recipe, RingDigitsData, validate
+from bench.data import ring_digits
+from bench.data.clips import Clips, Dataset, one_frame, shuffled
+from bench.data.datasets import MAKERS, data_version, open_dataset
+from bench.data.digits import DIGITS, split_digits
+from bench.data.photographs import BLOCK, photograph_blocks, split_photographs
+from bench.data.sprites import CANVAS
+from bench.spec.axes import DATASETS, ValueNotAllowed
+from bench.spec.settings import Data, OpeningDigitsData, Recipe, RingDigitsData, validate
 
 HARDER: dict[str, dict[str, Any]] = {
     "ring_digits": {"jitter": 2, "noise": 0.1, "band": 4, "lowest_contrast": 0.5, "distractor": False},

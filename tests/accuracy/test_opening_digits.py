@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.accuracy.clips import Clips
-from bench.accuracy.opening_digits import _GREY, FRAMES, OPEN, TO_BE_SEEN, OpeningDigits, Sources
-from bench.accuracy.sprites import CANVAS
-from bench.images import Pixels
-from bench.images.digits import SPRITE
-from bench.settings import Data, OpeningDigitsData, Recipe
+from bench.data.arrays import Pixels
+from bench.data.clips import Clips
+from bench.data.digits import SPRITE
+from bench.data.opening_digits import _GREY, FRAMES, OPEN, TO_BE_SEEN, OpeningDigits, Sources
+from bench.data.sprites import CANVAS
+from bench.spec.settings import Data, OpeningDigitsData, Recipe
 
 PLAIN = OpeningDigitsData(jitter=0, noise=0, lowest_contrast=1)
 PARTS = ("train", "validation", "test")

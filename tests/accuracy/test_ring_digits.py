@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.accuracy.ring_digits import ORDERS, POSITIONS, STEP, RingDigits
-from bench.accuracy.sprites import CANVAS, stamp
-from bench.images import Pixels
-from bench.images.digits import _SCRAMBLES, SPRITE, DigitPool
-from bench.settings import Data, Recipe, RingDigitsData
+from bench.data.arrays import Pixels
+from bench.data.digits import _SCRAMBLES, SPRITE, DigitPool
+from bench.data.ring_digits import ORDERS, POSITIONS, STEP, RingDigits
+from bench.data.sprites import CANVAS, stamp
+from bench.spec.settings import Data, Recipe, RingDigitsData
 
 PLAIN = RingDigitsData(jitter=0, noise=0, band=0, lowest_contrast=1, distractor=False)
 

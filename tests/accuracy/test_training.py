@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.accuracy.clips import Clips, Dataset
-from bench.accuracy.datasets import open_dataset
-from bench.accuracy.evaluation import evaluate, evaluate_early
-from bench.accuracy.fitting import Diverged, fit
-from bench.accuracy.training import FineTuned, Pretrained, _fine_tuning, fine_tune, pretrain
-from bench.axes import ACCURACY_BACKBONE
-from bench.backbones import build, build_trainable, go_online, insert
-from bench.bits import pack
-from bench.settings import Data, Recipe
+from bench.data.clips import Clips, Dataset
+from bench.data.datasets import open_dataset
+from bench.measure.training.evaluation import evaluate, evaluate_early
+from bench.measure.training.fitting import Diverged, fit
+from bench.measure.training.recognition import FineTuned, Pretrained, _fine_tuning, fine_tune, pretrain
+from bench.models import build, build_trainable, go_online, insert
+from bench.spec.axes import ACCURACY_BACKBONE
+from bench.spec.cases import Condition
+from bench.spec.settings import Data, Recipe
+from bench.stats.packed_booleans import pack
 from bench.strategy import Strategy
-from bench.sweep import Condition
 from strategies.copy_shift import CopyShift
 from strategies.no_shift import NoShift
 from tests.accuracy.conftest import TINY

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench.detection.scenes import ClutteredDigits
-from bench.detection.training import Pretrained, pretrain
-from bench.detection_settings import ClutteredDigitsData, DetectionRecipe
+from bench.data.scenes import ClutteredDigits
+from bench.measure.training.detection import Pretrained, pretrain
+from bench.spec.detection_settings import ClutteredDigitsData, DetectionRecipe
 
 TINY = DetectionRecipe(
     pretrain_frames=48,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bench.detection.scenes import SEEN, SIZE, ClutteredDigits, Scenes, data_version, in_batches
-from bench.detection.speed import SPEEDS, groups_of, iou, motion_iou
-from bench.detection_settings import ClutteredDigitsData, DetectionRecipe
+from bench.data.scenes import SEEN, SIZE, ClutteredDigits, Scenes, data_version, in_batches
+from bench.data.speed import SPEEDS, groups_of, iou, motion_iou
+from bench.spec.detection_settings import ClutteredDigitsData, DetectionRecipe
 
 USUAL = ClutteredDigitsData()
 PLAIN = ClutteredDigitsData(clutter=0, bars=0, exposure=0.0, defocus=0.0, noise=0.0, lowest_contrast=1.0, objects=1)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torchmetrics.detection import MeanAveragePrecision
 
-from bench.backbones import Found
-from bench.detection.fitting import targets_of
-from bench.detection.scenes import Scenes
-from bench.detection.scoring import Score, score, truth_of
+from bench.data.scenes import Scenes
+from bench.measure.training.detection_fitting import targets_of
+from bench.measure.training.scoring import Score, score, truth_of
+from bench.models import Found
 
 STILL, FAST = [10.0, 10, 26, 26], [[4.0 * t, 40, 4.0 * t + 16, 56] for t in range(8)]
 pytestmark = pytest.mark.filterwarnings("ignore")  # torchmetrics' own

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from bench import backbones
-from bench.checkpoint import Unusable, load, save
-from bench.detection.fitting import Diverged, frames_of
-from bench.detection.scenes import ClutteredDigits
-from bench.detection.training import Pretrained, Trained, find, find_frame_by_frame, fine_tune
-from bench.detection.worker import arm_samples, handle
-from bench.detection_settings import ClutteredDigitsData, DetectionRecipe
-from bench.discovery import load_class, strategy_files
+from bench import models
+from bench.data.scenes import ClutteredDigits
+from bench.measure.training.checkpoint import Unusable, load, save
+from bench.measure.training.detection import Pretrained, Trained, find, find_frame_by_frame, fine_tune
+from bench.measure.training.detection_fitting import Diverged, frames_of
+from bench.measure.training.detection_worker import arm_samples, handle
+from bench.plugins.discovery import load_class, strategy_files
+from bench.spec.detection_settings import ClutteredDigitsData, DetectionRecipe
 from bench.strategy import CannotStream, Strategy
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torchmetrics' own
@@ -69,13 +69,13 @@ def test_clips_and_streams_find_the_same(
 ) -> None:
     scenes = dataset.scenes(np.random.default_rng(3), 3, "test")
     shift = strategy(name, placement=placement)
-    detector = backbones.build_detector(8)
+    detector = models.build_detector(8)
     detector.load_state_dict(pretrained_detector.state)
-    backbones.insert(shift, detector)
+    models.insert(shift, detector)
     detector.eval()
     in_clips = find(detector, scenes)
     played = find_frame_by_frame(shift, detector.state_dict(), scenes)
-    plain = backbones.build_detector(8)
+    plain = models.build_detector(8)
     plain.load_state_dict(pretrained_detector.state)
     assert sum(len(one["scores"]) for one in in_clips) > 0
     for one, other in zip(in_clips, played, strict=True):
@@ -98,20 +98,20 @@ def test_a_detector_comes_back_from_its_file(
     tmp_path: Path, pretrained_detector: Pretrained, dataset: ClutteredDigits
 ) -> None:
     save(tmp_path / "d.pt", "key", pretrained_detector.state)
-    detector = backbones.build_detector(1, seed=9)
+    detector = models.build_detector(1, seed=9)
     scenes = dataset.scenes(np.random.default_rng(4), 2, "test")
     before = find(detector, scenes)
     detector.load_state_dict(load(tmp_path / "d.pt", "key"))
-    again = backbones.build_detector(1)
+    again = models.build_detector(1)
     again.load_state_dict(pretrained_detector.state)
     frames = frames_of(scenes)
     with torch.inference_mode():
-        one, other = (backbones.EveryPosition(d.trunk)(frames) for d in (detector, again))
+        one, other = (models.EveryPosition(d.trunk)(frames) for d in (detector, again))
     assert torch.equal(one, other) and before is not None
     with pytest.raises(Unusable, match="another recipe"):
         load(tmp_path / "d.pt", "another key")
     with pytest.raises(RuntimeError, match="Missing key"):  # weights of another form
-        detector.load_state_dict(backbones.build_trainable("digits_resnet", 1).state_dict())
+        detector.load_state_dict(models.build_trainable("digits_resnet", 1).state_dict())
 
 
 def test_a_loss_that_is_no_number_ends_it(

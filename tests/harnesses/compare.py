@@ -18,8 +18,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bench.disturbance import Disturbance
-from bench.environment import describe_machine, machine_id, usable_cores
+from bench.system.counters import Disturbance
+from bench.system.environment import describe_machine, machine_id, usable_cores
 from tests.harnesses import page, tools
 from tests.harnesses.cases import FULL, HALF, THREADS
 

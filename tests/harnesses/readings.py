@@ -3,7 +3,7 @@
 torch.utils.benchmark: the ratio of the medians of all its blocks. No interval: it gives none for a ratio.
 pyperf: the ratio of the means of all values, the figure that it prints. Beside it pyperf prints the standard deviation,
 which is no interval for a mean; the one here is ours, from its processes: Welch's t on the logarithms of their means.
-ShiftBench: ``bench.estimates``, as in any run: declared exclusions, Hodges–Lehmann over the superblocks of a process,
+ShiftBench: ``analysis.overheads``, as in any run: declared exclusions, Hodges–Lehmann over superblocks,
 mean and t interval over processes.
 """
 
@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench import interference, statistics
-from bench.estimates import Overhead
+from bench.analysis.overheads import Overhead
+from bench.stats import estimators, exclusion
 from tests.harnesses.cases import BASE, CASES, LAYERS
 from tests.harnesses.tools import OURS, PYPERF, TORCH
 from tests.harnesses.truth import log_ratios
@@ -46,16 +46,16 @@ def of_pyperf(raw: dict[str, list[list[float]]]) -> dict[str, Reading]:
     logs = {case: [math.log(plain.fmean(values)) for values in runs] for case, runs in raw.items()}
     found = {}
     for effect, case in CASES.items():
-        ends = statistics.welch_interval(logs[case], logs[BASE])
+        ends = estimators.welch_interval(logs[case], logs[BASE])
         value = 100 * (means[case] / means[BASE] - 1)
-        found[effect] = Reading(value, statistics.percent(ends.low), statistics.percent(ends.high))
+        found[effect] = Reading(value, estimators.percent(ends.low), estimators.percent(ends.high))
     return found
 
 
 def of_shiftbench(raw: list[list[dict[str, Any]]]) -> dict[str, Reading]:
     """raw: the superblocks of each process."""
     quiet = {process: [(block["readings"], block["wall"]) for block in blocks] for process, blocks in enumerate(raw)}
-    left_out = interference.excluded(quiet)
+    left_out = exclusion.excluded(quiet)
     found = {}
     for effect, case in CASES.items():
         index = list(LAYERS).index(case)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import workers
+from bench.system import workers
 from tests.harnesses.cases import LAYERS, THREADS
 
 TORCH, PYPERF, OURS = "torch.utils.benchmark", "pyperf", "ShiftBench"

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.utils.benchmark import Timer
 
-from bench import workers
+from bench.system import workers
 from bench.validation.stack import stack
 from tests.harnesses.cases import LAYERS, THREADS
 

@@ -8,8 +8,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench import statistics
-from bench.statistics import Interval
+from bench.stats import estimators
+from bench.stats.estimators import Interval
 from tests.harnesses.cases import BASE, EFFECT, FULL, HALF, LAYERS, SAME, THREE
 
 Block = Mapping[str, Any]
@@ -33,9 +33,9 @@ def extra_layers(fixed: Sequence[Sequence[Block]]) -> Interval:
     With r = t(100) / t(200) a layer takes (1 - r) / 100 of t(200), so six take 6 (1 - r) per cent of it: 3 % where
     nothing is fixed (r = 1/2). An error of one point in r is one of 0.06 points here.
     """
-    ratios = [math.exp(-statistics.hodges_lehmann(log_ratios(blocks, 1))) for blocks in fixed]
+    ratios = [math.exp(-estimators.hodges_lehmann(log_ratios(blocks, 1))) for blocks in fixed]
     extra = LAYERS[EFFECT] - LAYERS[BASE]
-    return statistics.t_interval([100 * extra * (1 - r) / (FULL - HALF) for r in ratios])
+    return estimators.t_interval([100 * extra * (1 - r) / (FULL - HALF) for r in ratios])
 
 
 def truths(fixed: Sequence[Sequence[Block]]) -> dict[str, float]:

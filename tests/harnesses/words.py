@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from bench.report.numbers import count_text, fixed, listed
-from bench.statistics import Interval
+from bench.stats.estimators import Interval
 from tests.harnesses.cases import BASE, EFFECT, LAYERS
 from tests.harnesses.summary import ASKED, TRIALS_ASKED, TRUTH_WITHIN, Score, Summary
 from tests.harnesses.tools import OURS, PYPERF, TOOLS, TORCH

@@ -2,6 +2,6 @@
 
 import pytest
 
-from bench.kernels import native
+from bench.ops import native
 
 needs_compiler = pytest.mark.skipif(native.why_not() is not None, reason=native.why_not() or "")

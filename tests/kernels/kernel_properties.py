@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from bench.axes import DIRECTIONS, Direction
-from bench.discovery import load_class, strategy_files
-from bench.kernels import triton_gate
-from bench.kernels.triton_conv import shift_conv, triton_conv_folded
-from bench.kernels.triton_shift import triton_shift
+from bench.ops import triton_gate
+from bench.ops.triton_conv import shift_conv, triton_conv_folded
+from bench.ops.triton_shift import triton_shift
+from bench.plugins.discovery import load_class, strategy_files
+from bench.spec.axes import DIRECTIONS, Direction
 from bench.strategy import Strategy
 
 DEVICE = "cpu" if triton_gate.interpreted() else "cuda"
@@ -199,7 +199,7 @@ def test_the_weight_gradient_adds_up_many_parts(layout: torch.memory_format) -> 
 
 @pytest.mark.skipif(not triton_gate.interpreted(), reason="a device is tuned by its own times")
 def test_tuning_tries_every_configuration_and_computes_with_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.kernels import triton_launch
+    from bench.ops import triton_launch
 
     tried: list[float] = []
 

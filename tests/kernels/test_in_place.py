@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from bench.axes import DIRECTIONS, Direction
-from bench.kernels.groups import Group, moved_groups
-from bench.kernels.in_place import FrameByFrame, Mover, ShiftedInPlace, shifted
-from bench.kernels.native import Native
+from bench.ops.groups import Group, moved_groups
+from bench.ops.in_place import FrameByFrame, Mover, ShiftedInPlace, shifted
+from bench.ops.native import Native
+from bench.spec.axes import DIRECTIONS, Direction
 from tests.kernels import needs_compiler
 
 MOVERS = [FrameByFrame, pytest.param(partial(Native, FrameByFrame()), marks=needs_compiler, id="Native")]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.kernels import native
+from bench.ops import native
 from tests.kernels import needs_compiler
 
 

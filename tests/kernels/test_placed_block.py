@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench import backbones
-from bench.discovery import load_class, strategy_files
-from bench.kernels import native
-from bench.kernels.placed_block import Handed, PlacedBlock
+from bench import models
+from bench.ops import native
+from bench.ops.placed_block import Handed, PlacedBlock
+from bench.plugins.discovery import load_class, strategy_files
 from tests.kernels import needs_compiler
 
 pytestmark = needs_compiler
@@ -73,9 +73,7 @@ def test_wrong_shapes_are_refused() -> None:
 
 @pytest.mark.parametrize("placement", ["residual", "inplace"])
 def test_blocks_hand_on_what_the_next_one_reads(placement: str) -> None:
-    network = backbones.insert(
-        load_class("placed_shift", strategy_files())(0.25, placement), backbones.build("resnet18", 2)
-    )  # type: ignore[arg-type]
+    network = models.insert(load_class("placed_shift", strategy_files())(0.25, placement), models.build("resnet18", 2))  # type: ignore[arg-type]
     given: list[str] = []
 
     def see(block: PlacedBlock, _: object, out: Tensor | Handed) -> None:
@@ -95,7 +93,7 @@ def test_blocks_hand_on_what_the_next_one_reads(placement: str) -> None:
 
 
 def test_lone_blocks_leave_their_input_as_it_was() -> None:
-    network = backbones.insert(load_class("placed_shift", strategy_files())(0.25), backbones.build("resnet18", 2))
+    network = models.insert(load_class("placed_shift", strategy_files())(0.25), models.build("resnet18", 2))
     for block, channels in ((network.trunk.layer1[0], 64), (network.trunk.layer2[0], 64)):
         frames = torch.randn(4, channels, 6, 6)
         before = frames.clone()
@@ -107,5 +105,5 @@ def test_lone_blocks_leave_their_input_as_it_was() -> None:
 def test_frame_by_frame_it_says_nothing_of_blocks_that_are_not_the_networks() -> None:
     """The proof that it can stream runs on blocks in which it falls back; ResNet's own it takes in its own way."""
     strategy = load_class("placed_shift", strategy_files(None))(0.125, "residual", "unidirectional")
-    backbones.go_online(strategy, backbones.build("resnet18", 1))
+    models.go_online(strategy, models.build("resnet18", 1))
     assert not strategy.fallbacks

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.axes import DIRECTIONS, Direction
-from bench.kernels import native, products
-from bench.kernels.groups import moved_groups
-from bench.kernels.in_place import FrameByFrame
-from bench.kernels.products import ShiftedProduct, multiply, takes
+from bench.ops import native, products
+from bench.ops.groups import moved_groups
+from bench.ops.in_place import FrameByFrame
+from bench.ops.products import ShiftedProduct, multiply, takes
+from bench.spec.axes import DIRECTIONS, Direction
 from tests.kernels import needs_compiler
 
 PRODUCTS = [multiply, pytest.param(native.multiply, marks=needs_compiler)]

@@ -44,7 +44,7 @@ def compiled(name: str, capability: int, constants: dict[str, Any], pointers: di
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from bench.kernels import triton_code
+    from bench.ops import triton_code
 
     kernel = getattr(triton_code, name)
     runtime = {n: pointers.get(n, "i32") for n in kernel.arg_names if n not in constants}

@@ -8,11 +8,12 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 from torchvision.models.resnet import Bottleneck
 
-from bench import backbones, runtimes
-from bench.checking import variants_of
-from bench.conformance import conformance
-from bench.kernels.triton_conv import shift_conv
-from bench.kernels.triton_shift import triton_shift
+from bench import models
+from bench.cli.check import variants_of
+from bench.models import runtimes
+from bench.ops.triton_conv import shift_conv
+from bench.ops.triton_shift import triton_shift
+from bench.plugins.conformance import conformance
 from bench.strategy import Site, Strategy
 from strategies.copy_shift import CopyShift
 from strategies.triton_conv import TritonConv
@@ -70,12 +71,12 @@ def test_tuned_products_and_their_gradients_are_exact(
 def test_whole_networks_replayed_from_a_graph_are_those_of_copy_shift(
     cls: type[Strategy], dtype: torch.dtype, layout: torch.memory_format
 ) -> None:
-    base = backbones.build("resnet50", 8).to("cuda", dtype)
-    backbones.lay_out(base, layout)
+    base = models.build("resnet50", 8).to("cuda", dtype)
+    models.lay_out(base, layout)
     frames = frames_of(3, 224, dtype, layout)
     with torch.inference_mode():
-        want = backbones.insert(CopyShift(), copy.deepcopy(base))(frames)
-        model = backbones.insert(cls(), copy.deepcopy(base))
+        want = models.insert(CopyShift(), copy.deepcopy(base))(frames)
+        model = models.insert(cls(), copy.deepcopy(base))
         replay = runtimes.prepare("cudagraph", model, frames, torch.cuda)
         close(replay(frames), want, 3e-2)
 

@@ -11,16 +11,16 @@ from torch.library import opcheck
 from torch.nn.functional import conv2d
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.kernels import triton_gate
-from bench.kernels.triton_conv import (
+from bench.measure.latency.traffic import count
+from bench.ops import triton_gate
+from bench.ops.triton_conv import (
     shift_conv,
     triton_conv,
     triton_conv_folded,
     triton_conv_input_gradient,
     triton_conv_weight_gradient,
 )
-from bench.kernels.triton_shift import triton_shift
-from bench.latency.traffic import count
+from bench.ops.triton_shift import triton_shift
 from strategies.copy_shift import CopyShift
 from tests.conftest import ROOT
 

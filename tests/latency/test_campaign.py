@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.axes import parse_fraction
-from bench.discovery import strategy_files
-from bench.latency import campaign as campaign_module
-from bench.latency.campaign import Campaign, _copy_sizes
-from bench.records import Record
-from bench.schema import ProcessLimits
-from bench.settings import Latency
-from bench.sweep import BASELINE_VARIANT, Case, Panel, Variant
+from bench.measure.latency import campaign as campaign_module
+from bench.measure.latency.campaign import Campaign, _copy_sizes
+from bench.plugins.discovery import strategy_files
+from bench.spec.axes import parse_fraction
+from bench.spec.cases import BASELINE_VARIANT, Case, Panel, Variant
+from bench.spec.schema import ProcessLimits
+from bench.spec.settings import Latency
+from bench.store.records import Record
 
 LIMITS = ProcessLimits(silence=25.0, memory_gib=2.5)
 PANEL = Panel("resnet18", "cpu", "eager", "fp32", "nchw", 1, 2, 32, 1)

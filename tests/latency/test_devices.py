@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from bench import interference
-from bench.axes import ValueNotAllowed, parse_fraction
-from bench.discovery import strategy_files
-from bench.latency import devices, nvidia
-from bench.latency.clocks import CudaEventClock
-from bench.latency.devices import CudaDevice, settled, warm_up_until_settled
-from bench.latency.sampling import Slot
-from bench.latency.timing import Order, measure
-from bench.latency.worker import answer
-from bench.sweep import BASELINE_VARIANT, Case, Panel, Variant
+from bench.measure.latency import devices, nvidia
+from bench.measure.latency.clocks import CudaEventClock
+from bench.measure.latency.devices import CudaDevice, settled, warm_up_until_settled
+from bench.measure.latency.sampling import Slot
+from bench.measure.latency.timing import Order, measure
+from bench.measure.latency.worker import answer
+from bench.plugins.discovery import strategy_files
+from bench.spec.axes import ValueNotAllowed, parse_fraction
+from bench.spec.cases import BASELINE_VARIANT, Case, Panel, Variant
+from bench.stats import exclusion
 from tests.simulated_gpu import FakeCuda, SimulatedGpu, cycles
 
 
@@ -213,7 +213,7 @@ def test_cycles_recover_an_effect_that_time_exaggerates() -> None:
 
 def test_heat_is_flagged_from_the_superblock_on_in_which_it_comes() -> None:
     events = superblocks(SimulatedGpu(throttled_from=4), {0: adds(20), 1: adds(21)})
-    flagged = [bool(interference.reasons({"throttled": e["disturbance"]["throttled"]}, e["wall"])) for e in events]
+    flagged = [bool(exclusion.reasons({"throttled": e["disturbance"]["throttled"]}, e["wall"])) for e in events]
     assert flagged == [False, False, True, True]
     assert nvidia.reason_names(int(events[-1]["sensors"]["throttle_reasons"])) == ("software thermal slowdown",)
     assert events[-1]["sensors"]["sm_mhz"] < 0.6 * events[0]["sensors"]["sm_mhz"]

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from bench.axes import parse_fraction
-from bench.discovery import strategy_files
-from bench.estimates import overheads
-from bench.latency.campaign import Campaign
-from bench.records import Record
-from bench.resolution import resolve
-from bench.settings import Latency, load_preset, validate
-from bench.sweep import BASELINE_VARIANT, Case, Chosen, Panel, StrategyInfo, Variant
-from bench.tables.latency import latency_table
-from bench.tables.quality import quality_table
+from bench.analysis.overheads import overheads
+from bench.analysis.tables.latency import latency_table
+from bench.analysis.tables.quality import quality_table
+from bench.measure.latency.campaign import Campaign
+from bench.plugins.discovery import strategy_files
+from bench.spec.axes import parse_fraction
+from bench.spec.cases import BASELINE_VARIANT, Case, Chosen, Panel, StrategyInfo, Variant
+from bench.spec.expansion import resolve
+from bench.spec.settings import Latency, load_preset, validate
+from bench.store.records import Record
 from tests.simulated_gpu_worker import BEHAVIOUR
 
 PANEL = Panel("resnet18", "cuda", "eager", "fp32", "nchw", 2, 2, 32, 1)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bench.latency import nvidia
+from bench.measure.latency import nvidia
 from tests.simulated_gpu import FULL_MHZ, FakeNvml
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from bench import runtimes
-from bench.axes import parse_fraction
-from bench.discovery import strategy_files
-from bench.latency.campaign import Campaign, failed_while_measured
-from bench.records import Record
-from bench.settings import Latency
-from bench.sweep import BASELINE_VARIANT, Case, Panel, Variant
+from bench.measure.latency.campaign import Campaign, failed_while_measured
+from bench.models import runtimes
+from bench.plugins.discovery import strategy_files
+from bench.spec.axes import parse_fraction
+from bench.spec.cases import BASELINE_VARIANT, Case, Panel, Variant
+from bench.spec.settings import Latency
+from bench.store.records import Record
 from tests.runtimes.small import BRANCHES, FROZEN
 
 PANEL = Panel("resnet18", "cpu", "onnxruntime", "fp32", "nchw", 1, 2, 32, 1)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.disturbance import Counters
-from bench.latency.clocks import CpuClock, SimulatedClock
-from bench.latency.sampling import CaseFailed, Slot, run_superblock
-from bench.latency.schedule import superblock
+from bench.measure.latency.clocks import CpuClock, SimulatedClock
+from bench.measure.latency.sampling import CaseFailed, Slot, run_superblock
+from bench.measure.latency.schedule import superblock
+from bench.system.counters import Counters
 
 
 @given(st.integers(1, 40), st.integers(0, 2**32))

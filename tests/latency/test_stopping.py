@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bench.latency.stopping import PILOT_SUPERBLOCKS, Costs, Limits, shape
+from bench.measure.latency.stopping import PILOT_SUPERBLOCKS, Costs, Limits, shape
 
 COSTS = Costs(startup=8.0, superblock=4.0)
 LIMITS = Limits(half_width=0.005, fewest=5, most=100)

@@ -6,15 +6,15 @@ import random
 import pytest
 import torch
 
-from bench import backbones
-from bench.axes import parse_fraction
-from bench.discovery import load_class, strategy_files
-from bench.latency.campaign import Campaign
-from bench.latency.sampling import run_superblock
-from bench.latency.streams import FrameClock, Play, Played, Player
-from bench.latency.timing import frame_seconds, healthy
-from bench.online_settings import Online
-from bench.sweep import BASELINE_VARIANT, Case, StreamPanel, Variant
+from bench import models
+from bench.measure.latency.campaign import Campaign
+from bench.measure.latency.sampling import run_superblock
+from bench.measure.latency.streams import FrameClock, Play, Played, Player
+from bench.measure.latency.timing import frame_seconds, healthy
+from bench.plugins.discovery import load_class, strategy_files
+from bench.spec.axes import parse_fraction
+from bench.spec.cases import BASELINE_VARIANT, Case, StreamPanel, Variant
+from bench.spec.online_settings import Online
 from tests.simulated_gpu_worker import BEHAVIOUR
 
 SHIFT = Variant("buffer_shift", parse_fraction("1/4"), "residual", "unidirectional")
@@ -50,7 +50,7 @@ def test_a_slot_takes_what_its_frames_take() -> None:
 @pytest.mark.parametrize("in_place", [False, True])
 def test_the_state_goes_on_from_frame_to_frame(in_place: bool) -> None:
     strategy = load_class("buffer_shift", strategy_files())(1 / 4, "residual", "unidirectional")
-    online = backbones.go_online(strategy, backbones.build("digits_resnet", 1))
+    online = models.go_online(strategy, models.build("digits_resnet", 1))
     player, state = Player(online, in_place=in_place), None
     places = set()
     with torch.inference_mode():

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from bench.latency.bandwidth import CopyCurve, page_seconds
-from bench.latency.clocks import CpuClock
-from bench.latency.devices import CpuDevice
-from bench.latency.memory import resident_peak
-from bench.latency.replicate import replicate_records
-from bench.latency.sampling import Slot
-from bench.latency.timing import Gate, Order, healthy, measure
-from bench.sweep import BASELINE_VARIANT, Case, Panel
+from bench.measure.latency.bandwidth import CopyCurve, page_seconds
+from bench.measure.latency.clocks import CpuClock
+from bench.measure.latency.devices import CpuDevice
+from bench.measure.latency.memory import resident_peak
+from bench.measure.latency.process_records import replicate_records
+from bench.measure.latency.sampling import Slot
+from bench.measure.latency.timing import Gate, Order, healthy, measure
+from bench.spec.cases import BASELINE_VARIANT, Case, Panel
 
 PANEL = Panel("resnet18", "cpu", "eager", "fp32", "nchw", 1, 2, 32, 1)
 

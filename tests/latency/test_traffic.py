@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.discovery import load_class, strategy_files
-from bench.kernels import in_place, native
-from bench.kernels.groups import moved_groups
-from bench.latency.traffic import count
+from bench.measure.latency.traffic import count
+from bench.ops import in_place, native
+from bench.ops.groups import moved_groups
+from bench.plugins.discovery import load_class, strategy_files
 from bench.strategy import Site
 from tests.kernels import needs_compiler
 

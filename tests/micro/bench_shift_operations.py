@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import nn
 
-from bench.discovery import load_class, strategy_files
-from bench.kernels import in_place, native
-from bench.kernels.groups import moved_groups
+from bench.ops import in_place, native
+from bench.ops.groups import moved_groups
+from bench.plugins.discovery import load_class, strategy_files
 from bench.strategy import Site
 from tests.kernels import needs_compiler
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.sweep import Condition
+from bench.spec.cases import Condition
 from tests.report.synthetic_accuracy import accuracy_rows, control_rows, curve_rows, study_rows
 from tests.report.synthetic_detection import detection_examples, detection_rows
 from tests.report.synthetic_latency import (

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import main
-from bench.journal import read_records, seal
-from bench.records import SCHEMA
+from bench.cli.app import main
+from bench.store.journal import read_records, seal
+from bench.store.records import SCHEMA
 from tests.conftest import ROOT, Finished
 
 LONG = "ein_sehr_langer_Name_ähnlich_dem_einer_Datei_" * 7

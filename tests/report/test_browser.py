@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import main
-from bench.journal import read_records, seal
+from bench.cli.app import main
+from bench.store.journal import read_records, seal
 from tests.conftest import ROOT, Finished
 
 sync_api = pytest.importorskip("playwright.sync_api")

@@ -10,7 +10,7 @@ from bench.report.cost import slope_sentence
 from bench.report.movement import reason
 from bench.report.numbers import Estimate, duration_text, fixed, fraction_text
 from bench.report.words import VERDICTS, answer, finding_sentences, passages
-from bench.sweep import Panel
+from bench.spec.cases import Panel
 from tests.report.synthetic import FakeTables
 from tests.report.synthetic_accuracy import BASELINE_ACCURACY, accuracy_rows, arm
 from tests.report.synthetic_latency import PANEL, case, contest_rows, latency_rows, on_gpu, quality_row, swept_rows

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
-from bench import backbones
-from bench.backbones import Network
-from bench.discovery import load_class, strategy_files
+from bench import models
+from bench.models import Network
+from bench.plugins.discovery import load_class, strategy_files
 
 FRAMES = 4
 
@@ -60,7 +60,7 @@ def network(strategy: str | None = None, fraction: float = 0.25) -> Network:
     plain = Network(trunk, FRAMES).eval()
     if strategy is None:
         return plain
-    return backbones.insert(load_class(strategy, strategy_files())(fraction), plain).eval()
+    return models.insert(load_class(strategy, strategy_files())(fraction), plain).eval()
 
 
 def frames(clips: int, seed: int = 0) -> Tensor:

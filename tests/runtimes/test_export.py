@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench import backbones, runtimes
-from bench.cli import main
-from bench.discovery import load_class, strategy_files
+from bench import models
+from bench.cli.app import main
+from bench.models import runtimes
+from bench.plugins.discovery import load_class, strategy_files
 from tests.runtimes.small import BRANCHES, FROZEN
 
 ASK = ["--backbone", "resnet18", "--frames", "2", "--size", "32"]
@@ -34,7 +35,7 @@ def test_the_printed_loader_runs_the_file_without_torch(
     done = subprocess.run([sys.executable, "-c", loader + more], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     given = np.random.default_rng(0).standard_normal((4, 3, 32, 32), dtype="float32")
-    network = backbones.insert(load_class("copy_shift", strategy_files())(0.25), backbones.build("resnet18", 2))
+    network = models.insert(load_class("copy_shift", strategy_files())(0.25), models.build("resnet18", 2))
     with torch.inference_mode():
         expected = network.eval()(torch.from_numpy(given)).numpy()
     answer = np.load(tmp_path / "logits.npy")

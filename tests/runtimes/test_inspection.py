@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from bench import runtimes
-from bench.axes import parse_fraction
-from bench.records import Record
-from bench.runtimes.inspection import _calls, executed
-from bench.sweep import BASELINE_VARIANT, Case, Panel, Variant
-from bench.tables.graphs import graph_table
+from bench.analysis.tables.graphs import graph_table
+from bench.models import runtimes
+from bench.models.runtimes.inspection import _calls, executed
+from bench.spec.axes import parse_fraction
+from bench.spec.cases import BASELINE_VARIANT, Case, Panel, Variant
+from bench.store.records import Record
 from tests.runtimes.small import frames, network
 
 INDUCTOR = """

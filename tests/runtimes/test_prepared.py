@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import runtimes
-from bench.runtimes import exactness
-from bench.runtimes.exactness import Inexact, deviation, require_exact
+from bench.models import runtimes
+from bench.models.runtimes import exactness
+from bench.models.runtimes.exactness import Inexact, deviation, require_exact
 from tests.runtimes.small import frames, network
 
 PREPARED = [(runtime, name) for runtime in ("onnxruntime", "openvino") for name in ("copy_shift", "parted_shift")]
@@ -48,7 +48,7 @@ def test_an_export_is_kept_for_the_next_process(runtime: str, tmp_path: Path) ->
 
 def test_openvino_takes_torchs_threads_and_the_examples_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     needs("openvino")
-    from bench.runtimes import openvino
+    from bench.models.runtimes import openvino
 
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     with torch.inference_mode():
@@ -60,7 +60,7 @@ def test_openvino_takes_torchs_threads_and_the_examples_precision(monkeypatch: p
 
 def test_onnx_runtime_takes_the_threads_that_it_is_told() -> None:
     needs("onnxruntime")
-    from bench.runtimes import onnxruntime
+    from bench.models.runtimes import onnxruntime
 
     options = onnxruntime.options(3)
     assert options.intra_op_num_threads == 3

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench import backbones
-from bench.backbones import OnlineNetwork, StreamError
-from bench.conformance import NETWORK_TOLERANCE
-from bench.discovery import load_class, strategy_files
-from bench.streaming.many import Streams
+from bench import models
+from bench.models import OnlineNetwork, StreamError
+from bench.models.streaming.many import Streams
+from bench.plugins.conformance import NETWORK_TOLERANCE
+from bench.plugins.discovery import load_class, strategy_files
 
 SIZE = 16
 TOLERANCE = NETWORK_TOLERANCE[torch.float32]
@@ -22,7 +22,7 @@ TOLERANCE = NETWORK_TOLERANCE[torch.float32]
 @pytest.fixture(scope="module")
 def online() -> OnlineNetwork:
     strategy = load_class("buffer_shift", strategy_files())(1 / 4, "residual", "unidirectional")
-    return backbones.go_online(strategy, backbones.build("digits_resnet", 1))
+    return models.go_online(strategy, models.build("digits_resnet", 1))
 
 
 def frame(name: str, t: int, size: int = SIZE) -> Tensor:

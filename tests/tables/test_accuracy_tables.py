@@ -6,12 +6,12 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from bench import statistics
-from bench.arms import arms
-from bench.records import Record
-from bench.sweep import BASELINE_VARIANT
-from bench.tables.accuracy import accuracy_table
-from bench.tables.curves import curve_table
+from bench.analysis.arms import arms
+from bench.analysis.tables.accuracy import accuracy_table
+from bench.analysis.tables.curves import curve_table
+from bench.spec.cases import BASELINE_VARIANT
+from bench.stats import estimators
+from bench.store.records import Record
 from tests.synthetic_arms import USUAL, curve, failed, main_study, shift, trained
 
 PARTS = ("spatial", "temporal", "joint", "mixture")
@@ -41,10 +41,10 @@ def test_an_arm_against_its_baseline() -> None:
         arms([r for r in records if r.case["fraction"] == f and r.case["placement"] == "residual"])[0] for f in "10"
     )
     row = found["residual", 1.0]
-    delta = statistics.t_interval(own.deltas(base, "spatial"))
+    delta = estimators.t_interval(own.deltas(base, "spatial"))
     assert (row.spatial_delta_pct, row.spatial_delta_ci_low_pct) == pytest.approx((delta.mean, delta.low))
     assert row.spatial_delta_detectable_pct == pytest.approx(
-        statistics.smallest_detectable(own.deltas(base, "spatial"), 1 - 0.05 / 4)  # the strictest level of four arms
+        estimators.smallest_detectable(own.deltas(base, "spatial"), 1 - 0.05 / 4)  # the strictest level of four arms
     )
     assert row.joint_delta_boot_low_pct < row.joint_delta_pct < row.joint_delta_boot_high_pct
     assert 0 < row.clip_share_pct <= 100
@@ -64,7 +64,7 @@ def test_p_values_are_those_of_a_condition_together() -> None:
     for condition, count in ((USUAL, 4), (other, 1)):
         base = trained_arms[BASELINE_VARIANT, condition]
         own = [arm for key, arm in trained_arms.items() if key[1] == condition and key[0] != BASELINE_VARIANT]
-        expected = statistics.holm([statistics.paired_p(arm.deltas(base, "spatial")) for arm in own])
+        expected = estimators.holm([estimators.paired_p(arm.deltas(base, "spatial")) for arm in own])
         shown = found[(found.objective == condition.objective) & (found.strategy != "no_shift")].spatial_delta_p
         assert len(shown) == count
         assert list(shown) == pytest.approx(expected)
@@ -81,7 +81,7 @@ def test_how_far_behind_the_best_is_paired_and_holds_for_all_arms_at_once() -> N
     )
     assert pd.isna(found.joint_behind_pct["copy_shift", "residual", 0.25])  # the best itself
     assert pd.isna(found.joint_behind_pct["temporal_conv", "residual", 1.0])  # a control, in no contest with the arms
-    interval = statistics.t_interval(best.deltas(other, "joint"), 1 - 0.05 / 3)
+    interval = estimators.t_interval(best.deltas(other, "joint"), 1 - 0.05 / 3)
     row = found.loc["copy_shift", "inplace", 0.25]
     assert (row.joint_behind_pct, row.joint_behind_ci_high_pct) == pytest.approx((interval.mean, interval.high))
 
@@ -149,4 +149,4 @@ def test_learning_curves() -> None:
     assert list(curve_table([]).columns) == list(rows.columns)
     assert list(zip(rows.epoch, rows.clips_seen, rows.seeds, strict=True)) == [(1, 2000, 2), (2, 4000, 2), (3, 6000, 2)]
     assert list(rows.spatial_mean_pct) == pytest.approx([91.0, 81.0, 86.0])
-    assert rows.temporal_ci_low_pct[1] == pytest.approx(statistics.t_interval([50.0, 60.0]).low)
+    assert rows.temporal_ci_low_pct[1] == pytest.approx(estimators.t_interval([50.0, 60.0]).low)

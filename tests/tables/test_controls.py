@@ -5,11 +5,11 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from bench.arms import arms, failed_arms
-from bench.records import Record
-from bench.sweep import BASELINE_VARIANT, Condition, Variant
-from bench.tables.controls import CONTROLS, control_table
-from bench.tables.matched import inplace_minus_residual, over_all
+from bench.analysis.arms import arms, failed_arms
+from bench.analysis.tables.controls import CONTROLS, control_table
+from bench.analysis.tables.matched import inplace_minus_residual, over_all
+from bench.spec.cases import BASELINE_VARIANT, Condition, Variant
+from bench.store.records import Record
 from tests.synthetic_arms import USUAL, failed, main_study, shift, trained
 
 SEEDS = range(5)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from bench.arms import Arm
-from bench.sweep import BASELINE_VARIANT, Condition, Variant
-from bench.tables.early import early_table
+from bench.analysis.arms import Arm
+from bench.analysis.tables.early import early_table
+from bench.spec.cases import BASELINE_VARIANT, Condition, Variant
 
 CAUSAL = Variant("copy_shift", Fraction(1, 8), "residual", "unidirectional")
 OFFLINE = Variant("copy_shift", Fraction(1, 4), "residual", "bidirectional")

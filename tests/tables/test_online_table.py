@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import backbones
-from bench.claims import judge, load_claims
-from bench.estimates import overheads, suspicion
-from bench.evidence import Evidence
-from bench.records import Record
-from bench.sweep import BASELINE_VARIANT, Case, StreamPanel, Variant, panel_from_json
-from bench.tables.online import LOAD, FrameTimes, online_table, quantile_table
+from bench import models
+from bench.analysis.claims import judge, load_claims
+from bench.analysis.evidence import Evidence
+from bench.analysis.overheads import overheads, suspicion
+from bench.analysis.tables.online import LOAD, FrameTimes, online_table, quantile_table
+from bench.spec.cases import BASELINE_VARIANT, Case, StreamPanel, Variant, panel_from_json
+from bench.store.records import Record
 
 PANEL = StreamPanel("resnet50", "cpu", "eager", "fp32", "nchw", 2, frames=4, size=224, batch=1, streams=1)
 SHIFT = Variant("buffer_shift", Fraction(1, 8), "residual", "unidirectional")
@@ -134,8 +134,8 @@ def test_the_papers_cache_fits_the_narrow_site() -> None:
 def test_what_blocks_read_is_read_from_the_network() -> None:
     import torch
 
-    network = backbones.build("resnet50", 1)
-    found = backbones.inputs(network, torch.zeros(1, 3, 224, 224))
+    network = models.build("resnet50", 1)
+    found = models.inputs(network, torch.zeros(1, 3, 224, 224))
     assert {site: found[site] for site in INPUTS} == INPUTS
 
 

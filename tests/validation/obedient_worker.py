@@ -10,9 +10,9 @@ import signal
 import time
 from pathlib import Path
 
-from bench import workers
-from bench.latency.clocks import SimulatedClock
-from bench.latency.schedule import superblock
+from bench.measure.latency.clocks import SimulatedClock
+from bench.measure.latency.schedule import superblock
+from bench.system import workers
 
 FOLDER = "SHIFTBENCH_TEST_SCRIPT"
 

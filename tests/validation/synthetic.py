@@ -4,8 +4,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from bench.latency.clocks import SimulatedClock
-from bench.latency.schedule import superblock
+from bench.measure.latency.clocks import SimulatedClock
+from bench.measure.latency.schedule import superblock
 from bench.validation.design import Design, Plan
 from bench.validation.experiment import Measured, Phase, Process
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.axes import ValueNotAllowed
+from bench.spec.axes import ValueNotAllowed
 from bench.validation.design import PAIRS_WANTED, Design, check, plan
 
 DESIGN = Design()

@@ -10,9 +10,9 @@ import pandas as pd
 import psutil
 import pytest
 
-from bench.axes import ValueNotAllowed
-from bench.progress import Silent
-from bench.records import FolderError
+from bench.spec.axes import ValueNotAllowed
+from bench.store.records import FolderError
+from bench.system.progress import Silent
 from bench.validation import validate
 from bench.validation.design import Design
 from bench.validation.experiment import Experiment

@@ -7,7 +7,7 @@ from bench.report.figures.canvas import Figure, blank, finish
 from bench.report.numbers import count_text
 from bench.report.selection import Row, Tables, panel_text, panels, rows
 from bench.report.style import INK, REMAINING, Look, Palette, legend_below, line_handle
-from bench.sweep import Panel
+from bench.spec.cases import Panel
 
 MOST_CURVES = 5  # as many as there are colours
 _LOG_FROM = 8.0  # curves that differ by more than this factor (CPU and GPU) need a logarithmic scale

@@ -14,12 +14,12 @@ from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from bench.axes import BASELINE
 from bench.report.figures.accuracy import HIGHEST, seeds_text
 from bench.report.figures.canvas import Figure, at_least, at_most, blank, finish
 from bench.report.numbers import channels_text, count_text, number
 from bench.report.selection import CHANCE_TEMPORAL, Row, Tables, line_text, main_curves, rows
 from bench.report.style import INK, MUTED, Palette, label, legend_below
+from bench.spec.axes import BASELINE
 
 PARTS = {"joint": "both right", "spatial": "what is seen", "temporal": "in which order"}
 MOST_ROWS = 4  # mechanisms; more small plots cannot be read

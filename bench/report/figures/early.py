@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from bench.axes import BASELINE
 from bench.report.figures.accuracy import HIGHEST, seeds_text
 from bench.report.figures.canvas import Figure, at_least, at_most, blank, finish
 from bench.report.figures.curves import LEAST_RANGE, PARTS
 from bench.report.numbers import channels_text, number
 from bench.report.selection import Row, Tables, arms_that_stream, line_text, main_condition, rows
 from bench.report.style import INK, Palette, label, legend_below
+from bench.spec.axes import BASELINE
 
 _DASHES: Sequence[object] = ("-", (0, (4, 1.8)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 

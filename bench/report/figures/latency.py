@@ -12,7 +12,7 @@ from bench.report.figures.canvas import Figure, blank, finish
 from bench.report.numbers import Estimate, count_text
 from bench.report.selection import Line, Tables, in_panel, line_text, lines, panel_text, panels, rows, timed, twins
 from bench.report.style import BAND, INK, MUTED, Palette, fraction_axis, label, legend_below, line_handle
-from bench.sweep import Panel
+from bench.spec.cases import Panel
 
 MOST_PANELS = 4  # more small plots cannot be read; the table has the others
 PAPER_ALL = {"cpu": 13.7, "cuda": 12.4}  # per cent, all channels; ResNet-50, 8 frames (TSM, section 3.2)

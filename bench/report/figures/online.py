@@ -10,12 +10,12 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from bench.axes import BASELINE
 from bench.report.figures.canvas import Figure, blank, finish
 from bench.report.figures.latency import line_handles
 from bench.report.numbers import Estimate, channels_text, count_text, fixed, fraction_text, number
 from bench.report.selection import Line, Tables, lines, online_groups, online_settings, rows
 from bench.report.style import BAND, INK, MUTED, Palette, legend_below
+from bench.spec.axes import BASELINE
 
 MOST_SETTINGS = 4  # more small plots cannot be read; the table has the others
 PAPER_ONLINE = 2.1  # per cent: 4.8 ms against 4.7 ms, ResNet-50, 1/8 (TSM, Table 6)

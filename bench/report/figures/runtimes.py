@@ -14,7 +14,7 @@ from bench.report.figures.canvas import Figure, blank, finish
 from bench.report.numbers import Estimate, channels_text, milliseconds_text, number
 from bench.report.selection import Row, Tables, baselines, in_panel, line_text, panels, rows, timed
 from bench.report.style import INK, MUTED, Palette, label, legend_below, line_handle
-from bench.sweep import Panel
+from bench.spec.cases import Panel
 
 _LINEAR_TO = 5.0  # per cent: noise and the paper's 3 % lie within
 _TICKS = (-5, 0, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)

@@ -1,0 +1,233 @@
+"""Published findings as data (``claims.toml``) -> verdicts. A verdict is a pure function of (claim, evidence).
+
+First match wins: *not measured* (this run has no such rows), *invalid* (the A/A control or conformance failed),
+*reproduced*, *not reproduced*, *direction only* (magnitudes: beyond the smallest effect, of another size),
+*inconclusive*.
+"""
+
+import math
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from bench.analysis import detection_evidence, online_evidence
+from bench.analysis.evidence import PICKERS, Evidence, Finding
+from bench.stats import estimators
+from bench.stats.estimators import Interval
+
+_FILE = Path(__file__).with_name("claims.toml")
+
+Outcome = tuple[str, str]  # verdict, why
+
+
+class Claim(BaseModel):
+    """One published finding; ``claims.toml`` explains the fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    finding: str
+    source: str
+    kind: Literal["magnitude", "bound", "ordering", "equivalence", "exact"]
+    metric: str
+    where: dict[str, Any] = {}
+    paper: str
+    claimed: float = 0.0
+    tolerance: float = 0.0
+    smallest: float = 0.0
+    alike: str = ""
+    missing: str = ""
+    unit: str = "%"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An entry of ``claims.json``. measured, ci_low and ci_high are None where there is nothing to show."""
+
+    id: str
+    claim: str
+    subject: str
+    finding: str
+    source: str
+    paper: str
+    measured: float | None
+    ci_low: float | None
+    ci_high: float | None
+    unit: str
+    verdict: str
+    why: str
+    repeated: dict[str, Any] | None = (
+        None  # verdict, measured, ci_low and ci_high with other seeds, where there are any
+    )
+
+
+def load_claims(path: Path = _FILE) -> list[Claim]:
+    """The claims that come with the suite."""
+    return [Claim.model_validate(entry) for entry in tomllib.loads(path.read_text(encoding="utf-8"))["claim"]]
+
+
+def judge(claims: Sequence[Claim], evidence: Evidence) -> list[Verdict]:
+    """A verdict on every claim, one for each mechanism where the claim speaks of mechanisms."""
+    return [verdict for claim in claims for verdict in _judge_one(claim, evidence)]
+
+
+def _judge_one(claim: Claim, evidence: Evidence) -> list[Verdict]:
+    picker = (PICKERS | online_evidence.PICKERS | detection_evidence.PICKERS).get(claim.metric)
+    findings = picker(claim.where, evidence) if picker else []
+    if not findings:
+        why = claim.missing or "this run has no such rows"
+        return [_verdict(claim, "", None, ("not measured", why))]
+    return [judge_finding(claim, finding) for finding in findings]
+
+
+def judge_finding(claim: Claim, finding: Finding) -> Verdict:
+    """The verdict on one claim from the values that were picked for it."""
+    interval, (verdict, why) = _outcome(claim, finding)
+    repeated = None
+    if interval is not None and finding.repeated is not None:
+        again, (second, reason) = _outcome(claim, finding.repeated)
+        same = "the same verdict" if second == verdict else second
+        told = reason if again is None else f"{again.mean:+.1f} [{again.low:+.1f}, {again.high:+.1f}]"
+        why += f" Repeated with other seeds: {same}, {told.rstrip('.')}."
+        repeated = {"verdict": second} | dict(zip(_NUMBERS, _numbers(again), strict=True))
+    if interval is not None and finding.note:
+        why += f" {finding.note}"
+    return replace(_verdict(claim, finding.subject, interval, (verdict, why)), repeated=repeated)
+
+
+def _outcome(claim: Claim, finding: Finding) -> tuple[Interval | None, Outcome]:
+    """The interval that decided, and what it says; None where nothing could be judged."""
+    if finding.missing:
+        return None, ("not measured", finding.missing)
+    if finding.invalid:
+        return None, ("invalid", finding.invalid)
+    intervals = estimators.simultaneous(finding.samples)
+    weakest = min(range(len(intervals)), key=lambda i: intervals[i].low)
+    if claim.kind != "exact" and any(math.isnan(interval.low) for interval in intervals):
+        few = "One value has no interval: at least two processes or seeds are needed."
+        return intervals[weakest], ("inconclusive", few)
+    verdict, why = _RULES[claim.kind](claim, intervals)
+    if verdict == "not reproduced":  # what decided is what is shown
+        weakest = min(range(len(intervals)), key=lambda i: intervals[i].high)
+    if claim.kind != "exact":
+        where = f" ({finding.names[weakest]})" if len(intervals) > 1 else ""
+        confidence = 1 - (1 - estimators.CONFIDENCE) / len(intervals)
+        why += _what_it_could_find(
+            claim, finding.samples[weakest], confidence, where, decided=verdict != "inconclusive"
+        )
+    if len(intervals) > 1:
+        listed = ", ".join(
+            f"{name} {interval.mean:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]"
+            for name, interval in zip(finding.names, intervals, strict=True)
+        )
+        why += f" Simultaneous intervals: {listed}."
+    return intervals[weakest], (verdict, why)
+
+
+def _magnitude(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
+    interval = intervals[0]
+    low, high = claim.claimed - claim.tolerance, claim.claimed + claim.tolerance
+    if low <= interval.low and interval.high <= high and interval.low > 0:
+        return "reproduced", f"The interval lies within {low:g} to {high:g} %."
+    if interval.high < claim.smallest:
+        return (
+            "not reproduced",
+            f"The whole interval lies below {claim.smallest:g} %, the smallest effect that matters.",
+        )
+    if interval.low > claim.smallest:
+        return "direction only", f"It costs time, but the size is not shown to lie within {low:g} to {high:g} %."
+    return "inconclusive", f"The interval holds values on both sides of {claim.smallest:g} %."
+
+
+def _bound(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
+    interval, bound = intervals[0], claim.claimed + claim.tolerance
+    told = _amount(bound, claim.unit)
+    if interval.high <= bound:
+        return "reproduced", f"The interval's upper end is at or below {told}."
+    if interval.low > bound:
+        return "not reproduced", f"The whole interval lies above {told}."
+    return "inconclusive", f"The interval holds {told}."
+
+
+def _ordering(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
+    if all(interval.low > 0 for interval in intervals):
+        return "reproduced", "Every interval lies beyond zero on the claimed side."
+    if any(interval.high < claim.smallest for interval in intervals):
+        least = _amount(claim.smallest, claim.unit)
+        return "not reproduced", f"An interval lies entirely short of {least}, or on the other side."
+    return "inconclusive", "An interval holds zero."
+
+
+def _equivalence(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
+    interval = intervals[0]
+    if -claim.tolerance <= interval.low and interval.high <= claim.tolerance:
+        return "reproduced", f"The interval lies within ± {claim.tolerance:g} points."
+    if interval.low > claim.tolerance or interval.high < -claim.tolerance:
+        return "not reproduced", f"The whole interval lies outside ± {claim.tolerance:g} points."
+    return "inconclusive", f"The interval reaches beyond ± {claim.tolerance:g} points."
+
+
+def _exact(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
+    if all(interval.mean == claim.claimed for interval in intervals):
+        return "reproduced", "Equal."
+    return "not reproduced", f"Not equal to {claim.claimed:g}."
+
+
+_RULES: dict[str, Callable[[Claim, Sequence[Interval]], Outcome]] = {
+    "magnitude": _magnitude,
+    "bound": _bound,
+    "ordering": _ordering,
+    "equivalence": _equivalence,
+    "exact": _exact,
+}
+
+
+def _what_it_could_find(claim: Claim, samples: Sequence[float], confidence: float, where: str, *, decided: bool) -> str:
+    """The smallest effect that would have been found; where nothing is decided, the runs for the one that matters."""
+    effect_found = f"{estimators.smallest_detectable(samples, confidence):.1f} points{where}"
+    found = f" An effect of {effect_found} would have been found four times in five with these {len(samples)} values"
+    if decided:
+        return f"{found}."
+    if claim.kind == "equivalence":  # both ends must lie within: a stricter question than whether there is a difference
+        needed = estimators.count_needed(samples, claim.tolerance, confidence, power=1 - (1 - estimators.POWER) / 2)
+        question = f"to show that it lies within ± {_amount(claim.tolerance, 'points')}, were there none,"
+    else:
+        effect = claim.smallest or claim.tolerance or 1.0
+        needed, question = estimators.count_needed(samples, effect, confidence), f"for {_amount(effect, 'points')}"
+    return f"{found}; {question} it takes {needed or 'more than 10,000'} processes or seeds."
+
+
+_NUMBERS = ("measured", "ci_low", "ci_high")
+
+
+def _numbers(interval: Interval | None) -> list[float | None]:
+    """Of an interval, as JSON has them."""
+    if interval is None:
+        return [None, None, None]
+    return [None if math.isnan(value) else value for value in (interval.mean, interval.low, interval.high)]
+
+
+def _amount(value: float, unit: str) -> str:
+    return f"{value:g} {'point' if unit == 'points' and value == 1 else unit}"
+
+
+def _verdict(claim: Claim, subject: str, interval: Interval | None, outcome: Outcome) -> Verdict:
+    measured, low, high = _numbers(interval)
+    return Verdict(
+        id=f"{claim.id}/{subject}" if subject else claim.id,
+        claim=claim.id,
+        subject=subject,
+        finding=claim.finding,
+        source=claim.source,
+        paper=claim.paper,
+        measured=measured,
+        ci_low=low,
+        ci_high=high,
+        unit=claim.unit,
+        verdict=outcome[0],
+        why=outcome[1] + (f" Set-up: {claim.alike}." if claim.alike and interval is not None else ""),
+    )

@@ -1,0 +1,243 @@
+"""Where slots run: what a CPU, a CUDA device and a simulated one must be able to say and do.
+
+A device gives the clock, warms the calls up, says which numeric settings are in force, and is asked what its sensors
+read. Settings and clocks of the machine are recorded, never touched; the one thing that is switched off is autotuning,
+because it would choose another algorithm in another process.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+
+from bench.measure.latency.clocks import Clock, CpuClock, CudaEventClock
+from bench.measure.latency.nvidia import Gpu, visible_gpu
+from bench.spec.axes import ValueNotAllowed
+
+WARM_UP_SECONDS = 3.0  # at the least: a GPU that idled raises its clock within a second and heats up for some more
+WARM_UP_AT_MOST = 30.0  # a clock that has not settled by then drifts for minutes; the superblocks cancel a slow drift
+SETTLED = 0.01  # of the value: what is left after it is below the noise of a single slot (1 to 2 %)
+_WINDOW_SECONDS = 1.0  # whose median is held against that of as many rounds before: what changes by less than 1 % in a
+# second changes by less than 0.1 % from one superblock's slot to its mirror image, and that cancels
+_WINDOW_ROUNDS = 3  # at the least: a median that one spike cannot move
+
+Call = Callable[[], Any]
+
+
+class Device(Protocol):
+    """What the timed loop needs of the place where it runs."""
+
+    name: str
+    """``cpu`` or ``cuda``: what the panel says."""
+    torch_device: str
+    """Where tensors live (``cpu`` for a simulated GPU)."""
+    cuda: Any
+    """``torch.cuda`` or what stands in for it; None where there is none: then CUDA graphs cannot be had."""
+
+    def clock(self) -> Clock:
+        """The clock that can time a call here."""
+        ...
+
+    def freeze(self) -> dict[str, Any]:
+        """Switch autotuning off; the numeric settings and versions in force, as plain values for the record."""
+        ...
+
+    def warm_up(self, calls: Sequence[Call]) -> float:
+        """Run the calls until their times mean something; the seconds that it took."""
+        ...
+
+    def mhz(self) -> float:
+        """The clock of the arithmetic units now; NaN where unknown."""
+        ...
+
+    def sensors(self) -> dict[str, float]:
+        """What the device says of itself now, ``throttled`` (0 or 1) among it; nothing on a CPU."""
+        ...
+
+    def peak_memory(self, call: Call) -> int | None:
+        """Bytes that the allocator held at the most during one call, beyond what it held before; None on a CPU."""
+        ...
+
+    def present(self) -> bool:
+        """It is there and still answers."""
+        ...
+
+
+class CpuDevice:
+    """The processor. Its clock cannot be read in a portable way, so cycles are not known."""
+
+    name = torch_device = "cpu"
+    cuda: Any = None
+
+    def clock(self) -> Clock:
+        """Wall time."""
+        return CpuClock()
+
+    def freeze(self) -> dict[str, Any]:
+        """Nothing to switch off: what oneDNN and PyTorch were told."""
+        return {
+            "threads": torch.get_num_threads(),
+            "interop_threads": torch.get_num_interop_threads(),
+            "mkldnn": torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled),
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            **_numeric_settings(),
+        }
+
+    def warm_up(self, calls: Sequence[Call]) -> float:
+        """Nothing beyond the one pass that every call has made when it was built: memory is touched, code is there."""
+        return 0.0
+
+    def mhz(self) -> float:
+        """Not known."""
+        return math.nan
+
+    def sensors(self) -> dict[str, float]:
+        """None."""
+        return {}
+
+    def peak_memory(self, call: Call) -> int | None:
+        """Not known to an allocator: ``traffic`` counts live bytes instead."""
+        return None
+
+    def present(self) -> bool:
+        """Always."""
+        return True
+
+
+class CudaDevice:
+    """The CUDA device that torch uses. cuda, gpu: seams; tests pass a small fake."""
+
+    name = torch_device = "cuda"
+
+    def __init__(self, cuda: Any = torch.cuda, gpu: Gpu | None = None) -> None:
+        self.cuda = cuda
+        self._known_gpu = gpu
+
+    @property
+    def _gpu(self) -> Gpu:
+        """The same device as the driver's management library sees it; looked for when it is first asked."""
+        if self._known_gpu is None:
+            self._known_gpu = visible_gpu(str(getattr(self.cuda.get_device_properties(0), "uuid", "")) or None)
+        return self._known_gpu
+
+    def clock(self) -> Clock:
+        """Events on the device itself."""
+        return CudaEventClock(self.cuda)
+
+    def freeze(self) -> dict[str, Any]:
+        """cuDNN's autotuning off. TF32 and the rest stay as torch has them, and are recorded."""
+        backends = torch.backends
+        backends.cudnn.benchmark = False
+        major, minor = self.cuda.get_device_capability(0)
+        return {
+            "device_name": self.cuda.get_device_name(0),
+            "compute_capability": f"{major}.{minor}",
+            "driver": self._gpu.driver,
+            "cuda": torch.version.cuda,
+            "cudnn": backends.cudnn.version(),
+            "cudnn_benchmark": backends.cudnn.benchmark,
+            "cudnn_deterministic": backends.cudnn.deterministic,
+            "cudnn_tf32": _setting(lambda: backends.cudnn.allow_tf32),
+            "matmul_tf32": _setting(lambda: backends.cuda.matmul.allow_tf32),
+            "threads": torch.get_num_threads(),
+            **_numeric_settings(),
+        }
+
+    def warm_up(self, calls: Sequence[Call]) -> float:
+        """By time, until the clock and the times have settled."""
+        clock = self.clock()
+        return warm_up_until_settled(calls, lambda call: clock.measure(call)[0], time.monotonic, self.mhz)
+
+    def mhz(self) -> float:
+        """The clock of the streaming multiprocessors."""
+        return self._gpu.sm_mhz()
+
+    def sensors(self) -> dict[str, float]:
+        """sm_mhz, memory_mhz, power_w, temperature_c, throttle_reasons (the driver's bits) and throttled."""
+        return self._gpu.sensors()
+
+    def peak_memory(self, call: Call) -> int | None:
+        """The allocator's peak during one call, less what it held before.
+
+        What was held before (the weights that all cases share, the input, what a library keeps for itself) is the same
+        for baseline and strategy; so the call must have run before. Bytes that tensors asked for, not blocks reserved.
+        """
+        self.cuda.synchronize()
+        held = self.cuda.memory_allocated()
+        self.cuda.reset_peak_memory_stats()
+        call()
+        self.cuda.synchronize()
+        return int(self.cuda.max_memory_allocated()) - int(held)
+
+    def present(self) -> bool:
+        """A device that was lost, or whose context broke, fails at everything from then on."""
+        try:
+            torch.zeros(1, device=self.torch_device)
+            self.cuda.synchronize()
+        except torch.OutOfMemoryError:
+            return True  # full, and there
+        except (RuntimeError, AssertionError):  # AssertionError: this torch was built without CUDA
+            return False
+        return True
+
+
+def device_for(name: str) -> Device:
+    """The device that a panel names. Nothing is asked of it yet: ``present`` says whether it is there."""
+    match name:
+        case "cpu":
+            return CpuDevice()
+        case "cuda":
+            return CudaDevice()
+    raise ValueNotAllowed(f"there is no device {name!r}; devices: cpu, cuda")
+
+
+def warm_up_until_settled(
+    calls: Sequence[Call],
+    measure: Callable[[Call], float],
+    now: Callable[[], float],
+    mhz: Callable[[], float],
+    *,
+    at_least: float = WARM_UP_SECONDS,
+    at_most: float = WARM_UP_AT_MOST,
+) -> float:
+    """Run all calls in turn, round after round, until rounds take equally long and the clock holds; seconds spent.
+
+    measure: runs a call and gives its seconds. now: monotonic seconds. mhz: the device's clock, NaN where unknown.
+    The last round is finished, so it may take a little more than ``at_most``.
+    """
+    start, rounds, clocks = now(), list[float](), list[float]()
+    while calls:
+        rounds.append(sum(measure(call) for call in calls))
+        clocks.append(mhz())
+        spent = now() - start
+        window = max(_WINDOW_ROUNDS, math.ceil(_WINDOW_SECONDS * len(rounds) / spent)) if spent > 0 else len(rounds)
+        if spent >= at_most or (spent >= at_least and settled(rounds, window) and settled(clocks, window)):
+            break
+    return now() - start
+
+
+def settled(values: Sequence[float], window: int) -> bool:
+    """The median of the last ``window`` values is within 1 % of that of the ones before; so is what is not known."""
+    if len(values) < 2 * window:
+        return False
+    last, before = statistics.median(values[-window:]), statistics.median(values[-2 * window : -window])
+    return math.isnan(last) or abs(last - before) <= SETTLED * before
+
+
+def _numeric_settings() -> dict[str, Any]:
+    """What decides how exact, and so how fast, a float32 product is."""
+    return {
+        "matmul_precision": _setting(torch.get_float32_matmul_precision),
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+def _setting(read: Callable[[], Any]) -> Any:
+    """torch refuses to name a setting that was changed through both of its interfaces."""
+    try:
+        return read()
+    except RuntimeError:
+        return "mixed"

@@ -1,0 +1,82 @@
+"""How many processes, of how many superblocks: planned from a pilot, on width alone and never on significance.
+
+The variance of a case's estimate over n processes of m superblocks is (between + within / m) / n. A process costs its
+start and m superblocks. So the pilot's two variances say how long a process should last and how many there must be.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.stats import estimators
+
+PILOT_SUPERBLOCKS = 2  # the fewest that tell the two variances apart
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds: a process's start (import, build, warm-up) and one superblock."""
+
+    startup: float
+    superblock: float
+
+    def process(self, superblocks: int) -> float:
+        """A whole process."""
+        return self.startup + superblocks * self.superblock
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the settings allow. half_width: the target in the unit of the samples (log ratios).
+
+    fewest, most: processes. superblocks: at most so many in a process.
+    """
+
+    half_width: float
+    fewest: int
+    most: int
+    superblocks: int = 40
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A plan: so many processes in all, of so many superblocks each. needed: processes that would reach the target."""
+
+    processes: int
+    superblocks: int
+    needed: int | None = None
+
+
+def shape(cases: Sequence[Sequence[Sequence[float]]], costs: Costs, budget: float, limits: Limits) -> Shape:
+    """The plan after a pilot (or before one, where ``cases`` is empty).
+
+    cases: for each case, for each process, the log ratio of each superblock. budget: seconds for all processes.
+    """
+    pieces = [part for case in cases if (part := estimators.components(case)) is not None]
+    if not pieces:
+        return _affordable(costs, budget, limits, PILOT_SUPERBLOCKS, None)
+    between = max(part.between for part in pieces)
+    within = max(part.within for part in pieces)
+    superblocks = _length(between, within, costs, limits.superblocks)
+    deviation = max(math.sqrt(part.between + part.within / superblocks) for part in pieces)
+    return _affordable(costs, budget, limits, superblocks, estimators.groups_needed(deviation, limits.half_width))
+
+
+def _length(between: float, within: float, costs: Costs, most: int) -> int:
+    """Superblocks a process, for the least variance in a given time: sqrt(start / superblock × within / between)."""
+    if between <= 0.0:
+        return most
+    best = math.sqrt(costs.startup / costs.superblock * within / between)
+    return min(max(round(best), 1), most)
+
+
+def _affordable(costs: Costs, budget: float, limits: Limits, superblocks: int, needed: int | None) -> Shape:
+    """As many processes as are needed, as the budget holds and as the settings allow; what time is left over then
+    goes into longer processes."""
+    superblocks = min(superblocks, max(1, int((budget / limits.fewest - costs.startup) / costs.superblock)))
+    held = int(budget / costs.process(superblocks))
+    processes = min(max(min(held, needed or held), limits.fewest), limits.most)
+    if processes == limits.most and (needed is None or needed > processes):
+        spare = int((budget / processes - costs.startup) / costs.superblock)
+        superblocks = max(superblocks, min(spare, limits.superblocks))
+    return Shape(processes, superblocks, needed)

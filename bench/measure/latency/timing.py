@@ -1,0 +1,165 @@
+"""The measuring part of a process: superblocks over prepared calls, with all that is read around them.
+
+Runs and ``validate`` share this loop, so that what is proven of it holds for every measurement.
+"""
+
+import mmap
+import random
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.measure.latency.bandwidth import CopyCurve, page_seconds
+from bench.measure.latency.clocks import Clock
+from bench.measure.latency.devices import Device
+from bench.measure.latency.sampling import CaseFailed, no_collection, run_superblock
+from bench.measure.latency.streams import Played
+from bench.stats import exclusion
+from bench.system import workers
+from bench.system.counters import Disturbance, foreign_share
+
+_GATE_LOOK = 0.2  # seconds of sleep between two looks at what others do: 20 ticks of the system's accounting
+_GATE_OPENS = 0.15  # cores that others may keep busy: below it waiting longer gains nothing
+
+Call = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a process is to do. deadline: on the system-wide monotonic clock, shared with the parent.
+
+    superblocks: at most so many; None: until the deadline. slot_file: eight bytes that name the case which runs now.
+    gate_seconds: how long the quiet-machine gate may wait. copy_mebibytes: sizes of the copy-bandwidth curve.
+    """
+
+    seed: int
+    deadline: float
+    superblocks: int | None = None
+    slot_file: str | None = None
+    gate_seconds: float = 0.0
+    copy_mebibytes: tuple[int, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Order":
+        """The inverse of ``asdict`` after a journey through JSON."""
+        return cls(**{**data, "copy_mebibytes": tuple(data["copy_mebibytes"])})
+
+
+def healthy(output: Any) -> bool:
+    """All logits are finite."""
+    logits = output.logits if isinstance(output, Played) else output
+    return not isinstance(logits, Tensor) or bool(torch.isfinite(logits).all())
+
+
+def frame_seconds(output: Any) -> tuple[float, ...]:
+    """Of each frame in a slot; nothing where a slot is a single forward."""
+    return output.seconds if isinstance(output, Played) else ()
+
+
+def measure(
+    calls: dict[int, Call], emit: workers.Emit, order: Order, device: Device, clock: Clock | None = None
+) -> None:
+    """Emit ``superblock`` events until the deadline or the number is reached; at least one.
+
+    clock: for the slots, where it is another than the device's own.
+
+    A case that raises or is not finite: ``failed``, and it runs no more. Where the device is gone: ``device_lost``,
+    and that is the end.
+    """
+    own, rng = device.clock(), random.Random(order.seed)
+    clock = clock or own
+    curve = CopyCurve(device.torch_device, order.copy_mebibytes)
+    gate = Gate(order.gate_seconds)
+    slowest, done, disturbed = 0.0, 0, False
+    with _slot_file(order.slot_file) as enter, no_collection():
+        while calls:
+            waited = gate.wait() if disturbed else 0.0
+            if waited:
+                next(iter(calls.values()))()  # caches and clocks went to sleep meanwhile
+            before, sensors = Disturbance.now(), device.sensors()
+            try:
+                slots = run_superblock(
+                    calls, clock, rng, enter=enter, healthy=healthy, mhz=device.mhz, frame_seconds=frame_seconds
+                )
+            except CaseFailed as failure:
+                if not device.present():
+                    emit({"event": "device_lost", "reason": failure.reason})
+                    return
+                emit({"event": "failed", "case": failure.index, "reason": failure.reason})
+                del calls[failure.index]
+                continue
+            enter(-1)
+            spent = Disturbance.now().since(before)
+            sensors = _later(sensors, device.sensors())
+            spent["throttled"] = float(sensors.get("throttled", 0.0))
+            disturbed = bool(exclusion.reasons(spent, spent["wall"]))
+            copies, page = curve.measure(own), page_seconds()
+            wall = time.monotonic() - before.wall
+            emit(
+                {
+                    "event": "superblock",
+                    "slots": [slot.row() for slot in slots],
+                    "wall": wall,
+                    "waited": waited,
+                    "disturbance": _known(spent),
+                    "sensors": _known(sensors),
+                    "copies": copies,
+                    "page_seconds": page,
+                }
+            )
+            slowest, done = max(slowest, wall), done + 1
+            if done == order.superblocks or time.monotonic() + slowest > order.deadline:
+                return
+
+
+class Gate:
+    """Waits before a superblock while others keep the machine busy, as long as its allowance lasts.
+
+    It looks only after a superblock that was disturbed: on a quiet machine it costs nothing.
+    """
+
+    def __init__(self, allowance: float, look: Callable[[float], float] = foreign_share) -> None:
+        self.left, self._look = allowance, look
+
+    def wait(self) -> float:
+        """Seconds waited."""
+        waited = 0.0
+        while self.left >= _GATE_LOOK:
+            self.left -= _GATE_LOOK
+            waited += _GATE_LOOK
+            if self._look(_GATE_LOOK) <= _GATE_OPENS:
+                break
+        return waited
+
+
+def _later(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """Sensors at the end of a superblock; throttled if at either end."""
+    if not after:
+        return {}
+    return {**after, "throttled": max(before.get("throttled", 0.0), after.get("throttled", 0.0))}
+
+
+def _known(values: dict[str, float]) -> dict[str, float]:
+    """Without NaN, which JSON does not know."""
+    return {key: value for key, value in values.items() if value == value}
+
+
+@contextmanager
+def _slot_file(path: str | None) -> Iterator[Callable[[int], None]]:
+    """A way to tell the parent which case runs now, in eight bytes of shared memory: it outlives a crash."""
+    if path is None:
+        yield lambda index: None
+        return
+    with Path(path).open("r+b") as file, mmap.mmap(file.fileno(), 8) as slot:
+
+        def enter(index: int) -> None:
+            slot[:8] = struct.pack("q", index)
+
+        yield enter

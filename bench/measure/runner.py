@@ -1,0 +1,345 @@
+"""The only orchestrator: a plan -> records in a run's folder. Isolation, progress, resumption.
+
+Conformance comes first (nothing is timed before it is proven correct), then latency, with the machine to itself, then
+training. ``start`` begins a run, ``resume`` goes on with one.
+"""
+
+import contextlib
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bench.measure.executors import Executor, executor_for
+from bench.measure.jobs import detection_jobs, jobs_of
+from bench.measure.latency.campaign import Campaign, failed_while_measured
+from bench.measure.plan import Plan, new_header, prepare_again
+from bench.measure.record_factories import Tally, conformance_record, in_panel, training_record
+from bench.measure.trainings import JobsFor, Trainer
+from bench.spec.axes import BASELINE, EAGER
+from bench.spec.cases import Arm, Case, Panel
+from bench.spec.schema import Stopping
+from bench.store.journal import Run, read_records
+from bench.store.records import FolderError, Record, read_header, refuse_used
+from bench.system import environment, workers
+from bench.system.progress import Reporter
+
+_CONFORMANCE_SECONDS = 12.0  # expected: the import of torch and about two seconds a strategy
+_STATIC_SECONDS_PER_CASE = 2.0  # expected
+_JUDGES = ("torchmetrics", "faster_coco_eval")
+"""The packages that judge what a detector finds; the extra ``detection`` brings them."""
+
+
+class Execution:
+    """One run in progress: a plan, the open folder, and who is told about it."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        run: Run,
+        header: dict[str, Any],
+        reporter: Reporter,
+        executor: Executor,
+        pause_after: float | None = None,
+    ) -> None:
+        """pause_after: seconds after which no further training is begun; the run can then be resumed."""
+        self.plan, self.run, self.header, self.reporter, self.executor = plan, run, header, reporter, executor
+        self.cores = environment.usable_cores()
+        self.known = list(read_records(run.folder))
+        self.refused = failed_while_measured(self.known)  # strategy -> why it is measured no further
+        self.pause_at = math.inf if pause_after is None else time.monotonic() + pause_after
+        self.unfinished: list[str] = []  # sections that ended before their time
+        self.tally = Tally()
+        for record in self.known:
+            self.tally.add(record)
+
+    def everything(self, latency_withheld: str | None = None) -> None:
+        """All sections that are left, in order. An interruption leaves a folder that can be resumed.
+
+        latency_withheld: why latency must not be measured now; the rest is done.
+        """
+        self._expect()
+        self._set_status("running")
+        self.reporter.say(f"measuring into {self.run.folder}")
+        if self.run.set_aside:
+            self.reporter.say(
+                f"{self.run.set_aside} lines of the journal were damaged or not whole: they are kept in records.torn "
+                "and measured again"
+            )
+        try:
+            self._conformance()
+            if latency_withheld:
+                self.reporter.say(latency_withheld)
+            else:
+                self._section("latency", self._latency)
+                self._section("online", self._online)
+            self._section("accuracy", self._accuracy)
+            self._section("detection", self._detection)
+        except BaseException:
+            with contextlib.suppress(
+                FolderError
+            ):  # where the folder is what failed, the first reason is the one to tell
+                self._set_status("interrupted")
+            raise
+        self._set_status("interrupted" if latency_withheld or self.unfinished else "finished")
+
+    def _section(self, name: str, work: Callable[[], None]) -> None:
+        """A section that ended is on record as done: its budget is used up, or its widths are reached."""
+        if name in self.header["sections_done"]:
+            return
+        start, wall = time.monotonic(), self.header["wall_seconds"]
+        try:
+            work()
+            if name not in self.unfinished:
+                self.header["sections_done"].append(name)
+        finally:
+            wall[name] = wall.get(name, 0.0) + time.monotonic() - start
+            self.run.write_header(self.header)
+
+    def _set_status(self, status: str) -> None:
+        self.header["status"] = status
+        self.run.write_header(self.header)
+
+    def _keep(self, *records: Record) -> None:
+        self.run.append(*records)
+        for record in records:
+            self.tally.add(record)
+
+    def _expect(self) -> None:
+        sweep, settings = self.plan.sweep, self.plan.settings
+        self.reporter.expect("conformance", _CONFORMANCE_SECONDS)
+        cases = sum(len(cases) for _, cases in sweep.panels)
+        if sweep.panels:
+            self.reporter.expect("latency", settings.latency.budget + _STATIC_SECONDS_PER_CASE * cases)
+        if sweep.online:
+            cases = sum(len(cases) for _, cases in sweep.online)
+            self.reporter.expect("online", settings.online.budget + _STATIC_SECONDS_PER_CASE * cases)
+        if sweep.arms:
+            jobs = jobs_of(sweep, self.plan.files, self.run.folder)
+            self.reporter.expect("accuracy", sum(job.work for job in jobs) / self.cores)
+        if sweep.detection:
+            jobs = detection_jobs(sweep.detection, self.plan.files, self.run.folder)
+            self.reporter.expect("detection", sum(job.work for job in jobs) / self.cores)
+
+    # --- conformance ------------------------------------------------------------------------------------------------
+
+    def _conformance(self) -> None:
+        """Find out which strategies are measured no further; each is proven once per run."""
+        refused = {i.name: i.error for i in self.plan.infos if i.error and i.name in self.plan.sweep.strategies}
+        done = {record.case["strategy"]: record for record in self.known if record.kind == "conformance"}
+        refused |= {name: record.reason for name, record in done.items() if record.status == "failed"}
+        waiting = [name for name in self.plan.sweep.strategies if name not in refused and name not in done]
+        for name in refused.keys() - done.keys():
+            self._keep(conformance_record(name, refused[name], ()))
+        while waiting:
+            entered, before = waiting[0], len(waiting)
+            try:
+                for event in self._conformance_events(waiting):
+                    if event["event"] == "enter":
+                        entered = event["strategy"]
+                        self.reporter.advance("conformance", 1 - len(waiting) / before, entered)
+                    elif event["event"] == "checked":
+                        waiting = [name for name in waiting if name != event["strategy"]]
+                        self._keep(conformance_record(event["strategy"], event["failed"], event["flags"]))
+                        if event["failed"]:
+                            refused[event["strategy"]] = event["failed"]
+            except workers.WorkerDied as death:
+                waiting = [name for name in waiting if name != entered]
+                refused[entered] = f"the process that checked it {death}"
+                self._keep(conformance_record(entered, refused[entered], ()))
+        self.reporter.advance("conformance", 1.0)
+        for name, reason in refused.items():
+            self.reporter.say(f"{name} is measured no further: {reason}")
+        self.refused |= {name: f"conformance: {reason}" for name, reason in refused.items()}
+
+    def _conformance_events(self, names: Sequence[str]) -> Iterator[workers.Event]:
+        by_name = {info.name: info for info in self.plan.infos}
+        entries = [
+            {
+                "name": name,
+                "file": by_name[name].file,
+                "variants": [variant.to_json() for variant in self.plan.sweep.variants(name)],
+            }
+            for name in names
+        ]
+        used = {case.panel.device for case in self.plan.sweep.cases} | {"cpu"}
+        job = {"files": [str(f) for f in self.plan.files], "strategies": entries, "devices": sorted(used)}
+        limits = self.plan.settings.limits
+        return workers.stream(
+            "bench.plugins.conformance",
+            job,
+            silence_limit=limits.silence,
+            memory_share=1.0 if used == {"cpu"} else None,
+            memory_gib=limits.memory_gib,
+        )
+
+    # --- latency ----------------------------------------------------------------------------------------------------
+
+    def _latency(self) -> None:
+        """Whole clips."""
+        sweep = self.plan.sweep
+        self._panels("latency", sweep.panels, sweep.weights, self.plan.settings.latency)
+
+    def _online(self) -> None:
+        """Frame by frame."""
+        sweep = self.plan.sweep
+        self._panels("online", sweep.online, sweep.online_weights, self.plan.settings.online)
+
+    def _panels(
+        self,
+        section: str,
+        panels: Sequence[tuple[Panel, Sequence[Case]]],
+        weights: Sequence[float],
+        settings: Stopping,
+    ) -> None:
+        """Panel after panel; what one leaves of its share of the budget goes to those after it."""
+        spent, lost = 0.0, list[str]()
+        with tempfile.TemporaryDirectory(prefix="shiftbench-exports-") as exports:  # 100 MB a case with ResNet-50
+            for number, (panel, cases) in enumerate(panels):
+                campaign = Campaign(
+                    panel,
+                    cases,
+                    self.plan.files,
+                    settings,
+                    (settings.budget - spent) * weights[number] / sum(weights[number:]),
+                    self.plan.settings.seed,
+                    [record for record in self.known if in_panel(record, panel)],
+                    exports=Path(exports),
+                    limits=self.plan.settings.limits,
+                )
+                self._measure(campaign, section, number, len(panels))
+                spent += campaign.spent
+                if campaign.device_lost:
+                    lost.append(campaign.device_lost)
+        if panels:
+            self.reporter.advance(section, 1.0)
+        if lost:
+            self.reporter.say(f"{lost[0]}; what was measured before is kept")
+            self.unfinished.append(section)
+
+    def _measure(self, campaign: Campaign, section: str, number: int, of: int) -> None:
+        """One panel: the static pass, then replicates."""
+        panel = campaign.panel
+        if skipped := list(campaign.skip_where_it_cannot_run()):
+            self._keep(*skipped)
+            self.reporter.say(f"{panel.label} is skipped: {skipped[0].reason}")
+            return
+        for strategy, reason in self.refused.items():
+            for record in campaign.drop_strategy(strategy, reason):
+                self._keep(record)
+        for record in campaign.count():
+            self._keep(record)
+            self.reporter.advance(section, number / of, f"counting {record.case.get('strategy', '')}")
+        planned = False
+        for records in campaign.replicates():
+            self._keep(*records)
+            doing = f"{panel.backbone}, process {campaign.replicates_done}"
+            self.reporter.advance(section, (number + campaign.share_done) / of, doing)
+            if campaign.shape.needed and not planned:
+                planned = True
+                self._say_plan(campaign)
+        self._say_width(campaign)
+        for strategy, reason in campaign.failed.items():
+            if strategy != BASELINE and panel.runtime == EAGER:  # what cannot run here may run elsewhere
+                self.refused.setdefault(strategy, reason)
+
+    def _say_plan(self, campaign: Campaign) -> None:
+        shape, target = campaign.shape, campaign.settings.target_half_width_points
+        self.reporter.say(
+            f"{campaign.panel.label}: after a pilot of {campaign.replicates_done} processes, ± {target:g} points need "
+            f"about {shape.needed} of {shape.superblocks} superblocks; planned: {shape.processes}"
+        )
+
+    def _say_width(self, campaign: Campaign) -> None:
+        widest, target = campaign.widest(), campaign.settings.target_half_width_points
+        reached = "reached" if widest <= target else "not reached within the budget"
+        self.reporter.say(
+            f"{campaign.panel.label}: {campaign.replicates_done} processes, "
+            f"widest interval ± {widest:.2f} points (target ± {target:g} {reached})"
+        )
+        if 0 < campaign.replicates_done < campaign.settings.min_replicates:
+            self.reporter.say(
+                f"the budget was too small for {campaign.settings.min_replicates} processes; "
+                f"a --budget of {campaign.budget_for_enough:.0f}s or more would do for this panel"
+            )
+
+    # --- training ---------------------------------------------------------------------------------------------------
+
+    def _accuracy(self) -> None:
+        sweep = self.plan.sweep
+        arms = {f"accuracy/{arm.label}": arm for arm in sweep.arms}
+        self._train("accuracy", arms, lambda left: jobs_of(replace(sweep, arms=left), self.plan.files, self.run.folder))
+
+    def _detection(self) -> None:
+        detection = self.plan.sweep.detection
+        if detection is None:
+            return
+        arms = {f"detection/{arm.label}": arm for arm in detection.arms}
+        if missing := [name for name in _JUDGES if find_spec(name) is None]:
+            reason = f"mean average precision needs {' and '.join(missing)}: install the extra detection"
+            self.reporter.say(f"detection is skipped: {reason}")
+            left = {key: arm for key, arm in arms.items() if key not in self.run.ids}
+            self._keep(*(training_record(key, arm, "skipped", reason) for key, arm in left.items()))
+            return
+        files, folder = self.plan.files, self.run.folder
+        self._train("detection", arms, lambda left: detection_jobs(replace(detection, arms=left), files, folder))
+
+    def _train(self, section: str, arms: dict[str, Arm], jobs_for: JobsFor) -> None:
+        trainer = Trainer(self.executor, self.reporter, self._keep, self.refused, self.pause_at)
+        if left := trainer.train(section, arms, self.run.ids, jobs_for):
+            done = f"paused after {len(arms) - left} of {len(arms)} trainings"
+            self.reporter.say(f"{done}; go on with --resume {self.run.folder}")
+            self.unfinished.append(section)
+
+
+def start(
+    plan: Plan,
+    folder: Path,
+    preset: str,
+    command: str,
+    reporter: Reporter,
+    executor: Executor,
+    pause_after: float | None = None,
+) -> Tally:
+    """A new run in ``folder``. Raises FolderError where it is used already or cannot be written."""
+    refuse_used(folder)
+    with Run(folder) as run:
+        execution = Execution(plan, run, new_header(plan, preset, command), reporter, executor, pause_after)
+        execution.everything()
+    return execution.tally
+
+
+def resume(
+    folder: Path,
+    reporter: Reporter,
+    executor: tuple[str, str | None] = ("local", None),
+    pause_after: float | None = None,
+) -> Tally:
+    """Go on with a run that was killed or interrupted: the same cases, nothing measured twice.
+
+    executor: its name and the address of its cluster. Raises FolderError.
+    """
+    header = read_header(folder)
+    try:
+        plan = prepare_again(header)
+        begun_on, done = header["machine_id"], header["sections_done"]
+    except (FolderError, KeyError) as error:
+        raise FolderError(f"{folder}: {error}") from None
+    with Run(folder) as run:
+        if run.set_aside:
+            done.clear()  # what was set aside is measured again, whatever its section
+        withheld, sweep = None, plan.sweep
+        timed = [name for name, panels in (("latency", sweep.panels), ("online", sweep.online)) if panels]
+        if environment.machine_id() != begun_on and not set(timed) <= set(done):
+            withheld = (
+                f"latency was begun on {begun_on}, and this is {environment.machine_id()}: the two must not be mixed. "
+                "Resume it there; training goes on here."
+            )
+        trains = executor_for(executor[0], environment.usable_cores(), plan.settings.limits, executor[1])
+        execution = Execution(plan, run, header, reporter, trains, pause_after)
+        execution.everything(withheld)
+    return execution.tally

@@ -1,0 +1,54 @@
+"""Networks, and where each of them takes a strategy.
+
+A network maps frames [N*T, C, H, W] to clip logits [N, classes]. A 2-D one sees every frame on its own, then takes the
+consensus, the average of the frames' logits (TSM, section 3.1; TSN). A 3-D one lets frames meet in its convolutions and
+takes no shift; it is there to compare with.
+
+================  ======================================================================================
+``network``       what a network is; ``sites`` and ``insert``; layout in memory
+``full_size``     ``build``: torchvision's networks, for latency
+``volumetric``    3-D networks at full size, for latency
+``detectors``     ``build_detector``: FCOS, trained small and timed at full size
+``trainable``     ``build_trainable``: networks with two heads, for the accuracy experiment
+``over_time``     convolutions over time in place of a 2-D network's
+``online``        ``go_online``: a network with a causal strategy, frame by frame
+``weights``       weights from files: torchvision's, released TSM checkpoints, this suite's own
+``learned``       networks that stand for trained ones, for proofs
+``inflation``     weights pre-trained on single frames -> a network of clips
+================  ======================================================================================
+"""
+
+from bench.models.detectors import Detector, EveryPosition, Found, Targets, build_detector
+from bench.models.full_size import build
+from bench.models.inflation import load_pretrained
+from bench.models.network import ClipNetwork, Network, channels_of, insert, lay_out, sites
+from bench.models.online import OnlineNetwork, State, StreamError, go_online, inputs, joined, prove
+from bench.models.trainable import DigitsResNet, build_trainable, pretrained_form
+from bench.models.weights import load_weights
+
+__all__ = [
+    "ClipNetwork",
+    "Detector",
+    "DigitsResNet",
+    "EveryPosition",
+    "Found",
+    "Network",
+    "OnlineNetwork",
+    "State",
+    "StreamError",
+    "Targets",
+    "build",
+    "build_detector",
+    "build_trainable",
+    "channels_of",
+    "go_online",
+    "inputs",
+    "insert",
+    "joined",
+    "lay_out",
+    "load_pretrained",
+    "load_weights",
+    "pretrained_form",
+    "prove",
+    "sites",
+]

@@ -1,0 +1,155 @@
+"""A network of frames, where it takes a strategy, and how it lies in memory."""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.mobilenetv2 import InvertedResidual
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from bench.spec.axes import BASELINE
+from bench.strategy import Site, Strategy, as_clip
+
+_EVERY_SECOND_FROM = (
+    23  # blocks in the longest stage: from ResNet-101 on the released code shifts in every second block
+)
+
+
+class Network(nn.Module):
+    """A trunk that gives logits for every frame, and the consensus over each clip's frames.
+
+    forward: frames [N*T, C, H, W] -> clip logits [N, classes], the average of the frames' logits.
+    trunk: frames -> frame logits [N*T, classes].
+    takes_shift: whether a strategy can let its frames exchange channels; False where 3-D convolutions do so already.
+    """
+
+    def __init__(self, trunk: nn.Module, num_segments: int, *, takes_shift: bool = True) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.num_segments = num_segments
+        self.takes_shift = takes_shift
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Clip logits."""
+        logits: Tensor = self.trunk(frames)
+        clips: Tensor = logits.unflatten(0, (-1, self.num_segments))
+        return clips.mean(dim=1)
+
+
+class ClipNetwork(Network):
+    """A 3-D trunk that reads whole clips and pools over time itself: it has no frame logits and takes no shift.
+
+    forward: frames [N*T, 3, H, W] -> clip logits [N, classes], so that it is timed exactly as a 2-D network is.
+    trunk: clips [N, 3, T, H, W] -> clip logits. Where the frames are channels_last in memory, the clips that the trunk
+    sees are channels_last_3d: a view, no copy.
+    """
+
+    def __init__(self, trunk: nn.Module, num_segments: int) -> None:
+        super().__init__(trunk, num_segments, takes_shift=False)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Clip logits."""
+        return self.trunk(as_clip(frames, self.num_segments).transpose(1, 2))  # type: ignore[no-any-return]
+
+
+def sites(network: nn.Module) -> Iterator[tuple[nn.Module, str, Site]]:
+    """Where the released code shifts: (the block's parent, the block's name in it, the site in the block).
+
+    Nowhere in a network that takes no shift.
+    """
+    if isinstance(network, Network) and not network.takes_shift:
+        return
+    parents = list(network.modules())
+    stages = [
+        (parent, [name for name, block in parent.named_children() if isinstance(block, BasicBlock | Bottleneck)])
+        for parent in parents
+    ]
+    step = 2 if any(len(names) >= _EVERY_SECOND_FROM for _, names in stages) else 1
+    for parent, names in stages:
+        for name in names[::step]:
+            yield parent, name, Site("conv1", "conv1")
+    for parent in parents:
+        for name, block in parent.named_children():
+            if isinstance(block, InvertedResidual) and block.use_res_connect:
+                yield parent, name, Site("conv1", "conv.0.0")
+
+
+def insert(strategy: Strategy, network: Network) -> Network:
+    """Let ``strategy`` take its place at every site of ``network`` (which is changed and returned).
+
+    A network that takes no shift runs with the baseline only, as it is. Raises ValueError for any other strategy
+    there, and where the network has no block that can take a shift.
+    """
+    if not network.takes_shift:
+        if strategy.name != BASELINE:
+            raise ValueError(
+                f"{strategy.name} cannot be put into a 3-D network: its frames meet in its convolutions already, "
+                f"so it runs with {BASELINE} only"
+            )
+        return network
+    if not list(sites(network)):
+        raise ValueError("this network has no residual block that could take a shift")
+    wrap_all(strategy, network, lambda block, site: strategy.wrap(block, site, network.num_segments))
+    return network
+
+
+def wrap_all(strategy: Strategy, network: Network, wrap: Callable[[nn.Module, Site], nn.Module]) -> None:
+    """Put what ``wrap`` makes of each block that takes ``strategy`` in its place, and let neighbours join."""
+    neighbours, wrapped = dict(_neighbours(network)), dict[int, nn.Module]()
+    for parent, name, site in list(sites(network)):
+        block = parent.get_submodule(name)
+        wrapped[id(block)] = wrap(block, site)
+        setattr(parent, name, wrapped[id(block)])
+    for before, after in neighbours.items():
+        if before in wrapped and after in wrapped:
+            strategy.join(wrapped[before], wrapped[after])
+
+
+def _neighbours(network: nn.Module) -> list[tuple[int, int]]:
+    """Pairs of blocks, by ``id``, of which the second reads what the first gives and nobody else does.
+
+    Children of a ``Sequential`` that follow each other, and the last and first of two ``Sequential`` that do; so do the
+    stages of a torchvision ResNet.
+    """
+    pairs: list[tuple[int, int]] = []
+
+    def ends(module: nn.Module) -> tuple[nn.Module, nn.Module]:
+        if not isinstance(module, nn.Sequential) or not len(module):
+            return module, module
+        inside = [ends(child) for child in module]
+        pairs.extend((id(left[1]), id(right[0])) for left, right in pairwise(inside))
+        return inside[0][0], inside[-1][1]
+
+    seen: set[int] = set()
+    for module in network.modules():
+        if id(module) in seen:
+            continue
+        if isinstance(module, ResNet):
+            stages = [module.layer1, module.layer2, module.layer3, module.layer4]
+            ends(nn.Sequential(*stages))
+            seen |= {id(inner) for stage in stages for inner in stage.modules()}
+        elif isinstance(module, nn.Sequential):
+            ends(module)
+            seen |= {id(inner) for inner in module.modules()}
+    return pairs
+
+
+def channels_of(trunk: nn.Module) -> int:
+    """Of the frames that a trunk reads: 3, or 1 for networks that read grey ones."""
+    told: int | None = getattr(trunk, "channels", None)
+    if told is not None:
+        return told
+    return next(module.in_channels for module in trunk.modules() if isinstance(module, nn.Conv2d | nn.Conv3d))
+
+
+def lay_out(network: nn.Module, memory_format: torch.memory_format) -> None:
+    """Bring all weights into ``memory_format``, those of 3-D convolutions into its 3-D counterpart.
+
+    ``Module.to(memory_format=torch.channels_last)`` raises on 5-D weights, and ``channels_last_3d`` on 4-D ones. The
+    parameters stay the same objects.
+    """
+    volumes = torch.channels_last_3d if memory_format is torch.channels_last else memory_format
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.dim() in (4, 5):
+            tensor.data = tensor.data.to(memory_format=memory_format if tensor.dim() == 4 else volumes)

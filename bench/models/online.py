@@ -1,0 +1,225 @@
+"""A network frame by frame: state in, state out. ``go_online`` is to streams what ``insert`` is to clips.
+
+The state is explicit: ``step`` maps the present frame of S streams and the state that the frames before left to the
+frame's logits and the next state. It has one tensor for each place that remembers something, and nothing else. A stream
+that begins has zeros there, as a clip has before its first frame.
+
+``go_online`` proves first, on small blocks, that frame by frame the strategy computes what it computes in clips.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from bench.models.network import Network, channels_of, sites, wrap_all
+from bench.spec.axes import ValueNotAllowed
+from bench.strategy import CannotStream, Recurrent, Site, Strategy, as_clip
+
+TOLERANCE = 1e-5  # max |difference| / max |reference| in fp32: one block's rounding
+_FRAMES, _CLIPS, _SIZE = 6, 2, 4
+_CHANNELS = (16, 7)  # 7: a count that most fractions do not divide
+_SITE = Site("conv1", "conv1")
+
+
+class StreamError(ValueNotAllowed):
+    """A frame or a state that does not fit; the message names what was expected."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What S streams remember, for the one network that made it.
+
+    frame: [C, H, W] of the frames; pasts: one tensor [S, K, h, w] for each place that remembers.
+    """
+
+    owner: object
+    streams: int
+    frame: tuple[int, ...]
+    pasts: tuple[Tensor, ...]
+
+    @property
+    def bytes_per_stream(self) -> int:
+        """What one stream takes."""
+        return sum(past.element_size() * past.numel() for past in self.pasts) // self.streams
+
+    def reset(self, streams: Sequence[int]) -> "State":
+        """The same, but the streams with these numbers begin anew; the others keep what they have, bit by bit."""
+        self._require(streams)
+        pasts = tuple(past.clone() for past in self.pasts)
+        for past in pasts:
+            past[list(streams)] = 0
+        return replace(self, pasts=pasts)
+
+    def fresh(self, streams: int) -> "State":
+        """That of ``streams`` streams that begin."""
+        pasts = tuple(past.new_zeros(streams, *past.shape[1:]) for past in self.pasts)
+        return replace(self, streams=streams, pasts=pasts)
+
+    def of(self, streams: Sequence[int]) -> "State":
+        """The state of some of the streams, in this order."""
+        self._require(streams)
+        chosen = list(streams)
+        return replace(self, streams=len(chosen), pasts=tuple(past[chosen] for past in self.pasts))
+
+    def _require(self, streams: Sequence[int]) -> None:
+        for stream in streams:
+            if not 0 <= stream < self.streams:
+                raise StreamError(f"there is no stream {stream}: this state is that of streams 0 to {self.streams - 1}")
+
+
+def joined(states: Sequence[State]) -> State:
+    """The states of several groups of streams of one network as one. Raises StreamError where they do not fit."""
+    first = states[0]
+    for state in states:
+        if state.owner is not first.owner or state.frame != first.frame:
+            raise StreamError("states of different networks or frame sizes cannot be joined")
+    pasts = tuple(torch.cat(own) for own in zip(*(state.pasts for state in states), strict=True))
+    return replace(first, streams=sum(state.streams for state in states), pasts=pasts)
+
+
+class OnlineNetwork(nn.Module):
+    """A network with a causal strategy, frame by frame. Its weights have the names that they have in clip mode."""
+
+    def __init__(self, trunk: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.trunk, self.channels = trunk, channels
+        self._places = [module for module in trunk.modules() if isinstance(module, Recurrent)]
+        self._mark = object()  # what a state of this network is known by
+
+    def step(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """frame [S, C, H, W]: the present frame of S streams; state: what the last step gave, None: all streams begin.
+
+        Returns the frame's logits [S, classes] and the state for the next frame; the one that was passed in is not
+        overwritten. Raises StreamError where frame and state do not fit each other or this network.
+        """
+        self.require(frame, state)
+        try:
+            if state is not None:
+                for place, past in zip(self._places, state.pasts, strict=True):
+                    place.past = past
+            logits: Tensor = self.trunk(frame)
+            pasts = tuple(place.past for place in self._places if place.past is not None)
+        finally:
+            for place in self._places:
+                place.past = None
+        return logits, State(self._mark, frame.shape[0], tuple(frame.shape[1:]), pasts)
+
+    def forward(self, frame: Tensor) -> Tensor:
+        """Logits of frames that begin a stream."""
+        return self.step(frame)[0]
+
+    def require(self, frame: Tensor, state: State | None) -> None:
+        """Raises StreamError where ``step`` would."""
+        if state is not None and state.owner is not self._mark:
+            raise StreamError("the state belongs to another network; a stream goes on with the network that made it")
+        weight = next(self.parameters())
+        wanted: tuple[object, ...] = (self.channels, "H", "W") if state is None else state.frame
+        streams: object = "S" if state is None else state.streams
+        fits = frame.dim() == 4 and frame.dtype == weight.dtype and frame.device == weight.device
+        fits &= fits and frame.shape[1] == self.channels and 0 not in frame.shape
+        if not fits or (state is not None and tuple(frame.shape) != (streams, *wanted)):
+            raise StreamError(
+                f"a frame {list(frame.shape)} of {frame.dtype} on {frame.device} does not fit: expected "
+                f"[{', '.join(map(str, (streams, *wanted)))}] of {weight.dtype} on {weight.device}"
+            )
+
+
+def go_online(strategy: Strategy, network: Network) -> OnlineNetwork:
+    """``network``, fresh and without a shift, frame by frame with ``strategy`` at every site; it is changed.
+
+    Weights that were trained in clip mode load as they are. Raises CannotStream where the strategy cannot run frame by
+    frame, or does not compute there what it computes in clips, and for a network whose frames meet in 3-D convolutions.
+    """
+    if not network.takes_shift:
+        raise CannotStream("a 3-D network cannot stream: its frames meet in its convolutions")
+    if strategy.fraction > 0:
+        told = list(strategy.fallbacks)
+        prove(strategy)
+        strategy.fallbacks[:] = told  # what it says of the proof's small blocks is not said of this network
+        wrap_all(strategy, network, lambda block, site: _online(strategy, block, site))
+    return OnlineNetwork(network.trunk, channels_of(network.trunk)).eval()
+
+
+def _online(strategy: Strategy, block: nn.Module, site: Site) -> nn.Module:
+    """What ``Strategy.online`` gives. Raises CannotStream."""
+    if strategy.direction != "unidirectional":
+        raise CannotStream(
+            f"{strategy.name} is {strategy.direction}: it reads the next frame, which a stream does not have yet; "
+            "a stream takes the direction unidirectional"
+        )
+    return strategy.online(block, site)
+
+
+def inputs(network: Network, frame: Tensor) -> dict[str, list[list[int]]]:
+    """{a convolution's path in its block: its input [C, h, w] in each block that takes a strategy}, for one frame.
+
+    What a shift before that convolution would have to remember is its fraction of these.
+    """
+    seen: dict[str, list[list[int]]] = {}
+    hooks = []
+    for parent, name, _ in sites(network):
+        for path, module in parent.get_submodule(name).named_modules():
+            if isinstance(module, nn.Conv2d) and not path.startswith("downsample"):
+                own = seen.setdefault(path, [])
+                hooks.append(
+                    module.register_forward_pre_hook(lambda _, args, own=own: own.append(list(args[0].shape[1:])))
+                )
+    with torch.inference_mode():
+        network.trunk(frame)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+class Reads(nn.Module):
+    """A block whose output is what its conv1 reads: conv1 is a 1×1 identity, and there is no shortcut."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 1, bias=False)
+        nn.init.dirac_(self.conv1.weight)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """[N*T, C, H, W] -> the same shape."""
+        return self.conv1(frames)  # type: ignore[no-any-return]
+
+
+def prove(strategy: Strategy, device: str = "cpu") -> None:
+    """Frame by frame ``strategy`` computes in a block what it computes in clips, whatever it has learned.
+
+    Raises CannotStream with the first frame in which it does not, or with the strategy's own reason.
+    """
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.no_grad():
+        torch.manual_seed(0)
+        blocks = [*(Reads(channels) for channels in _CHANNELS), BasicBlock(16, 16), Bottleneck(16, 4)]
+        for block in blocks:
+            _prove_in(strategy, block.to(device).eval())
+
+
+def _prove_in(strategy: Strategy, block: nn.Module) -> None:
+    weight = next(block.parameters())
+    frames = torch.randn(_CLIPS * _FRAMES, weight.shape[1], _SIZE, _SIZE).to(weight)
+    online, in_clips = _online(strategy, copy.deepcopy(block), _SITE), copy.deepcopy(block)
+    of_block = {id(parameter) for parameter in in_clips.parameters()}
+    in_clips = strategy.wrap(in_clips, _SITE, _FRAMES)
+    for parameter in in_clips.parameters():
+        if id(parameter) not in of_block:  # what a strategy learns may start as the identity
+            parameter.add_(0.1 * torch.randn(parameter.shape).to(parameter))
+    try:
+        online.load_state_dict(in_clips.state_dict())
+    except RuntimeError:
+        raise CannotStream(f"{strategy.name} has other parameters online than in clips") from None
+    want = as_clip(in_clips.eval()(frames.clone()), _FRAMES)
+    for t, frame in enumerate(as_clip(frames, _FRAMES).unbind(1)):
+        got = online.eval()(frame.clone())
+        error = (got - want[:, t]).abs().max() / want.abs().max()
+        if not error <= TOLERANCE:
+            raise CannotStream(
+                f"{strategy.name} does not compute frame by frame what it computes in clips: frame {t} of {_FRAMES} is "
+                f"off by {error:.2g} of the largest value (allowed {TOLERANCE:g}); it reads the future, or farther "
+                "back than one frame without saying what it remembers (online)"
+            )

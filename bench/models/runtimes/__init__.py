@@ -1,0 +1,78 @@
+"""Where a network runs. One small file per runtime, each with one function::
+
+    prepare(model, example, cuda, export) -> a callable that runs the model on frames of the example's shape
+
+``prepare`` is expensive and untimed; the callable is what a slot times. A runtime takes as many threads as torch has
+been told to take, and computes in the example's dtype. The names are in ``bench.axes.RUNTIMES``. torch is imported with
+a runtime, not here: a plan asks which runtimes there are.
+
+``exactness`` holds every prepared model against eager before it is timed; ``onnx_file`` is the file that deployment
+runtimes load, ``inspection`` what a runtime made of a model, ``export`` the command of that name.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.spec.axes import ONLY_ON, RUNTIMES, ValueNotAllowed
+from bench.system.environment import cpu_bf16
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Forward = Callable[["Tensor"], "Tensor"]
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    "onnxruntime": ("onnx", "onnxscript", "onnxruntime"),
+    "openvino": ("onnx", "onnxscript", "openvino"),
+}
+"""The packages that a runtime needs beyond torch; the extra ``runtimes`` brings them."""
+
+COMPUTES_IN: dict[str, tuple[str, ...]] = {"onnxruntime": ("fp32",), "openvino": ("fp32", "bf16")}
+"""The dtypes of runtimes that have not all of them."""
+
+
+def why_not(runtime: str, device: str, dtype: str = "fp32") -> str | None:
+    """A sentence that says why ``runtime`` cannot run on ``device`` in ``dtype`` here; None where it can."""
+    if runtime not in RUNTIMES:
+        return f"there is no runtime {runtime!r}; runtimes: {', '.join(RUNTIMES)}"
+    if ONLY_ON.get(runtime, device) != device:
+        return f"the runtime {runtime!r} exists on {ONLY_ON[runtime]} only, not on {device}"
+    if missing := [package for package in NEEDS.get(runtime, ()) if find_spec(package) is None]:
+        return f"the runtime {runtime!r} needs {' and '.join(missing)}: pip install 'shiftbench[runtimes]'"
+    if dtype not in COMPUTES_IN.get(runtime, (dtype,)):
+        return f"the runtime {runtime!r} computes in {' or '.join(COMPUTES_IN[runtime])} only, not in {dtype}"
+    if dtype == "bf16" and device == "cpu" and not cpu_bf16():
+        does = "compute in fp32 instead" if runtime == "openvino" else "emulate them, many times slower"
+        return f"this processor has no bf16 units: the runtime {runtime!r} would {does}"
+    if runtime == "compile":
+        return _why_not_compile(device)
+    return None
+
+
+def _why_not_compile(device: str) -> str | None:
+    """Inductor writes C++ for a CPU and Triton for a GPU, and needs what compiles it."""
+    if device == "cuda":
+        return None if find_spec("triton") else "the runtime 'compile' needs triton on cuda, which is not installed"
+    compiler = os.environ.get("CXX", "g++")
+    return None if shutil.which(compiler) else f"the runtime 'compile' needs a C++ compiler, and {compiler} is not here"
+
+
+def prepare(
+    runtime: str, model: "nn.Module", example: "Tensor", cuda: Any = None, export: Path | None = None
+) -> Forward:
+    """The model, ready to run in ``runtime`` on inputs like ``example`` ([N*T, 3, H, W]).
+
+    cuda: ``torch.cuda`` or a stand-in for it, as the device has it (``Device.cuda``); None on a CPU.
+    export: where the file that a deployment runtime loads is kept for the next process; None: it is not kept.
+    Raises ValueNotAllowed where the runtime does not exist there.
+    """
+    dtype = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}[str(example.dtype).removeprefix("torch.")]
+    if reason := why_not(runtime, "cpu" if cuda is None else "cuda", dtype):
+        raise ValueNotAllowed(reason)
+    forward: Forward = import_module(f"bench.models.runtimes.{runtime}").prepare(model, example, cuda, export)
+    return forward

@@ -1,0 +1,47 @@
+"""``torch.compile``: Inductor, with the weights frozen into the graph, as an inference service would run it.
+
+Freezing lets Inductor fold normalisations into convolutions and lay weights out for its kernels once. It is a setting
+of the whole process: given to ``torch.compile`` as an option it comes too late for Dynamo, and nothing is frozen.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.models.runtimes import Forward
+
+
+@contextmanager
+def frozen() -> Iterator[None]:
+    """What is compiled inside has its weights frozen, however many networks of the same code were compiled before.
+
+    Past Dynamo's usual limit of recompilations it would go on in eager without a word.
+    """
+    limits: dict[str, Any] = {"recompile_limit": 1_000, "accumulated_recompile_limit": 1_000_000}
+    with torch._inductor.config.patch(freezing=True), torch._dynamo.config.patch(limits), torch.inference_mode():
+        yield
+
+
+def prepare(model: nn.Module, example: Tensor, cuda: Any, export: Path | None) -> Forward:
+    """Compile ``model`` for the example's shape. Raises what Dynamo or Inductor raises.
+
+    The callable raises ValueError for another shape.
+    """
+    with frozen():
+        compiled: Forward = torch.compile(model, dynamic=False)
+        compiled(example)
+    with torch.inference_mode(False):
+        other = example.clone(memory_format=torch.preserve_format)
+
+    def forward(frames: Tensor) -> Tensor:
+        if frames.shape != example.shape:
+            raise ValueError(f"compiled for frames of {list(example.shape)}, given {list(frames.shape)}")
+        if frames.is_inference() != example.is_inference():  # another kind of tensor, for Dynamo: it would compile anew
+            frames = other.copy_(frames)
+        return compiled(frames)
+
+    return forward

@@ -1,0 +1,222 @@
+"""Moved channels shifted inside their own memory, and put back where the shortcut needs them.
+
+Traffic (F = the bytes of a group): 4 F to shift two groups, as each moved byte is read and written once, and as much
+for the way back. Nothing else is touched, so the shortcut is exact, bit by bit.
+
+Autograd keeps what a layer reads, so a clip must not be overwritten for good while gradients are recorded. Where the
+layer is a convolution, it becomes one differentiable operation together with its shift: the clip is shifted, read and
+put back, forward and backward, and the gradient, which nobody else sees yet, is shifted back in its own memory. Before
+anything else (a whole block, say) the shift copies the tensor once, and its gradient once.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
+
+from bench.ops.groups import Group, moved_groups
+from bench.strategy import Recurrent, Site, Strategy, as_clip, gradients_wanted, keep
+
+
+class Mover(Protocol):
+    """How the bytes move. clip: [N, T, C, H, W], contiguous or channels_last within each frame; it is overwritten."""
+
+    def shift(self, clip: Tensor, groups: Sequence[Group]) -> list[Tensor]:
+        """Shift ``groups``; the frames that fell off the ends, one tensor per group."""
+
+    def restore(self, clip: Tensor, groups: Sequence[Group], fallen: Sequence[Tensor]) -> None:
+        """Undo ``shift`` exactly."""
+
+
+class FrameByFrame:
+    """Frame by frame with PyTorch's own copies: frame t + 1 is read before it is overwritten, without a buffer."""
+
+    def shift(self, clip: Tensor, groups: Sequence[Group]) -> list[Tensor]:
+        """As ``Mover`` says."""
+        fallen = []
+        for group in groups:
+            frames = _in_order(group.of(clip), group.offset)
+            fallen.append(frames[0].clone())
+            for target, source in pairwise(frames):
+                target.copy_(source)
+            frames[-1].zero_()
+        return fallen
+
+    def restore(self, clip: Tensor, groups: Sequence[Group], fallen: Sequence[Tensor]) -> None:
+        """As ``Mover`` says."""
+        for group, first in zip(groups, fallen, strict=True):
+            frames = _in_order(group.of(clip), -group.offset)
+            for target, source in pairwise(frames):
+                target.copy_(source)
+            frames[-1].copy_(first)
+
+
+def _in_order(channels: Tensor, offset: int) -> list[Tensor]:
+    """The frames so that each receives the one after it in the list."""
+    frames = list(channels.unbind(1))
+    return frames if offset > 0 else frames[::-1]
+
+
+def shifted(clip: Tensor, groups: Sequence[Group], mover: Mover) -> Tensor:
+    """``clip`` [N, T, C, H, W] shifted in a copy; differentiable."""
+    return _Shift.apply(clip, groups, mover)  # type: ignore[no-any-return]
+
+
+class ShiftedInPlace(nn.Module):
+    """Shift in the clip's own memory, run ``net``, and put the clip back where ``restore`` asks for it.
+
+    net: what reads the shifted frames; its keys (``….net.weight``) are those of the released code.
+    """
+
+    def __init__(
+        self, net: nn.Module, groups: Sequence[Group], num_segments: int, mover: Mover, *, restore: bool
+    ) -> None:
+        super().__init__()
+        self.net, self.groups, self.num_segments = net, tuple(groups), num_segments
+        self.mover, self.restore = mover, restore
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """[N*T, C, H, W] -> what ``net`` makes of the shifted frames."""
+        clip = as_clip(frames, self.num_segments)
+        if gradients_wanted():
+            if self.restore and _is_plain_convolution(self.net):
+                return self._convolved(frames)
+            return self.net(shifted(clip, self.groups, self.mover).flatten(0, 1))  # type: ignore[no-any-return]
+        fallen = self.mover.shift(clip, self.groups)
+        out: Tensor = self.net(frames)
+        if self.restore:
+            self.mover.restore(clip, self.groups, fallen)
+        return out
+
+    def _convolved(self, frames: Tensor) -> Tensor:
+        """Shift and convolution as one operation that autograd sees."""
+        layer = self.net
+        assert isinstance(layer, nn.Conv2d)
+        device = frames.device.type
+        tensors = [frames, layer.weight, layer.bias]
+        if torch.is_autocast_enabled(device):
+            tensors = [None if t is None else t.to(torch.get_autocast_dtype(device)) for t in tensors]
+        settings = (layer.stride, layer.padding, layer.dilation, layer.groups)
+        with torch.autocast(device, enabled=False):
+            return _ShiftedConvolution.apply(  # type: ignore[no-any-return]
+                *tensors, settings, self.groups, self.num_segments, self.mover
+            )
+
+
+class ExchangedInPlace(Recurrent):
+    """Frame by frame: keep the moved channels, put the previous frame's in their place, run ``net``; put them back
+    where ``restore`` asks for it. fold: how many of the first channels move."""
+
+    def __init__(self, net: nn.Module, fold: int, *, restore: bool) -> None:
+        super().__init__()
+        self.net, self.fold, self.restore = net, fold, restore
+
+    def remembers(self, channels: int) -> int:
+        """The channels that move."""
+        return self.fold
+
+    def step(self, frame: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Overwrites the moved channels of ``frame``; with ``restore`` they are there again at the end."""
+        moved = frame[:, : self.fold]
+        kept = keep(frame, list(range(self.fold)))
+        moved.copy_(past)
+        out: Tensor = self.net(frame)
+        if self.restore:
+            moved.copy_(kept)
+        return out, kept
+
+
+class MovesInPlace(Strategy):
+    """A strategy that shifts in the clip's own memory; a subclass says with ``mover`` how the bytes move."""
+
+    mover: Mover
+
+    def shift(self, clip: Tensor) -> Tensor:
+        """[N, T, C, H, W] -> the same shape. Differentiable; does not overwrite ``clip``."""
+        return shifted(clip, self._groups(clip.shape[2]), self.mover)
+
+    def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
+        """Shift before the layer (residual: and restore after it) or before the block (in-place)."""
+        layer = site.layer(block)
+        groups = self._groups(layer.in_channels)  # type: ignore[arg-type]
+        if self.placement == "inplace":
+            return ShiftedInPlace(block, groups, num_segments, self.mover, restore=False)
+        site.replace(block, ShiftedInPlace(layer, groups, num_segments, self.mover, restore=True))
+        return block
+
+    def online(self, block: nn.Module, site: Site) -> nn.Module:
+        """Exchange the moved channels with those of the frame before: three copies, whatever the mover."""
+        fold = self.channels_each_way(site.layer(block).in_channels)  # type: ignore[arg-type]
+        if self.placement == "inplace":
+            return ExchangedInPlace(block, fold, restore=False)
+        site.replace(block, ExchangedInPlace(site.layer(block), fold, restore=True))
+        return block
+
+    def _groups(self, channels: int) -> tuple[Group, ...]:
+        return moved_groups(self.channels_each_way(channels), self.direction)
+
+
+def _is_plain_convolution(net: nn.Module) -> bool:
+    """A convolution that does nothing but convolve: zeros around, no hooks, numbers for its padding."""
+    hooks = net._forward_hooks or net._forward_pre_hooks or net._backward_hooks or net._backward_pre_hooks
+    return type(net) is nn.Conv2d and net.padding_mode == "zeros" and not isinstance(net.padding, str) and not hooks
+
+
+class _Shift(torch.autograd.Function):
+    """A copy, shifted; the gradient is copied once and shifted the other way."""
+
+    @staticmethod
+    def forward(ctx: Any, clip: Tensor, groups: Sequence[Group], mover: Mover) -> Tensor:
+        ctx.groups, ctx.mover = [group.opposite for group in groups], mover
+        out = clip.clone()
+        mover.shift(out, groups)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        grad = grads[0].clone()
+        ctx.mover.shift(grad, ctx.groups)
+        return grad, None, None
+
+
+class _ShiftedConvolution(torch.autograd.Function):
+    """A convolution of shifted frames that keeps the unshifted ones, which the shortcut keeps anyway."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        frames: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        settings: tuple[Any, ...],
+        groups: Sequence[Group],
+        num_segments: int,
+        mover: Mover,
+    ) -> Tensor:
+        ctx.save_for_backward(frames, weight)
+        ctx.settings, ctx.moved, ctx.biased = settings, (groups, num_segments, mover), bias is not None
+        clip = as_clip(frames.data, num_segments)  # data: restored before anyone looks, so its version stays
+        fallen = mover.shift(clip, groups)
+        out = conv2d(frames, weight, bias, *settings)
+        mover.restore(clip, groups, fallen)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        frames, weight = ctx.saved_tensors
+        groups, num_segments, mover = ctx.moved
+        stride, padding, dilation, parts = ctx.settings
+        clip = as_clip(frames.data, num_segments)
+        fallen = mover.shift(clip, groups)
+        wanted = [*ctx.needs_input_grad[:2], ctx.biased and ctx.needs_input_grad[2]]
+        of_frames, of_weight, of_bias = torch.ops.aten.convolution_backward(
+            *(grads[0], frames, weight, [weight.shape[0]] if ctx.biased else None),
+            *(stride, padding, dilation, False, [0, 0], parts, wanted),
+        )
+        mover.restore(clip, groups, fallen)
+        if of_frames is not None:
+            mover.shift(as_clip(of_frames, num_segments), [group.opposite for group in groups])
+        return of_frames, of_weight, of_bias, None, None, None, None

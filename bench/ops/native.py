@@ -1,0 +1,162 @@
+"""Native CPU kernels: compiled on first use with the compiler at hand, kept for the next time.
+
+``shift_`` and ``restore_`` move the channels of one group in their own memory, each thread taking a few kilobytes
+through all frames while they lie in its cache. ``relu_placed_`` and ``add_placed_`` are a block's last two passes; they
+write and read the moved channels where the next layer wants them (``placed_block``). ``shifted_product`` is a 1×1
+convolution of shifted frames: tile by tile, the products of the three groups are added up before the tile leaves the
+cache.
+
+The library lies in the user's cache folder under a name that tells source, compiler, torch and processor apart. It is
+written aside and renamed, so a process that dies meanwhile leaves nothing half done, and no lock.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from bench.ops import products
+from bench.ops.groups import Group
+
+if TYPE_CHECKING:
+    from bench.ops.in_place import Mover
+
+_SOURCE = Path(__file__).with_name("native.cpp")
+_FLAGS = ("-O3", "-march=native", "-fopenmp", "-std=c++20", "-shared", "-fPIC")
+_SECONDS = 100  # to compile; it takes some 20 s, and a process that is silent for 120 s counts as hung
+
+
+class Unavailable(Exception):
+    """There are no native kernels here; the message says why in one line."""
+
+
+@cache
+def why_not() -> str | None:
+    """Why there are no native kernels on this machine, in one line; None where there are. Compiles on first use."""
+    try:
+        operators()
+    except Unavailable as error:
+        return str(error)
+    return None
+
+
+@cache
+def operators() -> Any:
+    """``torch.ops.shiftbench_native``, compiled and loaded. Raises Unavailable."""
+    if platform.system() != "Linux":
+        raise Unavailable(f"native kernels are built on Linux only, not on {platform.system()}")
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        raise Unavailable("native kernels need a C++ compiler, and none was found (c++, g++, clang++ or $CXX)")
+    library = _library(compiler)
+    try:
+        if not library.exists():
+            _compile(compiler, library)
+        torch.ops.load_library(str(library))
+    except OSError as error:
+        raise Unavailable(
+            f"the native kernels cannot be built or loaded: {str(error.__cause__ or error).splitlines()[0]}"
+        ) from error
+    _tell_shapes()
+    return torch.ops.shiftbench_native
+
+
+def _tell_shapes() -> None:
+    """What the operators return, for tracing: ``torch.compile`` takes each as it is."""
+    name = "shiftbench_native"
+    torch.library.register_fake(
+        f"{name}::shift_", lambda channels, offset: channels.new_empty(len(channels), channels[0, 0].numel())
+    )
+    torch.library.register_fake(f"{name}::restore_", lambda channels, fallen, offset: None)
+    torch.library.register_fake(
+        f"{name}::relu_placed_",
+        lambda features, num_segments, fold, bidirectional: features.new_empty(
+            len(features) // num_segments, (2 if bidirectional else 1) * fold * features[0, 0].numel()
+        ),
+    )
+    torch.library.register_fake(
+        f"{name}::add_placed_", lambda out, placed, fallen, num_segments, fold, bidirectional: None
+    )
+    torch.library.register_fake(
+        f"{name}::shifted_product",
+        lambda frames, weight, num_segments, fold, bidirectional: products.empty_output(frames, weight),
+    )
+
+
+def _library(compiler: str) -> Path:
+    processor = next(
+        (line for line in _lines("/proc/cpuinfo") if line.startswith(("flags", "Features"))), platform.machine()
+    )
+    told = repr((_SOURCE.read_bytes(), _FLAGS, compiler, torch.__version__, processor))
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "shiftbench" / f"native-{hashlib.sha256(told.encode()).hexdigest()[:16]}.so"
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _compile(compiler: str, library: Path) -> None:
+    """Raises Unavailable with the compiler's first complaint."""
+    home = Path(torch.__file__).parent
+    include = [f"-I{home / 'include'}", f"-I{home / 'include' / 'torch' / 'csrc' / 'api' / 'include'}"]
+    libraries = [f"-L{home / 'lib'}", "-ltorch_cpu", "-lc10"]
+    abi = f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}"
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        made = Path(folder) / library.name
+        command = [compiler, *_FLAGS, abi, *include, str(_SOURCE), *libraries, "-o", str(made)]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=_SECONDS)
+        except subprocess.CalledProcessError as error:
+            told = [line for line in error.stderr.splitlines() if "error" in line] or ["it gave no reason"]
+            raise Unavailable(f"the native kernels do not compile with {compiler}: {told[0]}") from error
+        except subprocess.TimeoutExpired as error:
+            raise Unavailable(f"the native kernels did not compile within {_SECONDS} s") from error
+        os.replace(made, library)
+
+
+class Native:
+    """``in_place.Mover``, threaded; on another device than a CPU it leaves the work to ``elsewhere``.
+
+    Raises Unavailable where there are no native kernels.
+    """
+
+    def __init__(self, elsewhere: "Mover") -> None:
+        operators()
+        self._elsewhere = elsewhere
+
+    def shift(self, clip: Tensor, groups: Sequence[Group]) -> list[Tensor]:
+        """As ``in_place.Mover`` says."""
+        if not clip.is_cpu:
+            return self._elsewhere.shift(clip, groups)
+        return [operators().shift_(group.of(clip), group.offset) for group in groups]
+
+    def restore(self, clip: Tensor, groups: Sequence[Group], fallen: Sequence[Tensor]) -> None:
+        """As ``in_place.Mover`` says."""
+        if not clip.is_cpu:
+            self._elsewhere.restore(clip, groups, fallen)
+            return
+        for group, first in zip(groups, fallen, strict=True):
+            operators().restore_(group.of(clip), first, group.offset)
+
+
+def multiply(frames: Tensor, weight: Tensor, groups: Sequence[Group], num_segments: int) -> Tensor:
+    """As ``products.multiply`` does, tile by tile on a CPU. Raises Unavailable where there are no native kernels."""
+    if not frames.is_cpu:
+        return products.multiply(frames, weight, groups, num_segments)
+    fold = groups[0].last if groups else 0
+    product: Tensor = operators().shifted_product(frames, weight, num_segments, fold, len(groups) > 1)
+    return product

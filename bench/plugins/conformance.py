@@ -1,0 +1,351 @@
+"""What every strategy must satisfy before anyone times it. ``check``, the sweep and the tests all call this.
+
+Each check looks at a strategy through its ``wrap``, inside blocks, never through a bare ``shift``: what counts is what
+the layer at the site reads and what the shortcut keeps. As a module this file is the process that runs the checks.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from bench import models
+from bench.models.learned import disturb, learned
+from bench.models.online import Reads
+from bench.plugins.discovery import LoadError, load_class, load_file
+from bench.plugins.side_effects import Meddled, untouched
+from bench.spec.axes import ACCURACY_BACKBONE
+from bench.spec.cases import Variant
+from bench.strategy import CannotStream, Site, Strategy
+from bench.system import workers
+
+BLOCK_TOLERANCE = 1e-5  # max |difference| / max |reference| in fp32: one block's rounding
+NETWORK_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}  # rounding, piled up over a whole network
+
+_LENGTHS = (1, 2, 3, 8, 16)
+_CHANNELS = (16, 7, 12)  # 7 and 12: counts that most fractions do not divide
+_MORE_CHANNELS = (*_CHANNELS, 24, 160)  # and those of MobileNetV2, where a count may be rounded differently
+_SITE = Site("conv1", "conv1")
+
+Make = Callable[[], Strategy]
+
+
+class Broken(Exception):
+    """A property that does not hold; the message is the smallest counter-example found."""
+
+
+class Remark(Broken):
+    """A property that need not hold: worth a flag, no failure."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One property of one variant. ``ok`` None: it does not apply, or is worth a flag but no failure."""
+
+    check: str
+    meaning: str
+    ok: bool | None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A strategy under test: how to make it, what it claims to equal, and the device to test on."""
+
+    make: Make
+    reference: Make | None
+    device: str
+
+    def clip(self, n: int, t: int, c: int, size: int = 4, seed: int = 0) -> Tensor:
+        """Random frames [N*T, C, size, size]."""
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(n * t, c, size, size, generator=generator).to(self.device)
+
+    def read(self, frames: Tensor, t: int, make: Make | None = None, *, trained: bool = False) -> Tensor:
+        """What conv1 reads of ``frames``, in inference; trained: the strategy's own weights have left their start."""
+        block = Reads(frames.shape[1]).to(self.device, frames.dtype)
+        of_block = {id(parameter) for parameter in block.parameters()}
+        wrapped = (make or self.make)().wrap(block, _SITE, t).eval()
+        if trained:
+            disturb([parameter for parameter in wrapped.parameters() if id(parameter) not in of_block])
+        with torch.inference_mode():
+            return wrapped(frames.clone())  # type: ignore[no-any-return]
+
+
+def _differ(got: Tensor, want: Tensor, tolerance: float, what: str, t: int) -> None:
+    """Raise Broken at the first clip, frame and channel where the two differ."""
+    if got.shape != want.shape:
+        raise Broken(f"{what}: shape {tuple(got.shape)} instead of {tuple(want.shape)}")
+    scale = want.abs().max().clamp_min(torch.finfo(want.dtype).tiny)
+    error = (got - want).abs() / scale
+    error = torch.where(torch.isfinite(error), error, torch.inf)
+    if error.max() <= tolerance:
+        return
+    first = (error.flatten(1).amax(1) > tolerance).nonzero()[0].item()
+    where = f"clip {int(first) // t}, frame {int(first) % t}"
+    if error.dim() == 4:
+        where += f", channel {int(error[int(first)].flatten(1).amax(1).argmax())}"
+    raise Broken(f"{what}: {where} is off by {error.max():.2g} of the largest value (allowed {tolerance:g}), T={t}")
+
+
+def shape(subject: _Subject) -> None:
+    """Shape, dtype and device are kept for T in 1, 2, 3, 8, 16, several clips and odd channel counts."""
+    for t in _LENGTHS:
+        for c in _CHANNELS:
+            for dtype in (torch.float32, torch.bfloat16):
+                frames = subject.clip(2, t, c).to(dtype)
+                out = subject.read(frames, t)
+                for name in ("shape", "dtype", "device"):
+                    got, want = getattr(out, name), getattr(frames, name)
+                    if got != want:
+                        raise Broken(f"{name} becomes {got} instead of {want} at T={t}, C={c}")
+
+
+def keeps_to_itself(subject: _Subject) -> None:
+    """It leaves PyTorch's settings as they are, and no thread or process running."""
+    subject.read(subject.clip(2, 3, 16), 3)  # every check is watched for it; this one gives it a name
+
+
+def finite(subject: _Subject) -> None:
+    """Finite features stay finite."""
+    for t in _LENGTHS:
+        if not torch.isfinite(subject.read(subject.clip(2, t, 16), t)).all():
+            raise Broken(f"NaN or infinity in the output at T={t}")
+
+
+def clips_apart(subject: _Subject) -> None:
+    """Nothing leaks from one clip of a batch into another, whatever the strategy has learned."""
+    t = 3
+    frames = subject.clip(3, t, 16)
+    changed = frames.clone()
+    changed[t : 2 * t] += 1.0
+    before, after = subject.read(frames, t, trained=True), subject.read(changed, t, trained=True)
+    others = [*range(t), *range(2 * t, 3 * t)]
+    _differ(after[others], before[others], 0.0, "changing the clip between changes another clip", t)
+
+
+def shortcut_exact(subject: _Subject) -> None:
+    """In residual placement the shortcut carries the present frame, unshifted."""
+    if subject.make().placement != "residual":
+        return
+    for block in (BasicBlock(16, 16), Bottleneck(16, 4)):
+        last = block.bn2 if isinstance(block, BasicBlock) else block.bn3
+        nn.init.zeros_(last.weight)  # the residual branch gives zero: the output is the shortcut
+        wrapped = subject.make().wrap(block.to(subject.device), _SITE, 4).eval()
+        frames = subject.clip(2, 4, 16).abs()
+        with torch.inference_mode():
+            out = wrapped(frames.clone())
+        _differ(out, frames, 0.0, f"the shortcut of a {type(block).__name__}", 4)
+
+
+def causal(subject: _Subject) -> None:
+    """Unidirectional: no frame reads anything of the future, whatever the strategy has learned."""
+    if subject.make().direction != "unidirectional":
+        return
+    t = 8
+    frames = subject.clip(1, t, 16)
+    before = subject.read(frames, t, trained=True)
+    for future in range(1, t):
+        changed = frames.clone()
+        changed[future:] += 1.0
+        after = subject.read(changed, t, trained=True)
+        _differ(after[:future], before[:future], 0.0, f"a change from frame {future} on changes the past", t)
+
+
+def identity_at_zero(subject: _Subject) -> None:
+    """With fraction 0 nothing moves."""
+    strategy = subject.make()
+
+    def at_zero() -> Strategy:
+        return type(strategy)(fraction=0.0, placement=strategy.placement, direction=strategy.direction)
+
+    for t in (1, 3):
+        frames = subject.clip(2, t, 16)
+        _differ(subject.read(frames, t, at_zero), frames, 0.0, "fraction 0", t)
+
+
+def gradients(subject: _Subject) -> None:
+    """Gradients reach input and weights, and are finite."""
+    block = Reads(16).to(subject.device)
+    weight = block.conv1.weight
+    frames = subject.clip(2, 4, 16).requires_grad_()
+    subject.make().wrap(block, _SITE, 4).train()(frames * 1.0).square().mean().backward()
+    for name, gradient in (("the input, through the shift,", frames.grad), ("conv1's weight", weight.grad)):
+        if gradient is None or not torch.isfinite(gradient).all():
+            raise Broken(f"the gradient of {name} is {'missing' if gradient is None else 'not finite'}")
+
+
+def deterministic(subject: _Subject) -> None:
+    """The same input gives the same output, bit by bit, from two instances and twice in a row."""
+    frames = subject.clip(2, 8, 16)
+    first = subject.read(frames, 8)
+    _differ(subject.read(frames, 8), first, 0.0, "a second instance", 8)
+    wrapped = subject.make().wrap(Reads(16).to(subject.device), _SITE, 8).eval()
+    with torch.inference_mode():
+        for run in ("first", "second"):
+            _differ(wrapped(frames.clone()), first, 0.0, f"the {run} run in a row", 8)
+
+
+def memory_format(subject: _Subject) -> None:
+    """channels_last stays channels_last (flagged, not failed: it is correct, but the next layer pays)."""
+    frames = subject.clip(2, 4, 16).contiguous(memory_format=torch.channels_last)
+    seen: list[bool] = []
+    block = Reads(16).to(subject.device).to(memory_format=torch.channels_last)
+    block.conv1.register_forward_pre_hook(
+        lambda _, args: seen.append(args[0].is_contiguous(memory_format=torch.channels_last))
+    )
+    with torch.inference_mode():
+        subject.make().wrap(block, _SITE, 4).eval()(frames)
+    if seen and not seen[0]:
+        raise Broken("channels_last features come out in another memory format")
+
+
+def equal_in_block(subject: _Subject) -> None:
+    """Equal to what it claims to equal, forward and backward, inside Basic and Bottleneck blocks, in both layouts."""
+    if subject.reference is None:
+        return
+    for c in _MORE_CHANNELS:
+        frames = subject.clip(2, 3, c)
+        _differ(subject.read(frames, 3), subject.read(frames, 3, subject.reference), 0.0, f"{c} channels", 3)
+    for t in _LENGTHS:
+        for kind in (BasicBlock(16, 16), Bottleneck(16, 4)):
+            for layout in (torch.contiguous_format, torch.channels_last):
+                outs = []
+                for make in (subject.make, subject.reference):
+                    torch.manual_seed(0)
+                    block = learned(type(kind)(16, 16 if isinstance(kind, BasicBlock) else 4)).to(subject.device)
+                    wrapped = make().wrap(block, _SITE, t).eval()
+                    frames = subject.clip(2, t, 16).contiguous(memory_format=layout)
+                    with torch.inference_mode():
+                        outs.append(wrapped(frames))
+                _differ(outs[0], outs[1], BLOCK_TOLERANCE, f"{type(kind).__name__}, {layout}", t)
+        mine, theirs = (_backward(subject, make, t) for make in (subject.make, subject.reference))
+        for name, want in theirs.items():
+            got = mine.get(name)
+            if got is None or want is None:
+                raise Broken(f"the gradient of {name} is missing")
+            _differ(got.reshape(len(got), -1), want.reshape(len(want), -1), BLOCK_TOLERANCE, f"gradient of {name}", t)
+
+
+def equal_in_network(subject: _Subject) -> None:
+    """Equal to what it claims to equal in a whole network, in fp32 and bf16."""
+    if subject.reference is None:
+        return
+    t = 8
+    for dtype, tolerance in NETWORK_TOLERANCE.items():
+        outs = []
+        for make in (subject.make, subject.reference):
+            network = learned(models.build(ACCURACY_BACKBONE, t))
+            network = models.insert(make(), network).to(subject.device, dtype)
+            with torch.inference_mode():
+                outs.append(network(subject.clip(2, t, 1, size=32).to(dtype)).float())
+        _differ(outs[0], outs[1], tolerance, f"network in {dtype}", 1)
+
+
+def streams(subject: _Subject) -> None:
+    """Frame by frame it computes what it computes in clips (flagged, not failed, where it promises no stream)."""
+    strategy = subject.make()
+    if strategy.direction != "unidirectional" or strategy.fraction == 0:
+        return
+    try:
+        models.prove(strategy, subject.device)
+    except CannotStream as why:
+        promised = any(getattr(type(strategy), name) is not getattr(Strategy, name) for name in _OF_STREAMS)
+        raise (Broken if promised else Remark)(str(why)) from None
+
+
+def _backward(subject: _Subject, make: Make, t: int) -> dict[str, Tensor | None]:
+    """Gradients of a Bottleneck block in training mode: of its input and of its conv1."""
+    torch.manual_seed(0)
+    block = Bottleneck(16, 4).to(subject.device)
+    weight = block.conv1.weight
+    wrapped = make().wrap(block, _SITE, t).train()
+    frames = subject.clip(2, t, 16).requires_grad_()
+    wrapped(frames * 1.0).square().mean().backward()  # * 1.0: a block never sees a leaf
+    return {"the input": frames.grad, "conv1's weight": weight.grad}
+
+
+CHECKS: tuple[Callable[[_Subject], None], ...] = (
+    keeps_to_itself,
+    shape,
+    finite,
+    clips_apart,
+    shortcut_exact,
+    causal,
+    streams,
+    identity_at_zero,
+    gradients,
+    deterministic,
+    memory_format,
+    equal_in_block,
+    equal_in_network,
+)
+_FLAG_ONLY = {"memory_format"}
+_OF_STREAMS = ("online", "step", "recalled")  # a strategy that overrides one of them promises to stream
+
+
+def conformance(
+    cls: type[Strategy], variant: Variant, reference: type[Strategy] | None, device: str = "cpu"
+) -> Iterator[Verdict]:
+    """Every check on one variant of ``cls``; ``reference`` is the class named in ``same_function_as``."""
+    axes: dict[str, Any] = {"placement": variant.placement, "direction": variant.direction}
+    fraction = float(variant.fraction)
+
+    def make() -> Strategy:
+        return cls(fraction=fraction, **axes)
+
+    def make_reference() -> Strategy:
+        assert reference is not None
+        return reference(fraction=fraction, **axes)
+
+    subject = _Subject(make, make_reference if reference else None, device)
+    for check in CHECKS:
+        meaning = (check.__doc__ or "").strip()
+        try:
+            with untouched():
+                check(subject)
+            yield Verdict(check.__name__, meaning, True)
+        except Exception as error:  # a stranger's code: whatever it raises is the reason
+            detail = str(error) if isinstance(error, Broken | Meddled) else f"raised {workers.one_line(error)}"
+            flag = check.__name__ in _FLAG_ONLY or isinstance(error, Remark)
+            yield Verdict(check.__name__, meaning, None if flag else False, detail)
+
+
+def _answer(job: dict[str, Any], emit: workers.Emit) -> None:
+    """Worker: the checks of each strategy over its variants; stops a strategy at its first broken check."""
+    torch.set_num_threads(1)
+    torch.backends.cudnn.allow_tf32 = False  # its rounding, 1e-3, would hide or fake differences between mechanisms
+    files = [Path(file) for file in job["files"]]
+    for entry in job["strategies"]:
+        emit({"event": "enter", "strategy": entry["name"]})
+        failed, flags = None, set()
+        for verdict, where in _all_verdicts(entry, files, job["devices"]):
+            if verdict.ok is None:
+                flags.add(verdict.check)
+            if verdict.ok is False:
+                failed = f"check {verdict.check} ({where}): {verdict.detail}"
+                break
+        emit({"event": "checked", "strategy": entry["name"], "failed": failed, "flags": sorted(flags)})
+
+
+def _all_verdicts(
+    entry: dict[str, Any], files: Sequence[Path], devices: Sequence[str]
+) -> Iterator[tuple[Verdict, str]]:
+    try:
+        cls = load_file(Path(entry["file"]))
+        reference = load_class(cls.same_function_as, files) if cls.same_function_as else None
+    except LoadError as error:
+        yield Verdict("load", "the file loads", False, str(error)), "loading"
+        return
+    for variant in map(Variant.from_json, entry["variants"]):
+        for device in devices:
+            for verdict in conformance(cls, variant, reference, device):
+                yield verdict, f"{variant.placement} {variant.fraction} {variant.direction} on {device}"
+
+
+if __name__ == "__main__":
+    workers.serve(_answer)

@@ -1,0 +1,254 @@
+"""``records.jsonl``: an append-only file of records, each whole on disk before the next begins.
+
+A line is a record as JSON whose last key is ``check``, the CRC-32 of the record without it. So a line that was cut off,
+half written or damaged later is seen. What is measured belongs together: the cases of one process (a replicate), closed
+by a ``replicate`` record. When a run is opened for writing, damaged lines and replicates that are not whole are set
+aside in ``records.torn`` and measured again; all others stay as they are.
+"""
+
+import fcntl
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from pydantic import ValidationError
+
+from bench.store.migrations import brought_up_to_date
+from bench.store.records import SCHEMA, FolderError, Record, write_atomically
+
+_SEAL = re.compile(rb',"check":"([0-9a-f]{8})"\}$')
+
+
+class Damaged(Exception):
+    """A line of the journal that cannot be trusted; the message says why."""
+
+
+def seal(record: Record) -> bytes:
+    """A record as a line of the journal."""
+    body = record.model_dump_json().encode()
+    return b'%s,"check":"%08x"}\n' % (body[:-1], zlib.crc32(body))
+
+
+def unseal(line: bytes) -> Record:
+    """The record that a line holds, brought up to date. Raises Damaged, and FolderError for one of a newer version.
+
+    Lines of versions before 5 have no checksum: they are taken where they are records.
+    """
+    if not line.endswith(b"\n"):
+        raise Damaged("it ends in the middle")
+    body = line[:-1]
+    if found := _SEAL.search(body):
+        body = body[: found.start()] + b"}"
+        if zlib.crc32(body) != int(found[1], 16):
+            raise Damaged("its checksum does not fit")
+    try:
+        record = Record.model_validate_json(body)
+    except ValidationError as error:
+        raise Damaged(f"it is not a record: {error.errors()[0]['msg']}") from None
+    if record.schema_version > SCHEMA:
+        raise FolderError(
+            f"it was written by a newer version (schema {record.schema_version}, this one reads {SCHEMA})"
+        )
+    return brought_up_to_date(record)
+
+
+def read_records(folder: Path) -> Iterator[Record]:
+    """The records of a run, one by one, in the order in which they were measured.
+
+    A torn last line is passed over (a resumed run measures it again); damage elsewhere raises FolderError.
+    """
+    path = folder / "records.jsonl"
+    for number, line in _lines(path):
+        try:
+            yield unseal(line)
+        except Damaged as why:
+            if not line.endswith(b"\n"):
+                return
+            raise FolderError(
+                f"{path}, line {number} is damaged: {why}. run --resume {folder} sets it aside and measures it again"
+            ) from None
+        except FolderError as why:
+            raise FolderError(f"{path}, line {number}: {why}") from None
+
+
+def read_whole_records(folder: Path) -> tuple[list[Record], list[str]]:
+    """The records of a run that are whole, and what is wrong with each line that is not: to show what can be shown.
+
+    Raises FolderError for records of a newer version.
+    """
+    path, records, damaged = folder / "records.jsonl", list[Record](), list[str]()
+    for number, line in _lines(path):
+        try:
+            records.append(unseal(line))
+        except Damaged as why:
+            damaged.append(f"line {number}: {why}")
+        except FolderError as why:
+            raise FolderError(f"{path}, line {number}: {why}") from None
+    return records, damaged
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with path.open("rb") as lines:
+            yield from enumerate(lines, 1)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise FolderError(f"cannot read {path}: {error.strerror}") from None
+
+
+class Run:
+    """A run's folder, open for writing by this process alone.
+
+    The lock is the kernel's: it goes with the process, so a dead run never blocks its own resumption.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ids: set[str] = set()
+        self.set_aside = 0  # lines that were damaged, or not whole
+        self._lock: IO[str] | None = None
+        self._journal: int | None = None
+
+    def __enter__(self) -> Self:
+        """Raises FolderError where the folder cannot be written, or another process writes into it."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.folder / ".lock").open("w")
+        except OSError as error:
+            raise FolderError(f"cannot write to {self.folder}: {error.strerror}") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise FolderError(
+                f"another run is writing to {self.folder}; wait for it, or choose another --out"
+            ) from None
+        try:
+            self._open()
+        except OSError as error:
+            self._lock.close()
+            raise FolderError(f"cannot write to {self.folder}: {error.strerror}") from None
+        except FolderError:
+            self._lock.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._journal is not None:
+            os.close(self._journal)
+        if self._lock is not None:
+            self._lock.close()
+
+    @property
+    def path(self) -> Path:
+        """The journal."""
+        return self.folder / "records.jsonl"
+
+    def append(self, *records: Record) -> None:
+        """Put records on disk, whole and together, before anything else happens. An id already there is a bug.
+
+        Raises FolderError where the disk does not take them; what was there before is still whole.
+        """
+        for record in records:
+            if record.id in self.ids:
+                raise ValueError(f"record {record.id} was measured twice")
+        assert self._journal is not None
+        state = os.fstat(self._journal)
+        if not state.st_nlink:
+            raise FolderError(f"{self.path} was removed while the run was writing to it: its records are lost")
+        left = memoryview(b"".join(map(seal, records)))
+        try:
+            while left:
+                left = left[os.write(self._journal, left) :]
+            os.fsync(self._journal)
+        except OSError as error:
+            os.ftruncate(self._journal, state.st_size)
+            raise FolderError(self._kept_but(error)) from None
+        self.ids.update(record.id for record in records)
+
+    def write_header(self, header: dict[str, Any]) -> None:
+        """Replace ``run.json`` atomically. Raises FolderError where the folder does not take it."""
+        text = json.dumps(header, indent=2, ensure_ascii=False) + "\n"
+        try:
+            write_atomically(self.folder / "run.json", text)
+        except OSError as error:
+            raise FolderError(self._kept_but(error)) from None
+
+    def _kept_but(self, error: OSError) -> str:
+        return (
+            f"cannot write to {self.folder}: {error.strerror}. The {len(self.ids)} records before are kept; "
+            f"make room or restore the folder, then go on with: run --resume {self.folder}"
+        )
+
+    def _open(self) -> None:
+        spoilt = self._look_through()
+        if spoilt:
+            self._put_aside(spoilt)
+        self.set_aside = len(spoilt)
+        existed = self.path.exists()
+        self._journal = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        if not existed:
+            _sync_folder(self.folder)
+
+    def _look_through(self) -> set[int]:
+        """Fill ``ids``; the numbers of the lines that have to go: damaged ones, and their replicates."""
+        spoilt, damaged_inside = set[int](), False
+        open_replicate: dict[int, str] = {}  # line -> id, of samples that no ``replicate`` record has closed yet
+        for number, line in _lines(self.path):
+            try:
+                record = unseal(line)
+            except Damaged:
+                spoilt.add(number)
+                damaged_inside = True
+                continue
+            except FolderError as why:
+                raise FolderError(f"{self.path}, line {number}: {why}") from None
+            if record.id in self.ids or record.id in open_replicate.values():
+                spoilt.add(number)  # a line that somebody doubled
+            elif record.timed and record.status == "ok":
+                open_replicate[number] = record.id
+                continue
+            if not record.timed:  # it closes those before it
+                if damaged_inside:
+                    spoilt |= set(open_replicate)
+                else:
+                    self.ids.update(open_replicate.values())
+                open_replicate = {}
+            if damaged_inside and record.kind == "replicate" and record.status == "ok":
+                spoilt.add(number)
+            elif number not in spoilt:
+                self.ids.add(record.id)
+            damaged_inside &= record.timed
+        return spoilt | set(open_replicate)
+
+    def _put_aside(self, spoilt: set[int]) -> None:
+        """Move lines to ``records.torn``. The rest replaces the journal at once, or the journal stays as it was."""
+        beside = self.path.with_name("records.jsonl.new")
+        with beside.open("wb") as kept, (self.folder / "records.torn").open("ab") as aside:
+            for number, line in _lines(self.path):
+                if number not in spoilt:
+                    kept.write(line)
+                else:
+                    aside.write(line if line.endswith(b"\n") else line + b"\n")
+            for file in (aside, kept):
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(beside, self.path)
+        _sync_folder(self.folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a name in ``folder`` as lasting as the file that it names."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
