@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bench.store.records import FolderError, write_atomically
+from bench.system import environment
 from bench.validation.experiment import Measured
 from bench.validation.figure import NAME, draw
 from bench.validation.findings import Effect, Validation, to_json

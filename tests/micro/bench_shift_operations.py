@@ -18,7 +18,7 @@ from bench.ops import in_place, native
 from bench.ops.groups import moved_groups
 from bench.plugins.discovery import load_class, strategy_files
 from bench.strategy import Site
-from tests.kernels import needs_compiler
+from tests.ops import needs_compiler
 
 FILES = strategy_files()
 CLIP = (1, 8, 256, 56, 56)  # what conv1 of ResNet-50's second block reads: 25.7 MB in fp32

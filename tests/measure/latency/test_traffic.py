@@ -1,0 +1,86 @@
+"""Bytes counted by the dispatch mode against arithmetic."""
+
+import copy
+from collections import OrderedDict
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.measure.latency.traffic import count
+from bench.ops import in_place, native
+from bench.ops.groups import moved_groups
+from bench.plugins.discovery import load_class, strategy_files
+from bench.strategy import Site
+from tests.ops import needs_compiler
+
+MOVERS = {"native": lambda: native.Native(in_place.FrameByFrame()), "frame by frame": in_place.FrameByFrame}
+
+N = 2 * 8 * 64 * 14 * 14 * 4  # bytes of the clip below
+
+
+def moved(name: str, fraction: float) -> float:
+    """Bytes that a bare shift moves, in units of the tensor."""
+    strategy = load_class(name, strategy_files())(fraction)
+    clip = torch.randn(2, 8, 64, 14, 14)
+    with torch.inference_mode():
+        return count(lambda: strategy.shift(clip)).bytes_moved / N
+
+
+@pytest.mark.parametrize(
+    ("name", "fraction", "expected"),
+    [
+        ("no_shift", 0.0, 0.0),
+        ("copy_shift", 1 / 8, 3.0),
+        ("copy_shift", 1.0, 3.0),
+        ("concat_shift", 1 / 8, 2.5),
+        ("concat_shift", 1 / 4, 3.0),
+        ("concat_shift", 1.0, 6.0),
+    ],
+)
+def test_traffic_agrees_with_arithmetic(name: str, fraction: float, expected: float) -> None:
+    assert moved(name, fraction) == pytest.approx(expected, rel=0.1, abs=1e-9)
+
+
+@pytest.mark.parametrize(("placement", "expected"), [("inplace", 0.5), ("residual", 1.0)])
+@pytest.mark.parametrize("name", [pytest.param("native", marks=needs_compiler), "frame by frame"])
+def test_movers_touch_only_what_moves(name: str, placement: str, expected: float) -> None:
+    """At 1/4: 2 · fraction · N, and the same again for the way back."""
+    clip, mover, groups = torch.randn(2, 8, 64, 14, 14), MOVERS[name](), moved_groups(8, "bidirectional")
+
+    def there_and_back() -> None:
+        fallen = mover.shift(clip, groups)
+        if placement == "residual":
+            mover.restore(clip, groups, fallen)
+
+    with torch.inference_mode():
+        assert count(there_and_back).bytes_moved / N == pytest.approx(expected, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["view_matmul", "native_matmul"])
+def test_products_over_views_copy_no_input(name: str) -> None:
+    """What they add to a plain convolution's traffic is the sum, read and written again for the two groups."""
+    block = nn.Sequential(OrderedDict(conv1=nn.Conv2d(64, 16, 1, bias=False)))
+    frames = torch.randn(16, 64, 14, 14)
+    wrapped = load_class(name, strategy_files())(0.25).wrap(copy.deepcopy(block), Site("conv1", "conv1"), 8)
+    with torch.inference_mode():
+        extra = count(lambda: wrapped(frames)).bytes_moved - count(lambda: block(frames)).bytes_moved
+    assert -0.01 * N <= extra <= (0.01 * N if name == "native_matmul" and not native.why_not() else 1.05 * N)
+
+
+def test_views_move_nothing_and_self_subtraction_reads_once() -> None:
+    x = torch.randn(4, 4)
+    assert count(lambda: x.t().reshape(2, 8)[:1]).bytes_moved == 2 * 64  # a transposed view is copied once
+    assert count(lambda: x.view(2, 8)[:1]).bytes_moved == 0
+    assert count(lambda: x - x).bytes_moved == 2 * 64
+
+
+def test_peak_counts_what_is_alive_at_once() -> None:
+    x = torch.randn(256)
+
+    def chain(y: Tensor) -> Tensor:
+        for _ in range(5):
+            y = y + 1
+        return y
+
+    assert count(lambda: chain(x)).peak_live_bytes == 2 * 1024  # a link and its successor; x was there before

@@ -1,0 +1,92 @@
+"""An exported file runs where there is no torch and gives the same answer; what cannot be exported is one line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench import models
+from bench.cli.app import main
+from bench.models import runtimes
+from bench.plugins.discovery import load_class, strategy_files
+from tests.models.runtimes.small import BRANCHES, FROZEN
+
+ASK = ["--backbone", "resnet18", "--frames", "2", "--size", "32"]
+
+
+def export(strategy: str, runtime: str, out: Path, *more: str) -> int:
+    return main(["export", strategy, "--runtime", runtime, "--out", str(out), *ASK, *more])
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_the_printed_loader_runs_the_file_without_torch(
+    runtime: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if reason := runtimes.why_not(runtime, "cpu"):
+        pytest.skip(reason)
+    out = tmp_path / "network.onnx"
+    assert export("split_input_shift", runtime, out) == 0
+    printed = capsys.readouterr().out
+    loader = printed[printed.index("import numpy") :]
+    more = f"import sys\nassert 'torch' not in sys.modules\nnumpy.save({str(tmp_path / 'logits.npy')!r}, logits)\n"
+    done = subprocess.run([sys.executable, "-c", loader + more], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    given = np.random.default_rng(0).standard_normal((4, 3, 32, 32), dtype="float32")
+    network = models.insert(load_class("copy_shift", strategy_files())(0.25), models.build("resnet18", 2))
+    with torch.inference_mode():
+        expected = network.eval()(torch.from_numpy(given)).numpy()
+    answer = np.load(tmp_path / "logits.npy")
+    assert answer.shape == (2, 1000)
+    assert np.abs(answer - expected).max() <= 1e-4 * np.abs(expected).max()
+    assert list(tmp_path.glob("*.onnx")) == [out]
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "words"), [(BRANCHES, "branches", "cannot be exported"), (FROZEN, "frozen", "")]
+)
+def test_what_cannot_be_exported_leaves_no_file(
+    code: str, name: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if reason := runtimes.why_not("onnxruntime", "cpu"):
+        pytest.skip(reason)
+    (tmp_path / f"{name}.py").write_text(code)
+    out = tmp_path / "network.onnx"
+    assert export(name, "onnxruntime", out, "--strategies-dir", str(tmp_path)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {name} was not exported: ") and error.count("\n") == 1
+    assert words in error
+    assert not list(tmp_path.glob("*.onnx"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mentioned"),
+    [
+        (["copy_shift", "--runtime", "tvm"], ["'tvm'", "onnxruntime, openvino"]),
+        (["copy_shift", "--runtime", "eager"], ["'eager'", "onnxruntime, openvino"]),
+        (["nobody", "--runtime", "onnxruntime"], ["'nobody'", "copy_shift"]),
+        (["copy_shift", "--runtime", "onnxruntime", "--backbone", "vgg16"], ["'vgg16'", "resnet50"]),
+        (["copy_shift", "--runtime", "onnxruntime", "--fraction", "2"], ["'2'", "0 to 1"]),
+        (["copy_shift", "--runtime", "onnxruntime", "--fraction", "0"], ["fraction 0", "no_shift"]),
+        (["no_shift", "--runtime", "onnxruntime"], ["no_shift does not exist at fraction 1/4", "0"]),
+        (["split_input_shift", "--runtime", "onnxruntime", "--placement", "inplace"], ["'inplace'", "residual"]),
+    ],
+)
+def test_what_cannot_be_asked_for_is_one_line(
+    arguments: list[str], mentioned: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if reason := runtimes.why_not("onnxruntime", "cpu"):
+        pytest.skip(reason)
+    assert main(["export", *arguments, "--out", str(tmp_path / "x.onnx")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert all(text in error for text in mentioned), error
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if reason := runtimes.why_not("onnxruntime", "cpu"):
+        pytest.skip(reason)
+    assert export("copy_shift", "onnxruntime", tmp_path / "nowhere" / "x.onnx") == 2
+    assert "cannot be written" in capsys.readouterr().err

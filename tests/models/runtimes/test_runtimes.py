@@ -1,0 +1,99 @@
+"""Which runtimes exist where; how a CUDA graph is captured and replayed, on a fake ``torch.cuda``."""
+
+from typing import get_args
+
+import pytest
+import torch
+from torch import nn
+
+from bench.models import runtimes
+from bench.spec.axes import ONLY_ON, RUNTIMES, Device, ValueNotAllowed
+from tests.measure.latency.simulated_gpu import FakeCuda
+
+
+def small_network() -> nn.Module:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.LazyLinear(5))
+    network(torch.zeros(1, 3, 6, 6))
+    return network.eval()
+
+
+def frames(seed: int) -> torch.Tensor:
+    return torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
+
+
+def test_every_runtime_that_can_be_named_says_where_it_exists() -> None:
+    assert set(ONLY_ON) <= set(RUNTIMES)
+    assert set(ONLY_ON.values()) <= set(get_args(Device))
+    for name in RUNTIMES:
+        refused = [device for device in get_args(Device) if "exists on" in (runtimes.why_not(name, device) or "")]
+        assert len(refused) == (1 if name in ONLY_ON else 0)
+
+
+def test_eager_is_the_model_itself() -> None:
+    model = small_network()
+    assert runtimes.prepare("eager", model, frames(0)) is model
+
+
+@pytest.mark.parametrize(
+    ("runtime", "device", "words"),
+    [
+        ("cudagraph", "cpu", "exists on cuda only"),
+        ("cudgraph", "cuda", "runtimes: eager, compile"),
+        ("eager", "cuda", None),
+        ("cudagraph", "cuda", None),
+    ],
+)
+def test_why_a_runtime_cannot_be_had(runtime: str, device: str, words: str | None) -> None:
+    reason = runtimes.why_not(runtime, device)
+    assert reason is None if words is None else words in (reason or "")
+
+
+@pytest.mark.parametrize("runtime", ["cudagraph", "nonsense"])
+def test_a_runtime_that_is_not_there_is_refused_in_words(runtime: str) -> None:
+    with pytest.raises(ValueNotAllowed, match=runtime):
+        runtimes.prepare(runtime, small_network(), frames(0))
+
+
+def test_a_graph_is_warmed_up_aside_captured_once_and_replayed() -> None:
+    cuda, model = FakeCuda(), small_network()
+    model.register_forward_hook(lambda *_: cuda.told.append("forward"))
+    with torch.inference_mode():
+        example = frames(0)
+        forward = runtimes.prepare("cudagraph", model, example, cuda)
+        assert cuda.told == [
+            "side waits for default",
+            "on side",
+            *["forward"] * 3,
+            "on default",
+            "default waits for side",
+            "capture",
+            "forward",
+            "captured",
+        ]
+        cuda.told.clear()
+        forward(example)
+        forward(example)
+    assert cuda.told == ["replay", "replay"]  # the model's own code does not run any more
+
+
+def test_a_graph_answers_for_the_frames_that_it_is_given() -> None:
+    model, example = small_network(), frames(0)
+    with torch.inference_mode():
+        forward = runtimes.prepare("cudagraph", model, example, FakeCuda())
+        expected = {seed: model(frames(seed)) for seed in (0, 1, 2)}
+        answers = {0: forward(example).clone(), 1: forward(frames(1)).clone(), 2: forward(frames(2)).clone()}
+    assert not torch.equal(expected[0], expected[1])
+    for seed, answer in answers.items():
+        assert torch.equal(answer, expected[seed])
+
+
+def test_a_graph_reads_its_own_input_where_it_lies() -> None:
+    """No copy inside a slot: what stands in the input at replay is what is used."""
+    model, example = small_network(), frames(0)
+    with torch.inference_mode():
+        forward = runtimes.prepare("cudagraph", model, example, FakeCuda())
+        first = forward(example)
+        example.copy_(frames(3))
+        assert forward(example) is first
+        assert torch.equal(first, model(frames(3)))

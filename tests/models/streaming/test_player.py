@@ -1,0 +1,83 @@
+"""``stream`` as a new user calls it: generated frames, a real file, weights of a run, and mistakes in one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import models
+from bench.cli.app import main
+from tests.models.streaming.test_sources import torn, write
+
+QUICK = ["--fps", "500", "--threads", "1"]
+
+
+def summary(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, object]:
+    assert main(["stream", *arguments, *QUICK, "--json"]) == code
+    out: dict[str, object] = json.loads(capsys.readouterr().out)
+    return out
+
+
+def test_generated_frames(capsys: pytest.CaptureFixture[str]) -> None:
+    told = summary(capsys, "--source", "synthetic", "--frames", "20")
+    assert (told["frames"], told["stopped"]) == (20, None)
+    inputs = ((16, 16),) * 3 + ((32, 8),) * 3 + ((48, 4),) * 4 + ((64, 2),) * 2  # channels and edge of what conv1 reads
+    assert told["cache_bytes"] == sum(4 * (channels // 8) * edge**2 for channels, edge in inputs)
+    assert "random weights" in str(told["weights"])
+
+
+def test_a_file_and_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["stream", "--source", str(write(tmp_path / "bar.mp4")), *QUICK]) == 0
+    out = capsys.readouterr().out
+    assert "frame 1  time" in out and "24 frames" in out and "random weights" in out
+
+
+def test_a_broken_file_is_played_as_far_as_it_goes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["stream", "--source", str(torn(write(tmp_path / "torn.mp4"))), *QUICK]) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("error: ") and told.err.count("\n") == 1 and "torn.mp4" in told.err
+    assert "frames" in told.out
+
+
+def test_weights_that_a_run_pre_trained(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    trained = models.build("digits_resnet", 1, seed=5)
+    torch.save({"key": "a hash", "state": trained.state_dict()}, tmp_path / "seed5.pt")
+    told = summary(capsys, "--source", "synthetic", "--frames", "8", "--weights", str(tmp_path / "seed5.pt"))
+    assert told["weights"] == "weights of seed5.pt"
+    torch.save(trained.trunk.state_dict(), tmp_path / "plain.pt")
+    again = summary(capsys, "--source", "synthetic", "--frames", "8", "--weights", str(tmp_path / "plain.pt"))
+    assert told["prediction"].split(",")[0] == again["prediction"].split(",")[0]  # type: ignore[attr-defined]
+
+
+def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no weights")
+    torch.save(models.build("digits_bottleneck", 1).state_dict(), tmp_path / "other.pt")
+    mistakes = {
+        ("--strategy", "foo"): "unknown strategy 'foo'; there are: aligned_split_shift",
+        ("--placement", "sideways"): "'sideways'; there are: residual, inplace",
+        ("--fraction", "2"): "0 to 1",
+        ("--strategy", "temporal_conv"): "has the fractions 1.0, not 1/8",
+        ("--backbone", "r3d_18"): "unknown backbone 'r3d_18'; there are: digits_resnet, resnet18",
+        ("--device", "tpu"): "'tpu' is not on this machine; there are: cpu",
+        ("--frames", "0"): "--frames 0 is too small",
+        ("--size", "4"): "--size 4 is too small; it is a whole number from 32",
+        ("--duration", "soon"): "'soon'",
+        ("--weights", str(tmp_path / "nowhere.pt")): "there is no file",
+        ("--weights", str(tmp_path / "notes.txt")): "cannot be read as weights",
+        ("--weights", str(tmp_path / "other.pt")): "is of another network",
+    }
+    for options, message in mistakes.items():
+        assert main(["stream", "--source", "synthetic", *options]) == 2, options
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and error.count("\n") == 1 and message in error, error
+
+
+def test_a_strategy_that_cannot_stream_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from tests.conftest import TWO_BACK
+
+    (tmp_path / "two_back.py").write_text(TWO_BACK)
+    options = ["--strategy", "two_back", "--strategies-dir", str(tmp_path)]
+    assert main(["stream", "--source", "synthetic", *options]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "does not compute frame by frame what it computes in clips" in error
