@@ -1,21 +1,24 @@
-"""What the report is given, and the small named filters by which everything here chooses its rows.
+"""Which rows of a run the report speaks of: small named filters, and the words for what they find.
 
-The tables are described as a Protocol, so that the report depends on their shape and not on how they were made.
 Any frame may be empty, with or without its columns, and any figure may be NaN: every filter accepts that.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, Protocol, cast
+from dataclasses import asdict, dataclass, fields
+from typing import Any, cast
 
 import pandas as pd
 
 from bench.analysis.evidence import EXCHANGE, PUBLISHED
+from bench.report.numbers import Estimate
 from bench.spec.axes import BASELINE
-from bench.spec.cases import Condition, Panel
+from bench.spec.cases import Condition
+from bench.spec.panel import Panel
 
 Row = dict[str, Any]
+
+Tables = Any  # a run as ``bench.analysis`` returns it
 
 PANEL_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Panel))
 
@@ -23,6 +26,8 @@ CONDITION_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Condit
 
 RELEASED = ("copy_shift", "concat_shift")
 """Mechanisms that people run because published code contains them (mit-han-lab, mmaction2)."""
+
+USUAL_FRACTION = 1 / 4  # where the paper finds its best accuracy, and the default of the released code
 
 CHANCE_TEMPORAL: dict[str, float] = {"ring_digits": 25.0, "opening_digits": 50.0}
 """Per cent right in time without looking at the order: as many orders of the same frames, equally often."""
@@ -44,102 +49,6 @@ TWIN_FLAG = "aa"
 """Marks the baseline's twin; every other flag is a warning."""
 
 
-class Tables(Protocol):
-    """A run as ``bench.analysis.load`` returns it."""
-
-    @property
-    def folder(self) -> Path:
-        """The run's folder."""
-
-    @property
-    def header(self) -> dict[str, Any]:
-        """``run.json``."""
-
-    @property
-    def latency(self) -> pd.DataFrame:
-        """One row per case."""
-
-    @property
-    def accuracy(self) -> pd.DataFrame:
-        """One row per arm and condition."""
-
-    @property
-    def curves(self) -> pd.DataFrame:
-        """Accuracy on validation clips while training: one row per arm, condition and epoch."""
-
-    @property
-    def controls(self) -> pd.DataFrame:
-        """What each control of the accuracy experiment compares, and what came out: one row per comparison."""
-
-    @property
-    def slopes(self) -> pd.DataFrame:
-        """The trend of each mechanism over the fraction."""
-
-    @property
-    def superblocks(self) -> pd.DataFrame:
-        """Raw differences, one row per case and superblock."""
-
-    @property
-    def contests(self) -> pd.DataFrame:
-        """Exact mechanisms against the least of them: one row per mechanism, with simultaneous intervals."""
-
-    @property
-    def quality(self) -> pd.DataFrame:
-        """What disturbed the measurement, and how the values scatter: one row per panel."""
-
-    @property
-    def bandwidth(self) -> pd.DataFrame:
-        """The speed of a plain copy: one row per panel and size."""
-
-    @property
-    def graphs(self) -> pd.DataFrame:
-        """What a runtime executes for each case, by kind of node, and what of it the shift brought in."""
-
-    @property
-    def online(self) -> pd.DataFrame:
-        """Frame by frame: one row per case."""
-
-    @property
-    def frames(self) -> pd.DataFrame:
-        """How long single frames take: one row per case and quantile."""
-
-    @property
-    def early(self) -> pd.DataFrame:
-        """Accuracy of causal arms after each frame: one row per arm, condition and frame."""
-
-    @property
-    def samples(self) -> pd.DataFrame:
-        """What every estimate rests on: one row per process or seed, with its record's id."""
-
-    @property
-    def detection(self) -> pd.DataFrame:
-        """One row per form of the detector, and per mechanism that was timed in one."""
-
-    @property
-    def detection_examples(self) -> list[dict[str, Any]]:
-        """Frames to look at, with what each form found in them."""
-
-    @property
-    def damaged(self) -> list[str]:
-        """What is wrong with each line of the journal that had to be passed over."""
-
-    @property
-    def failures(self) -> pd.DataFrame:
-        """What failed or was skipped, with its reason."""
-
-    @property
-    def claims(self) -> list[dict[str, Any]]:
-        """Verdicts on published findings."""
-
-    @property
-    def suspect(self) -> str | None:
-        """Why the A/A control failed; None where it held."""
-
-    @property
-    def online_suspect(self) -> str | None:
-        """The same for what ran frame by frame."""
-
-
 @dataclass(frozen=True)
 class Line:
     """One mechanism in one placement and direction; ``rows`` by rising fraction."""
@@ -148,6 +57,15 @@ class Line:
     placement: str
     direction: str
     rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A timed case and the accuracy of the function that it computes."""
+
+    case: Row
+    overhead: Estimate
+    joint: Estimate
 
 
 def rows(frame: pd.DataFrame) -> list[Row]:
@@ -161,7 +79,7 @@ def finished(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def timed(latency: pd.DataFrame) -> pd.DataFrame:
-    """The measured cases without the baseline and its twin."""
+    """The measured cases without the baseline and its twin, of whole clips or frame by frame."""
     done = finished(latency)
     return done if done.empty else done[(done["strategy"] != BASELINE) & done["overhead_pct"].notna()]
 
@@ -239,8 +157,37 @@ def panels(frame: pd.DataFrame) -> list[tuple[Panel, pd.DataFrame]]:
     """Everything that shares one baseline, in order of appearance."""
     if frame.empty:
         return []
-    groups = frame.groupby(list(PANEL_COLUMNS), sort=False, dropna=False)
-    return [(Panel(*cast(tuple[Any, ...], key)), group) for key, group in groups]
+    columns = [name for name in PANEL_COLUMNS if name in frame]
+    groups = frame.groupby(columns, sort=False, dropna=False)
+    return [(Panel(**dict(zip(columns, cast(tuple[Any, ...], key), strict=True))), group) for key, group in groups]
+
+
+def in_panel(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """The rows of one panel."""
+    return next((group for other, group in panels(frame) if other == panel), frame.iloc[:0])
+
+
+def runtime_panels(tables: Tables) -> list[Panel]:
+    """One panel for each device, runtime and number format, in the run's order; none where there is one runtime only.
+
+    They agree in everything else, so that what differs between them is where the network runs.
+    """
+    measured = [panel for panel, _ in panels(timed(tables.latency))]
+    setting = Counter(_elsewhere(panel) for panel in measured)
+    if not setting:
+        return []
+    usual = setting.most_common(1)[0][0]
+    chosen: dict[tuple[str, ...], Panel] = {}
+    for panel in measured:
+        if _elsewhere(panel) == usual:
+            chosen.setdefault((panel.device, panel.runtime, panel.dtype), panel)
+    found = list(chosen.values())
+    return found if len({panel.runtime for panel in found}) > 1 else []
+
+
+def _elsewhere(panel: Panel) -> tuple[object, ...]:
+    """All but where it runs. Threads are those of a CPU: they say nothing about a change of the device."""
+    return tuple(value for key, value in asdict(panel).items() if key not in ("device", "runtime", "dtype", "threads"))
 
 
 ONLINE_COLUMNS = ("backbone", "size", "device", "runtime", "dtype", "memory_format", "threads")
@@ -268,12 +215,6 @@ def _by(frame: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, pd.DataF
     ]
 
 
-def _worded(name: str, value: object) -> str:
-    plural = "" if value == 1 else "s"
-    words = {"size": f"{value}²", "threads": f"{value} thread{plural}", "streams": f"{value} stream{plural}"}
-    return words.get(name, str(value))
-
-
 def arms_that_stream(early: pd.DataFrame) -> list[pd.DataFrame]:
     """Of the main condition, each causal arm that shifts, frame by frame."""
     main = main_condition(early)
@@ -283,13 +224,8 @@ def arms_that_stream(early: pd.DataFrame) -> list[pd.DataFrame]:
     return [arm for _, arm in shifting.groupby(["strategy", "placement", "direction", "fraction"], sort=False)]
 
 
-def in_panel(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
-    """The rows of one panel."""
-    return next((group for other, group in panels(frame) if other == panel), frame.iloc[:0])
-
-
 def lines(frame: pd.DataFrame) -> list[Line]:
-    """What is drawn as one line or told in one sentence: mechanism, placement and direction."""
+    """What is drawn as one line: mechanism, placement and direction."""
     if frame.empty:
         return []
     groups = frame.sort_values("fraction", kind="stable").groupby(["strategy", "placement", "direction"], sort=True)
@@ -304,7 +240,7 @@ def flags_of(row: Row) -> list[str]:
 
 def holders(arm: Row) -> list[str]:
     """The strategies that an arm's accuracy holds for: its own and those proven to compute the same function."""
-    inherited = arm.get("also_holds_for")
+    inherited = arm.get("equivalents", arm.get("also_holds_for"))
     names = inherited.split(",") if isinstance(inherited, str) else []
     return [arm["strategy"], *(name.strip() for name in names if name.strip())]
 
@@ -315,23 +251,68 @@ def exact_strategies(header: dict[str, Any]) -> set[str]:
     return {PUBLISHED, *(info["name"] for info in infos if info.get("same_function_as") == PUBLISHED)}
 
 
+def paired(tables: Tables) -> list[Offer]:
+    """Latency rows of the first panel joined with the accuracy of the arm that computes the same function."""
+    shifting, trained = panels(timed(tables.latency)), arms(tables.accuracy)
+    if not shifting or trained.empty:
+        return []
+    panel, cases = shifting[0]
+    accuracies = {_function(name, arm): arm for arm in rows(trained) for name in holders(arm)}
+    offers = [_offer(case, accuracies.get(_function(case["strategy"], case))) for case in rows(cases)]
+    nothing = rows(baselines(in_panel(tables.latency, panel))), rows(baselines(main_condition(tables.accuracy)))
+    return [offer for offer in (*map(_offer, *nothing), *offers) if offer]
+
+
+def _function(strategy: str, row: Row) -> tuple[str, str, str, float]:
+    return strategy, row["placement"], row["direction"], round(float(row["fraction"]), 6)
+
+
+def _offer(case: Row, arm: Row | None) -> Offer | None:
+    if arm is None:
+        return None
+    overhead = Estimate.of(case, "overhead") if case["fraction"] else Estimate(0.0)
+    return Offer(case, overhead, Estimate.of(arm, "joint", "joint_mean_pct"))
+
+
+def nearest_fraction(fractions: Iterable[float], wanted: float = USUAL_FRACTION) -> float:
+    """The measured fraction that is nearest to ``wanted``; of two, the smaller."""
+    return min((float(f) for f in fractions), key=lambda f: (abs(f - wanted), f))
+
+
 def panel_text(panel: Panel, among: Sequence[Panel] = ()) -> str:
     """A panel in words; of several, only that in which they differ."""
+    usual = {"streams": 0, "allocator": "default"}
+    differing = [name for name in PANEL_COLUMNS if len({getattr(other, name) for other in among}) > 1]
+    told = differing or [name for name in PANEL_COLUMNS if getattr(panel, name) != usual.get(name, "")]
+    return ", ".join(_worded(name, getattr(panel, name)) for name in _READING_ORDER if name in told)
+
+
+_READING_ORDER = sorted(PANEL_COLUMNS, key=lambda name: name not in ("backbone", "frames", "size", "batch", "streams"))
+
+
+def _worded(name: str, value: object) -> str:
+    plural = "" if value == 1 else "s"
     words = {
-        "backbone": f"{panel.backbone}",
-        "frames": f"{panel.frames} frames",
-        "size": f"{panel.size}²",
-        "batch": f"batch {panel.batch}",
-        "device": f"{panel.device}",
-        "runtime": f"{panel.runtime}",
-        "dtype": f"{panel.dtype}",
-        "memory_format": f"{panel.memory_format}",
-        "threads": f"{panel.threads} thread{'' if panel.threads == 1 else 's'}",
+        "frames": f"{value} frame{plural}",
+        "size": f"{value}²",
+        "batch": f"batch {value}",
+        "threads": f"{value} thread{plural}",
+        "streams": f"{value} stream{plural}",
+        "allocator": f"{value} heap",
     }
-    differing = [name for name in words if len({getattr(other, name) for other in among}) > 1]
-    return ", ".join(words[name] for name in (differing or words))
+    return words.get(name, str(value))
 
 
-def line_text(strategy: str, placement: str, direction: str) -> str:
+def runtime_name(panel: Panel, among: Sequence[Panel]) -> str:
+    """``openvino bf16``; the number format only where a runtime was measured in several, the device likewise."""
+    parts = [panel.runtime]
+    if len({other.dtype for other in among}) > 1:
+        parts.append(panel.dtype)
+    if len({other.device for other in among}) > 1:
+        parts.append(f"on {panel.device}")
+    return " ".join(parts)
+
+
+def line_text(strategy: str, placement: str, direction: str = "bidirectional") -> str:
     """``copy_shift, residual``; the direction only where it is not the usual one."""
     return f"{strategy}, {placement}" + ("" if direction == "bidirectional" else f", {direction}")
