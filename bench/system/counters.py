@@ -1,7 +1,6 @@
 """What the system did to a measurement: counters read at the edges of slots and superblocks. No torch.
 
-Everything is read outside the timed part. A machine without /proc (macOS) gives what psutil and getrusage know; what it
-cannot tell is NaN, never an error.
+Nothing is read inside the timed part. What a system does not tell is NaN, never an error.
 """
 
 import math
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from bench.system.environment import load_average
+
 _TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100  # kernel ticks in a second
 _PROC_STAT = Path("/proc/stat")
 _PRESSURE = Path("/proc/pressure")
@@ -23,8 +24,8 @@ _MICRO = 1e-6
 class Counters:
     """Totals since the process or the machine began, in seconds and counts; cheap enough for the edges of a slot.
 
-    own: this process's CPU time. busy: all CPU time of the machine but idle, wait and steal. steal: CPU time that a
-    hypervisor took. switches: involuntary context switches of this process. faults: its page faults.
+    own: this process's CPU time. busy: all CPU time of the machine except idle, wait and steal. steal: CPU time that
+    a hypervisor took. switches: involuntary context switches of this process. faults: its page faults.
     """
 
     own: float
@@ -35,19 +36,14 @@ class Counters:
 
     @classmethod
     def now(cls) -> "Counters":
-        """Read them (some 20 µs; never inside a slot)."""
+        """Read them: about 20 µs, never inside a slot."""
         busy, steal = _machine_times()
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        return cls(
-            own=usage.ru_utime + usage.ru_stime,
-            busy=busy,
-            steal=steal,
-            switches=usage.ru_nivcsw,
-            faults=usage.ru_minflt + usage.ru_majflt,
-        )
+        own, faults = usage.ru_utime + usage.ru_stime, usage.ru_minflt + usage.ru_majflt
+        return cls(own, busy, steal, usage.ru_nivcsw, faults)
 
     def since(self, earlier: "Counters") -> dict[str, float]:
-        """The differences, and ``foreign``: CPU time that others used meanwhile."""
+        """The differences, and ``foreign``: CPU time that other processes used meanwhile."""
         own, busy = self.own - earlier.own, self.busy - earlier.busy
         return {
             "own": own,
@@ -61,11 +57,11 @@ class Counters:
 
 @dataclass(frozen=True)
 class Disturbance:
-    """The same with what is looked at once a superblock.
+    """The same, and what is read once a superblock.
 
     wall: seconds on the monotonic clock. major_faults: page faults that waited for a disk. load: the load average, a
     level and not a total. pressure: seconds in which some process waited for CPU, memory or disk (Linux's
-    pressure-stall information), NaN where the system has none.
+    pressure-stall information).
     """
 
     counters: Counters
@@ -78,45 +74,48 @@ class Disturbance:
 
     @classmethod
     def now(cls) -> "Disturbance":
-        """Read everything (about 100 µs)."""
+        """Read everything: about 100 µs."""
+        load = load_average()
         return cls(
             counters=Counters.now(),
             wall=time.monotonic(),
             major_faults=resource.getrusage(resource.RUSAGE_SELF).ru_majflt,
-            load=os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan,
-            **{f"pressure_{what}": _pressure(what) for what in ("cpu", "memory", "io")},
+            load=math.nan if load is None else load,
+            pressure_cpu=_pressure("cpu"),
+            pressure_memory=_pressure("memory"),
+            pressure_io=_pressure("io"),
         )
 
     def since(self, earlier: "Disturbance") -> dict[str, float]:
-        """Plain values: what happened between the two, and the load at the end."""
+        """What happened between the two, and the load at the end."""
         own = {key: value for key, value in asdict(self).items() if key != "counters"}
         spent = {key: value - getattr(earlier, key) for key, value in own.items()}
         return {**self.counters.since(earlier.counters), **spent, "load": self.load}
 
 
 def foreign_share(seconds: float) -> float:
-    """Cores that others kept busy during a short sleep: what a quiet-machine gate looks at."""
+    """The number of cores that others kept busy during a short sleep: what the quiet-machine gate reads."""
     before, start = Counters.now(), time.monotonic()
     time.sleep(seconds)
     return Counters.now().since(before)["foreign"] / (time.monotonic() - start)
 
 
 def _machine_times() -> tuple[float, float]:
-    """(busy, steal) of all cores in seconds."""
+    """(busy, steal) of all cores in seconds. Not by psutil where there is /proc: it would read all of the file."""
     try:
         with open(_PROC_STAT, "rb", buffering=0) as file:
-            fields_ = file.read(256).split(b"\n", 1)[0].split()
-        user, nice, system, _, _, irq, softirq, steal = (int(value) / _TICK for value in fields_[1:9])
+            fields = file.read(256).split(b"\n", 1)[0].split()
+        user, nice, system, _, _, irq, softirq, steal = (int(value) / _TICK for value in fields[1:9])
         return user + nice + system + irq + softirq, steal
     except (OSError, ValueError):
         times = psutil.cpu_times()
         return times.user + times.system + getattr(times, "nice", 0.0), getattr(times, "steal", 0.0)
 
 
-def _pressure(what: str) -> float:
-    """Seconds of stall since the machine began; NaN where the system does not say."""
-    try:
-        first = (_PRESSURE / what).read_text().splitlines()[0]  # "some avg10=0.00 avg60=0.00 avg300=0.00 total=1234"
+def _pressure(resource_name: str) -> float:
+    """Seconds of stall since the machine began."""
+    try:  # "some avg10=0.00 avg60=0.00 avg300=0.00 total=1234"
+        first = (_PRESSURE / resource_name).read_text().splitlines()[0]
         return int(first.rsplit("total=", 1)[1]) * _MICRO
     except (OSError, IndexError, ValueError):
         return math.nan

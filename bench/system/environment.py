@@ -1,4 +1,4 @@
-"""The machine and its software. No torch: versions are read from metadata."""
+"""The machine and its software. No torch: versions are read from package metadata."""
 
 import hashlib
 import os
@@ -11,14 +11,16 @@ from typing import Any
 
 import psutil
 
+ROOT = Path("/")
 _PACKAGES = (
     *("shiftbench", "torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "scikit-learn", "triton"),
     *("onnx", "onnxscript", "onnxruntime", "openvino"),
 )
+_CONVOLUTION_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile")  # they decide how fast one is
 
 
 def usable_cores() -> int:
-    """The cores that this process may use."""
+    """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -26,16 +28,17 @@ def usable_cores() -> int:
 
 def describe_machine() -> dict[str, Any]:
     """Plain values: processor, cores, memory, system, versions, commit."""
+    flags = cpu_flags()
     return {
-        "cpu": _cpu_model(),
-        "cpu_flags": _cpu_flags(),
+        "cpu": cpu_model(),
+        "cpu_flags": [flag for flag in _CONVOLUTION_FLAGS if flag in flags],
         "cores": usable_cores(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "os": platform.platform(),
         "python": platform.python_version(),
         "versions": versions(),
         "commit": _commit(),
-        "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "load_before": load_average(),
     }
 
 
@@ -45,40 +48,51 @@ def versions() -> dict[str, str | None]:
 
 
 def machine_id() -> str:
-    """Tells machines apart where latency must not be mixed. The host's name goes in as a hash: runs get published."""
+    """Distinguishes machines whose latencies must not be mixed. The host name is hashed: runs get published."""
     host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-    return f"{_cpu_model()}, {usable_cores()} cores (host {host})"
+    return f"{cpu_model()}, {usable_cores()} cores (host {host})"
 
 
 def where_trained() -> dict[str, Any]:
-    """The machine and the packages of a training, which need not be those where the run began."""
-    known = versions()
-    packages = {name: known[name] for name in ("torch", "torchvision", "numpy")}
+    """The machine and the packages of a training; it may run elsewhere than where the run began."""
+    packages = {name: _version(name) for name in ("torch", "torchvision", "numpy")}
     return {"id": machine_id(), "python": platform.python_version(), **packages}
 
 
-def _cpuinfo(key: str) -> str:
+def load_average() -> float | None:
+    """Of the last minute; None where the system has none."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # not Linux
-        return ""
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), "")
+        return os.getloadavg()[0]
+    except (OSError, AttributeError):  # not obtainable; not on Windows
+        return None
 
 
-def _cpu_model() -> str:
-    return _cpuinfo("model name") or platform.processor() or platform.machine()
+def cpu_model(root: Path = ROOT) -> str:
+    """The processor's name."""
+    return _cpuinfo("model name", root) or platform.processor() or platform.machine()
 
 
-def _cpu_flags() -> list[str]:
-    """Those instruction sets that decide how fast a convolution is."""
-    telling = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile")
-    present = _cpuinfo("flags").split()
-    return [flag for flag in telling if flag in present]
+def cpu_flags(root: Path = ROOT) -> frozenset[str]:
+    """Instruction sets as /proc/cpuinfo names them (flags on x86, Features on ARM); empty where it is not there."""
+    return frozenset((_cpuinfo("flags", root) or _cpuinfo("Features", root)).split())
 
 
 def cpu_bf16() -> bool:
     """Whether the processor computes in bf16: with vector instructions or matrix units, not by emulation."""
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint((_cpuinfo("flags") + " " + _cpuinfo("Features")).split())
+    return not cpu_flags().isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def read_text(path: Path) -> str | None:
+    """A file of /proc or /sys without its last line break; None where it is missing, protected or not text."""
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _cpuinfo(key: str, root: Path) -> str:
+    lines = (read_text(root / "proc/cpuinfo") or "").splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
 
 
 def _version(package: str) -> str | None:
@@ -90,14 +104,13 @@ def _version(package: str) -> str | None:
 
 def _commit() -> str | None:
     """The commit of this checkout, with ``+`` where files were changed; None outside a checkout."""
-    here = Path(__file__).parent
     try:
-        head = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10, check=True
-        )
-        dirty = subprocess.run(
-            ["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, timeout=10, check=True
-        )
+        return _git("rev-parse", "HEAD") + ("+" if _git("status", "--porcelain") else "")
     except (OSError, subprocess.SubprocessError):
         return None
-    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True)
+    return done.stdout.strip()

@@ -1,53 +1,39 @@
 """What the user sees while a sweep runs: one bar over all sections, with the time left."""
 
 import time
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 _PLAIN_INTERVAL = 20.0  # seconds between lines where the output is not a terminal
+_TRUSTED_SHARE = 0.02  # of a section: before that, the speed is mostly the start of processes
 
 
-class Reporter(Protocol):
-    """Told by the runner how far each section is."""
+class Reporter:
+    """Hears from the runner how far each section is. Here nothing is shown."""
 
     def expect(self, section: str, seconds: float) -> None:
         """A section is expected to take this long in all; may be corrected at any time."""
-        ...
 
     def advance(self, section: str, share: float, doing: str = "") -> None:
         """``share`` of the section is done."""
-        ...
 
     def say(self, message: str) -> None:
         """One line that stays on the screen."""
-        ...
 
     def close(self) -> None:
-        """No more to come."""
-        ...
+        """No more will come."""
 
 
-class Silent:
-    """For --quiet, --json and tests: says nothing."""
-
-    def expect(self, section: str, seconds: float) -> None:
-        """Nothing is shown."""
-
-    def advance(self, section: str, share: float, doing: str = "") -> None:
-        """Nothing is shown."""
-
-    def say(self, message: str) -> None:
-        """Nothing is shown."""
-
-    def close(self) -> None:
-        """Nothing to take away."""
+class Silent(Reporter):
+    """For --quiet, --json and tests."""
 
 
-class Bar:
-    """A bar on a terminal, a line now and then elsewhere. It is drawn only when told of progress: a thread that
-    redraws on its own would wake up inside the slots that are being measured."""
+class Bar(Reporter):
+    """A bar on a terminal, a line now and then elsewhere.
+
+    It is drawn only when there is progress: a thread that redraws on its own would wake up inside timed slots.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -69,7 +55,7 @@ class Bar:
             self._bar.start()
 
     def expect(self, section: str, seconds: float) -> None:
-        """A section is expected to take this long in all; may be corrected at any time."""
+        """Shown with the next progress."""
         self._expected[section] = max(seconds, 0.0)
         self._done.setdefault(section, 0.0)
 
@@ -99,7 +85,7 @@ class Bar:
 
 
 class Shares:
-    """Progress of a section's trainings that run side by side; the time expected follows the speed that is seen.
+    """Progress of a section's trainings that run side by side; the time expected follows the measured speed.
 
     work: {training: what it is expected to take, in any unit}.
     """
@@ -110,14 +96,12 @@ class Shares:
         self._start = time.monotonic()
 
     def report(self, training: str, share: float) -> None:
-        """Told a training's share done."""
+        """``share`` of a training is done."""
         self._done[training] = share
-        total = sum(self._work.values())
-        done = sum(self._work[key] * share for key, share in self._done.items()) / total
-        elapsed = time.monotonic() - self._start
-        if done > 0.02:  # before that, the speed is mostly the start of processes
-            self._reporter.expect(self._section, elapsed / done)
-        finished = sum(share >= 1.0 for share in self._done.values())
+        done = sum(self._work[key] * own for key, own in self._done.items()) / sum(self._work.values())
+        if done > _TRUSTED_SHARE:
+            self._reporter.expect(self._section, (time.monotonic() - self._start) / done)
+        finished = sum(own >= 1.0 for own in self._done.values())
         self._reporter.advance(self._section, done, f"{finished} of {len(self._work)} trainings")
 
 

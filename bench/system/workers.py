@@ -1,10 +1,10 @@
-"""Expendable processes. Plug-ins are strangers' code: each job runs in a process of its own that may die.
+"""Worker processes: plug-ins are foreign code, so each job runs in a process of its own that may die.
 
 The parent starts ``python -m MODULE``, sends the job as JSON on standard input and reads events, one JSON object a
-line, from a pipe of its own, so that a plug-in that prints cannot disturb them. The parent blocks while it waits: a
-spinning parent would burn one of the cores under test. The child ends with an event ``done``; anything else
-(a crash, an early exit, silence beyond the limit) raises WorkerDied with the reason. It may allocate no more memory
-than the machine has to give: beyond that, PyTorch raises in the code that asked.
+line, from a pipe of its own, which a plug-in that prints cannot disturb. The parent blocks while it waits: polling
+would use one of the cores under test. The worker ends with an event ``done``; anything else (a crash, an early exit,
+silence beyond the limit) raises WorkerDied with the reason. Beyond its memory limit PyTorch raises in the code that
+allocates.
 """
 
 import contextlib
@@ -20,34 +20,38 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
 from bench.spec.axes import ValueNotAllowed
+from bench.system import cgroups
 
 Event = dict[str, Any]
 Emit = Callable[[Event], None]
 
 _EVENTS_FD = "SHIFTBENCH_EVENTS_FD"
-_PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 _MEMORY_LIMIT = "SHIFTBENCH_MEMORY_LIMIT"  # bytes
+_PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 _PROGRESS_EVERY = 1.0  # seconds; a person watches this
-_LAST_WORDS = 2000  # bytes of a dead child's output that are looked at for its last line
+_OUTPUT_TAIL = 2000  # bytes of a dead worker's output in which its last line is looked for
 _LONGEST_EVENT = 1 << 26  # bytes; a superblock of a hundred cases takes a few hundred kilobytes
-_LEFT_FREE = 0.1  # of the memory that is free when a process starts: for the system, and the parent
+_MEMORY_RESERVE = 0.1  # of the memory that is free when a process starts: for the system and the parent
+_EXIT_PATIENCE = 10.0  # seconds between closing the pipe and ending
 
-_alive: "set[subprocess.Popen[bytes]]" = set()
+Child = subprocess.Popen[bytes]
+
+_alive: set[Child] = set()
 
 
 class WorkerDied(Exception):
-    """A worker ended without being done; the message says how.
+    """A worker ended before it was done; the message says how.
 
     fatal: it hung, was killed or vanished, rather than ending with an exception of its own.
     """
 
-    def __init__(self, how: str, *, fatal: bool = True) -> None:
-        super().__init__(how)
+    def __init__(self, reason: str, *, fatal: bool = True) -> None:
+        super().__init__(reason)
         self.fatal = fatal
 
 
@@ -60,13 +64,13 @@ def stream(
     memory_share: float | None = 1.0,
     memory_gib: float | None = None,
 ) -> Iterator[Event]:
-    """Run ``module`` as a worker and yield its events as they come.
+    """Run ``module`` as a worker and yield its events as they come. Leaving the loop early kills it.
 
-    silence_limit: seconds without an event after which the worker counts as hung and is killed. memory_share: of what
-    is free on this machine now, what the worker may allocate at most; None: no limit (CUDA reserves addresses freely).
-    memory_gib: a smaller limit.
-    Raises WorkerDied where it ends without ``done``. Leaving the loop early kills it.
+    silence_limit: seconds without an event after which the worker counts as hung and is killed. memory_share: the share
+    of the memory free now that it may allocate; None: no limit (CUDA reserves addresses freely). memory_gib: a smaller
+    limit. Raises WorkerDied where it ends without ``done``.
     """
+    limit = _memory_limit(memory_share, memory_gib)
     read_fd, write_fd = os.pipe()
     with tempfile.TemporaryFile() as output, os.fdopen(read_fd, "rb") as events:
         child = subprocess.Popen(
@@ -75,13 +79,7 @@ def stream(
             stdout=output,
             stderr=output,
             pass_fds=(write_fd,),
-            env={
-                **os.environ,
-                **_bytecode_cache(),
-                **_memory(memory_share, memory_gib),
-                **(env or {}),
-                _EVENTS_FD: str(write_fd),
-            },
+            env=os.environ | _bytecode_cache() | limit | (env or {}) | {_EVENTS_FD: str(write_fd)},
             start_new_session=True,  # so that a plug-in's own children can be killed with it
         )
         os.close(write_fd)
@@ -96,14 +94,14 @@ def stream(
                 if event.get("event") == "done":
                     return  # whatever a plug-in left running in it is killed now
             _wait_for_end(child)
-            raise WorkerDied(_obituary(child.returncode, output), fatal=child.returncode != 1)
+            raise WorkerDied(_exit_description(child.returncode, output), fatal=child.returncode != 1)
         finally:
             _kill(child)
             _alive.discard(child)
 
 
 def _bytecode_cache() -> dict[str, str]:
-    """Every process imports torch anew, and without bytecode each start costs seconds more. Where the user does not
+    """Without bytecode every start of a process, which imports torch, takes seconds longer. Where the user does not
     want bytecode beside the sources, the workers share a folder of their own."""
     if not sys.dont_write_bytecode:
         return {}
@@ -112,22 +110,17 @@ def _bytecode_cache() -> dict[str, str]:
     return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": folder}
 
 
-def _memory(share: float | None, gib: float | None) -> dict[str, str]:
-    if share is None or sys.platform != "linux":  # elsewhere the limit is not kept, or covers files mapped too
+def _memory_limit(share: float | None, gib: float | None) -> dict[str, str]:
+    if share is None or sys.platform != "linux":  # elsewhere the limit is not enforced, or covers mapped files too
         return {}
-    free = share * (1 - _LEFT_FREE) * free_memory()
-    return {_MEMORY_LIMIT: str(int(free if gib is None else min(free, gib * 2**30)))}
+    limit = share * (1 - _MEMORY_RESERVE) * free_memory()
+    return {_MEMORY_LIMIT: str(int(limit if gib is None else min(limit, gib * 2**30)))}
 
 
 def free_memory() -> int:
     """Bytes that new processes can have: what the system can give, or what is left to its container."""
-    available = int(psutil.virtual_memory().available)
-    with contextlib.suppress(OSError, ValueError):  # "max" is no number: no limit
-        group = Path("/sys/fs/cgroup")
-        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        cached = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())["inactive_file"]
-        available = min(available, max(0, limit - used + int(cached)))
-    return available
+    available, left = psutil.virtual_memory().available, cgroups.memory_left()
+    return int(available if left is None else min(available, left))
 
 
 def kill_all() -> None:
@@ -136,8 +129,8 @@ def kill_all() -> None:
         _kill(child)
 
 
-def _read_events(fd: int, child: "subprocess.Popen[bytes]", silence_limit: float) -> Iterator[Event]:
-    """Events until the child closes the pipe or ends; what it started may hold the pipe open for longer.
+def _read_events(fd: int, child: Child, silence_limit: float) -> Iterator[Event]:
+    """Events until the child closes the pipe or ends; processes that it started may hold the pipe open for longer.
 
     Raises WorkerDied after ``silence_limit`` seconds without one, and for what is not an event.
     """
@@ -149,12 +142,11 @@ def _read_events(fd: int, child: "subprocess.Popen[bytes]", silence_limit: float
             selector.register(end, selectors.EVENT_READ)
         deadline = time.monotonic() + silence_limit
         while True:
-            ready = {key.fileobj for key, _ in selector.select(max(0.0, deadline - time.monotonic()))}
-            if not ready:
+            if not selector.select(max(0.0, deadline - time.monotonic())):
                 raise WorkerDied(f"gave no sign of life for {silence_limit:.0f} s and was killed")
             try:
                 chunk = os.read(fd, 1 << 16)
-            except BlockingIOError:  # it has ended, and this was all
+            except BlockingIOError:  # the child has ended, and nothing is left in the pipe
                 return
             if not chunk:
                 return
@@ -163,7 +155,7 @@ def _read_events(fd: int, child: "subprocess.Popen[bytes]", silence_limit: float
                 deadline = time.monotonic() + silence_limit
                 yield _event(line)
             if len(pending) > _LONGEST_EVENT:
-                raise WorkerDied("wrote without end into the channel of its results")
+                raise WorkerDied("wrote without end into the pipe for its results")
 
 
 def _event(line: bytes) -> Event:
@@ -172,41 +164,40 @@ def _event(line: bytes) -> Event:
     except ValueError:
         event = None
     if not isinstance(event, dict) or "event" not in event:
-        raise WorkerDied("wrote something else into the channel of its results")
+        raise WorkerDied("wrote something else into the pipe for its results")
     return event
 
 
 @contextlib.contextmanager
-def _end_of(child: "subprocess.Popen[bytes]") -> Iterator[int | None]:
-    """A handle that becomes readable when ``child`` ends; None where the system has no such thing."""
+def _end_of(child: Child) -> Iterator[int | None]:
+    """A file descriptor that becomes readable when ``child`` ends; None where the system has no such thing."""
     try:
-        handle = os.pidfd_open(child.pid)
+        descriptor = os.pidfd_open(child.pid)
     except (AttributeError, OSError):
         yield None
         return
     try:
-        yield handle
+        yield descriptor
     finally:
-        os.close(handle)
+        os.close(descriptor)
 
 
-def _wait_for_end(child: "subprocess.Popen[bytes]", patience: float = 10.0) -> None:
-    """It has closed its pipe: it ends by itself in a moment, or is made to."""
+def _wait_for_end(child: Child) -> None:
     try:
-        child.wait(patience)
+        child.wait(_EXIT_PATIENCE)
     except subprocess.TimeoutExpired:
         _kill(child)
 
 
-def _obituary(code: int, output: Any) -> str:
-    """How a process ended, with its last words."""
+def _exit_description(code: int, output: IO[bytes]) -> str:
+    """How a process ended, with the last line of its output."""
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code} before it was done"
-    output.seek(max(0, output.seek(0, os.SEEK_END) - _LAST_WORDS))
-    words = output.read().decode(errors="replace").strip().splitlines()
-    return f"{how}: {words[-1]}" if words else how
+    output.seek(max(0, output.seek(0, os.SEEK_END) - _OUTPUT_TAIL))
+    lines = output.read().decode(errors="replace").strip().splitlines()
+    return f"{how}: {lines[-1]}" if lines else how
 
 
-def _kill(child: "subprocess.Popen[bytes]") -> None:
+def _kill(child: Child) -> None:
     """End the child and all that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
@@ -214,16 +205,16 @@ def _kill(child: "subprocess.Popen[bytes]") -> None:
 
 
 def serve(handler: Callable[[Event, Emit], None]) -> None:
-    """The child's side: read the job, hand it to ``handler`` with a way to emit events, and say ``done``.
+    """The worker's side: read the job, pass it to ``handler`` with a function that emits events, and emit ``done``.
 
-    Only this process may speak: a copy of it that a plug-in forked ends where it tries to.
+    Only this process may emit: a copy of it that a plug-in forked ends where it tries to.
     """
     own = os.getpid()
-    _end_with_the_parent()
+    _die_with_parent()
     if limit := os.environ.pop(_MEMORY_LIMIT, None):
-        with contextlib.suppress(OSError, ValueError):  # a smaller limit is in force already
+        with contextlib.suppress(OSError, ValueError):  # a smaller limit is set already
             resource.setrlimit(resource.RLIMIT_DATA, (int(limit), int(limit)))
-    with contextlib.suppress(OSError):  # where memory runs out all the same, this process is the one to end
+    with contextlib.suppress(OSError):  # where memory runs out all the same, the kernel kills this process first
         Path("/proc/self/oom_score_adj").write_text("1000")
     job = json.loads(sys.stdin.buffer.read())
     with os.fdopen(int(os.environ.pop(_EVENTS_FD)), "wb", buffering=0) as pipe:
@@ -240,7 +231,7 @@ def serve(handler: Callable[[Event, Emit], None]) -> None:
 
 
 def progress(emit: Emit) -> Callable[[float], None]:
-    """Passes on the share of a job that is done, at most once a second, and always the end."""
+    """A function that emits the share of a job that is done: at most once a second, and always the end."""
     last = 0.0
 
     def report(share: float) -> None:
@@ -254,12 +245,12 @@ def progress(emit: Emit) -> Callable[[float], None]:
 
 
 def noting(emit: Emit) -> Callable[[str], None]:
-    """Passes on a sentence for the user."""
+    """A function that emits a sentence for the user."""
     return lambda message: emit({"event": "note", "message": message})
 
 
-def _end_with_the_parent() -> None:
-    """Have the kernel kill this process when the one that asked for its work is gone, whatever it is doing then."""
+def _die_with_parent() -> None:
+    """Have the kernel kill this process when its parent is gone."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -1,319 +1,186 @@
 """The doctor on small fake machines, on one that tells nothing, and once on this one."""
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from bench.spec.axes import SECTIONS
-from bench.system.doctor import Advice, Probe, capabilities, diagnose, lines, nvml
-from bench.system.doctor.probe import CudaDevice, Look, Memory, read_memory, short_look
+from bench.stats import exclusion
+from bench.system import counters
+from bench.system.doctor import Finding, Host, capabilities, diagnose, lines
+from bench.system.doctor.findings import DISTURBED_CORES
+from bench.system.doctor.host import Look
+from bench.system.gpu import GpuState
 
 GIB = 2**30
 QUIET = Look(seconds=1.0, foreign=0.01, steal=0.0, steal_since_boot=0.0)
+GPU = GpuState("H200", persistent=True, busy=0, application_mhz=1980, default_mhz=1980, sliced=False)
+CPU, NODE, GROUP = "sys/devices/system/cpu", "sys/devices/system/node", "sys/fs/cgroup/user.slice"
+PSI, HUGE, CGROUP = "proc/pressure", "sys/kernel/mm/transparent_hugepage/enabled", "proc/self/cgroup"
 X86 = "processor : 0\nmodel name : Fast CPU 9000\nflags : fpu avx2 avx512f"
 FINE = {  # a quiet desktop with four cores, on Linux
     "proc/stat": "cpu 1 2 3",
     "proc/cpuinfo": X86,
-    "proc/pressure/cpu": "some avg10=0.10 avg60=0.20 avg300=0.00 total=12\nfull avg10=0.00 avg60=0.00 total=0",
-    "proc/pressure/memory": "some avg10=0.00 avg60=0.00 avg300=0.00 total=0",
-    "proc/self/cgroup": "0::/user.slice/run",
+    f"{PSI}/cpu": "some avg10=0.10 avg60=0.20 avg300=0.00 total=12\nfull avg10=0.00 avg60=0.00 total=0",
+    f"{PSI}/memory": "some avg10=0.00 avg60=0.00 avg300=0.00 total=0",
+    CGROUP: "0::/user.slice/run",
     "proc/self/clear_refs": "",
-    "sys/kernel/mm/transparent_hugepage/enabled": "always madvise [never]",
-    "sys/devices/system/cpu/intel_pstate/no_turbo": "1",
-    "sys/devices/system/node/online": "0",
-    "sys/devices/system/node/node0/cpulist": "0-3",
-    **{f"sys/devices/system/cpu/cpu{i}/cpufreq/scaling_governor": "performance" for i in range(4)},
-    **{f"sys/devices/system/cpu/cpu{i}/topology/thread_siblings_list": str(i) for i in range(4)},
+    HUGE: "always madvise [never]",
+    f"{CPU}/intel_pstate/no_turbo": "1",
+    f"{NODE}/online": "0",
+    f"{NODE}/node0/cpulist": "0-3",
+    **{f"{CPU}/cpu{i}/cpufreq/scaling_governor": "performance" for i in range(4)},
+    **{f"{CPU}/cpu{i}/topology/thread_siblings_list": str(i) for i in range(4)},
 }
-GROUP = "sys/fs/cgroup/user.slice"
-THREADS = {f"sys/devices/system/cpu/cpu{i}/topology/thread_siblings_list": f"{i % 2},{i % 2 + 2}" for i in range(4)}
-GPU = nvml.Gpu("H200", persistent=True, busy=0, application_mhz=1980, default_mhz=1980, sliced=False)
+SIBLINGS = {f"{CPU}/cpu{i}/topology/thread_siblings_list": f"{i % 2},{i % 2 + 2}" for i in range(4)}
+Files = Mapping[str, str | None]
+NOTHING: Files = {}
 
 
-def machine(root: Path, files: Mapping[str, str | None] = {}, **changes: object) -> Probe:
-    """The quiet desktop with some files changed (None: not there) and some readers replaced by what they answer."""
+def machine(root: Path, files: Files = NOTHING, **changes: object) -> Host:
+    """The quiet desktop with some files (None: not there) and some values changed."""
     for name, text in {**FINE, **files}.items():
         if text is not None:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(text + "\n")
-    quiet = {
-        "load": 0.1,
-        "look": QUIET,
-        "affinity": frozenset(range(4)),
-        "memory": Memory(8 * GIB, 0),
-        "on_mains": None,
-        "can_write": True,
-        "nvidia": nvml.Nvidia(),
-        "cuda": (),
-    }
-    plain = {"environ": {}, "logical_cores": 4}
-    readers = {key: (lambda *_, value=value: value) for key, value in {**quiet, **changes}.items() if key not in plain}
-    return Probe(root=root, **{key: changes.get(key, value) for key, value in plain.items()}, **readers)  # type: ignore[arg-type]
+    usual = {"logical_cores": 4, "affinity": frozenset(range(4)), "load": 0.1, "look": QUIET}
+    return Host(**{"root": root, "available": 8 * GIB, "swapped": 0, **usual, **changes})  # type: ignore[arg-type]
 
 
-def found(probe: Probe) -> list[Advice]:
-    return [advice for advice in diagnose(probe) if advice.severity != "ok"]
+def found(host: Host) -> list[Finding]:
+    return [finding for finding in diagnose(host) if finding.severity != "ok"]
 
 
-def test_on_a_quiet_machine_one_line_says_that_nothing_was_found(tmp_path: Path) -> None:
-    advice = diagnose(machine(tmp_path))
-    assert {item.severity for item in advice} == {"ok"}
-    (line,) = lines(advice)
-    assert line.startswith("nothing found") and "load average is 0.10" in line
+def dmi(vendor: str, product: str) -> Files:
+    names = {"sys/class/dmi/id/sys_vendor": vendor, "sys/class/dmi/id/product_name": product}
+    return {"proc/cpuinfo": "Features : asimd", **names}
 
 
-CASES = {
-    "load": ({}, {"load": 3.5}, "warning", "load average is 3.50 on 4 cores", "close"),
-    "foreign": (
-        {},
-        {"look": dataclasses.replace(QUIET, foreign=1.02, busiest=(("miner", 0.98), ("\x1b[2Jtwo\nlines", 0.03)))},
-        "warning",
-        "used 1.02 cores during 1 s (busiest: miner 0.98, [2Jtwo lines 0.03)",
-        "kill -STOP",
-    ),
-    "foreign, unseen": ({}, {"look": dataclasses.replace(QUIET, foreign=0.5)}, "warning", "not visible", "stop"),
-    "steal now": ({}, {"look": dataclasses.replace(QUIET, steal=0.2)}, "warning", "took 0.20 cores", "--budget"),
-    "steal before": ({}, {"look": dataclasses.replace(QUIET, steal_since_boot=0.02)}, "note", "2.0 %", "--budget"),
-    "pressure": (
-        {"proc/pressure/cpu": "some avg10=31.5 avg60=4.0 avg300=0 total=1"},
-        {},
-        "warning",
-        "31.5 %",
-        "--threads",
-    ),
-    "memory pressure": ({"proc/pressure/memory": "some avg10=2.5 avg60=0 total=1"}, {}, "warning", "2.5 %", "memory"),
-    "no PSI": ({"proc/pressure/cpu": None}, {}, "note", "pressure-stall", "psi=1"),
-    "memory": ({}, {"memory": Memory(GIB, 0)}, "warning", "1.0 GiB", "resnet18"),
-    "memory limit": (
-        {
-            f"{GROUP}/memory.max": str(2 * GIB),
-            f"{GROUP}/memory.current": str(GIB),
-            f"{GROUP}/memory.stat": "inactive_file 0",
-        },
-        {},
-        "warning",
-        "1.0 GiB of memory can be had within this container's limit",
-        "raise",
-    ),
-    "swap": ({}, {"memory": Memory(8 * GIB, GIB)}, "note", "1024 MiB", "swapoff"),
-    "quota": (
-        {f"{GROUP}/cpu.max": "150000 100000", f"{GROUP}/cpu.stat": "nr_periods 90\nnr_throttled 7"},
-        {},
-        "warning",
-        "allows 1.50 cores of 4; it was stopped in 7 of 90 periods",
-        "--threads 1",
-    ),
-    "quota, version 1": (
-        {
-            "proc/self/cgroup": "5:memory:/\n4:cpu,cpuacct:/docker/abc\n0::/",  # the host's path
-            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "200000",
-            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000",
-        },
-        {},
-        "warning",
-        "allows 2.00 cores of 4",
-        "--threads 2",
-    ),
-    "one core": ({}, {"affinity": frozenset({2})}, "warning", "one core only is usable, of 4", "second core"),
-    "affinity": ({}, {"affinity": frozenset({0, 1})}, "note", "2 of 4 cores", "taskset"),
-    "siblings": (
-        THREADS,
-        {},
-        "note",
-        "the 4 usable cores are 2 physical",
-        "taskset -c 0,1 uv run run_bench.py run --threads 2",
-    ),
-    "numa": (
-        {
-            "sys/devices/system/node/online": "0-1",
-            "sys/devices/system/node/node0/cpulist": "0-1",
-            "sys/devices/system/node/node1/cpulist": "2,3",
-        },
-        {},
-        "note",
-        "2 NUMA nodes",
-        "numactl --cpunodebind=0 --membind=0",
-    ),
-    "huge pages": (
-        {"sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never"},
-        {},
-        "note",
-        ": madvise",
-        "alike",
-    ),
-    "no mark": ({}, {"can_write": False}, "note", "clear_refs", "sandbox"),
-    "virtual": ({"proc/cpuinfo": X86 + " hypervisor"}, {}, "note", "virtual machine", "nothing from inside"),
-    "virtual, ARM": (
-        {
-            "proc/cpuinfo": "Features : asimd",
-            "sys/class/dmi/id/sys_vendor": "QEMU",
-            "sys/class/dmi/id/product_name": "virt-9",
-        },
-        {},
-        "note",
-        "virtual machine (virt-9)",
-        "nothing from inside",
-    ),
-    "governor": (
-        {"sys/devices/system/cpu/cpu3/cpufreq/scaling_governor": "powersave"},
-        {},
-        "warning",
-        "performance and powersave",
-        "cpupower frequency-set -g performance",
-    ),
-    "turbo": (
-        {"sys/devices/system/cpu/intel_pstate/no_turbo": "0"},
-        {},
-        "note",
-        "turbo is on",
-        "echo 1 | sudo tee /sys/devices/system/cpu/intel_pstate/no_turbo",
-    ),
-    "boost": (
-        {"sys/devices/system/cpu/intel_pstate/no_turbo": None, "sys/devices/system/cpu/cpufreq/boost": "1"},
-        {},
-        "note",
-        "turbo is on",
-        "echo 0 | sudo tee /sys/devices/system/cpu/cpufreq/boost",
-    ),
-    "battery": ({}, {"on_mains": False}, "warning", "battery", "plug"),
-    "malloc": ({}, {"environ": {"MALLOC_TOP_PAD_": "1\n2"}}, "note", "MALLOC_TOP_PAD_=1 2", "unset MALLOC_TOP_PAD_"),
-    "tunables": ({}, {"environ": {"GLIBC_TUNABLES": "glibc.malloc.arena_max=1"}}, "note", "arena_max", "unset"),
-    "jemalloc": ({}, {"environ": {"LD_PRELOAD": "/lib/libjemalloc.so.2"}}, "note", "jemalloc", "unset LD_PRELOAD"),
-    "threads": ({}, {"environ": {"OMP_NUM_THREADS": "1"}}, "note", "OMP_NUM_THREADS=1", "unset"),
-    "instructions": ({}, {"environ": {"ONEDNN_MAX_CPU_ISA": "AVX2"}}, "note", "ONEDNN_MAX_CPU_ISA=AVX2", "unset"),
-    "no NVML": (
-        {},
-        {"nvidia": nvml.Nvidia(problem="nvidia-ml-py is not installed")},
-        "note",
-        "not installed",
-        "install",
-    ),
-}
-for name, change, severity, what, remedy in (
-    (
-        "others",
-        {"others": ("python", "Xorg"), "busy": 40},
-        "warning",
-        "2 other programs (python, Xorg); it is 40 % busy",
-        "end",
-    ),
-    ("unseen", {"busy": 40}, "warning", "none is visible from here", "nvidia-smi"),
-    ("throttled", {"throttled": ("heat",)}, "warning", "below its clock now: heat", "cool"),
-    ("prohibited", {"compute_mode": "prohibited"}, "warning", "'prohibited'", "nvidia-smi -i 0 -c DEFAULT"),
-    ("exclusive", {"compute_mode": "exclusive process"}, "note", "'exclusive process'", "keep the GPU free"),
-    ("persistence", {"persistent": False}, "note", "persistence mode off", "nvidia-smi -i 0 -pm 1"),
-    ("clocks", {"application_mhz": 1200}, "note", "1200 MHz, by default 1980 MHz", "nvidia-smi -i 0 -rac"),
-    ("MIG", {"sliced": True}, "note", "MIG", "idle"),
-):
-    CASES[f"GPU {name}"] = ({}, {"nvidia": nvml.Nvidia((dataclasses.replace(GPU, **change),))}, severity, what, remedy)
+def quota_v1(microseconds: int, folder: str = "cpu") -> Files:
+    where = f"sys/fs/cgroup/{folder}"
+    files = {f"{where}/cpu.cfs_quota_us": str(microseconds), f"{where}/cpu.cfs_period_us": "100000"}
+    return {CGROUP: f"5:memory:/\n4:{folder}:/docker/abc\n0::/", **files}  # the path is the host's
 
 
-@pytest.mark.parametrize(("files", "changes", "severity", "what", "remedy"), CASES.values(), ids=CASES)
-def test_each_disturbance_alone_is_found_with_its_figure_and_a_remedy(
-    tmp_path: Path, files: dict[str, str | None], changes: dict[str, object], severity: str, what: str, remedy: str
+def memory_v1(limit: int) -> Files:
+    where = "sys/fs/cgroup/memory/memory"
+    return {CGROUP: "5:memory:/", f"{where}.limit_in_bytes": str(limit), f"{where}.usage_in_bytes": "5"}
+
+
+BUSY = {"foreign": 1.02, "busiest": (("miner", 0.98), ("\x1b[2Jtwo\nlines", 0.03))}
+LIMIT = {f"{GROUP}/memory.max": f"{2 * GIB}", f"{GROUP}/memory.current": f"{GIB}", f"{GROUP}/memory.stat": "a 0"}
+QUOTA = {f"{GROUP}/cpu.max": "150000 100000", f"{GROUP}/cpu.stat": "nr_periods 90\nnr_throttled 7"}
+NODES = {f"{NODE}/online": "0-1", f"{NODE}/node0/cpulist": "0-1", f"{NODE}/node1/cpulist": "2,3"}
+BOOST = {f"{CPU}/intel_pstate/no_turbo": None, f"{CPU}/cpufreq/boost": "1"}
+
+
+def cases() -> Iterator[tuple[Files, dict[str, object], str, str, str]]:
+    """(files, values, severity, what, remedy): one disturbance each, and all that is found of it."""
+    for name, share in (("foreign", 0.5), ("steal", 0.2)):
+        yield {}, {"look": replace(QUIET, **{name: share})}, "warning", f"{share:.2f} cores during 1 s", "larger|stop"
+    yield {}, {"look": replace(QUIET, **BUSY)}, "warning", "busiest: miner 0.98, [2Jtwo lines 0.03)", "kill -STOP"
+    yield {}, {"look": replace(QUIET, foreign=0.5)}, "warning", "not visible", "kill -STOP"
+    yield {}, {"look": replace(QUIET, steal_since_boot=0.02)}, "note", "2.0 %", "--budget"
+    yield {}, {"load": 3.5}, "warning", "load average is 3.50 on 4 cores", "close"
+    yield {f"{PSI}/cpu": "some avg10=31.5 avg60=4.0 avg300=0"}, {}, "warning", "31.5 %", "--threads"
+    yield {f"{PSI}/memory": "some avg10=2.5 avg60=0 total=1"}, {}, "warning", "2.5 %", "memory"
+    yield {f"{PSI}/cpu": None}, {}, "note", "psi=1", "A/A twin"
+    yield {}, {"available": GIB}, "warning", "1.0 GiB", "resnet18"
+    yield LIMIT, {}, "warning", "1.0 GiB of memory can be had within this container's limit", "raise"
+    yield {}, {"swapped": GIB}, "note", "1024 MiB", "swapoff"
+    yield QUOTA, {}, "warning", "allows 1.50 cores of 4; it was stopped in 7 of 90 periods", "--threads 1"
+    yield quota_v1(200_000, "cpu,cpuacct"), {}, "warning", "allows 2.00 cores of 4", "--threads 2"
+    tightest = {f"{GROUP}/cpu.max": "100000 100000", f"{GROUP}/run/cpu.max": "300000 100000"}
+    yield tightest, {}, "warning", "allows 1.00 cores", "--threads 1"
+    yield {}, {"affinity": frozenset({2})}, "warning", "one core only is usable, of 4", "second core"
+    yield {}, {"affinity": frozenset({0, 1})}, "note", "2 of 4 cores", "taskset"
+    yield SIBLINGS, {}, "note", "4 usable cores are 2 physical", "taskset -c 0,1 uv run run_bench.py run --threads 2"
+    yield NODES, {}, "note", "2 NUMA nodes", "numactl --cpunodebind=0 --membind=0"
+    yield {HUGE: "always [madvise] never"}, {}, "note", ": madvise", "compared"
+    yield {"proc/self/clear_refs": None}, {}, "note", "peak_rss_mb stays empty", "A/A twin"
+    yield {"proc/cpuinfo": f"{X86} hypervisor"}, {}, "note", "virtual machine", "nothing from inside"
+    yield dmi("QEMU", "virt-9"), {}, "note", "virtual machine (virt-9)", "nothing from inside"
+    mixed, command = {f"{CPU}/cpu3/cpufreq/scaling_governor": "powersave"}, "cpupower frequency-set -g performance"
+    yield mixed, {}, "warning", "performance and powersave", command
+    no_turbo = f"{CPU}/intel_pstate/no_turbo"
+    yield {no_turbo: "0"}, {}, "note", "turbo is on", f"echo 1 | sudo tee /{no_turbo}"
+    yield BOOST, {}, "note", "turbo is on", f"echo 0 | sudo tee /{CPU}/cpufreq/boost"
+    yield {}, {"on_mains": False}, "warning", "battery", "plug"
+    for name, value in (
+        ("MALLOC_TOP_PAD_", "1\n2"),
+        ("GLIBC_TUNABLES", "glibc.malloc.arena_max=1"),
+        ("LD_PRELOAD", "/lib/libjemalloc.so.2"),
+        ("OMP_NUM_THREADS", "1"),
+        ("ONEDNN_MAX_CPU_ISA", "AVX2"),
+    ):
+        yield {}, {"environ": {name: value}}, "note", f"{name}={' '.join(value.split())}", f"unset {name}"
+    yield {}, {"gpu_problem": "nvidia-ml-py is not installed"}, "note", "not installed", "install"
+    for change, severity, what, remedy in (
+        ({"others": ("python", "Xorg"), "busy": 40}, "warning", "2 other programs (python, Xorg); it is 40 %", "end"),
+        ({"busy": 40}, "warning", "none is visible from here", "nvidia-smi"),
+        ({"throttled": ("power brake",)}, "warning", "below its clock now: power brake", "cool"),
+        ({"compute_mode": "prohibited"}, "warning", "'prohibited'", "nvidia-smi -i 0 -c DEFAULT"),
+        ({"compute_mode": "exclusive process"}, "note", "'exclusive process'", "keep the GPU free"),
+        ({"persistent": False}, "note", "persistence mode off", "nvidia-smi -i 0 -pm 1"),
+        ({"application_mhz": 1200}, "note", "1200 MHz, by default 1980 MHz", "nvidia-smi -i 0 -rac"),
+        ({"sliced": True}, "note", "MIG", "idle"),
+    ):
+        yield {}, {"gpus": (replace(GPU, **change),)}, severity, what, remedy
+
+
+@pytest.mark.parametrize(("files", "values", "severity", "what", "remedy"), list(cases()))
+def test_each_disturbance_alone_is_found_with_its_value_and_a_remedy(
+    tmp_path: Path, files: Files, values: dict[str, object], severity: str, what: str, remedy: str
 ) -> None:
-    (advice,) = found(machine(tmp_path, files, **changes))
-    assert advice.severity == severity
-    assert what in advice.what
-    assert remedy in advice.remedy
-    assert advice.effect
-    shown = lines([advice])
-    assert len(shown) == 3 and all("\n" not in line and line.isprintable() for line in shown)
+    (finding,) = found(machine(tmp_path, files, **values))
+    assert finding.severity == severity
+    assert what in finding.what and finding.effect
+    assert any(words in finding.remedy for words in remedy.split("|"))
+    shown = lines([finding])
+    assert len(shown) == 3 and all(line.isprintable() for line in shown)
 
 
 IN_ORDER = {
-    "a quota of all cores": ({f"{GROUP}/cpu.max": "400000 100000"}, {}, "allows 4.00 cores of 4"),
-    "no quota": ({f"{GROUP}/cpu.max": "max 100000"}, {}, "no CPU quota"),
-    "no quota, version 1": (
-        {
-            "proc/self/cgroup": "4:cpu:/",
-            "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
-            "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
-        },
-        {},
-        "no CPU quota",
-    ),
-    "no limit, version 1": (
-        {
-            "proc/self/cgroup": "5:memory:/",
-            "sys/fs/cgroup/memory/memory.limit_in_bytes": str(2**63 - 4096),
-            "sys/fs/cgroup/memory/memory.usage_in_bytes": "5",
-        },
-        {},
-        "8.0 GiB of memory can be had",
-    ),
-    "another node's memory": (
-        {"sys/devices/system/node/online": "0-1", "sys/devices/system/node/node1/cpulist": "4-7"},
-        {},
-        "2 NUMA nodes, this process on one",
-    ),
-    "plugged in": ({}, {"on_mains": True}, "mains"),
-    "a harmless preload": ({}, {"environ": {"LD_PRELOAD": "/lib/libfoo.so", "HOME": "/x"}}, "no variable"),
-    "bare metal in a cloud": (
-        {
-            "proc/cpuinfo": "Features : asimd",
-            "sys/class/dmi/id/sys_vendor": "Amazon EC2",
-            "sys/class/dmi/id/product_name": "m7g.metal",
-        },
-        {},
-        "no virtual machine",
-    ),
-    "an idle GPU": ({}, {"nvidia": nvml.Nvidia((GPU,))}, "GPU 0 (H200) is idle"),
+    "load average is 0.10": ({}, {}),
+    "allows 4.00 cores of 4": ({f"{GROUP}/cpu.max": "400000 100000"}, {}),
+    "no CPU quota": ({f"{GROUP}/cpu.max": "max 100000"}, {}),
+    "no CPU quota; all": (quota_v1(-1), {}),
+    "8.0 GiB of memory can be had": (memory_v1(2**63 - 4096), {}),
+    "2 NUMA nodes, this process on one": ({f"{NODE}/online": "0-1", f"{NODE}/node1/cpulist": "4-7"}, {}),
+    "mains": ({}, {"on_mains": True}),
+    "no variable": ({}, {"environ": {"LD_PRELOAD": "/lib/libfoo.so", "HOME": "/x"}}),
+    "no virtual machine": (dmi("Amazon EC2", "m7g.metal"), {}),
+    "GPU 0 (H200) is idle": ({}, {"gpus": (GPU,)}),
 }
 
 
-@pytest.mark.parametrize(("files", "changes", "what"), IN_ORDER.values(), ids=IN_ORDER)
-def test_what_is_in_order_is_said_and_not_warned_of(
-    tmp_path: Path, files: dict[str, str | None], changes: dict[str, object], what: str
-) -> None:
-    advice = diagnose(machine(tmp_path, files, **changes))
-    assert {item.severity for item in advice} == {"ok"}
-    assert any(what in item.what for item in advice)
+@pytest.mark.parametrize("what", IN_ORDER)
+def test_what_is_in_order_is_one_line_and_no_warning(tmp_path: Path, what: str) -> None:
+    files, values = IN_ORDER[what]
+    (line,) = lines(diagnose(machine(tmp_path, files, **values)))
+    assert line.startswith("nothing found") and what in line
 
 
-def test_the_tightest_quota_of_all_groups_above_counts(tmp_path: Path) -> None:
-    files = {f"{GROUP}/cpu.max": "100000 100000", f"{GROUP}/run/cpu.max": "300000 100000"}
-    (advice,) = found(machine(tmp_path, files))
-    assert "allows 1.00 cores" in advice.what
-
-
-def test_sibling_threads_outside_the_affinity_are_told(tmp_path: Path) -> None:
-    advice = found(machine(tmp_path, THREADS, affinity=frozenset({0, 1})))
-    assert any("share physical cores with some that this process may not use" in item.what for item in advice)
-
-
-def test_inside_a_virtual_machine_clocks_out_of_reach_are_said_once(tmp_path: Path) -> None:
+def test_inside_a_virtual_machine_clocks_out_of_reach_are_mentioned_once(tmp_path: Path) -> None:
     gone = dict.fromkeys(name for name in FINE if "cpufreq" in name or "no_turbo" in name)
-    (advice,) = found(machine(tmp_path, {**gone, "proc/cpuinfo": X86 + " hypervisor"}))
-    assert "virtual machine" in advice.what
+    (finding,) = found(machine(tmp_path, {**gone, "proc/cpuinfo": f"{X86} hypervisor"}))
+    assert "virtual machine" in finding.what
 
 
 def test_a_machine_that_tells_nothing_is_one_note(tmp_path: Path) -> None:
-    silent = dict.fromkeys(("load", "look", "affinity", "memory"))
-    (advice,) = found(machine(tmp_path, dict.fromkeys(FINE), **silent))
-    assert advice.severity == "note"
-    for name in (
-        "load average",
-        "steal",
-        "pressure",
-        "quota",
-        "memory",
-        "governor",
-        "turbo",
-        "huge pages",
-        "NUMA",
-        "virtual",
-    ):
-        assert name in advice.what
+    silent = dict.fromkeys(("load", "look", "affinity", "available", "swapped"))
+    (finding,) = found(machine(tmp_path, dict.fromkeys(FINE), **silent))
+    assert finding.severity == "note"
+    for name in ("load average", "steal", "pressure", "quota", "memory left", "swap", "governor", "turbo", "NUMA"):
+        assert name in finding.what
 
 
 def test_garbage_in_the_files_is_no_error(tmp_path: Path) -> None:
-    probe = machine(tmp_path, {**dict.fromkeys(FINE, "some avg10=x [ , - 3-x a b"), "proc/self/cgroup": "0::/"})
-    assert lines(diagnose(probe))
+    garbage = dict.fromkeys(FINE, "some avg10=x [ , - 3-x a b")
+    assert lines(diagnose(machine(tmp_path, {**garbage, CGROUP: "0::/"})))
 
 
 @pytest.mark.skipif(not psutil.LINUX, reason="psutil reads /proc on Linux alone")
@@ -322,106 +189,32 @@ def test_the_readers_survive_an_empty_proc_and_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path / folder))
-    assert short_look() is None
-    assert read_memory() is None
-    missing = diagnose(Probe(root=tmp_path / folder))[-1]
+    monkeypatch.setattr(counters, "_PROC_STAT", tmp_path / folder / "stat")
+    host = Host.read(tmp_path / folder)
+    assert host.look is None and host.available is None and host.swapped is None
+    missing = diagnose(host)[-1]
     assert missing.what.startswith("this system does not tell:") and "foreign CPU and steal" in missing.what
 
 
 def test_the_most_severe_comes_first_and_what_is_in_order_last() -> None:
-    shown = lines(
-        [Advice("ok", "a"), Advice("note", "b", "e", "r"), Advice("warning", "c", "e", "r"), Advice("ok", "d")]
-    )
+    shown = lines([Finding("ok", "a"), Finding("note", "b"), Finding("warning", "c"), Finding("ok", "d")])
     assert [line.split(":")[0] for line in shown if not line.startswith(" ")] == ["warning", "note", "ok"]
     assert shown[-1].endswith("a; d")
 
 
-class Driver(SimpleNamespace):
-    """Answers like the module ``pynvml`` for one GPU; what is not in ``answers`` is not supported."""
-
-    class NVMLError(Exception):
-        pass
-
-    class NVMLError_LibraryNotFound(NVMLError):
-        pass
-
-    class NVMLError_DriverNotLoaded(NVMLError):
-        pass
-
-    NVML_FEATURE_ENABLED, NVML_DEVICE_MIG_ENABLE, NVML_CLOCK_SM = 1, 1, 1
-    NVML_COMPUTEMODE_PROHIBITED, NVML_COMPUTEMODE_EXCLUSIVE_PROCESS = 2, 3
-    nvmlClocksThrottleReasonSwPowerCap, nvmlClocksThrottleReasonHwSlowdown = 0x4, 0x8
-    nvmlClocksThrottleReasonSyncBoost, nvmlClocksThrottleReasonSwThermalSlowdown = 0x10, 0x20
-    nvmlClocksThrottleReasonHwThermalSlowdown, nvmlClocksThrottleReasonHwPowerBrakeSlowdown = 0x40, 0x80
-
-    def __getattr__(self, name: str) -> object:
-        def answer(*_: object) -> object:
-            value = self.__dict__["answers"].get(
-                name.removeprefix("nvml").removeprefix("DeviceGet"), Driver.NVMLError("no")
-            )
-            if isinstance(value, Exception):
-                raise value
-            return value
-
-        if not name.startswith("nvml"):
-            raise AttributeError(name)
-        return answer
+@pytest.mark.parametrize("counter", ["foreign", "steal"])
+def test_the_doctor_warns_where_a_run_would_flag_a_superblock(counter: str) -> None:
+    assert exclusion.reasons({counter: DISTURBED_CORES + 1e-6}, 1.0)
+    assert not exclusion.reasons({counter: DISTURBED_CORES - 1e-6}, 1.0)
+    assert exclusion.EXCLUDED_AT_MOST == 1 / 5  # as the finding says
 
 
-BASE = {"Init": None, "Shutdown": None, "Count": 1, "HandleByIndex": "handle"}
-
-
-def test_nvml_is_read_into_plain_values() -> None:
-    answers = {
-        "Name": b"NVIDIA H200",
-        "PersistenceMode": 0,
-        "ComputeRunningProcesses": [SimpleNamespace(pid=1)],
-        "SystemGetProcessName": "/usr/bin/trainer",
-        "UtilizationRates": SimpleNamespace(gpu=77),
-        "ComputeMode": 3,
-        "CurrentClocksThrottleReasons": 0x1 | 0x4 | 0x20,
-        "ApplicationsClock": 1980,
-        "DefaultApplicationsClock": 1700,
-        "MigMode": [1, 1],
-    }
-    (gpu,) = nvml.ask(Driver(answers=BASE | answers)).gpus
-    assert gpu == nvml.Gpu(
-        "NVIDIA H200", False, ("trainer",), 77, "exclusive process", ("power cap", "heat"), 1980, 1700, True
-    )
-
-
-def test_a_gpu_that_answers_nothing_is_a_gpu_with_nothing_known() -> None:
-    assert nvml.ask(Driver(answers=BASE)) == nvml.Nvidia((nvml.Gpu("NVIDIA GPU"),))
-
-
-@pytest.mark.parametrize(
-    ("answers", "problem"),
-    [
-        ({"Init": Driver.NVMLError_LibraryNotFound("no library")}, ""),
-        ({"Init": Driver.NVMLError_DriverNotLoaded("no driver")}, ""),
-        ({"Init": Driver.NVMLError("version mismatch")}, "NVML says: version mismatch"),
-        ({"HandleByIndex": Driver.NVMLError("GPU is lost")}, "NVML says: GPU is lost"),
-    ],
-)
-def test_a_driver_that_fails_is_a_problem_and_none_is_none(answers: dict[str, object], problem: str) -> None:
-    assert nvml.ask(Driver(answers=BASE | answers)) == nvml.Nvidia(problem=problem)
-
-
-def test_capabilities_name_devices_dtypes_and_where_the_smallest_difference_is_told(tmp_path: Path) -> None:
-    probe = machine(tmp_path, {"proc/cpuinfo": X86 + " amx_bf16"}, cuda=(CudaDevice("Tesla T4", (7, 5)),))
-    told = "\n".join(capabilities(probe))
-    for words in (
-        "Fast CPU 9000, --threads 1 to 4",
-        "AVX-512",
-        "amx_bf16",
-        "Tesla T4",
-        "units for fp16\n",
-        "cudagraph",
-        "validate",
-    ):
-        assert words in told
-    assert all(section in told for section in SECTIONS)
-    without = "\n".join(capabilities(machine(tmp_path, {"proc/cpuinfo": "nothing"})))
+def test_capabilities_name_devices_dtypes_and_sections(tmp_path: Path) -> None:
+    machine(tmp_path, {"proc/cpuinfo": f"{X86} amx_bf16"})
+    text = "\n".join(capabilities(tmp_path, cores=4, cuda=[("Tesla T4", (7, 5))]))
+    words = ("Fast CPU 9000, --threads 1 to 4", "AVX-512", "amx_bf16", "Tesla T4", "fp16\n", "cudagraph", "validate")
+    assert all(word in text for word in (*words, *SECTIONS))
+    without = "\n".join(capabilities(tmp_path / "absent", cuda=[]))
     assert "device cuda: none" in without and "cudagraph" not in without
 
 

@@ -1,14 +1,22 @@
-"""Expendable processes: whatever a plug-in does, the parent hears one reason and goes on."""
+"""Worker processes: whatever a plug-in does, the parent gets one reason and goes on."""
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.plugins import discovery
 from bench.plugins.discovery import describe, strategy_files
 from bench.spec.schema import ProcessLimits
 from bench.system import workers
+from bench.system.workers import Event, WorkerDied
+from tests.conftest import ROOT
 
+GONE_WITHIN = 20.0  # seconds
+MODULE = "tests.system.scripted_worker"
 CLASS = "from bench.strategy import Strategy\nclass A(Strategy):\n    def shift(self, clip): return clip\n"
 EVIL = {
     "raises": ("raise RuntimeError('broken\\nover two lines')", "RuntimeError: broken over two lines"),
@@ -16,6 +24,7 @@ EVIL = {
     "exits": ("import sys; sys.exit(0)", "SystemExit"),
     "dies": ("import os; os._exit(0)", "exited with code 0 before it was done"),
     "crashes": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
+    "hangs": ("import time; time.sleep(1000)", "no sign of life"),
     "nameless": (CLASS, "A.name must be"),
     "empty": ("", "exactly one subclass"),
     "hollow": ("from bench.strategy import Strategy\nclass A(Strategy):\n    name = 'a'", "neither shift nor wrap"),
@@ -36,7 +45,7 @@ EVIL = {
 def test_evil_files_cost_themselves_only(tmp_path: Path) -> None:
     for name, (code, _) in EVIL.items():
         (tmp_path / f"{name}.py").write_text(code)
-    infos, devices = describe(strategy_files(tmp_path))
+    infos, devices = describe(strategy_files(tmp_path), ProcessLimits(silence=12.0))
     assert "cpu" in devices
     by_file = {Path(info.file).stem: info for info in infos if not info.builtin}
     for name, (_, reason) in EVIL.items():
@@ -56,16 +65,48 @@ def test_a_file_dropped_beside_the_suites_own_is_no_builtin(tmp_path: Path, monk
     assert found == {"copy_shift": True, "mine": False, "broken": False}
 
 
-def test_a_file_that_hangs_is_given_up(tmp_path: Path) -> None:
-    (tmp_path / "hangs.py").write_text("import time; time.sleep(1000)")
-    infos, _ = describe(strategy_files(tmp_path), ProcessLimits(silence=12.0))
-    errors = {Path(info.file).stem: info.error for info in infos}
-    assert "no sign of life" in (errors["hangs"] or "")
-    assert errors["copy_shift"] is None
+def run(code: str, **limits: float) -> list[Event]:
+    return list(workers.stream(MODULE, {"code": code}, **{"silence_limit": 60.0, **limits}))
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "fatal"),
+    [
+        ("raise ValueError('broken')", "exited with code 1 before it was done: ValueError: broken", False),
+        ("import os\nos.abort()", "was killed by SIGABRT", True),
+        ("import os\nprint('bye', flush=True)\nos._exit(0)", "exited with code 0 before it was done: bye", True),
+        ("emit([1])", "wrote something else into the pipe", True),
+        ("import os\nif not os.fork(): emit({'event': 'forged'})\nos.wait()\nos._exit(3)", "exited with code 3", True),
+        ("bytearray(3 * 2**30)", "MemoryError", False),
+    ],
+)
+def test_a_worker_that_dies_says_how(code: str, reason: str, fatal: bool) -> None:
+    with pytest.raises(WorkerDied) as died:
+        run(code, memory_gib=2.0)
+    assert reason in str(died.value) and died.value.fatal == fatal
+
+
+def test_a_silent_worker_is_killed() -> None:
+    with pytest.raises(WorkerDied, match="no sign of life for 3 s"):
+        run("import time\nemit({'event': 'awake'})\ntime.sleep(1000)", silence_limit=3.0)
 
 
 def test_leaving_early_kills_the_worker() -> None:
-    job = {"files": [str(path) for path in strategy_files()]}
-    for _ in workers.stream("bench.plugins.discovery", job, silence_limit=60):
+    for event in workers.stream(MODULE, {"code": "while True: emit({'event': 'on'})"}, silence_limit=60.0):
+        assert event == {"event": "on"}
         break
     assert not workers._alive
+
+
+def test_a_worker_dies_with_its_parent() -> None:
+    job = {"code": "import os, time\nemit({'event': 'pid', 'pid': os.getpid()})\ntime.sleep(1000)"}
+    parent = (
+        "import os\nfrom bench.system import workers\n"
+        f"for event in workers.stream({MODULE!r}, {job!r}, silence_limit=60):\n"
+        "    print(event['pid'], flush=True)\n    os._exit(0)"
+    )
+    done = subprocess.run([sys.executable, "-c", parent], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    pid, patience = int(done.stdout), time.monotonic() + GONE_WITHIN
+    while psutil.pid_exists(pid) and time.monotonic() < patience:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(pid)

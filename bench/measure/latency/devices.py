@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import torch
 
 from bench.measure.latency.clocks import Clock, CpuClock, CudaEventClock
-from bench.measure.latency.nvidia import Gpu, visible_gpu
 from bench.spec.axes import ValueNotAllowed
+from bench.system.gpu import Gpu, visible_gpu
 
 WARM_UP_SECONDS = 3.0  # at the least: a GPU that idled raises its clock within a second and heats up for some more
 WARM_UP_AT_MOST = 30.0  # a clock that has not settled by then drifts for minutes; the superblocks cancel a slow drift

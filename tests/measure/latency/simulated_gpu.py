@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 from bench.measure.latency import traffic
 from bench.measure.latency.clocks import Clock
 from bench.measure.latency.devices import CudaDevice
-from bench.measure.latency.nvidia import Gpu
+from bench.system.gpu import Gpu
 
 CYCLES_PER_BYTE = 1.0
 FULL_MHZ = 2000.0

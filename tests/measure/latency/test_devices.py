@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench.measure.latency import devices, nvidia
+from bench.measure.latency import devices
 from bench.measure.latency.clocks import CudaEventClock
 from bench.measure.latency.devices import CudaDevice, settled, warm_up_until_settled
 from bench.measure.latency.sampling import Slot
@@ -19,6 +19,7 @@ from bench.plugins.discovery import strategy_files
 from bench.spec.axes import ValueNotAllowed, parse_fraction
 from bench.spec.cases import BASELINE_VARIANT, Case, Panel, Variant
 from bench.stats import exclusion
+from bench.system.gpu import reason_names
 from tests.measure.latency.simulated_gpu import FakeCuda, SimulatedGpu, cycles
 
 
@@ -215,7 +216,7 @@ def test_heat_is_flagged_from_the_superblock_on_in_which_it_comes() -> None:
     events = superblocks(SimulatedGpu(throttled_from=4), {0: adds(20), 1: adds(21)})
     flagged = [bool(exclusion.reasons({"throttled": e["disturbance"]["throttled"]}, e["wall"])) for e in events]
     assert flagged == [False, False, True, True]
-    assert nvidia.reason_names(int(events[-1]["sensors"]["throttle_reasons"])) == ("software thermal slowdown",)
+    assert reason_names(int(events[-1]["sensors"]["throttle_reasons"])) == ("software thermal slowdown",)
     assert events[-1]["sensors"]["sm_mhz"] < 0.6 * events[0]["sensors"]["sm_mhz"]
 
 

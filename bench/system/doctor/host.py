@@ -1,0 +1,151 @@
+"""Where the doctor reads. Tests give a folder with a few files, and values in place of what psutil and NVML say."""
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+from bench.system.counters import Counters
+from bench.system.environment import ROOT, cpu_flags, load_average, read_text
+from bench.system.gpu import GpuState, gpu_states
+
+LOOK_SECONDS = 1.0  # the kernel counts CPU time in ticks of 10 ms: one second resolves a hundredth of a core
+_NAMES_AT_MOST = 3
+_WORTH_NAMING = 0.02  # cores
+_DMI = "sys/class/dmi/id"
+_VIRTUAL = ("KVM", "QEMU", "VMware", "VirtualBox", "Virtual Machine", "HVM domU", "Google Compute Engine", "Amazon EC2")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Look:
+    """The machine during ``seconds``, in cores. busiest: (name, cores) of other processes, as far as they are visible.
+
+    steal_since_boot: the share of all CPU time that a hypervisor took since the machine started, 0 … 1.
+    """
+
+    seconds: float
+    foreign: float
+    steal: float
+    steal_since_boot: float
+    busiest: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Host:
+    """A machine as it was read; None where the system does not tell. root: the parent of /proc and /sys.
+
+    affinity: the logical cores that this process may use. available, swapped: bytes that can be had without swapping,
+    and bytes in swap. on_mains: a laptop is plugged in; None without a battery too.
+    """
+
+    root: Path = ROOT
+    environ: Mapping[str, str] = field(default_factory=dict)
+    logical_cores: int = 1
+    affinity: frozenset[int] | None = None
+    load: float | None = None
+    look: Look | None = None
+    available: int | None = None
+    swapped: int | None = None
+    on_mains: bool | None = None
+    gpus: tuple[GpuState, ...] = ()
+    gpu_problem: str = ""
+
+    @classmethod
+    def read(cls, root: Path = ROOT) -> "Host":
+        """This machine; takes ``LOOK_SECONDS``."""
+        gpus, problem = gpu_states()
+        return cls(
+            root=root,
+            environ=dict(os.environ),
+            logical_cores=os.cpu_count() or 1,
+            affinity=_ask(lambda: frozenset(psutil.Process().cpu_affinity())),
+            load=load_average(),
+            look=_ask(_look),
+            available=_ask(lambda: psutil.virtual_memory().available),
+            swapped=_ask(lambda: psutil.swap_memory().used),
+            on_mains=_ask(lambda: getattr(psutil.sensors_battery(), "power_plugged", None)),
+            gpus=gpus,
+            gpu_problem=problem,
+        )
+
+    @property
+    def usable(self) -> frozenset[int]:
+        """The logical cores on which this process may run; all of them where the system does not tell."""
+        return self.affinity or frozenset(range(self.logical_cores))
+
+    @property
+    def product(self) -> str:
+        """The machine's name in the firmware's tables; empty where there is none."""
+        return self.text(f"{_DMI}/product_name") or ""
+
+    @property
+    def is_virtual(self) -> bool | None:
+        """Whether this is a virtual machine. On x86 the flag ``hypervisor`` decides, elsewhere the firmware's names;
+        bare-metal machines of a cloud carry the same vendor, but ``metal`` in the product."""
+        flags = cpu_flags(self.root)
+        if "fpu" in flags:  # an x86 processor
+            return "hypervisor" in flags
+        named = f"{self.text(f'{_DMI}/sys_vendor') or ''} {self.product}".strip()
+        return any(word in named for word in _VIRTUAL) and "metal" not in self.product if named else None
+
+    def text(self, path: str) -> str | None:
+        """A file below the root; None where it is not there."""
+        return read_text(self.root / path)
+
+    def core_list(self, path: str) -> frozenset[int] | None:
+        """A file like ``0-2,5`` -> {0, 1, 2, 5}; what cannot be read is left out."""
+        text, found = self.text(path), set[int]()
+        for part in (text or "").split(","):
+            first, _, last = part.strip().partition("-")
+            if first.isdigit() and (last.isdigit() or not last):
+                found |= set(range(int(first), int(last or first) + 1))
+        return None if text is None else frozenset(found)
+
+    def pressure(self, resource: str) -> tuple[float, float] | None:
+        """Per cent of the last 10 and 60 s in which something waited for ``cpu`` or ``memory``."""
+        first = (self.text(f"proc/pressure/{resource}") or "").partition("\n")[0]
+        try:  # "some avg10=0.00 avg60=0.00 avg300=0.00 total=0"
+            values = dict(field.split("=") for field in first.split()[1:])
+            return float(values["avg10"]), float(values["avg60"])
+        except (ValueError, KeyError):
+            return None
+
+
+def _ask(read: Callable[[], T]) -> T | None:
+    """What psutil answers; None where the system does not tell."""
+    try:
+        with warnings.catch_warnings():  # psutil warns where /proc/vmstat lacks a counter that is not used here
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return read()
+    except (OSError, psutil.Error, NotImplementedError, AttributeError, IndexError):  # IndexError: an empty /proc
+        return None
+
+
+def _look() -> Look:
+    """What others do during ``LOOK_SECONDS``."""
+    _ask(_busiest)  # psutil's first answer for a process is zero: it starts a clock
+    before, start = Counters.now(), time.monotonic()
+    time.sleep(LOOK_SECONDS)
+    seconds, spent, totals = time.monotonic() - start, Counters.now().since(before), psutil.cpu_times()
+    return Look(
+        seconds=seconds,
+        foreign=spent["foreign"] / seconds,
+        steal=spent["steal"] / seconds,
+        steal_since_boot=getattr(totals, "steal", 0.0) / max(sum(totals), 1.0),
+        busiest=_ask(_busiest) or (),
+    )
+
+
+def _busiest() -> tuple[tuple[str, float], ...]:
+    """(name, cores since the previous call) of the other processes that use most."""
+    seen = [process.info for process in psutil.process_iter(["pid", "name", "cpu_percent"])]
+    others = [(item["name"] or "?", (item["cpu_percent"] or 0.0) / 100) for item in seen if item["pid"] != os.getpid()]
+    worth = [item for item in others if item[1] >= _WORTH_NAMING]
+    return tuple(sorted(worth, key=lambda item: -item[1])[:_NAMES_AT_MOST])
