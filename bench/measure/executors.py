@@ -16,11 +16,7 @@ from bench.store.records import Status
 from bench.system import workers
 
 EXECUTORS = ("local", "ray")
-
-ACCURACY_WORKER, DETECTION_WORKER = (
-    "bench.measure.training.recognition_worker",
-    "bench.measure.training.detection_worker",
-)
+WORKER = "bench.measure.training.worker"
 
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -44,7 +40,7 @@ class Job:
     needs: str | None = None
     work: float = 1.0
     culprit: str | None = None
-    module: str = ACCURACY_WORKER
+    module: str = WORKER
 
     @property
     def on_gpu(self) -> bool:

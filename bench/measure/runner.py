@@ -1,7 +1,7 @@
 """The only orchestrator: a plan -> records in a run's folder. Isolation, progress, resumption.
 
-Conformance comes first (nothing is timed before it is proven correct), then latency, with the machine to itself, then
-training. ``start`` begins a run, ``resume`` goes on with one.
+Conformance comes first (nothing is timed before it is proven correct), then the timed sections, with the machine to
+themselves, then training. ``start`` begins a run, ``resume`` goes on with one.
 """
 
 import contextlib
@@ -9,29 +9,49 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from importlib.util import find_spec
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.measure.executors import Executor, executor_for
-from bench.measure.jobs import detection_jobs, jobs_of
+from bench.measure.jobs import Trainer, jobs_of
 from bench.measure.latency.campaign import Campaign, failed_while_measured
 from bench.measure.plan import Plan, new_header, prepare_again
-from bench.measure.record_factories import Tally, conformance_record, in_panel, training_record
-from bench.measure.trainings import JobsFor, Trainer
 from bench.spec.axes import BASELINE, EAGER
-from bench.spec.cases import Arm, Case, Panel
-from bench.spec.schema import Stopping
+from bench.spec.cases import Training
+from bench.spec.panel import Panel
+from bench.spec.settings import Timing
 from bench.store.journal import Run, read_records
-from bench.store.records import FolderError, Record, read_header, refuse_used
+from bench.store.records import (
+    CheckedRecord,
+    FolderError,
+    ProcessRecord,
+    Record,
+    StaticRecord,
+    Status,
+    TimedRecord,
+    read_header,
+    refuse_used,
+)
 from bench.system import environment, workers
 from bench.system.progress import Reporter
 
 _CONFORMANCE_SECONDS = 12.0  # expected: the import of torch and about two seconds a strategy
 _STATIC_SECONDS_PER_CASE = 2.0  # expected
-_JUDGES = ("torchmetrics", "faster_coco_eval")
-"""The packages that judge what a detector finds; the extra ``detection`` brings them."""
+
+
+@dataclass
+class Tally:
+    """How a run ended: counts of records by status."""
+
+    ok: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def add(self, record: Record) -> None:
+        """Count one record."""
+        setattr(self, record.status, getattr(self, record.status) + 1)
 
 
 class Execution:
@@ -48,7 +68,6 @@ class Execution:
     ) -> None:
         """pause_after: seconds after which no further training is begun; the run can then be resumed."""
         self.plan, self.run, self.header, self.reporter, self.executor = plan, run, header, reporter, executor
-        self.cores = environment.usable_cores()
         self.known = list(read_records(run.folder))
         self.refused = failed_while_measured(self.known)  # strategy -> why it is measured no further
         self.pause_at = math.inf if pause_after is None else time.monotonic() + pause_after
@@ -57,10 +76,10 @@ class Execution:
         for record in self.known:
             self.tally.add(record)
 
-    def everything(self, latency_withheld: str | None = None) -> None:
+    def everything(self, timing_withheld: str | None = None) -> None:
         """All sections that are left, in order. An interruption leaves a folder that can be resumed.
 
-        latency_withheld: why latency must not be measured now; the rest is done.
+        timing_withheld: why nothing must be timed now; the rest is done.
         """
         self._expect()
         self._set_status("running")
@@ -72,20 +91,18 @@ class Execution:
             )
         try:
             self._conformance()
-            if latency_withheld:
-                self.reporter.say(latency_withheld)
+            if timing_withheld:
+                self.reporter.say(timing_withheld)
             else:
-                self._section("latency", self._latency)
-                self._section("online", self._online)
-            self._section("accuracy", self._accuracy)
-            self._section("detection", self._detection)
+                for name, settings in self.plan.settings.timed.items():
+                    self._section(name, partial(self._time, name, settings))
+            for training in self.plan.sweep.trainings:
+                self._section(training.section, partial(self._train, training))
         except BaseException:
-            with contextlib.suppress(
-                FolderError
-            ):  # where the folder is what failed, the first reason is the one to tell
+            with contextlib.suppress(FolderError):  # where the folder is what failed, the first reason counts
                 self._set_status("interrupted")
             raise
-        self._set_status("interrupted" if latency_withheld or self.unfinished else "finished")
+        self._set_status("interrupted" if timing_withheld or self.unfinished else "finished")
 
     def _section(self, name: str, work: Callable[[], None]) -> None:
         """A section that ended is on record as done: its budget is used up, or its widths are reached."""
@@ -110,31 +127,35 @@ class Execution:
             self.tally.add(record)
 
     def _expect(self) -> None:
-        sweep, settings = self.plan.sweep, self.plan.settings
+        sweep = self.plan.sweep
         self.reporter.expect("conformance", _CONFORMANCE_SECONDS)
-        cases = sum(len(cases) for _, cases in sweep.panels)
-        if sweep.panels:
-            self.reporter.expect("latency", settings.latency.budget + _STATIC_SECONDS_PER_CASE * cases)
-        if sweep.online:
-            cases = sum(len(cases) for _, cases in sweep.online)
-            self.reporter.expect("online", settings.online.budget + _STATIC_SECONDS_PER_CASE * cases)
-        if sweep.arms:
-            jobs = jobs_of(sweep, self.plan.files, self.run.folder)
-            self.reporter.expect("accuracy", sum(job.work for job in jobs) / self.cores)
-        if sweep.detection:
-            jobs = detection_jobs(sweep.detection, self.plan.files, self.run.folder)
-            self.reporter.expect("detection", sum(job.work for job in jobs) / self.cores)
+        for name, settings in self.plan.settings.timed.items():
+            if panels := sweep.panels_of(name):
+                cases = sum(len(planned.cases) for planned in panels)
+                self.reporter.expect(name, settings.budget + _STATIC_SECONDS_PER_CASE * cases)
+        for training in sweep.trainings:
+            jobs = jobs_of(training, training.trials, self.plan.files, self.run.folder)
+            self.reporter.expect(training.section, sum(job.work for job in jobs) / environment.usable_cores())
 
     # --- conformance ------------------------------------------------------------------------------------------------
 
     def _conformance(self) -> None:
         """Find out which strategies are measured no further; each is proven once per run."""
-        refused = {i.name: i.error for i in self.plan.infos if i.error and i.name in self.plan.sweep.strategies}
-        done = {record.case["strategy"]: record for record in self.known if record.kind == "conformance"}
-        refused |= {name: record.reason for name, record in done.items() if record.status == "failed"}
-        waiting = [name for name in self.plan.sweep.strategies if name not in refused and name not in done]
-        for name in refused.keys() - done.keys():
-            self._keep(conformance_record(name, refused[name], ()))
+        done = {record.strategy: record for record in self.known if isinstance(record, CheckedRecord)}
+        refused = {name: record.reason or "" for name, record in done.items() if record.status == "failed"}
+        waiting = [name for name in self.plan.sweep.strategies if name not in done]
+
+        def conclude(name: str, failed: str | None, flags: Sequence[str] = ()) -> None:
+            waiting.remove(name)
+            if failed:
+                refused[name] = failed
+            status: Status = "failed" if failed else "ok"
+            record_id = f"conformance/{name}"
+            self._keep(CheckedRecord(id=record_id, strategy=name, status=status, reason=failed, flags=tuple(flags)))
+
+        for info in self.plan.infos:
+            if info.error and info.name in waiting:
+                conclude(info.name, info.error)
         while waiting:
             entered, before = waiting[0], len(waiting)
             try:
@@ -143,32 +164,23 @@ class Execution:
                         entered = event["strategy"]
                         self.reporter.advance("conformance", 1 - len(waiting) / before, entered)
                     elif event["event"] == "checked":
-                        waiting = [name for name in waiting if name != event["strategy"]]
-                        self._keep(conformance_record(event["strategy"], event["failed"], event["flags"]))
-                        if event["failed"]:
-                            refused[event["strategy"]] = event["failed"]
+                        conclude(event["strategy"], event["failed"], event["flags"])
             except workers.WorkerDied as death:
-                waiting = [name for name in waiting if name != entered]
-                refused[entered] = f"the process that checked it {death}"
-                self._keep(conformance_record(entered, refused[entered], ()))
+                conclude(entered, f"the process that checked it {death}")
         self.reporter.advance("conformance", 1.0)
         for name, reason in refused.items():
             self.reporter.say(f"{name} is measured no further: {reason}")
         self.refused |= {name: f"conformance: {reason}" for name, reason in refused.items()}
 
     def _conformance_events(self, names: Sequence[str]) -> Iterator[workers.Event]:
-        by_name = {info.name: info for info in self.plan.infos}
+        sweep, limits = self.plan.sweep, self.plan.settings.limits
+        files = {info.name: info.file for info in self.plan.infos}
         entries = [
-            {
-                "name": name,
-                "file": by_name[name].file,
-                "variants": [variant.to_json() for variant in self.plan.sweep.variants(name)],
-            }
+            {"name": name, "file": files[name], "variants": [variant.to_json() for variant in sweep.variants(name)]}
             for name in names
         ]
-        used = {case.panel.device for case in self.plan.sweep.cases} | {"cpu"}
+        used = {case.panel.device for case in sweep.cases} | {"cpu"}
         job = {"files": [str(f) for f in self.plan.files], "strategies": entries, "devices": sorted(used)}
-        limits = self.plan.settings.limits
         return workers.stream(
             "bench.plugins.conformance",
             job,
@@ -177,37 +189,23 @@ class Execution:
             memory_gib=limits.memory_gib,
         )
 
-    # --- latency ----------------------------------------------------------------------------------------------------
+    # --- timed sections ---------------------------------------------------------------------------------------------
 
-    def _latency(self) -> None:
-        """Whole clips."""
-        sweep = self.plan.sweep
-        self._panels("latency", sweep.panels, sweep.weights, self.plan.settings.latency)
-
-    def _online(self) -> None:
-        """Frame by frame."""
-        sweep = self.plan.sweep
-        self._panels("online", sweep.online, sweep.online_weights, self.plan.settings.online)
-
-    def _panels(
-        self,
-        section: str,
-        panels: Sequence[tuple[Panel, Sequence[Case]]],
-        weights: Sequence[float],
-        settings: Stopping,
-    ) -> None:
+    def _time(self, section: str, settings: Timing) -> None:
         """Panel after panel; what one leaves of its share of the budget goes to those after it."""
+        panels = self.plan.sweep.panels_of(section)
         spent, lost = 0.0, list[str]()
         with tempfile.TemporaryDirectory(prefix="shiftbench-exports-") as exports:  # 100 MB a case with ResNet-50
-            for number, (panel, cases) in enumerate(panels):
+            for number, planned in enumerate(panels):
+                share = planned.weight / sum(later.weight for later in panels[number:])
                 campaign = Campaign(
-                    panel,
-                    cases,
+                    planned.panel,
+                    planned.cases,
                     self.plan.files,
                     settings,
-                    (settings.budget - spent) * weights[number] / sum(weights[number:]),
+                    (settings.budget - spent) * share,
                     self.plan.settings.seed,
-                    [record for record in self.known if in_panel(record, panel)],
+                    [record for record in self.known if _panel_of(record) == planned.panel],
                     exports=Path(exports),
                     limits=self.plan.settings.limits,
                 )
@@ -233,7 +231,8 @@ class Execution:
                 self._keep(record)
         for record in campaign.count():
             self._keep(record)
-            self.reporter.advance(section, number / of, f"counting {record.case.get('strategy', '')}")
+            counted = record.case.variant.strategy if isinstance(record, TimedRecord | StaticRecord) else ""
+            self.reporter.advance(section, number / of, f"counting {counted}")
         planned = False
         for records in campaign.replicates():
             self._keep(*records)
@@ -248,18 +247,18 @@ class Execution:
                 self.refused.setdefault(strategy, reason)
 
     def _say_plan(self, campaign: Campaign) -> None:
-        shape, target = campaign.shape, campaign.settings.target_half_width_points
+        shape, target = campaign.shape, campaign.settings.target_half_width_pp
         self.reporter.say(
-            f"{campaign.panel.label}: after a pilot of {campaign.replicates_done} processes, ± {target:g} points need "
+            f"{campaign.panel.label}: after a pilot of {campaign.replicates_done} processes, ± {target:g} pp need "
             f"about {shape.needed} of {shape.superblocks} superblocks; planned: {shape.processes}"
         )
 
     def _say_width(self, campaign: Campaign) -> None:
-        widest, target = campaign.widest(), campaign.settings.target_half_width_points
+        widest, target = campaign.widest(), campaign.settings.target_half_width_pp
         reached = "reached" if widest <= target else "not reached within the budget"
         self.reporter.say(
             f"{campaign.panel.label}: {campaign.replicates_done} processes, "
-            f"widest interval ± {widest:.2f} points (target ± {target:g} {reached})"
+            f"widest interval ± {widest:.2f} pp (target ± {target:g} {reached})"
         )
         if 0 < campaign.replicates_done < campaign.settings.min_replicates:
             self.reporter.say(
@@ -269,31 +268,23 @@ class Execution:
 
     # --- training ---------------------------------------------------------------------------------------------------
 
-    def _accuracy(self) -> None:
-        sweep = self.plan.sweep
-        arms = {f"accuracy/{arm.label}": arm for arm in sweep.arms}
-        self._train("accuracy", arms, lambda left: jobs_of(replace(sweep, arms=left), self.plan.files, self.run.folder))
-
-    def _detection(self) -> None:
-        detection = self.plan.sweep.detection
-        if detection is None:
-            return
-        arms = {f"detection/{arm.label}": arm for arm in detection.arms}
-        if missing := [name for name in _JUDGES if find_spec(name) is None]:
-            reason = f"mean average precision needs {' and '.join(missing)}: install the extra detection"
-            self.reporter.say(f"detection is skipped: {reason}")
-            left = {key: arm for key, arm in arms.items() if key not in self.run.ids}
-            self._keep(*(training_record(key, arm, "skipped", reason) for key, arm in left.items()))
-            return
+    def _train(self, training: Training) -> None:
         files, folder = self.plan.files, self.run.folder
-        self._train("detection", arms, lambda left: detection_jobs(replace(detection, arms=left), files, folder))
+        trainer = Trainer(self.executor, self.reporter, self._keep, self.refused, self.pause_at, files, folder)
+        if left := trainer.train(training, self.run.ids):
+            done = f"paused after {len(training.trials) - left} of {len(training.trials)} trainings"
+            self.reporter.say(f"{done}; go on with --resume {folder}")
+            self.unfinished.append(training.section)
 
-    def _train(self, section: str, arms: dict[str, Arm], jobs_for: JobsFor) -> None:
-        trainer = Trainer(self.executor, self.reporter, self._keep, self.refused, self.pause_at)
-        if left := trainer.train(section, arms, self.run.ids, jobs_for):
-            done = f"paused after {len(arms) - left} of {len(arms)} trainings"
-            self.reporter.say(f"{done}; go on with --resume {self.run.folder}")
-            self.unfinished.append(section)
+
+def _panel_of(record: Record) -> Panel | None:
+    match record:
+        case TimedRecord() | StaticRecord():
+            return record.case.panel
+        case ProcessRecord():
+            return record.panel
+        case _:
+            return None
 
 
 def start(
@@ -332,8 +323,8 @@ def resume(
     with Run(folder) as run:
         if run.set_aside:
             done.clear()  # what was set aside is measured again, whatever its section
-        withheld, sweep = None, plan.sweep
-        timed = [name for name, panels in (("latency", sweep.panels), ("online", sweep.online)) if panels]
+        withheld = None
+        timed = [name for name in plan.settings.timed if plan.sweep.panels_of(name)]
         if environment.machine_id() != begun_on and not set(timed) <= set(done):
             withheld = (
                 f"latency was begun on {begun_on}, and this is {environment.machine_id()}: the two must not be mixed. "

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bench.cli.app import main
 from bench.measure import runner
 from bench.measure.plan import Plan
-from bench.measure.record_factories import Tally
+from bench.measure.runner import Tally
 from bench.plugins import discovery
 from bench.store.journal import Run, read_records
 from bench.store.records import FolderError, Record, read_header

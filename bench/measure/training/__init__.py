@@ -1,8 +1,55 @@
-"""What a shift buys: a mini-training on data whose temporal classes no single frame can tell.
+"""Trainings: what a shift buys, or costs, once a network has learned with it.
 
-``datasets`` names the data sets and versions them; ``clips`` is what each of them gives, ``ring_digits`` and
-``opening_digits`` are the two there are, made from ``bench.data.arrays``, ``sprites`` and ``orders``.
-``training`` pre-trains a 2-D network on single frames and fine-tunes one arm, ``fitting`` is the loop of both,
-``evaluation`` the test, ``checkpoint`` keeps the pre-trained weights that all arms of a seed share, ``worker`` is the
-process in which either of them runs.
+Whatever is learned, there are two stages. A 2-D network learns from single frames: the pre-training that all trials of
+a seed share. Then a strategy is put into it, and it learns from clips and is judged. ``harness`` has both stages and
+their loop, ``checkpoint`` the shared weights, ``worker`` the process in which one of them runs.
+
+A task (data, network, loss, evaluation) is a ``harness.Task`` in a module of its own and an entry in ``TASKS``. Its
+data and recipe stand in ``spec.training``, its samples in ``store.samples``.
 """
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What must be known of a task before its module, which imports torch, is loaded.
+
+    implementation: module of this package and class. frames_per_second: expected speed of one process, by device, until
+    the run knows better; cost: of a frame, by network, where it is not 1. requires: packages beyond torch, which
+    ``extra`` installs. examples: test clips of which trials of the first seed keep a frame. weights: the folder that
+    keeps trained weights.
+    """
+
+    implementation: tuple[str, str]
+    frames_per_second: Mapping[str, float]
+    cost: Mapping[str, float] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+    extra: str = ""
+    examples: int = 0
+    weights: str | None = None
+
+    def missing(self) -> str | None:
+        """A sentence on the packages that are not installed, or None."""
+        names = [name for name in self.requires if find_spec(name) is None]
+        return f"{' and '.join(names)} must be installed: the extra {self.extra}" if names else None
+
+
+TASKS: dict[str, TaskInfo] = {
+    "accuracy": TaskInfo(
+        ("recognition", "Recognition"),
+        {"cpu": 1800.0, "cuda": 10_000.0},
+        cost={"digits_bottleneck": 1.5, "digits_r3d": 3.0, "digits_r2plus1d": 2.0},
+    ),
+    "detection": TaskInfo(
+        ("detection", "Detection"),
+        {"cpu": 190.0, "cuda": 2000.0},
+        requires=("torchmetrics", "faster_coco_eval"),
+        extra="detection",
+        examples=48,
+        weights="detectors",
+    ),
+}
+"""{section: its task}."""
