@@ -8,16 +8,16 @@ First match wins: *not measured* (this run has no such rows), *invalid* (the A/A
 import math
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from bench.analysis import detection_evidence, online_evidence
-from bench.analysis.evidence import PICKERS, Evidence, Finding
+from bench.analysis.evidence import Evidence, Finding, findings
 from bench.stats import estimators
-from bench.stats.estimators import Interval
+from bench.stats.estimators import CONFIDENCE, Interval
+from bench.stats.units import Units
 
 _FILE = Path(__file__).with_name("claims.toml")
 
@@ -66,37 +66,56 @@ class Verdict:
 
 
 def load_claims(path: Path = _FILE) -> list[Claim]:
-    """The claims that come with the suite."""
-    return [Claim.model_validate(entry) for entry in tomllib.loads(path.read_text(encoding="utf-8"))["claim"]]
+    """The claims that come with the suite, each with the set-up that it names put into its selector."""
+    data = tomllib.loads(path.read_text(encoding="utf-8"))
+    claims = []
+    for entry in data["claim"]:
+        where = dict(entry.get("where", {}))
+        if set_up := entry.pop("set_up", None):
+            where["select"] = {**data["set_up"][set_up], **where.get("select", {})}
+        claims.append(Claim.model_validate({**entry, "where": where}))
+    return claims
 
 
 def judge(claims: Sequence[Claim], evidence: Evidence) -> list[Verdict]:
     """A verdict on every claim, one for each mechanism where the claim speaks of mechanisms."""
-    return [verdict for claim in claims for verdict in _judge_one(claim, evidence)]
-
-
-def _judge_one(claim: Claim, evidence: Evidence) -> list[Verdict]:
-    picker = (PICKERS | online_evidence.PICKERS | detection_evidence.PICKERS).get(claim.metric)
-    findings = picker(claim.where, evidence) if picker else []
-    if not findings:
+    verdicts = []
+    for claim in claims:
+        found = findings(claim.metric, claim.where, evidence)
         why = claim.missing or "this run has no such rows"
-        return [_verdict(claim, "", None, ("not measured", why))]
-    return [judge_finding(claim, finding) for finding in findings]
+        verdicts += [judge_finding(claim, finding) for finding in found or [Finding(missing=why)]]
+    return verdicts
 
 
 def judge_finding(claim: Claim, finding: Finding) -> Verdict:
-    """The verdict on one claim from the values that were picked for it."""
+    """The verdict on one claim from the values that were found for it."""
     interval, (verdict, why) = _outcome(claim, finding)
     repeated = None
     if interval is not None and finding.repeated is not None:
         again, (second, reason) = _outcome(claim, finding.repeated)
         same = "the same verdict" if second == verdict else second
-        told = reason if again is None else f"{again.mean:+.1f} [{again.low:+.1f}, {again.high:+.1f}]"
-        why += f" Repeated with other seeds: {same}, {told.rstrip('.')}."
+        estimate = reason if again is None else f"{again.mean:+.1f} [{again.low:+.1f}, {again.high:+.1f}]"
+        why += f" Repeated with other seeds: {same}, {estimate.rstrip('.')}."
         repeated = {"verdict": second} | dict(zip(_NUMBERS, _numbers(again), strict=True))
-    if interval is not None and finding.note:
-        why += f" {finding.note}"
-    return replace(_verdict(claim, finding.subject, interval, (verdict, why)), repeated=repeated)
+    if interval is not None:
+        why += f" {finding.note}" if finding.note else ""
+        why += f" Set-up: {claim.alike}." if claim.alike else ""
+    measured, low, high = _numbers(interval)
+    return Verdict(
+        id=f"{claim.id}/{finding.subject}" if finding.subject else claim.id,
+        claim=claim.id,
+        subject=finding.subject,
+        finding=claim.finding,
+        source=claim.source,
+        paper=claim.paper,
+        measured=measured,
+        ci_low=low,
+        ci_high=high,
+        unit=claim.unit,
+        verdict=verdict,
+        why=why,
+        repeated=repeated,
+    )
 
 
 def _outcome(claim: Claim, finding: Finding) -> tuple[Interval | None, Outcome]:
@@ -105,7 +124,8 @@ def _outcome(claim: Claim, finding: Finding) -> tuple[Interval | None, Outcome]:
         return None, ("not measured", finding.missing)
     if finding.invalid:
         return None, ("invalid", finding.invalid)
-    intervals = estimators.simultaneous(finding.samples)
+    confidence = 1 - (1 - CONFIDENCE) / len(finding.samples)  # intervals that hold all at once (Bonferroni)
+    intervals = [units.interval(confidence) for units in finding.samples]
     weakest = min(range(len(intervals)), key=lambda i: intervals[i].low)
     if claim.kind != "exact" and any(math.isnan(interval.low) for interval in intervals):
         few = "One value has no interval: at least two processes or seeds are needed."
@@ -115,10 +135,8 @@ def _outcome(claim: Claim, finding: Finding) -> tuple[Interval | None, Outcome]:
         weakest = min(range(len(intervals)), key=lambda i: intervals[i].high)
     if claim.kind != "exact":
         where = f" ({finding.names[weakest]})" if len(intervals) > 1 else ""
-        confidence = 1 - (1 - estimators.CONFIDENCE) / len(intervals)
-        why += _what_it_could_find(
-            claim, finding.samples[weakest], confidence, where, decided=verdict != "inconclusive"
-        )
+        decided = verdict != "inconclusive"
+        why += _detectable_text(claim, finding.samples[weakest], confidence, where, decided=decided)
     if len(intervals) > 1:
         listed = ", ".join(
             f"{name} {interval.mean:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]"
@@ -145,19 +163,19 @@ def _magnitude(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
 
 def _bound(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
     interval, bound = intervals[0], claim.claimed + claim.tolerance
-    told = _amount(bound, claim.unit)
+    limit = f"{bound:g} {claim.unit}"
     if interval.high <= bound:
-        return "reproduced", f"The interval's upper end is at or below {told}."
+        return "reproduced", f"The interval's upper end is at or below {limit}."
     if interval.low > bound:
-        return "not reproduced", f"The whole interval lies above {told}."
-    return "inconclusive", f"The interval holds {told}."
+        return "not reproduced", f"The whole interval lies above {limit}."
+    return "inconclusive", f"The interval holds {limit}."
 
 
 def _ordering(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
     if all(interval.low > 0 for interval in intervals):
         return "reproduced", "Every interval lies beyond zero on the claimed side."
     if any(interval.high < claim.smallest for interval in intervals):
-        least = _amount(claim.smallest, claim.unit)
+        least = f"{claim.smallest:g} {claim.unit}"
         return "not reproduced", f"An interval lies entirely short of {least}, or on the other side."
     return "inconclusive", "An interval holds zero."
 
@@ -165,10 +183,10 @@ def _ordering(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
 def _equivalence(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
     interval = intervals[0]
     if -claim.tolerance <= interval.low and interval.high <= claim.tolerance:
-        return "reproduced", f"The interval lies within ± {claim.tolerance:g} points."
+        return "reproduced", f"The interval lies within ± {claim.tolerance:g} pp."
     if interval.low > claim.tolerance or interval.high < -claim.tolerance:
-        return "not reproduced", f"The whole interval lies outside ± {claim.tolerance:g} points."
-    return "inconclusive", f"The interval reaches beyond ± {claim.tolerance:g} points."
+        return "not reproduced", f"The whole interval lies outside ± {claim.tolerance:g} pp."
+    return "inconclusive", f"The interval reaches beyond ± {claim.tolerance:g} pp."
 
 
 def _exact(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
@@ -186,19 +204,22 @@ _RULES: dict[str, Callable[[Claim, Sequence[Interval]], Outcome]] = {
 }
 
 
-def _what_it_could_find(claim: Claim, samples: Sequence[float], confidence: float, where: str, *, decided: bool) -> str:
-    """The smallest effect that would have been found; where nothing is decided, the runs for the one that matters."""
-    effect_found = f"{estimators.smallest_detectable(samples, confidence):.1f} points{where}"
-    found = f" An effect of {effect_found} would have been found four times in five with these {len(samples)} values"
+def _detectable_text(claim: Claim, units: Units, confidence: float, where: str, *, decided: bool) -> str:
+    """The minimum detectable effect; where nothing is decided, also how many runs the effect that matters takes."""
+    text = (
+        f" An effect of {units.mde(confidence):.1f} pp{where} would have been found four times in five with these "
+        f"{len(units)} values"
+    )
     if decided:
-        return f"{found}."
+        return f"{text}."
     if claim.kind == "equivalence":  # both ends must lie within: a stricter question than whether there is a difference
-        needed = estimators.count_needed(samples, claim.tolerance, confidence, power=1 - (1 - estimators.POWER) / 2)
-        question = f"to show that it lies within ± {_amount(claim.tolerance, 'points')}, were there none,"
+        power = 1 - (1 - estimators.POWER) / 2
+        needed = estimators.count_needed(units.values, claim.tolerance, confidence, power=power)
+        question = f"to show that it lies within ± {claim.tolerance:g} pp, were there none,"
     else:
         effect = claim.smallest or claim.tolerance or 1.0
-        needed, question = estimators.count_needed(samples, effect, confidence), f"for {_amount(effect, 'points')}"
-    return f"{found}; {question} it takes {needed or 'more than 10,000'} processes or seeds."
+        needed, question = estimators.count_needed(units.values, effect, confidence), f"for {effect:g} pp"
+    return f"{text}; {question} it takes {needed or 'more than 10,000'} processes or seeds."
 
 
 _NUMBERS = ("measured", "ci_low", "ci_high")
@@ -209,25 +230,3 @@ def _numbers(interval: Interval | None) -> list[float | None]:
     if interval is None:
         return [None, None, None]
     return [None if math.isnan(value) else value for value in (interval.mean, interval.low, interval.high)]
-
-
-def _amount(value: float, unit: str) -> str:
-    return f"{value:g} {'point' if unit == 'points' and value == 1 else unit}"
-
-
-def _verdict(claim: Claim, subject: str, interval: Interval | None, outcome: Outcome) -> Verdict:
-    measured, low, high = _numbers(interval)
-    return Verdict(
-        id=f"{claim.id}/{subject}" if subject else claim.id,
-        claim=claim.id,
-        subject=subject,
-        finding=claim.finding,
-        source=claim.source,
-        paper=claim.paper,
-        measured=measured,
-        ci_low=low,
-        ci_high=high,
-        unit=claim.unit,
-        verdict=outcome[0],
-        why=outcome[1] + (f" Set-up: {claim.alike}." if claim.alike and interval is not None else ""),
-    )

@@ -1,44 +1,39 @@
-"""What a run knows, and the pickers that find the values which a claim speaks of.
+"""What a run knows, and the values that a claim speaks of.
 
-A picker maps (the claim's ``where``, the evidence) to findings; each finding holds one list of independent values
-(per process or per seed) for every comparison that must hold at once. Signs are such that the claim says "> 0".
-The paper's findings are about its own function, so only mechanisms that compute it are judged. Accuracies are judged
-under the usual condition alone, the one that was declared for it; other conditions are the controls' business.
+What a claim compares is data (``claims.toml``): ``cases`` (the overhead of each), ``ratios`` (the latency of one case
+over another's) and ``arms`` (one trained network minus another) are interpreted here; what cannot be said so is one of
+the functions. Each finding holds one set of independent values (per process or per seed) for every comparison that must
+hold at once. Signs are such that the claim says "> 0". The paper's findings are about its own function, so only
+mechanisms that compute it are judged. Accuracies are judged under the usual condition alone, the one that was declared
+for it; other conditions are the controls' business.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 from bench.analysis.arms import Arm, ArmKey
-from bench.analysis.detectors import Form
-from bench.analysis.overheads import Overhead, Slope, baseline_of, over_pct
-from bench.spec.axes import BASELINE, parse_fraction
-from bench.spec.cases import BASELINE_VARIANT, Case, Condition, Panel, Variant
-from bench.stats.estimators import t_interval
-
-PUBLISHED = "copy_shift"
-"""The released code's strategy: its function is the paper's, whatever else computes the same is judged beside it."""
+from bench.analysis.overheads import Overhead, Slope, over
+from bench.analysis.published import PUBLISHED, REPLICATION
+from bench.analysis.selection import (
+    USUAL,
+    Selector,
+    named_arm,
+    panel_difference,
+    replaced_arm,
+    replaced_case,
+    selects_arm,
+    selects_case,
+)
+from bench.spec.axes import BASELINE, channels_moved
+from bench.spec.cases import BASELINE_VARIANT, Case
+from bench.stats.units import Units
+from bench.store.samples import Static
 
 FROM_AN_EIGHTH = 7 / 8
 """Of a slope over the fractions from 0 to 1: from 1/8 to all, as the paper speaks of it."""
-
-EXCHANGE = "temporal_conv"
-"""The strategy that puts a learnable 3×1×1 convolution where the shift would be; it has one setting."""
-
-INNER = "inner_shift"
-"""The strategy that shifts at the narrow part of the bottleneck; it has one placement."""
-
-USUAL = Condition()
-"""The condition under which accuracies are judged."""
-
-REPLICATION = "replication"
-"""The cohort of the arms that were trained again with other seeds."""
-
-_PAPER_PANEL = {"backbone": "resnet50", "frames": 8, "size": 224, "batch": 1}
-_PLAIN_PANEL = {"runtime": "eager", "dtype": "fp32", "memory_format": "nchw"}
-_PAPER_FRACTIONS = tuple(map(Fraction, ("1/8", "1/4", "1/2", "1")))
 
 
 @dataclass(frozen=True)
@@ -46,25 +41,21 @@ class Evidence:
     """All estimates of a run.
 
     failed_cases, failed_arms: {what failed: why}; an arm counts as failed where one of its seeds did. exact: the
-    strategies that compute the paper's function. suspect: why the run's latencies must not be trusted, or None.
-    online…: the same of what ran frame by frame. forms: of the detector, trained; lost_seeds: {form: how many of
-    its seeds failed}.
+    strategies that compute the paper's function. suspect: {section: why its times must not be trusted}.
     """
 
     overheads: Sequence[Overhead] = ()
     slopes: Sequence[Slope] = ()
     arms: Sequence[Arm] = ()
-    statics: dict[Case, dict[str, Any]] = field(default_factory=dict)
-    failed_cases: dict[Case, str] = field(default_factory=dict)
-    failed_arms: dict[ArmKey, str] = field(default_factory=dict)
+    statics: Mapping[Case, Static] = field(default_factory=dict)
+    failed_cases: Mapping[Case, str] = field(default_factory=dict)
+    failed_arms: Mapping[tuple[str, ArmKey], str] = field(default_factory=dict)
     exact: frozenset[str] = frozenset({PUBLISHED})
-    suspect: str | None = None
-    online: Sequence[Overhead] = ()
-    online_statics: dict[Case, dict[str, Any]] = field(default_factory=dict)
-    online_failed: dict[Case, str] = field(default_factory=dict)
-    online_suspect: str | None = None
-    forms: Sequence[Form] = ()
-    lost_seeds: dict[tuple[Variant, Condition], str] = field(default_factory=dict)
+    suspect: Mapping[str, str | None] = field(default_factory=dict)
+
+    def arms_of(self, section: str) -> dict[ArmKey, Arm]:
+        """The arms that were trained in a section."""
+        return {arm.key: arm for arm in self.arms if arm.section == section}
 
 
 @dataclass(frozen=True)
@@ -75,7 +66,7 @@ class Finding:
     """
 
     subject: str = ""
-    samples: Sequence[Sequence[float]] = ()
+    samples: Sequence[Units] = ()
     names: Sequence[str] = ()
     invalid: str | None = None
     missing: str | None = None
@@ -83,114 +74,46 @@ class Finding:
     repeated: "Finding | None" = None
 
 
-Picker = Callable[[dict[str, Any], Evidence], list[Finding]]
+Where = Mapping[str, Any]
 
 
-def _is_papers(panel: Panel, where: dict[str, Any]) -> bool:
-    """The paper's network and clip, as PyTorch runs it unless the claim names a runtime or dtype."""
-    named: dict[str, Any] = {key: where[key] for key in ("runtime", "dtype") if key in where}
-    wanted = {**_PAPER_PANEL, **_PLAIN_PANEL, **named}
-    return all(getattr(panel, key) == value for key, value in wanted.items())
+def findings(metric: str, where: Where, evidence: Evidence) -> list[Finding]:
+    """What a claim's metric finds in a run."""
+    return _METRICS[metric](where, evidence)
 
 
-def _tag(panel: Panel, panels: Iterable[Panel]) -> str:
-    """Says which panel, by what tells it from the others, where a run has several that fit."""
-    all_of_them = [asdict(other) for other in set(panels)]
-    telling = [f"{key} {value}" for key, value in asdict(panel).items() if any(o[key] != value for o in all_of_them)]
-    return f" ({', '.join(telling)})" if telling else ""
+# --- times ----------------------------------------------------------------------------------------------------------
 
 
-def overhead(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
-    """The overhead of each mechanism and placement at one fraction on one device, in the paper's set-up."""
-    fraction, failed = parse_fraction(where["fraction"]), evidence.failed_cases
-
-    def fits(case: Case) -> bool:
-        variant = case.variant
-        right = variant.fraction == fraction and variant.direction == "bidirectional"
-        return right and variant.strategy in evidence.exact and case.panel.device == where["device"]
-
-    fitting = [
-        o for o in evidence.overheads if fits(o.case) and _is_papers(o.case.panel, where) and o.case not in failed
-    ]
-    broken = {case: why for case, why in failed.items() if fits(case) and _is_papers(case.panel, where)}
-    panels = {o.case.panel for o in fitting} | {case.panel for case in broken}
+def _cases(where: Where, evidence: Evidence) -> list[Finding]:
+    """The overhead of each case that the claim selects, one finding for each mechanism and placement."""
+    selector, failed = where["select"], evidence.failed_cases
+    fitting = [o for o in evidence.overheads if selects_case(selector, o.case, evidence.exact) and o.case not in failed]
+    broken = {case: why for case, why in failed.items() if selects_case(selector, case, evidence.exact)}
+    panels = [case.panel for case in (*(o.case for o in fitting), *broken)]
 
     def subject(case: Case) -> str:
-        return f"{case.variant.strategy} {case.variant.placement}{_tag(case.panel, panels)}"
+        return f"{case.variant.strategy} {case.variant.placement}{panel_difference(case.panel, panels)}"
 
     return [
-        *(Finding(subject(o.case), [o.per_process_pct], ["overhead"], evidence.suspect) for o in fitting),
+        *(Finding(subject(o.case), [o.pct], ["overhead"], _suspect(evidence, o.case)) for o in fitting),
         *(Finding(subject(case), invalid=f"the case failed: {why}") for case, why in broken.items()),
     ]
 
 
-def slope(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
-    """How many points the overhead grows from 1/8 to all, per mechanism, placement and panel."""
-    lines = [line for line in evidence.slopes if line.strategy in evidence.exact]
-    panels = [line.panel for line in lines]
-    return [
-        Finding(
-            f"{line.strategy} {line.placement} {line.direction}".removesuffix(" bidirectional")
-            + _tag(line.panel, panels),
-            [[value * FROM_AN_EIGHTH for value in line.per_process]],
-            ["slope"],
-            evidence.suspect,
-        )
-        for line in lines
-    ]
-
-
-def extra_parameters_and_flops(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
-    """Parameters and FLOPs beyond the baseline's, one verdict for each mechanism."""
-    extra: dict[str, list[float]] = {}
-    statics = evidence.statics
-    for case, samples in statics.items():
-        base = statics.get(baseline_of(case))
-        if base is not None and case.variant.strategy != BASELINE and case.variant.strategy in evidence.exact:
-            differences = [float(samples[key] - base[key]) for key in ("params", "flops")]
-            extra.setdefault(case.variant.strategy, []).append(max(differences, key=abs))
-    return [Finding(name, [[max(values, key=abs)]], ["extra"]) for name, values in extra.items()]
-
-
-def _variant(where: dict[str, Any], **settings: Any) -> Variant:
-    values = {"direction": "bidirectional", "placement": "residual", **where, **settings}
-    return Variant.from_json(values)
-
-
-def _exchange() -> Variant:
-    return _variant({"strategy": EXCHANGE, "fraction": "1"})
-
-
-def volumetric_over_shift(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
-    """Latency of a 3-D network over that of the 2-D network with a shift, in per cent above, in the same set-up.
-
-    They never share a process; ``estimates.over_pct`` says how they are paired.
-    """
-
-    def shift(case: Case) -> Case:
-        return Case(_variant(where), replace(case.panel, backbone=where["backbone"]))
-
-    dearer = [c for c in _cases(evidence) if c.panel.backbone == where["volumetric"] and not c.aa]
-    return _latencies(evidence, where["volumetric"], {case: shift(case) for case in dearer})
-
-
-def exchange_over_shift(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
-    """Latency of the learnable exchange over that of the shift, in per cent above, paired within superblocks."""
-    dearer = [case for case in _cases(evidence) if case.variant == _exchange()]
-    return _latencies(evidence, EXCHANGE, {case: Case(_variant(where), case.panel) for case in dearer})
-
-
-def _cases(evidence: Evidence) -> list[Case]:
-    """All that were measured, or failed."""
-    return list(dict.fromkeys([*(o.case for o in evidence.overheads), *evidence.failed_cases]))
-
-
-def _latencies(evidence: Evidence, name: str, pairs: dict[Case, Case]) -> list[Finding]:
-    """{first: second} -> for each panel, how much longer the first takes, in per cent."""
+def _ratios(where: Where, evidence: Evidence) -> list[Finding]:
+    """How much longer the first case takes than the second, in per cent, for each panel of the first."""
     measured = {overhead.case: overhead for overhead in evidence.overheads}
+    known = dict.fromkeys([*measured, *evidence.failed_cases])
+    pairs = {
+        case: replaced_case(case, where["second"])
+        for case in known
+        if selects_case(where["first"], case, evidence.exact)
+    }
+    panels = [case.panel for case in pairs]
     found = []
     for first, second in pairs.items():
-        subject = name + _tag(first.panel, [case.panel for case in pairs])
+        subject = where["subject"] + panel_difference(first.panel, panels)
         broken = [case for case in (first, second) if case in evidence.failed_cases]
         if broken:
             why = f"the case {broken[0].label} failed: {evidence.failed_cases[broken[0]]}"
@@ -198,153 +121,220 @@ def _latencies(evidence: Evidence, name: str, pairs: dict[Case, Case]) -> list[F
         elif second not in measured:
             found.append(Finding(subject, missing=f"this run has not measured {second.label}"))
         else:
-            values, note = over_pct(measured[first], measured[second]), _flops(first, second, evidence)
-            found.append(Finding(subject, [values], ["latency"], evidence.suspect, note=note))
+            units, note = over(measured[first], measured[second]), _flops_note(first, second, evidence)
+            found.append(Finding(subject, [units], ["latency"], _suspect(evidence, first), note=note))
     return found
 
 
-def _flops(first: Case, second: Case, evidence: Evidence) -> str:
+def _slope(where: Where, evidence: Evidence) -> list[Finding]:
+    """How many percentage points the overhead grows from 1/8 to all, per mechanism, placement and panel."""
+    lines = [line for line in evidence.slopes if line.strategy in evidence.exact]
+    panels = [line.panel for line in lines]
+    found = []
+    for line in lines:
+        subject = f"{line.strategy} {line.placement} {line.direction}".removesuffix(" bidirectional")
+        subject += panel_difference(line.panel, panels)
+        found.append(Finding(subject, [rise(line)], ["slope"], evidence.suspect.get(line.panel.section)))
+    return found
+
+
+def rise(line: Slope) -> Units:
+    """From 1/8 to all channels, in percentage points."""
+    return Units({unit: value * FROM_AN_EIGHTH for unit, value in line.pp.by_unit.items()})
+
+
+def _suspect(evidence: Evidence, case: Case) -> str | None:
+    return evidence.suspect.get(case.panel.section)
+
+
+def _flops_note(first: Case, second: Case, evidence: Evidence) -> str:
     panel, statics = first.panel, evidence.statics
     given = f"{panel.frames} frames of {panel.size}², batch {panel.batch}"
     if first not in statics or second not in statics:
         return f"Measured on {given}."
-    own, other = (statics[case]["flops"] / 1e9 for case in (first, second))
+    own, other = (statics[case].flops / 1e9 for case in (first, second))
     return f"On {given}: {own:.1f} against {other:.1f} GFLOPs, {own / other:.2f} times as many."
 
 
-Comparison = tuple[ArmKey, ArmKey, str]  # first - second, in which part
+# --- counts ---------------------------------------------------------------------------------------------------------
 
 
-def _compared(evidence: Evidence, pairs: dict[str, Comparison], subject: str = "") -> list[Finding]:
-    """{name: comparison} -> one finding over all of them, in points, paired by seed; and its repetition, if any.
+def _extra_parameters_and_flops(where: Where, evidence: Evidence) -> list[Finding]:
+    """Parameters and FLOPs beyond the baseline's, one verdict for each mechanism."""
+    extra: dict[str, list[float]] = {}
+    for case, static in evidence.statics.items():
+        base, name = evidence.statics.get(case.baseline), case.variant.strategy
+        if base is not None and not case.panel.streams and name != BASELINE and name in evidence.exact:
+            differences = [float(static.params - base.params), float(static.flops - base.flops)]
+            extra.setdefault(name, []).append(max(differences, key=abs))
+    return [Finding(name, [Units({0: max(values, key=abs)})], ["extra"]) for name, values in extra.items()]
 
-    Invalid where one of the arms failed, missing where one was not trained; no finding where none was.
+
+_MIB, _FP32_BYTES = 1 << 20, 4
+_SITES = {
+    "conv1": "Before conv1, where the released code shifts",
+    "conv2": "Before conv2, the narrow part of the bottleneck",
+}
+
+
+def _cache_size(where: Where, evidence: Evidence) -> list[Finding]:
+    """The bytes that one stream remembers at one fraction, for each place where a bottleneck block could shift.
+
+    They follow from what the layers read, which the static pass records. In MiB, rounded to one decimal as the paper
+    prints it.
     """
-    finding = _points(evidence, pairs, subject)
-    if finding is None:
+    selected = {c: s for c, s in evidence.statics.items() if selects_case(where["select"], c, evidence.exact)}
+    network = next((s for case, s in selected.items() if case.variant == BASELINE_VARIANT), None)
+    if network is None or network.inputs is None:
         return []
-    again = {name: (_again(first), _again(second), part) for name, (first, second, part) in pairs.items()}
-    repeated = _points(evidence, again, subject)
-    return [finding if repeated is None or repeated.missing else replace(finding, repeated=repeated)]
-
-
-def _again(key: ArmKey) -> ArmKey:
-    return key[0], replace(key[1], cohort=REPLICATION)
-
-
-def _points(evidence: Evidence, pairs: dict[str, Comparison], subject: str) -> Finding | None:
-    arms, failed = {arm.key: arm for arm in evidence.arms}, evidence.failed_arms
-    needed = dict.fromkeys(key for first, second, _ in pairs.values() for key in (first, second))
-    for key in needed:
-        if key in failed:
-            return Finding(subject, invalid=f"the arm {_name(key)} failed: {failed[key]}")
-    absent = [_name(key) for key in needed if key not in arms]
-    if len(absent) == len(needed):
-        return None
-    if absent:
-        return Finding(subject, missing=f"this run has not trained {', '.join(absent)}")
-    samples = [arms[first].deltas(arms[second], part) for first, second, part in pairs.values()]
-    if not all(samples):
-        return Finding(subject, missing="this run has trained the arms with different seeds; they cannot be paired")
-    return Finding(subject, samples, list(pairs))
-
-
-def _name(key: ArmKey) -> str:
-    variant, condition = key
-    return variant.label if condition == USUAL else f"{variant.label} ({condition.label})"
-
-
-def residual_minus_inplace(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
-    """Residual minus in-place at each of the paper's fractions, in each part that the claim names."""
-    return _compared(
-        evidence,
-        {
-            f"{part} at {fraction}": (
-                (_variant(where, fraction=fraction, placement="residual"), USUAL),
-                (_variant(where, fraction=fraction, placement="inplace"), USUAL),
-                part,
-            )
-            for fraction in _PAPER_FRACTIONS
-            for part in where["parts"]
-        },
-    )
-
-
-def over_baseline(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
-    """One arm minus the 2-D baseline."""
-    part, pair = where["part"], ((_variant(where), USUAL), (BASELINE_VARIANT, USUAL))
-    return _with_other_parts(evidence, _compared(evidence, {part: (*pair, part)}), *pair)
-
-
-def below_baseline(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
-    """The 2-D baseline minus one arm."""
-    part, pair = where["part"], ((BASELINE_VARIANT, USUAL), (_variant(where), USUAL))
-    return _with_other_parts(evidence, _compared(evidence, {part: (*pair, part)}), *pair)
-
-
-def _with_other_parts(evidence: Evidence, found: list[Finding], first: ArmKey, second: ArmKey) -> list[Finding]:
-    """The same difference in all parts, as a note: which part a finding is judged in can decide it."""
-    arms = {arm.key: arm for arm in evidence.arms}
-    if first not in arms or second not in arms:
-        return found
-    told = []
-    for part in ("joint", "spatial", "mixture"):
-        interval = t_interval(arms[first].deltas(arms[second], part))
-        told.append(f"{part} {interval.mean:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]")
-    note = f"The same difference by what is asked, in points: {', '.join(told)}."
-    return [replace(finding, note=note) for finding in found]
-
-
-def quarter_over_others(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
-    """Residual 1/4 minus each of the paper's other fractions."""
-    quarter = _variant(where, fraction="1/4")
-    return _compared(
-        evidence,
-        {
-            f"over {fraction}": ((quarter, USUAL), (_variant(where, fraction=fraction), USUAL), where["part"])
-            for fraction in _PAPER_FRACTIONS
-            if fraction != quarter.fraction
-        },
-    )
-
-
-def unidirectional_minus_bidirectional(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
-    """The causal arm minus the offline one, residual."""
-    causal = _variant(where, fraction=where["unidirectional"], direction="unidirectional")
-    offline = _variant(where, fraction=where["bidirectional"])
-    return _compared(evidence, {where["part"]: ((causal, USUAL), (offline, USUAL), where["part"])})
-
-
-def volumetric_minus_shift(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
-    """Each 3-D network minus the 2-D network with a shift."""
-    shift, part = (_variant(where), USUAL), where["part"]
+    held: dict[int | None, list[str]] = {}
+    for case, static in selected.items():
+        if str(case.variant.fraction) == where["fraction"]:
+            held.setdefault(static.state_bytes, []).append(f"{case.variant.strategy} {case.variant.placement}")
     found = []
-    for backbone in where["backbones"]:
-        network = (BASELINE_VARIANT, replace(USUAL, backbone=backbone))
-        found += _compared(evidence, {part: (network, shift, part)}, backbone)
+    for site, words in _SITES.items():
+        moved = [
+            channels_moved(channels, float(Fraction(where["fraction"])), "unidirectional") * height * width
+            for channels, height, width in network.inputs[site]
+        ]
+        size = _FP32_BYTES * sum(moved)
+        names = held.get(size)
+        holders = f"held in this run by {', '.join(names)}" if names else "derived: no stream here holds that"
+        note = f"{words}: {size:,} bytes, {size / 1e6:.2f} MB or {size / _MIB:.2f} MiB, {holders}."
+        note += " Compared in MiB, to one decimal as the paper prints it."
+        found.append(Finding(site, [Units({0: round(size / _MIB, 1)})], ["cache"], note=note))
     return found
 
 
-def shift_minus_exchange(where: dict[str, Any], evidence: Evidence) -> list[Finding]:
-    """The shift minus the learnable exchange in its place."""
-    part = where["part"]
-    return _compared(evidence, {part: ((_variant(where), USUAL), (_exchange(), USUAL), part)})
+# --- trained networks -----------------------------------------------------------------------------------------------
 
 
-PICKERS: dict[str, Picker] = {
-    picker.__name__: picker
-    for picker in (
-        overhead,
-        slope,
-        extra_parameters_and_flops,
-        residual_minus_inplace,
-        over_baseline,
-        below_baseline,
-        quarter_over_others,
-        unidirectional_minus_bidirectional,
-        volumetric_over_shift,
-        exchange_over_shift,
-        volumetric_minus_shift,
-        shift_minus_exchange,
-    )
+@dataclass(frozen=True)
+class _Compared:
+    """One comparison of two arms in one outcome. minus: another outcome, whose difference is taken off."""
+
+    name: str
+    outcome: str
+    first: Selector
+    second: Selector | str
+    minus: str | None = None
+
+
+def _arms(where: Where, evidence: Evidence) -> list[Finding]:
+    """One finding over all comparisons of a claim: for the arm that it names, or each that its selector leaves open.
+
+    ``each``: {field: values}, a finding for each value, which stands for ``$field`` in the rest.
+    """
+    if "each" in where:
+        rest = {name: value for name, value in where.items() if name != "each"}
+        found = []
+        for assignment in _crossed(where["each"]):
+            subject = " ".join(assignment.values())
+            found += [replace(one, subject=subject) for one in _arms(_filled(rest, assignment), evidence)]
+        return found
+    section, compared = where["section"], list(_expanded(where["compare"]))
+    named = [key for one in compared if (key := named_arm(one.first, section)) is not None]
+    if len(named) == len(compared):
+        finding = _finding(compared, named, section, evidence)
+        return [] if finding is None else [_with_note(where, finding, compared[0], named[0], evidence)]
+    chosen = [a for a in evidence.arms_of(section).values() if selects_arm(compared[0].first, a, evidence.exact)]
+    found = []
+    for arm in chosen:
+        finding, variant = _finding(compared, [arm.key] * len(compared), section, evidence), arm.variant
+        if finding is not None:
+            subject = f"{variant.strategy} {variant.placement} {variant.fraction}" if len(chosen) > 1 else ""
+            found.append(replace(finding, subject=subject))
+    return found
+
+
+def _expanded(entries: Iterable[Mapping[str, Any]]) -> Iterator[_Compared]:
+    """``over``: {field: values}, a comparison for each value, which stands for ``$field`` in the rest."""
+    for entry in entries:
+        rest = {name: value for name, value in entry.items() if name != "over"}
+        for assignment in _crossed(entry.get("over", {})):
+            yield _Compared(**_filled(rest, assignment))
+
+
+def _crossed(values: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
+    for chosen in product(*values.values()):
+        yield dict(zip(values, chosen, strict=True))
+
+
+def _filled(value: Any, assignment: Mapping[str, str]) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _filled(own, assignment) for name, own in value.items()}
+    if isinstance(value, list):
+        return [_filled(own, assignment) for own in value]
+    if isinstance(value, str):
+        for name, own in assignment.items():
+            value = value.replace(f"${name}", own)
+    return value
+
+
+def _finding(
+    compared: Sequence[_Compared], firsts: Sequence[ArmKey], section: str, evidence: Evidence
+) -> Finding | None:
+    """All comparisons, in pp, paired by seed; and their repetition, if any. None where none of the arms was trained."""
+    finding = _once(compared, firsts, section, evidence)
+    if finding is not None and section == "accuracy":
+        again = [(variant, replace(condition, cohort=REPLICATION)) for variant, condition in firsts]
+        repeated = _once(compared, again, section, evidence)
+        if repeated is not None and not repeated.missing:
+            return replace(finding, repeated=repeated)
+    return finding
+
+
+def _once(compared: Sequence[_Compared], firsts: Sequence[ArmKey], section: str, evidence: Evidence) -> Finding | None:
+    """Invalid where one of the arms failed, missing where one was not trained."""
+    arms = evidence.arms_of(section)
+    pairs = [(first, _second(one, first)) for one, first in zip(compared, firsts, strict=True)]
+    needed = dict.fromkeys(key for pair in pairs for key in pair)
+    for key in needed:
+        if (section, key) in evidence.failed_arms:
+            return Finding(invalid=f"the arm {_name(key, section)} failed: {evidence.failed_arms[section, key]}")
+    absent = [key for key in needed if key not in arms]
+    if len(absent) == len(needed):
+        return None
+    if absent:
+        return Finding(missing=f"this run has not trained {', '.join(_name(key, section) for key in absent)}")
+    samples = []
+    for one, (first, second) in zip(compared, pairs, strict=True):
+        units = arms[first].pct(one.outcome) - arms[second].pct(one.outcome)
+        if one.minus is not None:
+            units -= arms[first].pct(one.minus) - arms[second].pct(one.minus)
+        samples.append(units)
+    if not all(len(units) for units in samples):
+        return Finding(missing="this run has trained the arms with different seeds; they cannot be paired")
+    return Finding("", samples, [one.name for one in compared])
+
+
+def _second(compared: _Compared, first: ArmKey) -> ArmKey:
+    """What an arm is held against. Where the first is the baseline, the second is named in full."""
+    return replaced_arm(first, compared.second)
+
+
+def _with_note(where: Where, finding: Finding, compared: _Compared, first: ArmKey, evidence: Evidence) -> Finding:
+    """The same difference in other outcomes, as a note: which one a finding is judged in can decide it."""
+    arms, second = evidence.arms_of(where["section"]), _second(compared, first)
+    if "note_outcomes" not in where or first not in arms or second not in arms:
+        return finding
+    parts = []
+    for outcome in where["note_outcomes"]:
+        interval = (arms[first].pct(outcome) - arms[second].pct(outcome)).interval()
+        parts.append(f"{outcome} {interval.mean:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]")
+    return replace(finding, note=f"The same difference by what is asked, in pp: {', '.join(parts)}.")
+
+
+def _name(key: ArmKey, section: str) -> str:
+    variant, condition = key
+    return variant.label if condition == USUAL[section] else f"{variant.label} ({condition.label})"
+
+
+_METRICS: dict[str, Callable[[Where, Evidence], list[Finding]]] = {
+    "cases": _cases,
+    "ratios": _ratios,
+    "slope": _slope,
+    "extra_parameters_and_flops": _extra_parameters_and_flops,
+    "cache_size": _cache_size,
+    "arms": _arms,
 }

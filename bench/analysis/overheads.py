@@ -1,162 +1,136 @@
-"""Records of latency -> estimates with the independent values behind them: what tables, verdicts and stopping need.
+"""Timed records -> overheads with the independent values behind them: what tables, verdicts and stopping need.
 
 The overhead of a case: in each superblock the mean log-latency of its two slots minus the baseline's; a robust
 location over the superblocks of a process (Hodges–Lehmann), as a ratio; the mean and a t interval over processes.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 
-from bench.spec.cases import BASELINE_VARIANT, Case, Panel, panel_from_json
+from bench.spec.cases import Case
+from bench.spec.panel import Panel
 from bench.stats import estimators, exclusion
-from bench.stats.estimators import Interval
-from bench.store.records import TIMED, Record
+from bench.stats.estimators import CONFIDENCE, Interval
+from bench.stats.units import Units
+from bench.store.records import ProcessRecord, Record, TimedRecord
+from bench.store.samples import Slots
 
 AA_CONFIDENCE = 0.99
-AA_LIMIT_POINTS = 0.5  # an A/A difference smaller than this hides no finding that the suite speaks of
+AA_LIMIT_PP = 0.5  # an A/A difference smaller than this hides no finding that the suite speaks of
+
+Logs = dict[int, dict[int, float]]  # {replicate: {superblock: a logarithm}}
+LeftOut = dict[int, frozenset[int]]  # {replicate: superblocks}
 
 
 @dataclass(frozen=True)
 class Overhead:
     """A case against its panel's baseline.
 
-    every: {replicate: {superblock: log ratio of seconds}}; cycles: the same of seconds × clock, empty where no clock is
-    known. left_out: the superblocks that the rules of ``interference`` exclude. seconds: the median slot; faults: the
-    median slot's page faults, NaN where not read; mhz: the median clock, NaN where not known. own: {replicate:
-    {superblock: log seconds}} of the case alone, to be held against a case of another panel.
+    every: the log ratio of seconds in each superblock; cycles: the same of seconds × clock, empty where no clock is
+    known. left_out: the superblocks that the rules of ``exclusion`` take out. seconds: the median slot; faults: the
+    median slot's page faults, NaN where not read; mhz: the median clock, NaN where not known. own: log seconds of the
+    case alone, to be held against a case of another panel.
     """
 
     case: Case
-    every: dict[int, dict[int, float]]
-    left_out: dict[int, frozenset[int]]
-    cycles: dict[int, dict[int, float]]
+    every: Logs
+    left_out: LeftOut
+    cycles: Logs
     seconds: float
     faults: float
     mhz: float
-    own: dict[int, dict[int, float]] = field(default_factory=dict)
+    own: Logs = field(default_factory=dict)
 
-    @property
+    @cached_property
     def per_superblock(self) -> dict[int, list[float]]:
         """{replicate: log ratios}, without what is left out."""
         return _kept(self.every, self.left_out)
 
-    @property
-    def per_process(self) -> list[float]:
-        """One robust location per replicate, as a log ratio."""
-        return [estimators.hodges_lehmann(values) for values in self.per_superblock.values()]
-
-    @property
-    def per_process_pct(self) -> list[float]:
-        """The same in per cent."""
+    @cached_property
+    def pct(self) -> Units:
+        """The overhead of each process in per cent: a robust location over its superblocks."""
         return _in_per_cent(self.per_superblock)
 
     @property
-    def log_seconds_per_process(self) -> dict[int, float]:
-        """{replicate: a robust location of the log seconds}; it drifts with the machine, as no baseline stands by."""
+    def log_seconds(self) -> Units:
+        """A robust location of each process's log seconds; it drifts with the machine, as no baseline stands by."""
         kept = _kept(self.own, self.left_out)
-        return {replicate: estimators.hodges_lehmann(values) for replicate, values in kept.items()}
+        return Units({replicate: estimators.hodges_lehmann(values) for replicate, values in kept.items()})
 
-    def interval(self, confidence: float = estimators.CONFIDENCE) -> Interval:
+    def interval(self, confidence: float = CONFIDENCE) -> Interval:
         """The overhead in per cent, over processes."""
-        return estimators.t_interval(self.per_process_pct, confidence)
+        return self.pct.interval(confidence)
 
     def interval_of_all(self) -> Interval:
         """The same with nothing left out."""
-        return estimators.t_interval(_in_per_cent(_kept(self.every, {})))
+        return _in_per_cent(_kept(self.every, {})).interval()
 
     def interval_in_cycles(self) -> Interval:
         """The overhead in cycles of the device instead of seconds, in per cent; NaN where no clock is known."""
-        return estimators.t_interval(_in_per_cent(_kept(self.cycles, self.left_out)))
+        return _in_per_cent(_kept(self.cycles, self.left_out)).interval()
 
 
-def _kept(values: dict[int, dict[int, float]], left_out: dict[int, frozenset[int]]) -> dict[int, list[float]]:
-    nothing: frozenset[int] = frozenset()
-    kept = {r: [v for block, v in own.items() if block not in left_out.get(r, nothing)] for r, own in values.items()}
-    return {replicate: own for replicate, own in kept.items() if own}
+class OverheadEstimator:
+    """Takes records as they come, process after process; each is looked at once."""
 
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        self._slots: dict[Case, dict[int, Slots]] = {}
+        self._logs: dict[Case, Logs] = {}
+        self._cycles: dict[Case, Logs] = {}
+        self._readings: dict[Panel, dict[int, list[tuple[exclusion.Readings, float]]]] = {}
+        for record in records:
+            self.add(record)
 
-def _in_per_cent(values: dict[int, list[float]]) -> list[float]:
-    return [estimators.percent(estimators.hodges_lehmann(own)) for own in values.values()]
+    def add(self, record: Record) -> None:
+        """Records that say nothing of a time are passed over."""
+        if isinstance(record, TimedRecord) and record.status == "ok" and record.replicate is not None:
+            case, slots, number = record.case, record.samples, record.replicate
+            self._slots.setdefault(case, {})[number] = slots
+            self._logs.setdefault(case, {})[number] = _block_means(slots, [math.log(value) for value in slots.seconds])
+            clocked = zip(slots.seconds, slots.mhz, strict=True) if slots.mhz else ()
+            cycles = [math.log(seconds * mhz) for seconds, mhz in clocked]
+            self._cycles.setdefault(case, {})[number] = _block_means(slots, cycles)
+        elif isinstance(record, ProcessRecord) and record.samples is not None and record.replicate is not None:
+            readings = list(zip(record.samples.disturbance, record.samples.wall, strict=True))
+            self._readings.setdefault(record.panel, {})[record.replicate] = list(readings)
 
-
-def baseline_of(case: Case) -> Case:
-    """The case that ``case`` is held against."""
-    return Case(BASELINE_VARIANT, case.panel)
+    def overheads(self) -> list[Overhead]:
+        """The overhead of every measured case, the baseline's twin included, the baseline itself too (zero)."""
+        left_out = {panel: exclusion.excluded(replicates) for panel, replicates in self._readings.items()}
+        found = []
+        for case, replicates in self._slots.items():
+            base = case.baseline
+            every = _differences(self._logs[case], self._logs.get(base, {}))
+            if every:
+                cycles = _differences(self._cycles[case], self._cycles.get(base, {}))
+                slots = list(replicates.values())
+                found.append(
+                    Overhead(
+                        case,
+                        every,
+                        left_out.get(case.panel, {}),
+                        cycles,
+                        seconds=_median(own.seconds for own in slots),
+                        faults=_median(own.faults for own in slots),
+                        mhz=_median(own.mhz for own in slots),
+                        own=dict(sorted(self._logs[case].items())),
+                    )
+                )
+        return found
 
 
 def overheads(records: Iterable[Record]) -> list[Overhead]:
-    """The overhead of every measured case, the baseline's twin included, the baseline itself too (zero)."""
-    slots: dict[Case, dict[int, dict[str, Any]]] = {}
-    quiet: dict[Panel, dict[int, list[tuple[dict[str, float], float]]]] = {}
-    for record in records:
-        if record.status != "ok" or record.replicate is None:
-            continue
-        if record.kind in TIMED:
-            slots.setdefault(Case.from_json(record.case), {})[record.replicate] = record.samples
-        elif record.kind == "replicate":
-            readings = list(zip(record.samples["disturbance"], record.samples["wall"], strict=True))
-            quiet.setdefault(panel_from_json(record.case), {})[record.replicate] = readings
-    left_out = {panel: exclusion.excluded(replicates) for panel, replicates in quiet.items()}
-    logs = {case: _by_superblock(replicates, _log_seconds) for case, replicates in slots.items()}
-    cycles = {case: _by_superblock(replicates, _log_cycles) for case, replicates in slots.items()}
-    found = []
-    for case, replicates in slots.items():
-        base = baseline_of(case)
-        every = _differences(logs[case], logs.get(base, {}))
-        if every:
-            columns = {name: [v for own in replicates.values() for v in own.get(name, ())] for name in _MEDIANS}
-            medians = {name: float(np.median(values)) if values else math.nan for name, values in columns.items()}
-            in_cycles = _differences(cycles[case], cycles.get(base, {}))
-            found.append(Overhead(case, every, left_out.get(case.panel, {}), in_cycles, **medians, own=logs[case]))
-    return found
+    """The overhead of every measured case among ``records``."""
+    return OverheadEstimator(records).overheads()
 
 
-_MEDIANS = ("seconds", "faults", "mhz")
-
-Logs = dict[int, dict[int, float]]  # {replicate: {superblock: a logarithm}}
-
-
-def _by_superblock(replicates: dict[int, dict[str, Any]], values: Callable[[dict[str, Any]], list[float]]) -> Logs:
-    return {replicate: _means(samples, values) for replicate, samples in sorted(replicates.items())}
-
-
-def _differences(first: Logs, second: Logs) -> Logs:
-    """first - second, where both were measured."""
-    pairs = {replicate: (own, second.get(replicate, {})) for replicate, own in first.items()}
-    shared = {r: {b: own[b] - other[b] for b in own if b in other} for r, (own, other) in pairs.items()}
-    return {replicate: own for replicate, own in shared.items() if own}
-
-
-def _means(samples: dict[str, Any], values: Callable[[dict[str, Any]], list[float]]) -> dict[int, float]:
-    """{superblock: the mean over its slots}."""
-    blocks: dict[int, list[float]] = {}
-    for block, value in zip(samples.get("superblock", ()), values(samples), strict=False):
-        blocks.setdefault(block, []).append(value)
-    return {block: sum(own) / len(own) for block, own in blocks.items()}
-
-
-def _log_seconds(samples: dict[str, Any]) -> list[float]:
-    return [math.log(value) for value in samples.get("seconds", ())]
-
-
-def _log_cycles(samples: dict[str, Any]) -> list[float]:
-    """Empty where the clock of any slot is unknown."""
-    clocks = samples.get("mhz", ())
-    return [math.log(s * mhz) for s, mhz in zip(samples["seconds"], clocks, strict=True)] if clocks else []
-
-
-def own_way_of(case: Case) -> Case:
-    """The case in which nothing moves, its layers computed as in ``case``; measured where a strategy owns them."""
-    return replace(case, variant=replace(case.variant, fraction=Fraction(0)), aa=False)
-
-
-def over_pct(first: Overhead, second: Overhead) -> list[float]:
-    """How much longer ``first`` takes than ``second``, in per cent, one value per process that measured both.
+def over(first: Overhead, second: Overhead) -> Units:
+    """How much longer ``first`` takes than ``second``, in per cent, for each process that measured both.
 
     Two cases of one panel are paired superblock by superblock. Cases of two panels never run in the same process: they
     are paired by the processes' numbers. That pairing is arbitrary, as the processes know nothing of each other, so an
@@ -165,8 +139,13 @@ def over_pct(first: Overhead, second: Overhead) -> list[float]:
     """
     if first.case.panel == second.case.panel:
         return _in_per_cent(_kept(_differences(first.every, second.every), first.left_out))
-    logs, others = first.log_seconds_per_process, second.log_seconds_per_process
-    return [estimators.percent(log - others[replicate]) for replicate, log in logs.items() if replicate in others]
+    logs = first.log_seconds - second.log_seconds
+    return Units({replicate: estimators.percent(value) for replicate, value in logs.by_unit.items()})
+
+
+def layer_baseline(case: Case) -> Case:
+    """The case in which nothing moves, its layers computed as in ``case``; measured where a strategy owns them."""
+    return replace(case, variant=replace(case.variant, fraction=Fraction(0)), aa=False)
 
 
 def suspicion(measured: Sequence[Overhead]) -> str | None:
@@ -176,10 +155,9 @@ def suspicion(measured: Sequence[Overhead]) -> str | None:
         if overhead.case.panel not in controlled:
             return f"there is no A/A control in {overhead.case.panel.label}"
     for overhead in measured:
-        if not overhead.case.aa:
-            continue
         interval = overhead.interval(AA_CONFIDENCE)
-        if (interval.low > 0 or interval.high < 0) and abs(interval.mean) > AA_LIMIT_POINTS:
+        off = (interval.low > 0 or interval.high < 0) and abs(interval.mean) > AA_LIMIT_PP
+        if overhead.case.aa and off:
             return (
                 f"two identical baselines differ by {interval.mean:+.2f} % "
                 f"(99 % interval {interval.low:+.2f} to {interval.high:+.2f}) in {overhead.case.panel.label}"
@@ -192,14 +170,14 @@ _LEAST_SPAN = 3 / 8  # of all channels, between the fractions that a slope is dr
 
 @dataclass(frozen=True)
 class Slope:
-    """How the overhead of one mechanism grows with the fraction: points from 0 to 1, one value per process."""
+    """How the overhead of one mechanism grows with the fraction: pp from 0 to 1, along a straight line."""
 
     panel: Panel
     strategy: str
     placement: str
     direction: str
     fractions: tuple[float, ...]
-    per_process: list[float]
+    pp: Units
 
 
 def slopes(measured: Sequence[Overhead]) -> list[Slope]:
@@ -216,11 +194,40 @@ def slopes(measured: Sequence[Overhead]) -> list[Slope]:
     found = []
     for key, line in lines.items():
         line.sort(key=lambda overhead: overhead.case.variant.fraction)
-        shared = set.intersection(*(set(overhead.per_superblock) for overhead in line))
+        shared = set.intersection(*(set(overhead.pct.by_unit) for overhead in line))
         x = tuple(float(overhead.case.variant.fraction) for overhead in line)
         if x[-1] - x[0] < _LEAST_SPAN or not shared:
             continue
-        y = [dict(zip(overhead.per_superblock, overhead.per_process_pct, strict=True)) for overhead in line]
-        per_process = [estimators.slope(x, [values[replicate] for values in y]) for replicate in sorted(shared)]
-        found.append(Slope(*key, x, per_process))
+        rising = {unit: estimators.slope(x, [own.pct.by_unit[unit] for own in line]) for unit in sorted(shared)}
+        found.append(Slope(*key, x, Units(rising)))
     return found
+
+
+def _block_means(slots: Slots, values: Sequence[float]) -> dict[int, float]:
+    """{superblock: the mean over its slots}; empty without values."""
+    blocks: dict[int, list[float]] = {}
+    for block, value in zip(slots.superblock, values, strict=False):
+        blocks.setdefault(block, []).append(value)
+    return {block: sum(own) / len(own) for block, own in blocks.items()}
+
+
+def _differences(first: Logs, second: Logs) -> Logs:
+    """first - second, where both were measured."""
+    pairs = {replicate: (own, second.get(replicate, {})) for replicate, own in sorted(first.items())}
+    shared = {r: {b: own[b] - other[b] for b in own if b in other} for r, (own, other) in pairs.items()}
+    return {replicate: own for replicate, own in shared.items() if own}
+
+
+def _kept(values: Logs, left_out: LeftOut) -> dict[int, list[float]]:
+    nothing: frozenset[int] = frozenset()
+    kept = {r: [v for block, v in own.items() if block not in left_out.get(r, nothing)] for r, own in values.items()}
+    return {replicate: own for replicate, own in kept.items() if own}
+
+
+def _in_per_cent(values: dict[int, list[float]]) -> Units:
+    return Units({unit: estimators.percent(estimators.hodges_lehmann(own)) for unit, own in values.items()})
+
+
+def _median(columns: Iterable[Sequence[float]]) -> float:
+    values = [value for column in columns for value in column]
+    return float(np.median(values)) if values else math.nan

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from bench.spec.cases import Panel
+from bench.spec.panel import Panel
 from bench.stats.estimators import Interval
 
 ABOVE, BELOW, HOLDS_REFERENCE, NO_INTERVAL = "above", "below", "holds reference", "no interval"

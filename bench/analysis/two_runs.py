@@ -14,14 +14,16 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.arms import PARTS, arms
+from bench.analysis.arms import arms
 from bench.analysis.claims import Verdict, judge_finding, load_claims
-from bench.analysis.evidence import FROM_AN_EIGHTH, Finding
+from bench.analysis.evidence import Finding, rise
 from bench.analysis.overheads import Overhead, overheads, slopes, suspicion
-from bench.spec.cases import Panel
+from bench.spec.panel import Panel
 from bench.stats import estimators
+from bench.stats.units import Units
 from bench.store.journal import read_records
 from bench.store.records import FolderError, Record, read_header, write_atomically
+from bench.store.samples import PARTS
 
 _TREND = "trend-devices"  # the claim that speaks of all devices
 _IN = " in "  # between a variant and the setting that it was measured in
@@ -45,7 +47,7 @@ def compare_runs(folder_a: Path, folder_b: Path) -> str:
     Raises FolderError where one of the two is not a run, or where nothing in them can be compared.
     """
     sides = [_Side(folder, read_header(folder), list(read_records(folder))) for folder in (folder_a, folder_b)]
-    measured = [overheads(record for record in side.records if not record.of_streams) for side in sides]
+    measured = [[o for o in overheads(side.records) if not o.case.panel.streams] for side in sides]
     latency, why_latency = _latency(sides, measured)
     accuracy, why_accuracy = _accuracy(*sides)
     table = pd.DataFrame(latency + accuracy, columns=_COLUMNS)
@@ -124,10 +126,7 @@ def _latency(
     shared = [key for key in found[0] if key in found[1]]
     if not shared:
         return [], "the two have no case in common (network, input, runtime, dtype and layout must be the same)"
-    return [
-        _row("latency", key, "% overhead", found[0][key].per_process_pct, found[1][key].per_process_pct)
-        for key in shared
-    ], None
+    return [_row("latency", key, "% overhead", found[0][key].pct, found[1][key].pct) for key in shared], None
 
 
 def _trends(measured: Sequence[Sequence[Overhead]]) -> list[Verdict]:
@@ -142,19 +141,19 @@ def _trends(measured: Sequence[Sequence[Overhead]]) -> list[Verdict]:
     several = len({key.partition(_IN)[2] for key in shared}) > 1
     verdicts = []
     for key in shared:
-        points = [[value * FROM_AN_EIGHTH for value in line.per_process] for line in (a[key], b[key])]
-        verdicts.append(judge_finding(claim, Finding(key if several else key.partition(_IN)[0], points, ("A", "B"))))
+        samples = [rise(a[key]), rise(b[key])]
+        verdicts.append(judge_finding(claim, Finding(key if several else key.partition(_IN)[0], samples, ("A", "B"))))
     return verdicts
 
 
 def _accuracy(a: _Side, b: _Side) -> tuple[list[tuple[Any, ...]], str | None]:
     """Rows, or the reason why there are none."""
-    trained = [{arm.key: arm for arm in arms(side.records)} for side in (a, b)]
+    trained = [{arm.key: arm for arm in arms(side.records, "accuracy")} for side in (a, b)]
     for side, found in zip((a, b), trained, strict=True):
         if not found:
             return [], f"{side.folder} has no accuracy"
-    sweeps = [side.header["sweep"] for side in (a, b)]
-    recipes = [{**sweep["recipe"], "data": sweep.get("data")} for sweep in sweeps]
+    trainings = [side.header["sweep"]["trainings"]["accuracy"] for side in (a, b)]
+    recipes = [{**training["recipe"], "data": training.get("data")} for training in trainings]
     if recipes[0] != recipes[1]:
         names = dict.fromkeys([*recipes[0], *recipes[1]])  # an older recipe does not say all that a newer one does
         different = [name for name in names if recipes[0].get(name) != recipes[1].get(name)]
@@ -164,15 +163,15 @@ def _accuracy(a: _Side, b: _Side) -> tuple[list[tuple[Any, ...]], str | None]:
         if key in trained[1]:
             variant, condition = key
             for part in PARTS:
-                values = [side[key].values(part) for side in trained]
+                values = [side[key].pct(part) for side in trained]
                 rows.append(_row("accuracy", f"{variant.label} {part}{_IN}{condition.label}", "% right", *values))
     return rows, None if rows else "the two have no arm in common"
 
 
-def _row(section: str, what: str, unit: str, a: list[float], b: list[float]) -> tuple[Any, ...]:
-    difference = estimators.welch_interval(b, a)
+def _row(section: str, what: str, unit: str, a: Units, b: Units) -> tuple[Any, ...]:
+    difference = estimators.welch_interval(b.values, a.values)
     differs = bool(difference.low > 0 or difference.high < 0)
-    means = estimators.t_interval(a).mean, estimators.t_interval(b).mean
+    means = a.interval().mean, b.interval().mean
     return (section, what, unit, *means, difference.mean, difference.low, difference.high, differs)
 
 
@@ -195,7 +194,7 @@ def _draw(table: pd.DataFrame, target: Path, names: list[str]) -> None:
         shown = [what.partition(_IN)[0] if len(settings) == 1 else what for what in rows.what]  # said once, above
         axes.set_yticks(places, shown, fontsize=7, parse_math=False)
         axes.set_title(f"{section} {' '.join(settings) if len(settings) == 1 else ''}", fontsize=9, parse_math=False)
-        axes.set_xlabel(f"B − A in points ({rows.unit.iloc[0]}), 95 % intervals")
+        axes.set_xlabel(f"B − A in pp ({rows.unit.iloc[0]}), 95 % intervals")
     figure.suptitle("\n".join(names), fontsize=9, parse_math=False)
     for kind in ("svg", "png"):
         figure.savefig(target / f"comparison.{kind}", dpi=150)

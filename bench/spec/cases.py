@@ -1,16 +1,18 @@
-"""What is measured, as frozen values: Case, Arm, and the Sweep that lists them all. ``resolution`` makes them.
+"""What is measured, as frozen values: Case, Trial, and the Sweep that lists them all. ``expansion`` makes them.
 
-A *panel* is everything that shares one baseline: same network, device, runtime, dtype, layout, threads and input.
-A *case* is one strategy in one panel. An *arm* is one strategy in the accuracy experiment, trained once per seed.
+A *panel* is everything that shares one baseline (``panel``). A *case* is one strategy in one panel. An *arm* is one
+strategy that is trained under one condition; a *trial* is an arm with one seed.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from typing import Any
 
 from bench.spec.axes import ACCURACY_BACKBONE, BASELINE, MAIN, parse_fraction
-from bench.spec.detection_settings import ClutteredDigitsData, DetectionRecipe
-from bench.spec.settings import Data, Recipe
+from bench.spec.panel import Panel
+from bench.spec.schema import Strict
+from bench.spec.training import TrainingRecipe
 
 
 @dataclass(frozen=True)
@@ -56,79 +58,12 @@ class Variant:
         return {**asdict(self), "fraction": str(self.fraction)}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Variant":
+    def from_json(cls, data: Mapping[str, Any]) -> "Variant":
         """From a dict that holds at least the four values."""
         return cls(data["strategy"], parse_fraction(data["fraction"]), data["placement"], data["direction"])
 
 
 BASELINE_VARIANT = Variant(BASELINE, Fraction(0), "residual", "bidirectional")
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Everything that shares one baseline. sizes in pixels, batch in clips."""
-
-    backbone: str
-    device: str
-    runtime: str
-    dtype: str
-    memory_format: str
-    threads: int
-    frames: int
-    size: int
-    batch: int
-
-    @property
-    def kind(self) -> str:
-        """Of the records that hold its slots."""
-        return "latency"
-
-    @property
-    def images(self) -> int:
-        """Frames that pass through the network in one slot."""
-        return self.batch * self.frames
-
-    @property
-    def label(self) -> str:
-        """Unique and readable: ``resnet50-8x224-b1-cpu-eager-fp32-nchw-2t``."""
-        return (
-            f"{self.backbone}-{self.frames}x{self.size}-b{self.batch}-"
-            f"{self.device}-{self.runtime}-{self.dtype}-{self.memory_format}-{self.threads}t"
-        )
-
-
-@dataclass(frozen=True)
-class StreamPanel(Panel):
-    """A panel in which the network runs frame by frame, one frame of each of ``streams`` streams at a time.
-
-    One slot is ``frames`` consecutive frames; batch is 1.
-    """
-
-    streams: int
-
-    @property
-    def kind(self) -> str:
-        """Of the records that hold its slots."""
-        return "online"
-
-    @property
-    def images(self) -> int:
-        """Frames that pass through the network in one slot."""
-        return self.streams * self.frames
-
-    @property
-    def label(self) -> str:
-        """Unique and readable: ``resnet50-online-8x224-s1-cpu-eager-fp32-nchw-2t``."""
-        return (
-            f"{self.backbone}-online-{self.frames}x{self.size}-s{self.streams}-"
-            f"{self.device}-{self.runtime}-{self.dtype}-{self.memory_format}-{self.threads}t"
-        )
-
-
-def panel_from_json(data: dict[str, Any]) -> Panel:
-    """The panel that ``data`` names, whatever else it holds."""
-    kind = StreamPanel if "streams" in data else Panel
-    return kind(**{name: data[name] for name in kind.__dataclass_fields__})
 
 
 @dataclass(frozen=True)
@@ -144,14 +79,24 @@ class Case:
         """Unique within a run."""
         return f"{self.panel.label}/{self.variant.label}{'+aa' if self.aa else ''}"
 
+    @property
+    def key(self) -> str:
+        """What the ids of its timed records begin with."""
+        return f"{self.panel.section}/{self.label}"
+
+    @property
+    def baseline(self) -> "Case":
+        """The case that it is held against."""
+        return Case(BASELINE_VARIANT, self.panel)
+
     def to_json(self) -> dict[str, Any]:
         """One flat dict: columns of ``latency.csv`` or ``online.csv``."""
         return {**self.variant.to_json(), **asdict(self.panel), "aa": self.aa}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Case":
+    def from_json(cls, data: Mapping[str, Any]) -> "Case":
         """The inverse of ``to_json``."""
-        return cls(Variant.from_json(data), panel_from_json(data), data["aa"])
+        return cls(Variant.from_json(data), Panel.from_json(data), data["aa"])
 
 
 @dataclass(frozen=True)
@@ -178,7 +123,7 @@ class Condition:
         return "-".join(parts)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Condition":
+    def from_json(cls, data: Mapping[str, Any]) -> "Condition":
         """From a dict that holds at least data set and network; what older records do not name is as usual."""
         return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})
 
@@ -187,53 +132,64 @@ _USUAL = {field.name: field.default for field in fields(Condition)}
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One strategy trained with one seed under one condition."""
+class Trial:
+    """One strategy trained with one seed under one condition, for one section."""
 
+    section: str
     variant: Variant
     condition: Condition
     seed: int
 
     @property
     def label(self) -> str:
-        """Unique within a run."""
+        """Unique within its section."""
         return f"{self.condition.label}/{self.variant.label}/seed{self.seed}"
 
-    def to_json(self) -> dict[str, Any]:
-        """One flat dict."""
-        return {**self.variant.to_json(), **asdict(self.condition)}
+    @property
+    def key(self) -> str:
+        """The id of its record."""
+        return f"{self.section}/{self.label}"
 
 
 @dataclass(frozen=True)
-class Detecting:
-    """What the detection section trains: its arms, how, and on what. shown: the seed whose arms keep some frames."""
+class PlannedPanel:
+    """A panel with its cases. weight: in sharing out its section's budget."""
 
-    arms: tuple[Arm, ...]
-    recipe: DetectionRecipe
-    data: ClutteredDigitsData
-    shown: int
+    panel: Panel
+    cases: tuple[Case, ...]
+    weight: float
+
+
+@dataclass(frozen=True)
+class Training:
+    """All trials of a section, and the recipe and the data that they share."""
+
+    section: str
+    trials: tuple[Trial, ...]
+    recipe: TrainingRecipe
+    data: Strict
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """All that a run will measure. weights: of the panels, in their order, in sharing out the time for latency.
+    """All that a run will measure."""
 
-    online, online_weights: the same for what runs frame by frame. detection: what is trained to detect.
-    """
+    panels: tuple[PlannedPanel, ...] = ()
+    trainings: tuple[Training, ...] = ()
 
-    panels: tuple[tuple[Panel, tuple[Case, ...]], ...]
-    arms: tuple[Arm, ...]
-    recipe: Recipe
-    data: Data
-    weights: tuple[float, ...] = ()
-    online: tuple[tuple[Panel, tuple[Case, ...]], ...] = ()
-    online_weights: tuple[float, ...] = ()
-    detection: Detecting | None = None
+    def panels_of(self, section: str) -> list[PlannedPanel]:
+        """Those that a section times, in their order."""
+        return [planned for planned in self.panels if planned.panel.section == section]
 
     @property
     def cases(self) -> list[Case]:
-        """Of all panels, those that run frame by frame last."""
-        return [case for _, cases in (*self.panels, *self.online) for case in cases]
+        """Of all panels."""
+        return [case for planned in self.panels for case in planned.cases]
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Of all sections."""
+        return [trial for training in self.trainings for trial in training.trials]
 
     @property
     def strategies(self) -> list[str]:
@@ -246,8 +202,7 @@ class Sweep:
 
     @property
     def _variants(self) -> list[Variant]:
-        arms = [*self.arms, *(self.detection.arms if self.detection else ())]
-        return [case.variant for case in self.cases] + [arm.variant for arm in arms]
+        return [case.variant for case in self.cases] + [trial.variant for trial in self.trials]
 
 
 @dataclass(frozen=True)
@@ -259,3 +214,21 @@ class Chosen:
     placements: tuple[str, ...] | None = None
     directions: tuple[str, ...] | None = None
     studies: tuple[str, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; ``from_json`` is the inverse."""
+        fractions = None if self.fractions is None else [str(fraction) for fraction in self.fractions]
+        return {**asdict(self), "fractions": fractions}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Chosen":
+        """What the command line of the first run had chosen."""
+        values = {key: None if value is None else tuple(value) for key, value in data.items()}
+        if values["fractions"] is not None:
+            values["fractions"] = tuple(parse_fraction(fraction) for fraction in values["fractions"])
+        return cls(**values)
+
+
+# temporary names, while the rooms move to the new ones
+StreamPanel = Panel
+panel_from_json = Panel.from_json

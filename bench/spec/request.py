@@ -1,26 +1,19 @@
 """What the user typed -> validated settings. One line for a mistake: the value, and what is allowed."""
 
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.spec.axes import (
-    BACKBONES,
-    DETECTORS,
-    DIRECTIONS,
-    PLACEMENTS,
-    STREAM_RUNTIMES,
-    ValueNotAllowed,
-    parse_fraction,
-)
+from bench.spec.axes import DIRECTIONS, PLACEMENTS, ValueNotAllowed, parse_fraction
 from bench.spec.cases import Chosen
-from bench.spec.settings import Settings, load_config, load_preset, validate
+from bench.spec.panel import PANEL_AXES
+from bench.spec.settings import Settings, Timing, load_config, load_preset, validate
 
 
 @dataclass(frozen=True)
 class Request:
-    """The options of ``run`` as text; None: not given."""
+    """The options of ``run`` as text; None: not given. axes: {option of an axis: text}."""
 
     preset: str | None = None
     config: Path | None = None
@@ -30,20 +23,13 @@ class Request:
     fractions: str | None = None
     placements: str | None = None
     directions: str | None = None
-    backbone: str | None = None
     device: str | None = None
-    runtimes: str | None = None
-    threads: str | None = None
-    dtypes: str | None = None
-    memory_formats: str | None = None
-    frames: str | None = None
-    sizes: str | None = None
-    batches: str | None = None
     seeds: str | None = None
     budget: str | None = None
+    studies: str | None = None
+    axes: Mapping[str, str] = field(default_factory=dict)
     executor: str = "local"
     ray_address: str | None = None
-    studies: str | None = None
 
     @property
     def name(self) -> str:
@@ -58,60 +44,49 @@ class Request:
             raise ValueNotAllowed(f"--strategies-dir {self.strategies_dir} is not a folder")
         base = load_config(self.config) if self.config else load_preset(self.preset or "standard")
         data: dict[str, Any] = base.model_dump(mode="json")
-        given = self._latency()
-        data["latency"] |= given
-        data["latency"]["panels"] = [  # an option holds for every panel
-            {key: value for key, value in panel.items() if key not in given} for panel in data["latency"]["panels"]
-        ]
-        self._put_into_online(data, given)
+        only = None if self.only is None else _items(self.only, "--only")
+        streaming_only = only in (("online",), ("detection",))
+        for name, section in base.timed.items():
+            self._put_into(data[name], section, strict=streaming_only == (name == "online"))
+        if self.budget is not None:
+            data["online" if streaming_only else "latency"]["budget"] = self.budget
         if self.seeds is not None:
-            data["accuracy"]["seeds"] = data["detection"]["seeds"] = _number(self.seeds, "--seeds")
+            for name in base.trained:
+                data[name]["seeds"] = _number(self.seeds, "--seeds")
             for study in data["accuracy"]["studies"]:  # an option holds for every study
                 study["seeds"] = None
-        if self.only is not None:
-            data["sections"] = _items(self.only, "--only")
+        if only is not None:
+            data["sections"] = only
         return validate(data, "command line")
 
-    def _put_into_online(self, data: dict[str, Any], given: dict[str, Any]) -> None:
-        """What holds for latency holds frame by frame too, as far as it can; alone, it must, and has the budget."""
-        alone = self.only is not None and _items(self.only, "--only") in (("online",), ("detection",))
-        possible = {"backbones": {**BACKBONES, **DETECTORS}, "runtimes": STREAM_RUNTIMES}
-        for key in ("backbones", "device", "runtimes", "dtypes", "memory_formats", "threads", "sizes"):
-            if key in given:
-                values = given[key]
-                if key in possible and not alone:
-                    values = [value for value in values if value in possible[key]]
-                data["online"][key] = values
-                for panel in data["online"]["panels"]:
-                    panel.pop(key, None)
-        if alone and "budget" in given:
-            data["online"]["budget"] = given["budget"]
-
-    def _latency(self) -> dict[str, Any]:
-        texts = {"backbones": self.backbone, "runtimes": self.runtimes, "dtypes": self.dtypes}
-        texts |= {"memory_formats": self.memory_formats}
-        numbers = {"threads": self.threads, "frames": self.frames, "sizes": self.sizes, "batches": self.batches}
-        single = {"device": self.device, "budget": self.budget}
-        given: dict[str, Any] = {key: _items(text, f"--{key}") for key, text in texts.items() if text is not None}
-        for key, text in numbers.items():
-            if text is not None:
-                given[key] = [_number(item, f"--{key}") for item in _items(text, f"--{key}")]
-        return given | {key: value for key, value in single.items() if value is not None}
+    def _put_into(self, data: dict[str, Any], section: Timing, *, strict: bool) -> None:
+        """An option holds for every panel of a section. strict: a value that the section cannot run is a mistake; else
+        it is left out, and where no value is left the section measures nothing."""
+        for option, text in self.axes.items():
+            axis = PANEL_AXES[option]
+            if option in section.NOT_OPTIONS:
+                continue
+            items = _items(text, axis.flag)
+            values: list[Any] = [_number(item, axis.flag) for item in items] if axis.counts else list(items)
+            if not strict and option in section.ALLOWED:
+                values = [value for value in values if value in section.ALLOWED[option]]
+            if values:
+                _replace(data, option, values)
+            else:
+                data |= {"backbones": [], "panels": []}
+        if self.device is not None:
+            _replace(data, "device", self.device)
 
     def chosen(self) -> Chosen:
         """The strategies and variants that the options narrow the sweep to. Raises ValueNotAllowed."""
+        fractions = None if self.fractions is None else _items(self.fractions, "--fractions")
         return Chosen(
             strategies=None if self.strategies is None else _items(self.strategies, "--strategies"),
-            fractions=self._fractions(),
+            fractions=None if fractions is None else tuple(map(parse_fraction, fractions)),
             placements=_among(self.placements, PLACEMENTS, "placement"),
             directions=_among(self.directions, DIRECTIONS, "direction"),
             studies=None if self.studies is None else _items(self.studies, "--studies"),
         )
-
-    def _fractions(self) -> tuple[Fraction, ...] | None:
-        if self.fractions is None:
-            return None
-        return tuple(parse_fraction(item) for item in _items(self.fractions, "--fractions"))
 
 
 def _items(text: str, option: str) -> tuple[str, ...]:
@@ -140,3 +115,9 @@ def _among(text: str | None, allowed: tuple[str, ...], what: str) -> tuple[str, 
         if item not in allowed:
             raise ValueNotAllowed(f"unknown {what} {item!r}; there are: {', '.join(allowed)}")
     return items
+
+
+def _replace(section: dict[str, Any], option: str, value: Any) -> None:
+    section[option] = value
+    for panel in section["panels"]:
+        panel.pop(option, None)

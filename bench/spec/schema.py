@@ -5,7 +5,7 @@ Everything is validated where it is read; a mistake is one line that names the v
 
 import re
 from fractions import Fraction
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
@@ -73,10 +73,19 @@ class Stopping(Strict):
 
     largest_copy_mib: Annotated[int, Field(ge=1, le=1024)] = 512  # of the copy-bandwidth curve, from 1 MiB on
     budget: Seconds = 600.0
-    target_half_width_points: Annotated[float, Field(gt=0)] = 0.5
+    target_half_width_pp: Annotated[float, Field(gt=0)] = 0.5
     min_replicates: Count = 5
     max_replicates: Count = 8
-    max_superblocks: Count = 40  # of one process: one that lasts longer meets too much of the machine's slow weather
+    max_superblocks: Count = 40  # of one process: a longer one meets more of the machine's slow drift
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_name(cls, data: Any) -> Any:
+        """Before version 0.2 percentage points were called points."""
+        if isinstance(data, dict) and "target_half_width_points" in data:
+            data = {**data, "target_half_width_pp": data["target_half_width_points"]}
+            del data["target_half_width_points"]
+        return data
 
     @model_validator(mode="after")
     def _ordered(self) -> "Stopping":

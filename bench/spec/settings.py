@@ -5,183 +5,142 @@ the number of cases stays what the arithmetic of time allows. Options on the com
 """
 
 import tomllib
+from collections.abc import Callable, Collection, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, create_model, model_validator
 
 from bench.spec.axes import (
-    ACCURACY_BACKBONE,
-    ACCURACY_BACKBONES,
+    ALLOCATORS,
     BACKBONES,
     BASELINE,
-    DATASETS,
-    MAIN,
+    DETECTORS,
     RUNTIMES,
     SECTIONS,
+    STREAM_RUNTIMES,
     VOLUMETRIC,
-    Dtype,
-    MemoryFormat,
-    Objective,
     ValueNotAllowed,
-    View,
 )
-from bench.spec.detection_settings import Detection
-from bench.spec.online_settings import Online
-from bench.spec.schema import Count, Factor, Group, ProcessLimits, Size, Stopping, Strict, one_of
+from bench.spec.panel import PANEL_AXES
+from bench.spec.schema import Group, ProcessLimits, Seconds, Stopping, Strict, one_of
+from bench.spec.training import (  # noqa
+    Accuracy,
+    Data,
+    Detection,
+    OpeningDigitsData,
+    Recipe,
+    RingDigitsData,
+    Study,
+    TrainingSection,
+)
 
 PRESETS = Path(__file__).parent / "presets"
 
-
-Backbone = Annotated[str, one_of({**BACKBONES, **VOLUMETRIC}, "backbone")]
-Dataset = Annotated[str, one_of(DATASETS, "dataset")]
-AccuracyBackbone = Annotated[str, one_of(ACCURACY_BACKBONES, "backbone of the accuracy section")]
-Runtime = Annotated[str, one_of(RUNTIMES, "runtime")]
+_Model = TypeVar("_Model", bound=BaseModel)
+_Several = BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,))
 
 
+def _with_axes(*, optional: bool = False, **defaults: Any) -> Callable[[type[_Model]], type[_Model]]:
+    """Give a model a field for every axis of a panel: several values of one axis are crossed.
+
+    optional: the default of each is None. defaults: by option, where they are not the axis's own.
+    """
+
+    def add(model: type[_Model]) -> type[_Model]:
+        fields: dict[str, Any] = {}
+        for option, axis in PANEL_AXES.items():
+            values = Annotated[tuple[axis.value, ...], _Several]  # type: ignore[name-defined]
+            default = defaults.get(option, axis.default)
+            fields[option] = (values | None, None) if optional else (values, default)
+        return create_model(
+            model.__name__, __base__=model, __module__=model.__module__, __doc__=model.__doc__, **fields
+        )
+
+    return add
+
+
+@_with_axes(optional=True)
 class Panels(Strict):
-    """Panels that differ from the section's axes in what is named here; several values of an axis are crossed.
+    """Panels that differ from the section's axes in what is named here.
 
     weight: of each of them in sharing out the section's budget. strategies: only these of the section's take part.
     """
 
-    backbones: tuple[Backbone, ...] | None = None
     device: Literal["cpu", "cuda"] | None = None
-    runtimes: tuple[Runtime, ...] | None = None
-    dtypes: tuple[Dtype, ...] | None = None
-    memory_formats: tuple[MemoryFormat, ...] | None = None
-    threads: tuple[Count, ...] | None = None
-    frames: tuple[Count, ...] | None = None
-    sizes: tuple[Size, ...] | None = None
-    batches: tuple[Count, ...] | None = None
     strategies: tuple[str, ...] | None = None
     weight: Annotated[float, Field(gt=0)] = 1.0
 
 
-class Latency(Stopping):
-    """The latency section: panels (everything that shares a baseline), the cases in each, and when to stop.
+class Timing(Stopping):
+    """A section that is timed: panels (everything that shares a baseline), the cases in each, and when to stop.
 
     The axes are crossed. ``panels`` replaces the one panel of single values by several that differ from it, so that
     axes can be swept one at a time.
     """
 
-    backbones: tuple[Backbone, ...] = ("resnet50",)
+    WHERE: ClassVar[str] = ""
+    ALLOWED: ClassVar[dict[str, Collection[Any]]] = {}
+    """{option: what this section can run}."""
+    NOT_OPTIONS: ClassVar[tuple[str, ...]] = ()
+    """Axes that mean something else here than on the command line."""
+
     device: Literal["cpu", "cuda", "auto"] = "auto"
-    runtimes: tuple[Runtime, ...] = ("eager",)
-    dtypes: tuple[Dtype, ...] = ("fp32",)
-    memory_formats: tuple[MemoryFormat, ...] = ("nchw",)
-    threads: tuple[Count, ...] = ()  # empty: all the cores that this process may use
-    frames: tuple[Count, ...] = (8,)
-    sizes: tuple[Size, ...] = (224,)
-    batches: tuple[Count, ...] = (1,)
     panels: tuple[Panels, ...] = ()
     groups: tuple[Group, ...] = ()
+    plugins: Group = Group()
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Timing":
+        for option, allowed in self.ALLOWED.items():
+            what = f"{PANEL_AXES[option].name}{self.WHERE}"
+            for source in (self, *self.panels):
+                for value in getattr(source, option) or ():
+                    if value not in allowed:
+                        raise ValueNotAllowed(f"unknown {what} {value!r}; there are: {', '.join(map(str, allowed))}")
+        return self
+
+
+@_with_axes()
+class Latency(Timing):
+    """Whole clips."""
+
+    WHERE = ""
+    ALLOWED: ClassVar[dict[str, Collection[Any]]] = {
+        "backbones": {**BACKBONES, **VOLUMETRIC},
+        "runtimes": RUNTIMES,
+        "allocators": ALLOCATORS,
+        "streams": (0,),
+    }
+    NOT_OPTIONS = ("streams",)
+
     plugins: Group = Group(fractions=(Fraction(1, 8), Fraction(1)))
 
 
-class RingDigitsData(Strict):
-    """How hard ``ring_digits`` is. Deviations and contrasts on a scale where black is 0 and the brightest digit 1."""
+@_with_axes(backbones=(), streams=(1,))
+class Online(Timing):
+    """Causal strategies frame by frame, against the 2-D network frame by frame.
 
-    jitter: Annotated[int, Field(ge=0, le=3)] = 1  # px either way, per frame and sprite
-    noise: Annotated[float, Field(ge=0, le=1)] = 0.05  # standard deviation
-    band: Annotated[int, Field(ge=0, le=8)] = 3  # px of each sprite that are erased in every frame
-    lowest_contrast: Annotated[float, Field(gt=0, le=1)] = 0.6
-    distractor: bool = True
-
-
-class OpeningDigitsData(Strict):
-    """How hard ``opening_digits`` is; units as in ``RingDigitsData``."""
-
-    jitter: Annotated[int, Field(ge=0, le=3)] = 1  # px either way, per frame
-    noise: Annotated[float, Field(ge=0, le=1)] = 0.05
-    lowest_contrast: Annotated[float, Field(gt=0, le=1)] = 0.6
-
-
-class Data(Strict):
-    """The parameters of each data set."""
-
-    ring_digits: RingDigitsData = RingDigitsData()
-    opening_digits: OpeningDigitsData = OpeningDigitsData()
-
-
-class Recipe(Strict):
-    """How one arm is trained; written down before the run that it is judged by.
-
-    Source images are split into training, validation and the rest, which is for the test. Learning curves are taken on
-    validation clips; recipes are chosen with ``judged_on`` = validation, so that no test clip is ever looked at.
+    streams: frames that come at once, one of each stream. frames: consecutive frames in a slot. arrival_fps: how many
+    frames of a stream are taken to arrive in a second, for missed deadlines. Without groups nothing is measured.
+    Panels of detectors belong to the detection section, and are left out where that is not asked for.
     """
 
-    train_share: Annotated[float, Field(gt=0, lt=1)] = 0.6
-    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    pretrain_frames: Count = 15_000  # per epoch
-    pretrain_epochs_easy: Count = 3
-    pretrain_epochs_hard: Count = 3
-    pretrain_lr: Annotated[float, Field(gt=0)] = 3e-3
-    pretrain_batch: Count = 128
-    clips: Count = 500  # per epoch; often enough for a learning curve
-    epochs: Count = 8  # 4,000 clips in all; this and lr: as the rule in presets/recipe.toml found them, on validation
-    lr: Annotated[float, Field(gt=0)] = 2e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.02
-    batch: Count = 16
-    test_clips: Count = 500  # each of them in all orders
-    validation_clips: Count = 32  # after each epoch, each of them in all orders
-    judged_on: Literal["test", "validation"] = "test"
-    size: Annotated[int, Field(ge=32)] = 32  # px; the frames are rendered at 32 and enlarged
-    bf16: bool | Literal["auto"] = "auto"  # auto: where the device has bf16 units; without them it is 20 times slower
-    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: cuda where there is one
+    WHERE = " of the online section"
+    ALLOWED: ClassVar[dict[str, Collection[Any]]] = {
+        "backbones": {**BACKBONES, **DETECTORS},
+        "runtimes": STREAM_RUNTIMES,
+        "allocators": ALLOCATORS,
+        "batches": (1,),
+    }
+    NOT_OPTIONS = ("frames", "batches")
 
-    @model_validator(mode="after")
-    def _something_to_test_on(self) -> "Recipe":
-        if self.train_share + self.validation_share >= 1:
-            raise ValueNotAllowed(
-                f"train_share = {self.train_share:g} and validation_share = {self.validation_share:g} leave no images "
-                "for the test; together they must stay below 1"
-            )
-        return self
-
-
-class Study(Strict):
-    """A question that needs arms beyond the main ones: what differs from the section is named, several values crossed.
-
-    cohort: arms of one cohort are averaged over their seeds; another name keeps a repetition apart. baseline: train the
-    network without a shift as well.
-    """
-
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    seeds: Count | None = None
-    first_seed: Annotated[int, Field(ge=0)] | None = None
-    datasets: tuple[Dataset, ...] | None = None
-    backbones: tuple[AccuracyBackbone, ...] | None = None
-    objectives: tuple[Objective, ...] = ("both",)
-    views: tuple[View, ...] = ("clip",)
-    lr_factors: tuple[Factor, ...] = (1.0,)
-    length_factors: tuple[Factor, ...] = (1.0,)
-    cohort: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = MAIN
-    baseline: bool = True
-    groups: tuple[Group, ...] = ()
-
-
-class Accuracy(Strict):
-    """The accuracy section: the main arms, further studies, seeds and the recipe that all arms share."""
-
-    datasets: tuple[Dataset, ...] = ("ring_digits",)
-    backbone: AccuracyBackbone = ACCURACY_BACKBONE
-    groups: tuple[Group, ...] = ()
-    plugins: Group = Group(fractions=(Fraction(1, 4),))
-    studies: tuple[Study, ...] = ()
-    seeds: Count = 3
-    first_seed: Annotated[int, Field(ge=0)] = 0
-    recipe: Recipe = Recipe()
-    data: Data = Data()
-
-    @model_validator(mode="after")
-    def _names_once(self) -> "Accuracy":
-        names = [MAIN, *(study.name for study in self.studies)]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueNotAllowed(f"two studies are called {name!r}; each needs a name of its own")
-        return self
+    arrival_fps: Annotated[float, Field(gt=0)] = 30.0
+    plugins: Group = Group(fractions=(Fraction(1, 8),), directions=("unidirectional",))
+    largest_copy_mib: Annotated[int, Field(ge=1, le=1024)] = 16  # what moves in a frame is small
+    budget: Seconds = 240.0
+    target_half_width_pp: Annotated[float, Field(gt=0)] = 1.0
 
 
 class Settings(Strict):
@@ -196,6 +155,29 @@ class Settings(Strict):
     accuracy: Accuracy = Accuracy()
     detection: Detection = Detection()
 
+    @property
+    def timed(self) -> dict[str, Timing]:
+        """The sections that are timed, in their order."""
+        return {"latency": self.latency, "online": self.online}
+
+    @property
+    def trained(self) -> dict[str, TrainingSection]:
+        """The sections of trainings, in their order."""
+        return {"accuracy": self.accuracy, "detection": self.detection}
+
+    @property
+    def strategies(self) -> Iterator[str]:
+        """All that any section names."""
+        groups = [group for section in self.timed.values() for group in section.groups]
+        groups += [
+            group for section in self.trained.values() for study in section.all_studies for group in study.groups
+        ]
+        for group in groups:
+            yield from group.strategies
+        for section in self.timed.values():
+            for panels in section.panels:
+                yield from panels.strategies or ()
+
 
 def preset_names() -> list[str]:
     """The presets that come with the suite."""
@@ -204,11 +186,7 @@ def preset_names() -> list[str]:
 
 def preset_strategies() -> frozenset[str]:
     """The strategies that the suite's presets name: its own. Whatever else lies in ``strategies/`` was dropped in."""
-    settings = [load_preset(name) for name in preset_names()]
-    sections = [section for one in settings for section in (one.latency, one.online, one.accuracy, one.detection)]
-    groups = [group for section in sections for group in section.groups]
-    groups += [group for one in settings for study in one.accuracy.studies for group in study.groups]
-    return frozenset({BASELINE, *(name for group in groups for name in group.strategies)})
+    return frozenset({BASELINE, *(name for preset in preset_names() for name in load_preset(preset).strategies)})
 
 
 def load_preset(name: str) -> Settings:

@@ -72,7 +72,7 @@ def simultaneous(samples: Sequence[ArrayLike], confidence: float = CONFIDENCE) -
     return [t_interval(values, 1 - (1 - confidence) / len(samples)) for values in samples]
 
 
-def smallest_detectable(values: ArrayLike, confidence: float = CONFIDENCE) -> float:
+def minimum_detectable_effect(values: ArrayLike, confidence: float = CONFIDENCE) -> float:
     """The effect that this many values with this spread would have found four times in five, at this confidence."""
     array: Floats = np.asarray(values, dtype=np.float64)
     if len(array) < 2:

@@ -2,7 +2,7 @@
 
 A line is a record as JSON whose last key is ``check``, the CRC-32 of the record without it. So a line that was cut off,
 half written or damaged later is seen. What is measured belongs together: the cases of one process (a replicate), closed
-by a ``replicate`` record. When a run is opened for writing, damaged lines and replicates that are not whole are set
+by a ``process`` record. When a run is opened for writing, damaged lines and replicates that are not whole are set
 aside in ``records.torn`` and measured again; all others stay as they are.
 """
 
@@ -18,8 +18,8 @@ from typing import IO, Any, Self
 
 from pydantic import ValidationError
 
-from bench.store.migrations import brought_up_to_date
-from bench.store.records import SCHEMA, FolderError, Record, write_atomically
+from bench.store.migrations import SCHEMA, up_to_date
+from bench.store.records import RECORD, FolderError, Record, TimedRecord, write_atomically
 
 _SEAL = re.compile(rb',"check":"([0-9a-f]{8})"\}$')
 
@@ -47,14 +47,15 @@ def unseal(line: bytes) -> Record:
         if zlib.crc32(body) != int(found[1], 16):
             raise Damaged("its checksum does not fit")
     try:
-        record = Record.model_validate_json(body)
+        plain = json.loads(body)
+        version = plain.get("schema_version", 1)
+        if version > SCHEMA:
+            raise FolderError(f"it was written by a newer version (schema {version}, this one reads {SCHEMA})")
+        return RECORD.validate_python(up_to_date(plain))
     except ValidationError as error:
         raise Damaged(f"it is not a record: {error.errors()[0]['msg']}") from None
-    if record.schema_version > SCHEMA:
-        raise FolderError(
-            f"it was written by a newer version (schema {record.schema_version}, this one reads {SCHEMA})"
-        )
-    return brought_up_to_date(record)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged(f"it is not a record: {type(error).__name__}") from None
 
 
 def read_records(folder: Path) -> Iterator[Record]:
@@ -201,7 +202,7 @@ class Run:
     def _look_through(self) -> set[int]:
         """Fill ``ids``; the numbers of the lines that have to go: damaged ones, and their replicates."""
         spoilt, damaged_inside = set[int](), False
-        open_replicate: dict[int, str] = {}  # line -> id, of samples that no ``replicate`` record has closed yet
+        open_replicate: dict[int, str] = {}  # line -> id, of slots that no ``process`` record has closed yet
         for number, line in _lines(self.path):
             try:
                 record = unseal(line)
@@ -213,20 +214,20 @@ class Run:
                 raise FolderError(f"{self.path}, line {number}: {why}") from None
             if record.id in self.ids or record.id in open_replicate.values():
                 spoilt.add(number)  # a line that somebody doubled
-            elif record.timed and record.status == "ok":
+            elif isinstance(record, TimedRecord) and record.status == "ok":
                 open_replicate[number] = record.id
                 continue
-            if not record.timed:  # it closes those before it
+            if not isinstance(record, TimedRecord):  # it closes those before it
                 if damaged_inside:
                     spoilt |= set(open_replicate)
                 else:
                     self.ids.update(open_replicate.values())
                 open_replicate = {}
-            if damaged_inside and record.kind == "replicate" and record.status == "ok":
+            if damaged_inside and record.kind == "process" and record.status == "ok":
                 spoilt.add(number)
             elif number not in spoilt:
                 self.ids.add(record.id)
-            damaged_inside &= record.timed
+            damaged_inside &= isinstance(record, TimedRecord)
         return spoilt | set(open_replicate)
 
     def _put_aside(self, spoilt: set[int]) -> None:

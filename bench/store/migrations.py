@@ -1,68 +1,98 @@
-"""Records of older versions, brought up to date step by step. The history of the schema stands in ``records``."""
+"""Records and headers of older versions, brought up to date as plain JSON. ``records`` tells the schema's history."""
 
+from collections.abc import Callable
 from typing import Any
 
-from bench.store.records import Record
+SCHEMA = 7
+
+Json = dict[str, Any]
 
 
-def _from_1(record: Record) -> dict[str, Any]:
-    """What changes in a version-1 record, as far as it knows what version 2 says."""
-    samples = dict(record.samples)
-    if record.kind == "replicate":
+def _from_1(record: Json) -> Json:
+    """What version 2 asks for, as far as version 1 knows it."""
+    samples = record["samples"]
+    if record["kind"] == "replicate" and samples:
         seconds = [sum(pair) / len(pair) for pair in samples.pop("copy_seconds")]
         mebibytes = samples.pop("copy_bytes") // 2 >> 20
-        unknown: dict[str, Any] = {
-            "waited": [],
-            "page_seconds": [],
-            "sensors": [],
-            "backend": {},
-            "warm_up_seconds": 0.0,
-        }
-        samples |= {"copies": {str(mebibytes): seconds}, **unknown}
-    elif record.kind == "static":
+        samples |= {"copies": {str(mebibytes): seconds}, "waited": [], "page_seconds": [], "sensors": []}
+        samples |= {"backend": {}, "warm_up_seconds": 0.0}
+    elif record["kind"] == "static":
         samples["operations"] = {str(samples["bytes_moved"]): 1}
-    return {"samples": samples}
-
-
-_ONLY_CONDITION_OF_2 = {
-    "objective": "both",
-    "view": "clip",
-    "lr_factor": 1.0,
-    "length_factor": 1.0,
-    "cohort": "main",
-}
-_ONLY_CLASSES_OF_2 = {"spatial_classes": 10, "temporal_classes": 4}  # there was one data set, ring_digits
-
-
-def _from_2(record: Record) -> dict[str, Any]:
-    """What changes in a version-2 record: arms were trained in one way only, which their case now says."""
-    if record.kind != "accuracy":
-        return {}
-    samples = record.samples | _ONLY_CLASSES_OF_2 if record.status == "ok" else record.samples
-    return {"case": record.case | _ONLY_CONDITION_OF_2, "samples": samples}
-
-
-def _from_3(record: Record) -> dict[str, Any]:
-    """Nothing changes: there was no online section, and what an arm knew early was not asked."""
-    return {}
-
-
-def _from_4(record: Record) -> dict[str, Any]:
-    """Nothing changes: lines had no checksum, and nothing depended on the machine that trained."""
-    return {}
-
-
-def _from_5(record: Record) -> dict[str, Any]:
-    """Nothing changes: there was no detection section."""
-    return {}
-
-
-_STEPS = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4, 5: _from_5}
-
-
-def brought_up_to_date(record: Record) -> Record:
-    """The record as this version would have written it, as far as it knew."""
-    while record.schema_version in _STEPS:
-        changes = _STEPS[record.schema_version](record)
-        record = record.model_copy(update={**changes, "schema_version": record.schema_version + 1})
     return record
+
+
+def _from_2(record: Json) -> Json:
+    """There was one data set, ring_digits; the resident peak was measured in a way that means nothing."""
+    if record["kind"] == "accuracy" and record["status"] == "ok":
+        record["samples"] |= {"spatial_classes": 10, "temporal_classes": 4}
+    record["samples"].pop("peak_resident_bytes", None)
+    return record
+
+
+_KINDS = {
+    "latency": "timed",
+    "online": "timed",
+    "replicate": "process",
+    "static": "static",
+    "accuracy": "trained",
+    "detection": "trained",
+    "conformance": "checked",
+}
+
+
+def _from_6(record: Json) -> Json:
+    """Kinds get their names of today, and only the fields that they have."""
+    old = record["kind"]
+    kind = record["kind"] = _KINDS[old]
+    case, seed, replicate = record.pop("case", {}), record.pop("seed", None), record.pop("replicate", None)
+    if kind in ("timed", "static"):
+        record["case"] = case
+    if kind == "process":
+        record["panel"] = case
+    if kind in ("timed", "process"):
+        record["replicate"] = replicate
+    if kind == "trained":
+        record["trial"] = {"section": old, "seed": seed, **case}
+    if kind == "checked":
+        record["strategy"] = case["strategy"]
+        record.pop("samples", None)
+    elif not record.get("samples"):
+        record.pop("samples", None)
+    return record
+
+
+def _unchanged(record: Json) -> Json:
+    return record
+
+
+_STEPS: dict[int, Callable[[Json], Json]] = {
+    1: _from_1,
+    2: _from_2,
+    3: _unchanged,
+    4: _unchanged,
+    5: _unchanged,
+    6: _from_6,
+}
+
+
+def up_to_date(record: Json) -> Json:
+    """The record as this version would have written it, as far as it knew."""
+    while record.get("schema_version", 1) in _STEPS:
+        version = record.get("schema_version", 1)
+        record = {**_STEPS[version](record), "schema_version": version + 1}
+    return record
+
+
+def header_up_to_date(header: Json) -> Json:
+    """``run.json`` as this version would have written it; trainings were told apart by keys of their own."""
+    sweep = header.get("sweep")
+    if header["schema_version"] < 7 and isinstance(sweep, dict) and "trainings" not in sweep:
+        sweep = dict(sweep)
+        trainings = {"accuracy": {key: sweep.pop(key) for key in ("arms", "recipe", "data") if key in sweep}}
+        if "detection" in sweep:
+            trainings["detection"] = sweep.pop("detection")
+        for training in trainings.values():
+            training["trials"] = training.pop("arms", [])
+        trainings = {section: training for section, training in trainings.items() if training["trials"]}
+        header = {**header, "sweep": {**sweep, "trainings": trainings}}
+    return header

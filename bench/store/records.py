@@ -1,39 +1,32 @@
-"""What a run keeps: ``run.json`` (what was asked, where, how it ended) and ``records.jsonl`` (raw samples, see
-``journal``).
+"""What a run keeps: ``run.json`` (what was asked, where, how it ended) and ``records.jsonl`` (see ``journal``).
 
 Schema history
 --------------
-1   first version. One line per record. Kinds: ``latency`` (one case in one replicate, its slots inside),
-    ``replicate`` (what disturbed one fresh process and its copy bandwidth), ``static`` (parameters, FLOPs, bytes
-    moved and peak memory of one case), ``conformance`` (one strategy), ``accuracy`` (one arm and seed).
-2   latency: what the system's counters said at the edges of each slot, the device's clock. replicate: the copy curve in
-    several sizes (``copies``) instead of one (``copy_seconds``), the price of a page fault, the quiet gate's waiting,
-    sensors, the numeric settings in force. static: traffic by the size of operators, resident and allocated peaks.
-3   accuracy: the case says under which condition an arm was trained (objective, view, lr_factor, length_factor, cohort
-    beside data set and network; ids of the usual condition stay as they were); samples hold the numbers of classes,
-    learning curves on validation clips, answers to shuffled frames, the seconds of each step of the training.
-4   online: one case in one replicate, frame by frame, with the seconds of each frame in its slots; ``replicate`` and
-    ``static`` records beside it say how many streams there are, ``static`` also what a stream remembers. accuracy:
-    causal arms keep their accuracy after each frame of the test clips (``early``).
-5   every line of the journal ends with a checksum of what it says (``check``), so that damage is seen. accuracy: the
-    machine that trained (``machine``). run.json: a hash of the code that measures.
+1   first version. One line per record.
+2   slots: what the system's counters said at their edges, the device's clock. process: the copy curve in several sizes,
+    the price of a page fault, the quiet gate's waiting, sensors, numeric settings. static: traffic by operator size.
+3   accuracy: under which condition an arm was trained; numbers of classes, learning curves, answers to shuffled frames.
+4   online: frame by frame, with the seconds of each frame. accuracy: causal arms after each frame (``early``).
+5   every line ends with a checksum (``check``). accuracy: the machine that trained. run.json: a hash of the code.
 6   detection: one form of the detector and seed, with its average precisions and a few frames to look at.
+7   one kind of record for one kind of thing: ``timed`` (was latency, online), ``process`` (was replicate), ``static``,
+    ``trained`` (was accuracy, detection), ``checked`` (was conformance). Panels say their streams and allocator.
+    run.json: trainings by section.
 """
 
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, TypeAdapter
 
-SCHEMA = 6
+from bench.spec.cases import Case, Condition, Trial, Variant
+from bench.spec.panel import Panel
+from bench.store.migrations import SCHEMA, header_up_to_date
+from bench.store.samples import Detection, Process, Recognition, Slots, Static
 
-Kind = Literal["latency", "online", "replicate", "static", "conformance", "accuracy", "detection"]
-TIMED: tuple[Kind, ...] = ("latency", "online")
-"""The kinds of records that hold slots, which a ``replicate`` record closes."""
 Status = Literal["ok", "skipped", "failed"]
-
 
 _BEFORE_ANYTHING = (".lock", "records.jsonl", "run.json.new")  # what a run makes before its header
 
@@ -42,33 +35,83 @@ class FolderError(Exception):
     """A run's folder that cannot be used; the message says why and what can be done."""
 
 
-class Record(BaseModel):
-    """One immutable result. ``samples`` holds raw values (seconds, counts); statistics are derived, never stored."""
+def _trial_to_json(trial: Trial) -> dict[str, Any]:
+    return {"section": trial.section, "seed": trial.seed, **trial.variant.to_json(), **vars(trial.condition)}
+
+
+def _trial_from_json(data: dict[str, Any]) -> Trial:
+    return Trial(data["section"], Variant.from_json(data), Condition.from_json(data), data["seed"])
+
+
+def _plain(kind: type, read: Any, write: Any) -> tuple[PlainValidator, PlainSerializer]:
+    return PlainValidator(lambda value: value if isinstance(value, kind) else read(value)), PlainSerializer(write)
+
+
+_CaseField = Annotated[Case, *_plain(Case, Case.from_json, Case.to_json)]
+_PanelField = Annotated[Panel, *_plain(Panel, Panel.from_json, lambda panel: dict(vars(panel)))]
+_TrialField = Annotated[Trial, *_plain(Trial, _trial_from_json, _trial_to_json)]
+
+
+class _Record(BaseModel):
+    """One immutable result. samples are raw; statistics are derived, never stored. reason: why it is not ok."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: int = SCHEMA
     id: str
-    kind: Kind
-    status: Status
+    status: Status = "ok"
     reason: str | None = None
     flags: tuple[str, ...] = ()
-    case: dict[str, Any] = Field(default_factory=dict)
-    replicate: int | None = None
-    seed: int | None = None
-    samples: dict[str, Any] = Field(default_factory=dict)
     started: str = ""
     wall_seconds: float = 0.0
 
-    @property
-    def timed(self) -> bool:
-        """Holds slots, which a ``replicate`` record closes."""
-        return self.kind in TIMED
 
-    @property
-    def of_streams(self) -> bool:
-        """Measured in a panel of streams, frame by frame."""
-        return "streams" in self.case
+class TimedRecord(_Record):
+    """The slots of one case in one process (a replicate). A ``process`` record closes those of its process."""
+
+    kind: Literal["timed"] = "timed"
+    case: _CaseField
+    replicate: int | None = None
+    samples: Slots = Slots()
+
+
+class ProcessRecord(_Record):
+    """One fresh process of a panel: what disturbed it, and what it measured beside the cases."""
+
+    kind: Literal["process"] = "process"
+    panel: _PanelField
+    replicate: int | None = None
+    samples: Process | None = None
+
+
+class StaticRecord(_Record):
+    """Parameters, FLOPs, bytes and memory of one case."""
+
+    kind: Literal["static"] = "static"
+    case: _CaseField
+    samples: Static
+
+
+class TrainedRecord(_Record):
+    """One arm and seed of the section accuracy or detection."""
+
+    kind: Literal["trained"] = "trained"
+    trial: _TrialField
+    samples: Recognition | Detection | None = None
+
+
+class CheckedRecord(_Record):
+    """One strategy, proven or not; reason: the check that failed, flags: those worth a remark."""
+
+    kind: Literal["checked"] = "checked"
+    strategy: str
+
+
+Record = Annotated[
+    TimedRecord | ProcessRecord | StaticRecord | TrainedRecord | CheckedRecord, Field(discriminator="kind")
+]
+RECORD: TypeAdapter[Record] = TypeAdapter(Record)
+"""Parses a line of the journal."""
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -86,7 +129,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def read_header(folder: Path) -> dict[str, Any]:
-    """``run.json`` of a run. Raises FolderError where the folder is not a run, or newer than this version."""
+    """``run.json`` of a run, up to date. Raises FolderError where the folder is not a run, or of a newer version."""
     path = folder / "run.json"
     try:
         header = json.loads(path.read_text(encoding="utf-8"))
@@ -100,7 +143,7 @@ def read_header(folder: Path) -> dict[str, Any]:
         raise FolderError(
             f"{folder} was written by a newer version (schema {header['schema_version']}, this one reads {SCHEMA})"
         )
-    return header
+    return header_up_to_date(header)
 
 
 def refuse_used(folder: Path) -> None:

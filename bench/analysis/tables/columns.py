@@ -1,25 +1,29 @@
-"""What all tables share: the axes' columns, and how a table is printed for people."""
+"""What tables share: the columns of the axes, and an estimate as columns."""
 
-import math
 from typing import Any
 
-import pandas as pd
+from bench.spec.cases import Case, Condition, Variant
+from bench.spec.panel import Panel
+from bench.stats.estimators import Interval
 
 MEGA = 1e6
 """Megabytes in tables are decimal, as in the paper."""
 
 AXES = ("strategy", "placement", "fraction", "direction")
-PANEL = ("backbone", "device", "runtime", "dtype", "memory_format", "threads", "frames", "size", "batch")
+PANEL = Panel.COLUMNS
+CONDITION = tuple(Condition.__dataclass_fields__)
 
 
-def markdown(frame: pd.DataFrame) -> str:
-    """A table for people: two decimals; bars in cells escaped."""
+def of_variant(variant: Variant) -> dict[str, Any]:
+    """The columns of AXES; the fraction as a number."""
+    return {**vars(variant), "fraction": float(variant.fraction)}
 
-    def cell(value: Any) -> str:
-        if isinstance(value, float):
-            return "" if math.isnan(value) else f"{value:.2f}" if value % 1 else f"{value:.0f}"
-        return "" if value is None else " ".join(str(value).replace("|", "\\|").split())
 
-    lines = ["| " + " | ".join(frame.columns) + " |", "|" + " --- |" * len(frame.columns)]
-    lines += ["| " + " | ".join(map(cell, row)) + " |" for row in frame.itertuples(index=False)]
-    return "\n".join(lines) + "\n"
+def of_case(case: Case) -> dict[str, Any]:
+    """The columns of AXES and PANEL, the twin's flag, and what the ids of the case's records begin with."""
+    return {**of_variant(case.variant), **vars(case.panel), "aa": case.aa, "records": case.key}
+
+
+def interval_columns(value: str, stem: str, interval: Interval) -> dict[str, float]:
+    """The estimate under the name ``value``, its bounds under ``{stem}_ci_low_pct`` and ``{stem}_ci_high_pct``."""
+    return {value: interval.mean, f"{stem}_ci_low_pct": interval.low, f"{stem}_ci_high_pct": interval.high}

@@ -1,0 +1,195 @@
+"""The controls of the accuracy experiment: what else could explain the main result, does it last?
+
+``comparisons.toml`` says what each control compares; this interprets it. An arm of which a seed failed stands in no
+comparison; what a run has not trained has none.
+"""
+
+import tomllib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from fractions import Fraction
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from bench.analysis.arms import Arm, ArmKey
+from bench.analysis.published import PUBLISHED, USUAL
+from bench.analysis.results import Comparison
+from bench.analysis.selection import arm_fields, replaced_arm, selects_arm, variant_text
+from bench.spec.cases import Variant
+from bench.stats.units import Units
+
+_FILE = Path(__file__).with_name("comparisons.toml")
+
+
+class Compared(BaseModel):
+    """One kind of comparison. first: a selector; each arm that it selects is compared with ``second``, the same with
+    some fields replaced; without a second, its level is held against chance. minus: of the difference, the same
+    difference with some fields replaced. words, subject: format strings over the fields of the first arm."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    first: dict[str, Any]
+    second: dict[str, Any] | str | None = None
+    minus: dict[str, Any] | None = None
+    outcomes: tuple[str, ...]
+    words: str
+    subject: str = "{first}"
+    several: bool = False  # only where the selector finds more than one arm
+
+
+class Control(BaseModel):
+    """explains: it asks for another explanation of the result, else whether the result lasts. function: what cannot be
+    said as data. repeats: the cohort in which each comparison is made again, for those that can be made in both."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    title: str
+    question: str
+    explains: bool
+    function: str | None = None
+    repeats: str | None = None
+    compare: tuple[Compared, ...] = ()
+
+
+def load_controls(path: Path = _FILE) -> list[Control]:
+    """Those that come with the suite, in the order in which they are shown."""
+    return [Control.model_validate(entry) for entry in tomllib.loads(path.read_text(encoding="utf-8"))["control"]]
+
+
+def compare_controls(trained: Sequence[Arm], failed: Collection[ArmKey] = ()) -> list[Comparison]:
+    """All comparisons that can be made. failed: the arms of which a seed failed."""
+    sound = {arm.key: arm for arm in trained if arm.key not in failed}
+    found = []
+    for control in load_controls():
+        for compared in control.compare:
+            rows = list(_rows(compared, sound))
+            if control.repeats:
+                rows = _repeated(compared, control.repeats, rows, sound)
+            found += [_comparison(control, *row) for row in rows]
+        if control.function:
+            found += [_comparison(control, *row) for row in _FUNCTIONS[control.function](sound)]
+    return found
+
+
+_Row = tuple[str, str, str, Units, float | None]  # outcome, words, subject, values, chance (of a level)
+_Arms = dict[ArmKey, Arm]
+
+
+def _comparison(
+    control: Control, outcome: str, words: str, subject: str, units: Units, chance: float | None
+) -> Comparison:
+    return Comparison(
+        control=control.id,
+        title=control.title,
+        explains=control.explains,
+        outcome=outcome,
+        words=words,
+        subject=subject,
+        interval=units.interval(),
+        unit="pp" if chance is None else "%",
+        reference=0.0 if chance is None else chance,
+        mde=units.mde(),
+        seeds=len(units),
+    )
+
+
+def _rows(compared: Compared, sound: _Arms) -> Iterator[_Row]:
+    chosen = [arm for arm in sound.values() if selects_arm(compared.first, arm, frozenset())]
+    if compared.several and len(chosen) < 2:
+        return
+    for outcome, arm in product(compared.outcomes, sorted(chosen, key=lambda arm: arm.variant.fraction)):
+        names: dict[str, Any] = {**arm_fields(arm.key), "first": variant_text(arm.variant)}
+        if compared.second is None:
+            yield outcome, compared.words, compared.subject.format(**names), arm.pct(outcome), arm.chance_pct
+            continue
+        key = replaced_arm(arm.key, compared.second)
+        names["second"] = variant_text(key[0])
+        units = _difference(sound, arm.key, key, outcome)
+        if compared.minus is not None:
+            usual = replaced_arm(arm.key, compared.minus)
+            if usual == arm.key:
+                continue
+            units -= _difference(sound, usual, replaced_arm(key, compared.minus), outcome)
+        if len(units):
+            yield outcome, compared.words.format(**names), compared.subject.format(**names), units, None
+
+
+def _repeated(compared: Compared, cohort: str, rows: list[_Row], sound: _Arms) -> list[_Row]:
+    """Each comparison with the main seeds and with those of the cohort, where both can be made."""
+    again = list(_rows(compared.model_copy(update={"first": {**compared.first, "cohort": cohort}}), sound))
+    pairs = [(one, other) for one in rows for other in again if one[:2] == other[:2]]
+    subjects = ("main seeds", "other seeds")
+    return [(*row[:2], subject, *row[3:]) for pair in pairs for row, subject in zip(pair, subjects, strict=True)]
+
+
+def _difference(sound: _Arms, first: ArmKey, second: ArmKey, outcome: str) -> Units:
+    """first - second in pp, paired by seed; empty where one of the two is not there."""
+    if first not in sound or second not in sound:
+        return Units({})
+    return sound[first].pct(outcome) - sound[second].pct(outcome)
+
+
+def _shuffled(sound: _Arms) -> Iterator[_Row]:
+    """Tested on frames in random order: in time against chance, in space against ordered frames."""
+    arm = sound.get((Variant(PUBLISHED, Fraction(1, 4), "residual", "bidirectional"), USUAL))
+    if arm is None:
+        return
+    text = variant_text(arm.variant)
+    temporal, spatial = dict[int, float](), dict[int, float]()
+    for seed, samples in arm.recognition.items():
+        if samples.shuffled_temporal_accuracy is not None and samples.shuffled_spatial_accuracy is not None:
+            temporal[seed] = 100 * samples.shuffled_temporal_accuracy
+            spatial[seed] = 100 * (samples.shuffled_spatial_accuracy - samples.spatial_accuracy)
+    if temporal:
+        subject = f"{text}, frames in random order"
+        yield "temporal", "shuffled frames against chance", subject, Units(temporal), arm.chance_pct
+        yield "spatial", "shuffled frames minus ordered frames", text, Units(spatial), None
+
+
+def _matched(sound: _Arms) -> Iterator[_Row]:
+    """Each in-place arm against the residual arms' path over the fractions, where that is as good in time."""
+
+    def shift(placement: str) -> list[Arm]:
+        selector = {"strategy": PUBLISHED, "placement": placement, "direction": "bidirectional"}
+        found = [arm for arm in sound.values() if selects_arm(selector, arm, frozenset())]
+        return sorted(found, key=lambda arm: arm.variant.fraction)
+
+    path = shift("residual")
+    by_fraction = {arm.variant.fraction: _over_path(arm, path) for arm in shift("inplace")}
+    by_fraction = {fraction: values for fraction, values in by_fraction.items() if values}
+    words = "in-place minus residual path at equal temporal accuracy"
+    if len(by_fraction) > 1:  # for those seeds of which every arm has a value: all means are over the same
+        seeds = sorted(set.intersection(*(set(values) for values in by_fraction.values())))
+        means = {seed: float(np.mean([values[seed] for values in by_fraction.values()])) for seed in seeds}
+        if means:
+            yield "spatial", words, f"{PUBLISHED}, mean over fractions", Units(means), None
+    for fraction, values in by_fraction.items():
+        yield "spatial", words, f"{PUBLISHED} inplace {fraction}", Units(values), None
+
+
+def _over_path(inplace: Arm, residual: Sequence[Arm]) -> dict[int, float]:
+    """{seed: spatial accuracy of ``inplace`` minus that of the residual path where both are equally good in time}, in
+    pp.
+
+    At the end of a training the two placements have learned to tell orders apart to different degrees, and what each
+    lost in space may be the price of that. Between two neighbours in temporal accuracy the path of the residual arms is
+    a straight line. A seed has no value where an arm lacks it, or where in-place is better or worse in time than every
+    residual arm. Final test accuracies only: along one training the learning rate changes too.
+    """
+    found = {}
+    path_of = [arm.recognition for arm in residual]
+    for seed, own in inplace.recognition.items():
+        if len(path_of) < 2 or not all(seed in seeds for seeds in path_of):
+            continue
+        path = sorted((seeds[seed].temporal_accuracy, seeds[seed].spatial_accuracy) for seeds in path_of)
+        in_time, seen = np.array(path).T
+        if in_time[0] <= own.temporal_accuracy <= in_time[-1]:
+            found[seed] = 100 * (own.spatial_accuracy - float(np.interp(own.temporal_accuracy, in_time, seen)))
+    return found
+
+
+_FUNCTIONS: dict[str, Callable[[_Arms], Iterator[_Row]]] = {"shuffled": _shuffled, "matched": _matched}

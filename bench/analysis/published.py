@@ -1,0 +1,23 @@
+"""The strategies and conditions that published findings speak of."""
+
+from fractions import Fraction
+
+from bench.spec.cases import Condition
+
+PUBLISHED = "copy_shift"
+"""The released code's strategy: its function is the paper's, whatever else computes the same is judged beside it."""
+
+EXCHANGE = "temporal_conv"
+"""The strategy that puts a learnable 3×1×1 convolution where the shift would be; it has one setting."""
+
+INNER = "inner_shift"
+"""The strategy that shifts at the narrow part of the bottleneck; it has one placement."""
+
+USUAL = Condition()
+"""The condition under which accuracies are judged."""
+
+REPLICATION = "replication"
+"""The cohort of the arms that were trained again with other seeds."""
+
+FRACTIONS = tuple(map(Fraction, ("1/8", "1/4", "1/2", "1")))
+"""Those of the paper's figures."""

@@ -1,0 +1,133 @@
+"""A run's folder -> all that is known of it. Everything here is derived from raw samples, anywhere and again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis.arms import arms, lost_seeds
+from bench.analysis.claims import Verdict, judge, load_claims
+from bench.analysis.comparisons import compare_controls
+from bench.analysis.evidence import Evidence
+from bench.analysis.overheads import overheads, slopes, suspicion
+from bench.analysis.published import PUBLISHED
+from bench.analysis.quality import panel_qualities
+from bench.analysis.rankings import rankings
+from bench.analysis.results import Comparison, PanelQuality, Ranking
+from bench.analysis.tables.raw import bandwidth_table, failure_table, graph_table, sample_table, slope_table
+from bench.analysis.tables.timed import latency_table, online_table, quantile_table, statics, superblock_table
+from bench.analysis.tables.trained import accuracy_table, curve_table, detection_table, early_table, example_frames
+from bench.spec.cases import Case
+from bench.spec.settings import Online
+from bench.store.journal import read_whole_records
+from bench.store.records import CheckedRecord, Record, StaticRecord, TimedRecord, read_header
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All that is known of a run, ready to be shown. The frames' columns are those of ``tables/*.csv``.
+
+    damaged: what is wrong with each line of the journal that was passed over. suspect, online_suspect: why times of
+    whole clips, or frame by frame, must not be trusted. detection_examples: frames to look at.
+    """
+
+    folder: Path
+    header: dict[str, Any]
+    latency: pd.DataFrame
+    online: pd.DataFrame
+    frames: pd.DataFrame
+    slopes: pd.DataFrame
+    superblocks: pd.DataFrame
+    bandwidth: pd.DataFrame
+    graphs: pd.DataFrame
+    accuracy: pd.DataFrame
+    curves: pd.DataFrame
+    early: pd.DataFrame
+    detection: pd.DataFrame
+    detection_examples: list[dict[str, Any]]
+    samples: pd.DataFrame
+    failures: pd.DataFrame
+    comparisons: list[Comparison]
+    rankings: list[Ranking]
+    quality: list[PanelQuality]
+    claims: list[Verdict]
+    damaged: list[str]
+    suspect: str | None
+    online_suspect: str | None
+
+
+def load(folder: Path) -> Analysis:
+    """Read a run and derive everything, from the records that are whole. Raises FolderError where the folder cannot be
+    read."""
+    header = read_header(folder)
+    records, damaged = read_whole_records(folder)
+    measured = overheads(records)
+    clips = [overhead for overhead in measured if not overhead.case.panel.streams]
+    suspect = suspicion(clips)
+    online_suspect = suspicion([overhead for overhead in measured if overhead.case.panel.streams])
+    recognised, detectors = arms(records, "accuracy"), arms(records, "detection")
+    lost = {section: lost_seeds(records, section) for section in ("accuracy", "detection")}
+    equivalents = _equivalents(header, records)
+    exact = frozenset({PUBLISHED, *equivalents.get(PUBLISHED, [])})
+    lines, counted = slopes(clips), statics(records)
+    judged = [arm for arm in (*recognised, *detectors) if not _searches_a_recipe(header, arm.section)]
+    evidence = Evidence(
+        overheads=measured,
+        slopes=lines,
+        arms=judged,
+        statics=counted,
+        failed_cases=_failed_cases(records),
+        failed_arms={(section, key): why for section, failed in lost.items() for key, why in failed.items()},
+        exact=exact,
+        suspect={"latency": suspect, "online": online_suspect},
+    )
+    settings = header.get("settings", {}).get("online", {})
+    arrival_fps = float(settings.get("arrival_fps", Online().arrival_fps))
+    return Analysis(
+        folder=folder,
+        header=header,
+        latency=latency_table(records, measured),
+        online=online_table(records, measured, arrival_fps),
+        frames=quantile_table(records),
+        slopes=slope_table(lines),
+        superblocks=superblock_table(records, clips),
+        bandwidth=bandwidth_table(records),
+        graphs=graph_table(counted),
+        accuracy=accuracy_table(records, recognised, equivalents),
+        curves=curve_table(recognised),
+        early=early_table(recognised),
+        detection=detection_table(records, detectors, measured, equivalents),
+        detection_examples=example_frames(records),
+        samples=sample_table(measured, [*recognised, *detectors]),
+        failures=failure_table(records),
+        comparisons=compare_controls(recognised, lost["accuracy"]),
+        rankings=rankings([overhead for overhead in clips if overhead.case.variant.strategy in exact]),
+        quality=panel_qualities(records, measured),
+        claims=judge(load_claims(), evidence),
+        damaged=damaged,
+        suspect=suspect,
+        online_suspect=online_suspect,
+    )
+
+
+def _searches_a_recipe(header: dict[str, Any], section: str) -> bool:
+    """What was trained was judged on validation clips, to choose a recipe by: no finding may be judged by it."""
+    training = header.get("sweep", {}).get("trainings", {}).get(section, {})
+    return bool(training.get("recipe", {}).get("judged_on") == "validation")
+
+
+def _failed_cases(records: Sequence[Record]) -> dict[Case, str]:
+    timed = [record for record in records if isinstance(record, TimedRecord | StaticRecord)]
+    return {record.case: record.reason or "" for record in timed if record.status == "failed"}
+
+
+def _equivalents(header: dict[str, Any], records: Sequence[Record]) -> dict[str, list[str]]:
+    """{strategy: those that are proven to compute the same function, and inherit its accuracy}."""
+    proven = {record.strategy for record in records if isinstance(record, CheckedRecord) and record.status == "ok"}
+    found: dict[str, list[str]] = {}
+    for info in header.get("strategies", []):
+        if info.get("same_function_as") and info["name"] in proven:
+            found.setdefault(info["same_function_as"], []).append(info["name"])
+    return found

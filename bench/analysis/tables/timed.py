@@ -1,0 +1,238 @@
+"""The tables of timed cases: one row per case, measured or failed, of whole clips and of what runs frame by frame."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.frame_times import PERCENTILES, QUANTILES, FrameTimes, frame_times
+from bench.analysis.movement import Movement, is_off, movements
+from bench.analysis.overheads import Overhead, layer_baseline, over
+from bench.analysis.quality import dependence_flags, disturbed_superblocks, processes, throttled_panels
+from bench.analysis.tables.columns import AXES, MEGA, PANEL, interval_columns, of_case
+from bench.spec.cases import BASELINE_VARIANT, Case
+from bench.stats import estimators, exclusion
+from bench.store.records import CheckedRecord, Record, StaticRecord, TimedRecord
+from bench.store.samples import Static
+
+LOAD = 0.8
+"""Of what the 2-D network can do: the second rate at which frames are taken to arrive, for machines of any speed."""
+
+_FEW_REPLICATES = 5  # with fewer processes the interval is there, but flagged
+_DIFFER = 0.1  # pp: the last digit that the report prints
+_ENDING = ("replicates", "blocks", "excluded", "disturbed_pct", "status", "flags", "reason", "aa", "records")
+_LATENCY_COLUMNS = [
+    *AXES,
+    *PANEL,
+    *("latency_ms", "overhead_pct", "overhead_ci_low_pct", "overhead_ci_high_pct", "half_width_pct"),
+    *("median_overhead_pct", "mde_pct", "extra_traffic_mb", "predicted_overhead_pct"),
+    *("predicted_traffic_pct", "predicted_faults_pct", "page_faults", "extra_faults", "peak_memory_mb", "peak_rss_mb"),
+    *("overhead_all_pct", "overhead_all_ci_low_pct", "overhead_all_ci_high_pct"),
+    *("sm_mhz", "overhead_cycles_pct", "overhead_cycles_ci_low_pct", "overhead_cycles_ci_high_pct"),
+    *("over_layer_baseline_pct", "over_layer_baseline_ci_low_pct", "over_layer_baseline_ci_high_pct"),
+    *("params", "flops", *_ENDING),
+]
+_ONLINE_COLUMNS = [
+    *AXES,
+    *PANEL,
+    *(f"{name}{end}_ms" for name in ("frame", "p95", "p99") for end in ("", "_ci_low", "_ci_high")),
+    *("overhead_pct", "overhead_ci_low_pct", "overhead_ci_high_pct", "half_width_pct", "mde_pct"),
+    *("fps", "arrival_fps", "missed_deadline_pct", "load_fps", "missed_at_load_pct"),
+    *("cache_mb", "extra_traffic_mb", "peak_memory_mb", "params", "flops", "frames_timed", *_ENDING),
+]
+_SUPERBLOCK_COLUMNS = [
+    *("label", "strategy", "placement", "fraction", "aa", "replicate", "superblock", "overhead_pct"),
+    *("disturbed", "excluded"),
+]
+
+Statics = dict[Case, Static]
+
+
+def statics(records: Sequence[Record]) -> Statics:
+    """What was counted of each case."""
+    return {record.case: record.samples for record in records if isinstance(record, StaticRecord)}
+
+
+def latency_table(records: Sequence[Record], measured: Sequence[Overhead]) -> pd.DataFrame:
+    """One row per case of whole clips. X_pct of an overhead: per cent over the baseline; mde_pct: in pp."""
+    rows = [row for case, row in _case_rows(records, measured) if not case.panel.streams]
+    return pd.DataFrame(rows, columns=_LATENCY_COLUMNS)
+
+
+def online_table(records: Sequence[Record], measured: Sequence[Overhead], arrival_fps: float) -> pd.DataFrame:
+    """One row per case that ran frame by frame.
+
+    frame_ms: the median frame; cache_mb: what one stream remembers; fps: frames of all streams in one second;
+    missed_at_load_pct: where frames arrive at ``LOAD`` of the 2-D network's own rate.
+    """
+    times, static = frame_times(records), statics(records)
+    rows = []
+    for case, row in _case_rows(records, measured):
+        if not case.panel.streams:
+            continue
+        remembered = static[case].state_bytes if case in static else None
+        if remembered is not None:
+            row["cache_mb"] = remembered / MEGA
+        if case in times:
+            row |= _in_time(times[case], times[case.baseline], case.panel.streams, arrival_fps)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=_ONLINE_COLUMNS)
+
+
+def quantile_table(records: Sequence[Record]) -> pd.DataFrame:
+    """The distribution of each case's frame times, over all processes: one row per quantile, in milliseconds."""
+    rows = [
+        {**of_case(case), "quantile_pct": quantile, "frame_ms": 1e3 * value}
+        for case, times in frame_times(records).items()
+        for quantile, value in zip(QUANTILES, np.percentile(times.all, QUANTILES), strict=True)
+    ]
+    return pd.DataFrame(rows, columns=[*AXES, *PANEL, "aa", "quantile_pct", "frame_ms"])
+
+
+def superblock_table(records: Sequence[Record], measured: Sequence[Overhead]) -> pd.DataFrame:
+    """The raw differences, one row per case and superblock."""
+    disturbed = disturbed_superblocks(processes(records))
+    rows = [
+        (
+            *(o.case.label, o.case.variant.strategy, o.case.variant.placement, float(o.case.variant.fraction)),
+            *(o.case.aa, replicate, block, estimators.percent(value)),
+            disturbed.get(o.case.panel, {}).get(replicate, {block: False})[block],
+            block in o.left_out.get(replicate, ()),
+        )
+        for o in measured
+        if o.case != o.case.baseline
+        for replicate, values in o.every.items()
+        for block, value in values.items()
+    ]
+    return pd.DataFrame(rows, columns=_SUPERBLOCK_COLUMNS)
+
+
+def _case_rows(records: Sequence[Record], measured: Sequence[Overhead]) -> list[tuple[Case, dict[str, Any]]]:
+    """What is known of each case, measured or not."""
+    by_case, static, moves = {o.case: o for o in measured}, statics(records), movements(records)
+    found = processes(records)
+    disturbed, throttled = disturbed_superblocks(found), throttled_panels(found)
+    loses_layout = {r.strategy for r in records if isinstance(r, CheckedRecord) and "memory_format" in r.flags}
+    tested = [o.case.panel for o in measured if o.case.aa or o.case.variant != BASELINE_VARIANT]
+    rows = []
+    for case, record in _ended(records).items():
+        own, base = by_case.get(case), by_case.get(case.baseline)
+        row = _measured(own) | _counted(static.get(case), static.get(case.baseline))
+        row |= _over_layer_baseline(own, by_case.get(layer_baseline(case)))
+        row["disturbed_pct"] = _disturbed_pct(disturbed.get(case.panel, {}))
+        predictable = not case.panel.streams and case.panel in moves
+        if own and base and predictable and case in static and case.baseline in static:
+            row |= _predicted(moves[case.panel], own, base, static)
+        flags = [*(["aa"] if case.aa else []), *record.flags, *_flags(row)]
+        fallbacks = static[case].fallbacks if case in static else []
+        if fallbacks:
+            flags.append("fallback")
+        if own and case.panel in throttled:
+            flags.append("throttled")
+        if own and case != case.baseline:
+            flags += dependence_flags(own, tested.count(case.panel))
+        if case.panel.memory_format == "channels_last" and case.variant.strategy in loses_layout:
+            flags.append("loses_channels_last")
+        ending = {"status": record.status, "reason": record.reason or "; ".join(fallbacks), "flags": ";".join(flags)}
+        rows.append((case, {**of_case(case), **row, **ending}))
+    return rows
+
+
+def _ended(records: Sequence[Record]) -> dict[Case, TimedRecord | StaticRecord]:
+    """{case: the record that says how it ended}: the first failure, or any success."""
+    ended: dict[Case, TimedRecord | StaticRecord] = {}
+    for record in records:
+        if not isinstance(record, TimedRecord | StaticRecord):
+            continue
+        if record.case not in ended or ended[record.case].status == "ok":
+            ended[record.case] = record
+    return ended
+
+
+def _measured(overhead: Overhead | None) -> dict[str, Any]:
+    if overhead is None:
+        return {"replicates": 0, "blocks": 0}
+    interval = overhead.interval()
+    blocks = overhead.per_superblock.values()
+    return {
+        "latency_ms": 1e3 * overhead.seconds,
+        **interval_columns("overhead_pct", "overhead", interval),
+        "half_width_pct": interval.half_width,
+        "median_overhead_pct": estimators.percent(float(np.median([float(np.median(values)) for values in blocks]))),
+        "mde_pct": overhead.pct.mde(),
+        **interval_columns("overhead_all_pct", "overhead_all", overhead.interval_of_all()),
+        "excluded": sum(map(len, overhead.left_out.values())),
+        "page_faults": overhead.faults,
+        "sm_mhz": overhead.mhz,
+        **interval_columns("overhead_cycles_pct", "overhead_cycles", overhead.interval_in_cycles()),
+        "replicates": len(blocks),
+        "blocks": sum(map(len, blocks)),
+    }
+
+
+def _over_layer_baseline(own: Overhead | None, still: Overhead | None) -> dict[str, Any]:
+    """What moving costs where the layer itself is computed in another way; empty for all that leave it alone."""
+    if own is None or still is None or own is still or still.case.variant == BASELINE_VARIANT:
+        return {}
+    return interval_columns("over_layer_baseline_pct", "over_layer_baseline", over(own, still).interval())
+
+
+def _counted(static: Static | None, base: Static | None) -> dict[str, Any]:
+    if static is None:
+        return {"extra_traffic_mb": math.nan}
+    resident = static.resident_high_water_bytes
+    return {
+        "params": static.params,
+        "flops": static.flops,
+        "peak_memory_mb": static.peak_bytes / MEGA,
+        "peak_rss_mb": math.nan if resident is None else resident / MEGA,
+        "extra_traffic_mb": math.nan if base is None else (static.bytes_moved - base.bytes_moved) / MEGA,
+    }
+
+
+def _predicted(move: Movement, own: Overhead, base: Overhead, static: Statics) -> dict[str, Any]:
+    extra = own.faults - base.faults
+    traffic = 100 * move.traffic_seconds(static[own.case], static[base.case]) / base.seconds
+    faults = 100 * move.fault_seconds(extra) / base.seconds
+    return {
+        "extra_faults": extra,
+        "predicted_traffic_pct": traffic,
+        "predicted_faults_pct": faults,
+        "predicted_overhead_pct": traffic + faults,
+    }
+
+
+def _disturbed_pct(flags: dict[int, list[bool]]) -> float:
+    all_flags = [flag for own in flags.values() for flag in own]
+    return 100 * sum(all_flags) / len(all_flags) if all_flags else math.nan
+
+
+def _flags(row: dict[str, Any]) -> list[str]:
+    found = ["few_replicates"] if 0 < row["replicates"] < _FEW_REPLICATES else []
+    if row["replicates"]:
+        if row["disturbed_pct"] > 100 * exclusion.EXCLUDED_AT_MOST:
+            found.append("disturbed")
+        if abs(row["overhead_pct"] - row["overhead_all_pct"]) >= _DIFFER:
+            found.append("estimates_differ")
+        bounds = row["overhead_ci_low_pct"], row["overhead_ci_high_pct"]
+        if is_off(row.get("predicted_overhead_pct", math.nan), *bounds):
+            found.append("prediction_off")
+    return found
+
+
+def _in_time(own: FrameTimes, base: FrameTimes, streams: int, arrival_fps: float) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name, percentile in zip(("frame", "p95", "p99"), PERCENTILES, strict=True):
+        at = own.percentile(percentile).scaled(1e3)
+        row |= {f"{name}_ms": at.mean, f"{name}_ci_low_ms": at.low, f"{name}_ci_high_ms": at.high}
+    load_fps = LOAD / base.percentile(50).mean
+    return row | {
+        "fps": streams / float(own.all.mean()),
+        "arrival_fps": arrival_fps,
+        "missed_deadline_pct": 100 * own.missed(arrival_fps),
+        "load_fps": load_fps,
+        "missed_at_load_pct": 100 * own.missed(load_fps),
+        "frames_timed": len(own.all),
+    }

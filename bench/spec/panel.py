@@ -1,0 +1,109 @@
+"""The axes of a panel, in one registry: everything that cases share which are compared with one baseline.
+
+To add an axis, add a field to ``Panel`` here and its effect where a panel is measured (``measure/latency/campaign.py``
+for the process, ``measure/latency/worker.py`` for what is built in it). Settings, command line, labels, records and
+tables follow from the field.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from bench.spec.axes import Dtype, MemoryFormat
+from bench.spec.schema import Count, Size
+
+
+@dataclass(frozen=True)
+class Axis:
+    """How users ask for an axis: by ``option`` in settings and, with ``--``, on the command line.
+
+    name: the panel's field and the tables' column. value: the type that settings validate one value against.
+    default: the values where nothing is asked for.
+    """
+
+    name: str
+    option: str
+    value: Any
+    default: tuple[Any, ...]
+    help: str
+
+    @property
+    def flag(self) -> str:
+        """The option on the command line."""
+        return "--backbone" if self.option == "backbones" else f"--{self.option.replace('_', '-')}"
+
+    @property
+    def counts(self) -> bool:
+        """Its values are whole numbers from 1."""
+        return all(isinstance(value, int) for value in self.default)
+
+
+_APART = "device"  # asked for by one value for all panels, or auto
+
+
+def _axis(option: str, value: Any, asked: tuple[Any, ...], help_text: str, **field_options: Any) -> Any:
+    return field(metadata={"axis": (option, value, asked, help_text)}, **field_options)
+
+
+_STREAMS = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Everything that shares one baseline.
+
+    size: pixels along an edge. batch: clips. streams: 0 where whole clips run; else the network runs frame by frame,
+    one frame of each stream at a time, and a slot is ``frames`` consecutive frames.
+    """
+
+    backbone: str = _axis("backbones", str, ("resnet50",), "Networks, see: list backbones.")
+    device: str = _axis(_APART, str, (), "cpu, cuda or auto.")
+    runtime: str = _axis("runtimes", str, ("eager",), "eager,compile,onnxruntime,openvino,cudagraph.")
+    dtype: str = _axis("dtypes", Dtype, ("fp32",), "fp32,bf16.")
+    memory_format: str = _axis("memory_formats", MemoryFormat, ("nchw",), "nchw,channels_last.")
+    threads: int = _axis("threads", Count, (), "Threads; by default all cores that may be used.")
+    frames: int = _axis("frames", Count, (8,), "Frames in a clip.")
+    size: int = _axis("sizes", Size, (224,), "Pixels along an edge.")
+    batch: int = _axis("batches", Count, (1,), "Clips in a batch.")
+    streams: int = _axis("streams", _STREAMS, (0,), "Streams at once, of the online section.", default=0)
+    allocator: str = _axis("allocators", str, ("default",), "default,retained: who owns memory.", default="default")
+
+    COLUMNS: ClassVar[tuple[str, ...]]
+    """Those of a panel in tables."""
+
+    @property
+    def section(self) -> str:
+        """The section that times it, which ids of its records begin with."""
+        return "online" if self.streams else "latency"
+
+    @property
+    def images(self) -> int:
+        """Frames that pass through the network in one slot."""
+        return (self.streams or self.batch) * self.frames
+
+    @property
+    def label(self) -> str:
+        """Unique and readable: ``resnet50-8x224-b1-cpu-eager-fp32-nchw-2t``, ``resnet50-online-8x224-s1-…``."""
+        online, many = ("-online", f"s{self.streams}") if self.streams else ("", f"b{self.batch}")
+        allocator = "" if self.allocator == "default" else f"-{self.allocator}"
+        return (
+            f"{self.backbone}{online}-{self.frames}x{self.size}-{many}-"
+            f"{self.device}-{self.runtime}-{self.dtype}-{self.memory_format}-{self.threads}t{allocator}"
+        )
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Panel":
+        """The panel that ``data`` names, whatever else it holds; axes that older records do not name are as usual."""
+        return cls(**{one.name: data[one.name] for one in fields(cls) if one.name in data})
+
+
+PANEL_AXES: dict[str, Axis] = {
+    one.metadata["axis"][0]: Axis(one.name, *one.metadata["axis"])
+    for one in fields(Panel)
+    if one.metadata["axis"][0] != _APART
+}
+"""{option: axis}, in the order of labels and tables; the device stands apart."""
+
+Panel.COLUMNS = tuple(one.name for one in fields(Panel))
