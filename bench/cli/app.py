@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. No logic, and no heavy import before a command needs it.
+"""The command line: ``run_bench.py`` in a checkout, ``shiftbench`` where it is installed. One file a command.
 
 Exit codes: 0 all done; 1 some cases failed (they are listed); 2 a user's mistake, in one line; 130 interrupted.
 """
@@ -9,133 +9,18 @@ from typing import Annotated
 
 import typer
 
+from bench.cli import compare, doctor, list_, new, report, run, validate
 from bench.spec.axes import ValueNotAllowed
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Latency and accuracy benchmarks for temporal shift strategies: what does one cost here, what does it buy?",
+    help="Latency and accuracy benchmarks for temporal shift strategies: what does one cost here, what does it buy? "
+    "`python run_bench.py` and `shiftbench` are the same program.",
 )
-
-Folder = Annotated[Path, typer.Argument(help="A run's folder.")]
-
-_USAGE_ERROR: type[Exception] = next(  # newer typers carry their own click, older ones import it: both have this class
-    cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException" and issubclass(cls, Exception)
-)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit code; a user's mistake becomes one line on standard error."""
-    try:
-        code = app(arguments, prog_name="run_bench.py", standalone_mode=False)
-        return int(code or 0)
-    except _USAGE_ERROR as error:
-        message = error.format_message()  # type: ignore[attr-defined]
-        return _mistake(f"{message} (try --help)") if message else 2
-    except ValueNotAllowed as error:
-        return _mistake(str(error))
-    except OSError as error:  # a path that no file system takes, a disk that is gone
-        return _mistake(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except KeyboardInterrupt:
-        return 130
-
-
-def _mistake(message: str) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
-
-
-@app.command()
-def run(
-    preset: Annotated[str | None, typer.Option(help="standard is the default; see: list presets.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A TOML file with the keys of a preset, instead of one.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder; by default a new one in results/.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
-    only: Annotated[str | None, typer.Option(help="Sections: latency,accuracy,online,detection.")] = None,
-    strategies: Annotated[str | None, typer.Option(help="Only these, by name: a,b.")] = None,
-    strategies_dir: Annotated[Path | None, typer.Option(help="A folder with more strategy files.")] = None,
-    fractions: Annotated[str | None, typer.Option(help="0,1/8,1/4,1/2,1.")] = None,
-    placements: Annotated[str | None, typer.Option(help="residual,inplace.")] = None,
-    directions: Annotated[str | None, typer.Option(help="bidirectional,unidirectional.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="One or several, see: list backbones.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto.")] = None,
-    runtimes: Annotated[str | None, typer.Option(help="eager,compile,onnxruntime,openvino,cudagraph.")] = None,
-    threads: Annotated[str | None, typer.Option(help="1,2.")] = None,
-    dtypes: Annotated[str | None, typer.Option(help="fp32,bf16.")] = None,
-    memory_formats: Annotated[str | None, typer.Option(help="nchw,channels_last.")] = None,
-    frames: Annotated[str | None, typer.Option(help="Frames in a clip: 8.")] = None,
-    sizes: Annotated[str | None, typer.Option(help="Pixels along an edge: 224.")] = None,
-    batches: Annotated[str | None, typer.Option(help="Clips in a batch: 1.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="How many trainings for each arm.")] = None,
-    budget: Annotated[str | None, typer.Option(help="Wall time of the latency section: 10m.")] = None,
-    studies: Annotated[str | None, typer.Option(help="Parts of the accuracy section, by name.")] = None,
-    pause_after: Annotated[str | None, typer.Option(help="Begin no training after this: 85m.")] = None,
-    executor: Annotated[str, typer.Option(help="Where training runs: local or ray.")] = "local",
-    ray_address: Annotated[str | None, typer.Option(help="Of a Ray cluster: host:port or auto.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print only where the report lies.")] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
-) -> int:
-    """Measure: latency overhead, accuracy, and a report that holds both against the paper.
-
-    Examples: run  |  run --preset smoke  |  run --only latency --strategies copy_shift --fractions 1/8,1
-    """
-    from bench.cli import commands
-    from bench.spec import request
-
-    asked = request.Request(
-        preset=preset,
-        config=config,
-        only=only,
-        strategies=strategies,
-        strategies_dir=strategies_dir,
-        fractions=fractions,
-        placements=placements,
-        directions=directions,
-        backbone=backbone,
-        device=device,
-        runtimes=runtimes,
-        threads=threads,
-        dtypes=dtypes,
-        memory_formats=memory_formats,
-        frames=frames,
-        sizes=sizes,
-        batches=batches,
-        seeds=seeds,
-        budget=budget,
-        executor=executor,
-        ray_address=ray_address,
-        studies=studies,
-    )
-    return commands.run(asked, out, resume, pause_after=pause_after, quiet=quiet, as_json=json_output)
-
-
-@app.command()
-def report(folder: Folder) -> int:
-    """Make tables, figures and report.html again from a run's records; of a folder of runs, one page over all."""
-    from bench.cli import commands
-
-    return commands.report(folder)
-
-
-@app.command()
-def compare(folder_a: Folder, folder_b: Folder) -> int:
-    """Hold two runs (machines, versions) against each other; says when they cannot be compared."""
-    from bench.cli import commands
-
-    return commands.compare(folder_a, folder_b)
-
-
-@app.command("list")
-def list_(
-    what: Annotated[str, typer.Argument(help="strategies, backbones, presets or claims.")] = "strategies",
-    strategies_dir: Annotated[Path | None, typer.Option(help="A folder with more strategy files.")] = None,
-    no_load: Annotated[bool, typer.Option("--no-load", help="Read strategy files, run none of them.")] = False,
-) -> int:
-    """Show what is available, a line each."""
-    from bench.cli import commands
-
-    return commands.list_(what, strategies_dir, load=not no_load)
+for module in (run, report, compare, list_, new, validate, doctor):
+    app.command(module.__name__.rpartition(".")[2].rstrip("_"))(module.command)
 
 
 @app.command()
@@ -172,26 +57,6 @@ def export(
 
     asked = Export(strategy, runtime, out, backbone, fraction, placement, direction, frames, size, weights)
     return commands.export(asked, strategies_dir)
-
-
-@app.command()
-def new(name: Annotated[str, typer.Argument(help="The new strategy's name.")]) -> int:
-    """Write strategies/NAME.py: a documented strategy that passes check, ready to be changed."""
-    from bench.cli import commands
-
-    return commands.new(name)
-
-
-@app.command()
-def validate(
-    budget: Annotated[str, typer.Option(help="Wall time: 10m tells what this machine can do.")] = "10m",
-    out: Annotated[Path | None, typer.Option(help="Where the results go; by default a new folder in results/.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
-) -> int:
-    """Measure known effects, zero among them, with the same harness: what differences can this machine tell?"""
-    from bench.cli import commands
-
-    return commands.validate(budget, out, quiet=quiet)
 
 
 @app.command()
@@ -237,9 +102,28 @@ def stream(
     )
 
 
-@app.command()
-def doctor() -> int:
-    """Say what this machine can measure, and what will disturb it."""
-    from bench.cli import commands
+_USAGE_ERROR: type[Exception] = next(  # newer typers carry their own click, older ones import it: both have this class
+    cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException" and issubclass(cls, Exception)
+)
 
-    return commands.doctor()
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code; a user's mistake becomes one line on standard error."""
+    program = "shiftbench" if Path(sys.argv[0]).name == "shiftbench" else "run_bench.py"
+    try:
+        code = app(arguments, prog_name=program, standalone_mode=False)
+        return int(code or 0)
+    except _USAGE_ERROR as error:
+        message = error.format_message()  # type: ignore[attr-defined]
+        return _mistake(f"{message} (try --help)") if message else 2
+    except ValueNotAllowed as error:
+        return _mistake(str(error))
+    except OSError as error:  # a path that no file system takes, a disk that is gone
+        return _mistake(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _mistake(message: str) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return 2

@@ -1,0 +1,53 @@
+"""``list``: what is available, a line each."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.spec.axes import BACKBONES, ValueNotAllowed
+
+
+def command(
+    what: Annotated[str, typer.Argument(help="strategies, backbones, presets or claims.")] = "strategies",
+    strategies_dir: Annotated[Path | None, typer.Option(help="A folder with more strategy files.")] = None,
+    no_load: Annotated[bool, typer.Option("--no-load", help="Read strategy files, run none of them.")] = False,
+) -> int:
+    """Show what is available, a line each."""
+    lines: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
+        "strategies": lambda: _strategies(strategies_dir, load=not no_load),
+        "backbones": BACKBONES.items,
+        "presets": _presets,
+        "claims": _claims,
+    }
+    if what not in lines:
+        raise ValueNotAllowed(f"cannot list {what!r}; there are: {', '.join(lines)}")
+    for name, text in lines[what]():
+        print(f"{name:24} {text}")
+    return 0
+
+
+def _strategies(strategies_dir: Path | None, *, load: bool) -> list[tuple[str, str]]:
+    """load: run the files, which tells more; else they are only read."""
+    from bench.plugins import discovery, static_metadata
+
+    if strategies_dir and not strategies_dir.is_dir():
+        raise ValueNotAllowed(f"--strategies-dir {strategies_dir} is not a folder")
+    files = discovery.strategy_files(strategies_dir)
+    if not load:
+        return [static_metadata.glance(file) for file in files]
+    infos, _ = discovery.describe(files)
+    return [(info.name, info.summary if info.error is None else f"NOT LOADED: {info.error}") for info in infos]
+
+
+def _presets() -> list[tuple[str, str]]:
+    from bench.spec.settings import load_preset, preset_names
+
+    return [(name, load_preset(name).title) for name in preset_names()]
+
+
+def _claims() -> list[tuple[str, str]]:
+    from bench.analysis.claims import load_claims
+
+    return [(claim.id, f"{claim.finding} ({claim.source})") for claim in load_claims()]

@@ -1,0 +1,42 @@
+"""``validate``: the harness against known effects, on this machine."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli import places
+from bench.cli.interrupts import stopping_in_order
+from bench.spec.axes import ValueNotAllowed
+
+
+def command(
+    budget: Annotated[str, typer.Option(help="Wall time: 10m tells what this machine can do.")] = "10m",
+    out: Annotated[Path | None, typer.Option(help="Where the results go; by default a new folder in results/.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> int:
+    """Measure known effects, zero among them, with the same harness: what differences can this machine tell?"""
+    from rich.console import Console
+
+    from bench.spec.schema import parse_duration
+    from bench.store.records import FolderError, refuse_used
+    from bench.system.progress import Bar, Silent
+    from bench.system.workers import WorkerDied
+    from bench.validation import validate
+
+    seconds = parse_duration(budget)
+    folder = out or places.results() / f"{datetime.now():%Y-%m-%d-%H%M%S}-validate"
+    reporter = Silent() if quiet else Bar(Console(stderr=True))
+    try:
+        with stopping_in_order():
+            refuse_used(folder)
+            lines = validate(seconds, folder, reporter)
+    except (FolderError, WorkerDied) as error:
+        raise ValueNotAllowed(str(error)) from None
+    finally:
+        reporter.close()
+    for line in lines:
+        print(line)
+    print(f"written to: {folder}")
+    return 0
