@@ -1,15 +1,26 @@
-"""What every data set of the accuracy experiment gives: single frames to pre-train on, labelled clips to tell apart.
+"""What every data set of the accuracy section gives: single frames to pre-train on, labelled clips to tell apart.
 
-``shuffled`` and ``one_frame`` take from clips what the controls take away: the order of the frames, and all frames but
-one.
+Temporal classes are orders of the same frames: a base clip is rendered once, jitter and noise included, and shown in
+the order of each class. So no function of a single frame, and none that ignores the order, can tell the classes apart.
+``shuffled`` and ``one_frame`` are controls: they take away the order, or all frames but one.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
-from bench.data.arrays import Labels, Pixels
+from bench.data.images import SPRITE, Indices, Labels, Pixels
+
+CANVAS = 32  # px; two sprites fit one above the other without hiding each other
+
+_CHUNK_FRAMES = 512  # rendered at once: 2 MB, so that all passes over them stay in the processor's cache
+
+_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True)
@@ -32,39 +43,97 @@ class Clips:
         return len(self.spatial)
 
 
-class Dataset(Protocol):
+@dataclass(frozen=True)
+class Dataset(ABC, Generic[_Part]):
     """A source of fresh frames and clips; all randomness comes from the generator that the caller passes.
 
-    frames: T, the frames in a clip. Training, validation and test share no source image. The clips to judge by come in
-    all temporal classes: with K = temporal_classes, clip i * K + k is base clip i in class k, the same frames as in
-    every other class.
+    train, validation, test: what images are made of, disjoint. frames: T, the frames in a clip. Clips to judge by come
+    in all temporal classes: with K = temporal_classes, clip i * K + k is base clip i in class k.
     """
+
+    train: _Part
+    validation: _Part
+    test: _Part
 
     spatial_classes: ClassVar[int]
     temporal_classes: ClassVar[int]
     frames: ClassVar[int]
 
+    @abstractmethod
+    def source_images(self) -> tuple[NDArray[Any], ...]:
+        """All real images that frames are made of, whatever the split."""
+
+    @abstractmethod
+    def _single(self, rng: np.random.Generator, labels: Labels, hard: bool) -> Pixels:
+        """Training frames of the classes ``labels`` [n]: [n, 1, 32, 32]."""
+
+    @abstractmethod
+    def _order(self, rng: np.random.Generator, temporal: Labels) -> Indices:
+        """Which frame of a base clip stands at each time in each of the classes temporal [n, k]: [n, k, T]."""
+
+    @abstractmethod
+    def _base(self, rng: np.random.Generator, part: _Part, spatial: Labels) -> Pixels:
+        """The frames of base clips of the classes spatial [n]: [n, T, 32, 32]."""
+
     def single_frames(self, rng: np.random.Generator, count: int, hard: bool) -> Frames:
-        """``count`` training frames. ``hard``: as disturbed as a frame of a clip."""
-        ...
+        """Training frames [count, 1, 32, 32]. hard: as disturbed as a frame of a clip."""
+        pixels = np.empty((count, 1, CANVAS, CANVAS), np.float32)
+        labels = rng.integers(0, self.spatial_classes, count)
+        for some in _chunks(count, _CHUNK_FRAMES):
+            pixels[some] = self._single(rng, labels[some], hard)
+        return Frames(pixels, labels)
 
     def clips(self, rng: np.random.Generator, count: int) -> Clips:
-        """``count`` training clips, each of a random class."""
-        ...
+        """Clips [count, T, 1, 32, 32] of the training images, each in a random order."""
+        return self._in_orders(rng, self.train, rng.integers(0, self.temporal_classes, (count, 1)))
 
-    def validation_clips(self, rng: np.random.Generator, count: int) -> Clips:
-        """``count`` base clips of the validation images, each in all temporal classes: count * K clips."""
-        ...
+    def judged(self, rng: np.random.Generator, count: int, part: str) -> Clips:
+        """``count`` base clips of the part ``test`` or ``validation``, each in all K temporal classes: count * K."""
+        classes = np.tile(np.arange(self.temporal_classes), (count, 1))
+        return self._in_orders(rng, getattr(self, part), classes)
 
-    def test_clips(self, rng: np.random.Generator, count: int) -> Clips:
-        """``count`` base clips of the test images, each in all temporal classes: count * K clips."""
-        ...
+    def _in_orders(self, rng: np.random.Generator, part: _Part, temporal: Labels) -> Clips:
+        """A base clip for each row of temporal [n, k], in the k orders that stand there: n * k clips."""
+        count, orders = temporal.shape
+        spatial = rng.integers(0, self.spatial_classes, count)
+        order = self._order(rng, temporal)
+        pixels = np.empty((count, orders, self.frames, CANVAS, CANVAS), np.float32)
+        for some in _chunks(count, _CHUNK_FRAMES // self.frames):
+            base = self._base(rng, part, spatial[some])
+            pixels[some] = base[np.arange(len(base))[:, None, None], order[some]]
+        pixels = pixels.reshape(count * orders, self.frames, 1, CANVAS, CANVAS)
+        return Clips(pixels, np.repeat(spatial, orders), temporal.reshape(-1))
+
+
+def _chunks(count: int, size: int) -> Iterator[slice]:
+    """0 … count in pieces of at most ``size``."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def stamp(sprites: Pixels, top: Indices, left: Indices, first_erased: Indices | int = 0, erased: int = 0) -> Pixels:
+    """Sprites [n, 16, 16], each into F frames of its own on a torus: [n, F, 32, 32], zero elsewhere.
+
+    top, left, first_erased: broadcast to [n, F] px; where the sprite begins, and the first of the ``erased`` rows of
+    the sprite that are missing. Gathered by index, many frames at once: rendering must cost next to nothing beside the
+    training of a very small network.
+    """
+    count = len(sprites)
+    rows = np.zeros((count, SPRITE + 1, 2 * CANVAS), np.float32)  # one blank row below, each row twice around the torus
+    rows[:, :SPRITE, :SPRITE] = sprites
+    rows[:, :SPRITE, CANVAS : CANVAS + SPRITE] = sprites
+    row = (np.arange(CANVAS) - top[..., None]) % CANVAS  # [n, F, 32]: the sprite's row that each canvas row shows
+    first = np.asarray(first_erased)[..., None]
+    row = np.where((row >= first) & (row < first + erased), SPRITE, np.minimum(row, SPRITE))
+    sprite = np.arange(count).reshape(count, 1, 1)
+    start = (sprite * (SPRITE + 1) + row) * 2 * CANVAS + (-left % CANVAS)[..., None]
+    return sliding_window_view(rows.reshape(-1), CANVAS)[start]
 
 
 def shuffled(clips: Clips, rng: np.random.Generator, temporal_classes: int) -> Clips:
     """Each base clip once, its frames in a random order, the right one included; the labels stay as they were.
 
-    clips: N = n * temporal_classes of them, as ``Dataset.test_clips`` gives them. Of base clip i the one in class
+    clips: N = n * temporal_classes of them, as ``Dataset.judged`` gives them. Of base clip i the one in class
     i mod temporal_classes is taken, so that all classes are asked for equally often: n clips.
     """
     base = np.arange(len(clips) // temporal_classes)

@@ -1,53 +1,46 @@
 """``opening_digits``: a handwritten digit stands behind a door; which digit, and does the door open or close?
 
 The spatial class is the digit (10). The temporal class is opening (0) or closing (1), the paper's own example: closing
-is the frames of opening in reverse order, rendered once, jitter and noise included. A single frame says how far the
-door is open, never which way it moves; and as every clip goes the whole way, from (nearly) closed to (nearly) open or
-back, so do all its frames together: a network without exchange between frames stays at chance, 50 %.
+is the frames of opening in reverse order. A single frame says how far the door is open, never which way it moves; and
+as every clip goes the whole way, from (nearly) closed to (nearly) open or back, so do all its frames together: a
+network without exchange between frames stays at chance, 50 %.
 
 The door is a piece of a real photograph that fills the canvas. It slides away to one of the four sides, or parts in the
 middle in one of two directions. It moves at every step, and by steps of random length.
 """
 
 from dataclasses import dataclass
-from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.arrays import Indices, Labels, Pixels
-from bench.data.clips import Clips, Frames
-from bench.data.digits import DIGITS, SPRITE, DigitPool, split_digits
-from bench.data.orders import CHUNK_FRAMES, chunks, in_orders
-from bench.data.photographs import Textures, split_photographs
-from bench.data.sprites import CANVAS, stamp
-from bench.spec.settings import Data, OpeningDigitsData, Recipe
+from bench.data.clips import CANVAS, Dataset, stamp
+from bench.data.images import (
+    DIGITS,
+    SPRITE,
+    Indices,
+    Labels,
+    Pixels,
+    Sources,
+    digit_images,
+    photograph_blocks,
+    split_sources,
+)
+from bench.spec.training import Data, OpeningDigitsData, TrainingRecipe
 
 FRAMES = 8
 ORDERS: Labels = np.stack([np.arange(FRAMES), np.arange(FRAMES)[::-1]])  # opening, closing
 OPEN = CANVAS // 2  # the steps between closed and open: a wing then went 1 px at each of them, a door in one piece 2 px
 NEARLY = 1  # a clip begins at most this far from closed and ends at most this far from open
 TO_BE_SEEN = 12  # of the sprite's 16 rows, or columns: so much of a digit is not hidden where one frame must show it
-
-_GREY = (0.25, 0.75)  # of the door, from the photographs' black to their white: never as dark as what is behind it
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What the frames of one part are made of."""
-
-    digits: DigitPool
-    doors: Textures
+GREY = (0.25, 0.75)  # of the door, from the photographs' black to their white: never as dark as what is behind it
 
 
 @dataclass(frozen=True)
-class OpeningDigits:
-    """The data set: digits and photographs for training, validation and test, disjoint."""
+class OpeningDigits(Dataset[Sources]):
+    """The data set: digits behind doors of photographs."""
 
-    train: Sources
-    validation: Sources
-    test: Sources
     how_hard: OpeningDigitsData
 
     spatial_classes: ClassVar[int] = DIGITS
@@ -55,50 +48,31 @@ class OpeningDigits:
     frames: ClassVar[int] = FRAMES
 
     @classmethod
-    def split(cls, recipe: Recipe, data: Data, seed: int) -> "OpeningDigits":
+    def split(cls, recipe: TrainingRecipe, data: Data, seed: int) -> "OpeningDigits":
         """scikit-learn's digits and photographs in the shares of ``recipe``.
 
         Raises ValueNotAllowed where a part would stay without a digit or without a piece of a photograph.
         """
-        shares = (recipe.train_share, recipe.validation_share)
-        pairs = zip(split_digits(*shares, seed), split_photographs(*shares, seed), strict=True)
-        train, validation, test = (Sources(*pair) for pair in pairs)
-        return cls(train, validation, test, data.opening_digits)
+        return cls(*split_sources(recipe, seed), data.opening_digits)
 
-    def single_frames(self, rng: np.random.Generator, count: int, hard: bool) -> Frames:
-        """Frames [count, 1, 32, 32] with a digit anywhere. Hard: as in the clips, with the door open so far, at
-        random, that 12 of the sprite's 16 rows or columns are seen, or all of them."""
-        pixels = np.empty((count, 1, CANVAS, CANVAS), np.float32)
-        labels = rng.integers(0, DIGITS, count)
-        for part in chunks(count, CHUNK_FRAMES):
-            scene = self._scene(rng, self.train, labels[part], frames=1)
-            if hard:
-                openness = rng.integers(_enough(scene), OPEN + 1)
-                pixels[part] = self._show(rng, scene, openness)
-            else:
-                pixels[part] = _upright(stamp(scene.sprites, scene.top, scene.left), scene.turned)
-        return Frames(pixels, labels)
+    def source_images(self) -> tuple[NDArray[Any], ...]:
+        """Digits and photographs."""
+        return (*digit_images(), photograph_blocks())
 
-    def clips(self, rng: np.random.Generator, count: int) -> Clips:
-        """Clips [count, 8, 1, 32, 32] of the training digits and doors, each opening or closing at random."""
-        temporal = rng.integers(0, len(ORDERS), (count, 1))
-        return self._in_orders(rng, self.train, temporal)
+    def _single(self, rng: np.random.Generator, labels: Labels, hard: bool) -> Pixels:
+        """A digit anywhere. Hard: as in the clips, with the door open so far, at random, that 12 of the sprite's 16
+        rows or columns are seen, or all of them."""
+        scene = self._scene(rng, self.train, labels, frames=1)
+        if hard:
+            return self._show(rng, scene, rng.integers(_enough(scene), OPEN + 1))
+        return _upright(stamp(scene.sprites, scene.top, scene.left), scene.turned)
 
-    def validation_clips(self, rng: np.random.Generator, count: int) -> Clips:
-        """``count`` base clips of the validation digits and doors, opening, then closing: 2 * count clips."""
-        return self._in_orders(rng, self.validation, np.tile(np.arange(len(ORDERS)), (count, 1)))
+    def _order(self, rng: np.random.Generator, temporal: Labels) -> Indices:
+        return ORDERS[temporal].astype(np.intp)
 
-    def test_clips(self, rng: np.random.Generator, count: int) -> Clips:
-        """``count`` base clips of the test digits and doors, each opening, then closing: 2 * count clips."""
-        return self._in_orders(rng, self.test, np.tile(np.arange(len(ORDERS)), (count, 1)))
-
-    def _in_orders(self, rng: np.random.Generator, sources: Sources, temporal: Labels) -> Clips:
-        spatial = rng.integers(0, DIGITS, len(temporal))
-        return in_orders(partial(self._opening, rng, sources), spatial, temporal, ORDERS[temporal])
-
-    def _opening(self, rng: np.random.Generator, sources: Sources, spatial: Labels) -> Pixels:
-        """The eight frames of each clip as the door opens, [n, 8, 32, 32]."""
-        scene = self._scene(rng, sources, spatial, FRAMES)
+    def _base(self, rng: np.random.Generator, part: Sources, spatial: Labels) -> Pixels:
+        """The frames as the door opens."""
+        scene = self._scene(rng, part, spatial, FRAMES)
         return self._show(rng, scene, _openings(rng, len(spatial)))
 
     def _scene(self, rng: np.random.Generator, sources: Sources, spatial: Labels, frames: int) -> "_Scene":
@@ -107,8 +81,8 @@ class OpeningDigits:
         sprites = _upright(sources.digits.draw(rng, spatial, self.how_hard.lowest_contrast), turned)
         place = rng.integers(jitter, CANVAS - SPRITE - jitter + 1, (2, count, 1))  # jittered, it is still on the canvas
         top, left = place + rng.integers(-jitter, jitter + 1, (2, count, frames))
-        low, high = _GREY
-        door = (low + (high - low) * sources.doors.draw(rng, count, CANVAS)).astype(np.float32)
+        low, high = GREY
+        door = (low + (high - low) * sources.textures.draw(rng, count, CANVAS)).astype(np.float32)
         return _Scene(sprites, top, left, door, rng.integers(0, len(_SHOWN), count), turned)
 
     def _show(self, rng: np.random.Generator, scene: "_Scene", openness: Indices) -> Pixels:

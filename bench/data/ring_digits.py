@@ -1,26 +1,22 @@
 """``ring_digits``: a handwritten digit walks round a ring of eight positions; which digit, and in which order?
 
 The spatial class is the digit (10). The temporal class is k in {1, 3, 5, 7} (4): frame t shows ring position
-(s + k * t) mod 8. k is odd, so a clip of eight frames visits every position once: all classes are permutations of
-the same eight frames, which are rendered once, distractor, jitter, erasure and noise included. No single frame
-and no order-blind consensus can tell k: a network without exchange between frames stays at chance, 25 %.
+(s + k * t) mod 8. k is odd, so a clip of eight frames visits every position once, and all classes are permutations of
+the same frames: a network without exchange between frames stays at chance, 25 %.
 
 The distractor, a scrambled digit on the opposite row, walks the ring in an order of its own (its k is independent of
-the digit's), so that its motion tells nothing either: a network has to see *what* it is that moves.
+the digit's), so that its motion says nothing either: a network has to see *what* it is that moves.
 """
 
 from dataclasses import dataclass
-from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.data.arrays import Indices, Labels, Pixels
-from bench.data.clips import Clips, Frames
-from bench.data.digits import DIGITS, SPRITE, DigitPool, split_digits
-from bench.data.orders import CHUNK_FRAMES, chunks, in_orders
-from bench.data.sprites import CANVAS, stamp
-from bench.spec.settings import Data, Recipe, RingDigitsData
+from bench.data.clips import CANVAS, Dataset, stamp
+from bench.data.images import DIGITS, SPRITE, DigitPool, Indices, Labels, Pixels, digit_images, split_digits
+from bench.spec.training import Data, RingDigitsData, TrainingRecipe
 
 POSITIONS = 8  # on the ring; as many as a clip has frames, so that a clip shows each of them once
 STEP = CANVAS // POSITIONS  # 4 px: more than the jitter can hide
@@ -28,12 +24,9 @@ ORDERS: Labels = np.array([1, 3, 5, 7])  # the steps that are coprime to 8; thei
 
 
 @dataclass(frozen=True)
-class RingDigits:
-    """The data set: digits for training, validation and test, disjoint, for target and distractor alike."""
+class RingDigits(Dataset[DigitPool]):
+    """The data set: the same part's digits serve as target and distractor."""
 
-    train: DigitPool
-    validation: DigitPool
-    test: DigitPool
     how_hard: RingDigitsData
 
     spatial_classes: ClassVar[int] = DIGITS
@@ -41,49 +34,32 @@ class RingDigits:
     frames: ClassVar[int] = POSITIONS
 
     @classmethod
-    def split(cls, recipe: Recipe, data: Data, seed: int) -> "RingDigits":
+    def split(cls, recipe: TrainingRecipe, data: Data, seed: int) -> "RingDigits":
         """scikit-learn's digits in the shares of ``recipe``. Raises ValueNotAllowed where a part would stay empty."""
-        return cls(*split_digits(recipe.train_share, recipe.validation_share, seed), data.ring_digits)
+        return cls(*split_digits(recipe, seed), data.ring_digits)
 
-    def single_frames(self, rng: np.random.Generator, count: int, hard: bool) -> Frames:
-        """Frames [count, 1, 32, 32] with a digit anywhere. Hard: distractor, erasure and noise as in the clips."""
-        pixels = np.empty((count, 1, CANVAS, CANVAS), np.float32)
-        labels = rng.integers(0, DIGITS, count)
-        for part in chunks(count, CHUNK_FRAMES):
-            one = (len(labels[part]), 1)
-            top, left, other = (rng.integers(0, CANVAS, one) for _ in range(3))
-            if hard:
-                pixels[part] = self._render(rng, self.train, labels[part], top, left, other)
-            else:
-                pixels[part] = stamp(self.train.draw(rng, labels[part], self.how_hard.lowest_contrast), top, left)
-        return Frames(pixels, labels)
+    def source_images(self) -> tuple[NDArray[Any], ...]:
+        """The digits."""
+        return digit_images()
 
-    def clips(self, rng: np.random.Generator, count: int) -> Clips:
-        """Clips [count, 8, 1, 32, 32] of the training digits, each in a random order."""
-        temporal = rng.integers(0, len(ORDERS), (count, 1))
-        return self._in_orders(rng, self.train, temporal)
+    def _single(self, rng: np.random.Generator, labels: Labels, hard: bool) -> Pixels:
+        """A digit anywhere. Hard: with distractor, erasure and noise as in the clips."""
+        top, left, other = (rng.integers(0, CANVAS, (len(labels), 1)) for _ in range(3))
+        if hard:
+            return self._render(rng, self.train, labels, top, left, other)
+        return stamp(self.train.draw(rng, labels, self.how_hard.lowest_contrast), top, left)
 
-    def validation_clips(self, rng: np.random.Generator, count: int) -> Clips:
-        """``count`` base clips of the validation digits, each in all four orders, one after the other."""
-        return self._in_orders(rng, self.validation, np.tile(np.arange(len(ORDERS)), (count, 1)))
-
-    def test_clips(self, rng: np.random.Generator, count: int) -> Clips:
-        """``count`` base clips of the test digits, each in all four orders, one after the other: 4 * count clips."""
-        return self._in_orders(rng, self.test, np.tile(np.arange(len(ORDERS)), (count, 1)))
-
-    def _in_orders(self, rng: np.random.Generator, pool: DigitPool, temporal: Labels) -> Clips:
-        """A base clip for each row of temporal [n, k], in the k orders that stand there."""
-        spatial = rng.integers(0, DIGITS, len(temporal))
+    def _order(self, rng: np.random.Generator, temporal: Labels) -> Indices:
         start = rng.integers(0, POSITIONS, (len(temporal), 1, 1))
-        shown = (start + ORDERS[temporal][..., None] * np.arange(POSITIONS)) % POSITIONS
-        return in_orders(partial(self._ring, rng, pool), spatial, temporal, shown)
+        position: Indices = (start + ORDERS[temporal][..., None] * np.arange(POSITIONS)) % POSITIONS
+        return position
 
-    def _ring(self, rng: np.random.Generator, pool: DigitPool, spatial: Labels) -> Pixels:
-        """The eight frames of each clip by ring position, [n, 8, 32, 32]: what the temporal classes permute."""
+    def _base(self, rng: np.random.Generator, part: DigitPool, spatial: Labels) -> Pixels:
+        """The frames by ring position."""
         one, ring = (len(spatial), 1), np.arange(POSITIONS)
         top, left = rng.integers(0, CANVAS, one), STEP * ring
         other_start, other_order = rng.integers(0, POSITIONS, one), ORDERS[rng.integers(0, len(ORDERS), one)]
-        return self._render(rng, pool, spatial, top, left, STEP * (other_start + other_order * ring))
+        return self._render(rng, part, spatial, top, left, STEP * (other_start + other_order * ring))
 
     def _render(
         self, rng: np.random.Generator, pool: DigitPool, spatial: Labels, top: Indices, left: Indices, other: Indices

@@ -196,7 +196,7 @@ def _generated() -> Iterator[Frame]:
     recipe, rng = Recipe(), np.random.default_rng(0)
     dataset = open_dataset("ring_digits", recipe, Data(), 0)
     while True:
-        clips = dataset.test_clips(rng, _EVENTS_AT_ONCE)
+        clips = dataset.judged(rng, _EVENTS_AT_ONCE, "test")
         for place in rng.permutation(len(clips)):
             label = f"digit {clips.spatial[place]}, order {clips.temporal[place] + 1}"
             for t, pixels in enumerate(clips.pixels[place]):

@@ -11,12 +11,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from bench.data.speed import SPEEDS, iou
+from bench.data.motion_iou import iou
 from bench.report.figures.canvas import Figure, at_most, blank, finish
 from bench.report.numbers import Estimate, channels_text, count_text, fraction_text, number
 from bench.report.selection import Row, Tables, whole_forms
 from bench.report.style import INK, MUTED, Palette, label, legend_below
 from bench.spec.axes import BASELINE
+from bench.store.samples import SPEEDS
 
 _GROUPS = ("map", *(f"map_{speed}" for speed in SPEEDS))
 _APART = 0.8  # of the distance between two groups, shared by the forms

@@ -3,11 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-SPEEDS = ("slow", "medium", "fast")
+Boxes = NDArray[np.float32]
+
 SLOW_ABOVE, FAST_BELOW = 0.9, 0.7
 NEARBY = 10  # frames either way
-
-Boxes = NDArray[np.float32]
 
 
 def iou(first: Boxes, second: Boxes) -> NDArray[np.float64]:
@@ -41,6 +40,6 @@ def motion_iou(boxes: Boxes) -> NDArray[np.float64]:
     return mean
 
 
-def groups_of(motion: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Indices of ``SPEEDS`` [M]: slow above 0.9, fast below 0.7."""
+def speed_groups(motion: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Of each motion IoU [M], an index of ``store.samples.SPEEDS``: slow above 0.9, fast below 0.7."""
     return np.where(motion > SLOW_ABOVE, 0, np.where(motion < FAST_BELOW, 2, 1))
