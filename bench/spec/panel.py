@@ -7,19 +7,16 @@ tables follow from the field.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, ClassVar
-
-from pydantic import Field
+from typing import Any, ClassVar
 
 from bench.spec.axes import Dtype, MemoryFormat
-from bench.spec.schema import Count, Size
 
 
 @dataclass(frozen=True)
 class Axis:
     """How users ask for an axis: by ``option`` in settings and, with ``--``, on the command line.
 
-    name: the panel's field and the tables' column. value: the type that settings validate one value against.
+    name: the panel's field and the tables' column. value: the type of one value; least: the smallest, of a number.
     default: the values where nothing is asked for.
     """
 
@@ -28,6 +25,7 @@ class Axis:
     value: Any
     default: tuple[Any, ...]
     help: str
+    least: int
 
     @property
     def flag(self) -> str:
@@ -36,18 +34,17 @@ class Axis:
 
     @property
     def counts(self) -> bool:
-        """Its values are whole numbers from 1."""
-        return all(isinstance(value, int) for value in self.default)
+        """Its values are whole numbers."""
+        return self.value is int
 
 
 _APART = "device"  # asked for by one value for all panels, or auto
 
 
-def _axis(option: str, value: Any, asked: tuple[Any, ...], help_text: str, **field_options: Any) -> Any:
-    return field(metadata={"axis": (option, value, asked, help_text)}, **field_options)
-
-
-_STREAMS = Annotated[int, Field(ge=0)]
+def _axis(
+    option: str, value: Any, asked: tuple[Any, ...], help_text: str, *, least: int = 1, **field_options: Any
+) -> Any:
+    return field(metadata={"axis": (option, value, asked, help_text, least)}, **field_options)
 
 
 @dataclass(frozen=True)
@@ -63,11 +60,11 @@ class Panel:
     runtime: str = _axis("runtimes", str, ("eager",), "eager,compile,onnxruntime,openvino,cudagraph.")
     dtype: str = _axis("dtypes", Dtype, ("fp32",), "fp32,bf16.")
     memory_format: str = _axis("memory_formats", MemoryFormat, ("nchw",), "nchw,channels_last.")
-    threads: int = _axis("threads", Count, (), "Threads; by default all cores that may be used.")
-    frames: int = _axis("frames", Count, (8,), "Frames in a clip.")
-    size: int = _axis("sizes", Size, (224,), "Pixels along an edge.")
-    batch: int = _axis("batches", Count, (1,), "Clips in a batch.")
-    streams: int = _axis("streams", _STREAMS, (0,), "Streams at once, of the online section.", default=0)
+    threads: int = _axis("threads", int, (), "Threads; by default all cores that may be used.")
+    frames: int = _axis("frames", int, (8,), "Frames in a clip.")
+    size: int = _axis("sizes", int, (224,), "Pixels along an edge.", least=32)
+    batch: int = _axis("batches", int, (1,), "Clips in a batch.")
+    streams: int = _axis("streams", int, (0,), "Streams at once, of the online section.", least=0, default=0)
     allocator: str = _axis("allocators", str, ("default",), "default,retained: who owns memory.", default="default")
 
     COLUMNS: ClassVar[tuple[str, ...]]

@@ -51,7 +51,8 @@ def _with_axes(*, optional: bool = False, **defaults: Any) -> Callable[[type[_Mo
     def add(model: type[_Model]) -> type[_Model]:
         fields: dict[str, Any] = {}
         for option, axis in PANEL_AXES.items():
-            values = Annotated[tuple[axis.value, ...], _Several]  # type: ignore[name-defined]
+            value = Annotated[int, Field(ge=axis.least)] if axis.counts else axis.value
+            values = Annotated[tuple[value, ...], _Several]  # type: ignore[valid-type]
             default = defaults.get(option, axis.default)
             fields[option] = (values | None, None) if optional else (values, default)
         return create_model(
