@@ -1,30 +1,30 @@
-"""Tables -> figures, words and one page. Reads what ``bench.analysis`` returns; never torch, never a plug-in.
+"""A run -> figures, one page, and a few lines for the terminal. Never torch, never a plug-in.
 
-``numbers`` and ``selection`` are what everything here rests on; ``words`` answers in sentences: ``cost`` with
-``contest`` (what is the fastest), ``movement`` (is it the bytes), ``dependence`` on what was ``swept``, ``deployment``
-(which to take in which runtime), ``gain`` (what it buys), ``control_words`` (is there another explanation) and
-``lasting`` (does it last), both ``told`` by rule from the ``controls``, ``choice``, and ``trust`` with ``quality`` and
-``conditions``. ``figures/`` draws in the one ``style``, ``sheets`` makes the tables to read, ``method`` says how
-accuracies were measured, ``html`` makes the page.
+``cost``, ``gain`` and ``trust`` make typed results, ``tables`` the tables to read, ``figures/`` the figures in one
+``style``; templates hold the words, and ``page`` and ``gallery`` fill them.
 """
 
 from pathlib import Path
+from textwrap import wrap
+from typing import Any
 
+from bench.analysis.run import Analysis
 from bench.report.figures import FIGURES, draw
-from bench.report.html import page
-from bench.report.selection import Tables
-from bench.report.words import answer
+from bench.report.page import answers, page, render
 from bench.store.records import write_atomically
 
+COLUMNS = 80  # of a terminal
+_AS_IT_IS: Any = {"subsequent_indent": "  ", "replace_whitespace": False, "break_on_hyphens": False}
 
-def write(tables: Tables) -> Path:
+
+def write(run: Analysis) -> Path:
     """Write ``figures/*.svg``, ``figures/*.png`` and ``report.html`` into the run's folder; returns the page's path.
 
     Each file is replaced at once. A figure that this run no longer has data for is removed, so that none contradicts
     the page. Raises OSError where the folder cannot be written.
     """
-    figures = draw(tables)
-    folder = tables.folder / "figures"
+    figures = draw(run)
+    folder: Path = run.folder / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     for name in FIGURES.keys() - {figure.name for figure in figures}:
         for suffix in (".svg", ".png"):
@@ -32,9 +32,15 @@ def write(tables: Tables) -> Path:
     for figure in figures:
         write_atomically(folder / f"{figure.name}.svg", figure.svg)
         write_atomically(folder / f"{figure.name}.png", figure.png)
-    path = tables.folder / "report.html"
-    write_atomically(path, page(tables, figures))
+    path: Path = run.folder / "report.html"
+    write_atomically(path, page(run, figures))
     return path
 
 
-__all__ = ["Tables", "answer", "write"]
+def answer(run: Analysis) -> list[str]:
+    """What the run says, in a few lines of 80 columns."""
+    text = render("answer.txt", failures=len(run.failures), **answers(run))
+    return [part for line in text.splitlines() for part in wrap(line, COLUMNS, **_AS_IT_IS)]
+
+
+__all__ = ["answer", "write"]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.analysis.evidence import EXCHANGE
+from bench.analysis.published import EXCHANGE
 from bench.report.controls import EXPLAINING, Comparison, comparisons, picked
 from bench.report.numbers import sentence
 from bench.report.selection import Tables

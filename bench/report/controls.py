@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.analysis.evidence import PUBLISHED
+from bench.analysis.published import PUBLISHED
 from bench.report.numbers import Estimate, fixed, found_text, number, p_text
 from bench.report.selection import Row, rows
 
@@ -88,7 +88,7 @@ class Comparison:
     @property
     def found(self) -> str:
         """Behind a null result: what would have been found; empty elsewhere."""
-        return found_text(self.detectable, "a difference") if self.answer == NULL else ""
+        return found_text(self.detectable) if self.answer == NULL else ""
 
     @property
     def words_text(self) -> str:

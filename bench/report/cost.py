@@ -1,143 +1,185 @@
-"""What the shift costs, in words: released code, the cheapest exact mechanism, and the trend over the fraction."""
+"""What the shift costs: in each panel, in each runtime, and frame by frame. Typed results; templates say them."""
 
-from collections.abc import Iterable
+import math
+from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.report.contest import contests_in, verdict_text
-from bench.report.numbers import Estimate, channels_text, count_text, found_text, milliseconds_text, number
+from bench.analysis.published import PUBLISHED
+from bench.analysis.results import Ranking
+from bench.analysis.run import Analysis
+from bench.report.numbers import Estimate, fraction_text, number
 from bench.report.selection import (
     RELEASED,
+    Line,
     Row,
-    Tables,
     baselines,
     exact_strategies,
     in_panel,
-    line_text,
     lines,
+    nearest_fraction,
+    online_settings,
     panel_text,
     panels,
     rows,
+    runtime_name,
+    runtime_panels,
     timed,
 )
-from bench.spec.cases import Panel
+from bench.spec.panel import Panel
 
-MOST_PANELS = 3  # settings told in words; more would bury the answer, and the table has them all
-USUAL_FRACTION = 1 / 4  # where the paper finds its best accuracy, and the default of the released code
-FLAT = 2.0  # points: an interval of the slope that holds zero and ends within this is called "the same"
-MISSING = "one replicate: no interval"
+FLAT_PP = 2.0  # an interval of the slope that holds zero and ends within this is called "the same"
 
 
-def cost_sentences(tables: Tables) -> list[str]:
-    """Per setting: every released-code mechanism at its ends, then the cheapest exact one."""
-    shown = panels(timed(tables.latency))
-    if not shown:
-        return ["Not measured: this run has no latency cases."]
-    sentences = []
-    for panel, cases in shown[:MOST_PANELS]:
-        base = number(next((row["latency_ms"] for row in rows(baselines(in_panel(tables.latency, panel)))), None))
-        sentences.append(f"{panel_text(panel)}: the network without a shift takes {milliseconds_text(base)}.")
-        sentences += [_ends(name, cases) for name in RELEASED if (cases["strategy"] == name).any()]
-        sentences += _cheapest_sentence(tables, panel, cases)
-        sentences += [told for name in sorted(set(cases["strategy"])) for told in _own_way(name, cases)]
-    if len(shown) > MOST_PANELS:
-        sentences.append(f"{count_text(len(shown) - MOST_PANELS, 'further setting')} in the table below.")
-    return sentences
+@dataclass(frozen=True)
+class PanelCost:
+    """One panel. released: the cases of each released mechanism, by rising fraction. ranking: of the exact mechanisms,
+    residual, at the fraction nearest to the usual one; lone: the only one. trends: slopes by what they say."""
+
+    where: str
+    baseline_ms: float
+    released: tuple[Line, ...]
+    ranking: Ranking | None
+    lone: Row | None
+    trends: dict[str, list[Row]]
 
 
-def slope_sentences(tables: Tables) -> list[str]:
-    """Whether the cost grows with what is moved: one sentence for each mechanism, placement and direction."""
-    known = tables.slopes if tables.slopes.empty else tables.slopes[tables.slopes["slope_pct"].notna()]
-    shown = panels(known)
-    keys = [panel for panel, _ in shown]
-    sentences = []
-    for panel, slopes in shown[:MOST_PANELS]:
-        where = f"{panel_text(panel, keys)}: " if len(shown) > 1 else ""
-        sentences += [where + slope_sentence(row) for row in rows(slopes)]
-    return sentences
+@dataclass(frozen=True)
+class RuntimeCost:
+    """One runtime. cases: residual, at one fraction, the least overhead first."""
+
+    name: str
+    baseline_ms: float
+    fraction: float
+    ranking: Ranking | None
+    cases: tuple[Row, ...]
+
+    @property
+    def released(self) -> Row | None:
+        """The published code's case, where there is a better one to take."""
+        own = [case for case in self.cases if case["strategy"] == PUBLISHED]
+        return own[0] if own and self.ranking and self.ranking.ranked[0].strategy != PUBLISHED else None
 
 
-def slope_sentence(row: Row) -> str:
-    """The slope is the difference in points between moving all channels and none, along a straight line."""
-    found = found_text(number(row.get("detectable_pct")), "a slope")
-    slope = Estimate.of(row, "slope")
-    name = f"{row['strategy']} ({line_text('', row['placement'], row['direction']).removeprefix(', ')})"
-    if not slope.has_interval:
-        return f"{name}: slope {slope.text('points', missing=MISSING)}."
-    if not slope.holds_zero:
-        grows = "grows" if slope.value > 0 else "falls"
-        amount = Estimate(abs(slope.value), *sorted((abs(slope.low), abs(slope.high)))).text("points", signed=False)
-        return f"{name} {grows} by {amount} from no channels to all."
-    if max(-slope.low, slope.high) <= FLAT:
-        return f"{name} costs the same at every fraction: slope {slope.text('points')}{found}."
-    open_end = "no trend with the fraction was found, but a large one is not ruled out"
-    return f"{name}: {open_end}: {slope.text('points')}{found}."
+@dataclass(frozen=True)
+class Grid:
+    """Overheads of one panel in short: for each mechanism, its least, usual and largest fraction."""
+
+    where: str
+    baseline_ms: float
+    fractions: tuple[str, ...]
+    lines: tuple[tuple[str, tuple[Estimate | None, ...]], ...]
 
 
-def overhead_text(row: Row) -> str:
-    """``+1.2 % [0.8, 1.6]``."""
-    return Estimate.of(row, "overhead").text(missing=MISSING)
+@dataclass(frozen=True)
+class OnlineCost:
+    """One network frame by frame. cases: the least overhead first."""
+
+    where: str
+    base: Row
+    cases: tuple[Row, ...]
 
 
-def _found(row: Row) -> str:
-    """Behind an overhead that may be zero: what would have been found."""
-    overhead = Estimate.of(row, "overhead")
-    null = overhead.has_interval and overhead.holds_zero
-    return found_text(number(row.get("detectable_pct"))) if null else ""
-
-
-def nearest_fraction(fractions: Iterable[float], wanted: float) -> float:
-    """The measured fraction that is nearest to ``wanted``; of two, the smaller."""
-    return min((float(f) for f in fractions), key=lambda f: (abs(f - wanted), f))
-
-
-def _ends(name: str, cases: pd.DataFrame) -> str:
-    """A released mechanism at the largest and the least fraction measured, residual where there is a choice."""
-    mine = lines(cases[cases["strategy"] == name])
-    line = min(mine, key=lambda one: (one.placement != "residual", one.direction != "bidirectional"))
-    least, most = line.rows[0], line.rows[-1]
-    head = f"Released code ({line_text(name, line.placement, line.direction)}) costs {overhead_text(most)}"
-    head += f" with {channels_text(float(most['fraction']))}"
-    if least is most:
-        return f"{head}{_found(most)}."
-    return f"{head}, {overhead_text(least)} with {channels_text(float(least['fraction']))}{_found(least)}."
-
-
-def _cheapest_sentence(tables: Tables, panel: Panel, cases: pd.DataFrame) -> list[str]:
-    """The cheapest way to the published function, at the usual fraction."""
-    exact = exact_strategies(tables.header)
-    same = cases[
-        cases["strategy"].isin(exact) & (cases["placement"] == "residual") & (cases["direction"] == "bidirectional")
-    ]
-    if same.empty:
-        return []
-    usual = {float(c.rows[0]["fraction"]): c for c in contests_in(tables, panel) if _is_usual(c.rows[0])}
-    if usual:
-        return [verdict_text(usual[nearest_fraction(usual, USUAL_FRACTION)], same)]
-    fraction = nearest_fraction(same["fraction"], USUAL_FRACTION)
-    ordered = sorted(rows(same[same["fraction"] == fraction]), key=lambda row: float(row["overhead_pct"]))
-    named = f"{ordered[0]['strategy']} ({overhead_text(ordered[0])})"
-    where = f"With {channels_text(fraction)} in residual placement"
-    if len(ordered) == 1:
-        return [f"{where} {named} is the only exact mechanism that was measured."]
-    lacking = "a paired comparison" if Estimate.of(ordered[0], "overhead").has_interval else "intervals"
-    return [f"{where} {named} costs least, but without {lacking} none can be called the fastest."]
-
-
-def _own_way(name: str, cases: pd.DataFrame) -> list[str]:
-    """A mechanism that computes the layer itself in another way: what that way costs, and what the shift on top."""
-    mine = cases[cases["strategy"] == name]
-    ways, moved = rows(mine[mine["fraction"] == 0]), mine[mine["fraction"] > 0]
-    if not ways or moved.empty:
-        return []
-    fraction = nearest_fraction(moved["fraction"], USUAL_FRACTION)
-    case = rows(moved[moved["fraction"] == fraction])[0]
-    shift = Estimate.of(case, "over_own_way").text("points", missing=MISSING)
+def panel_costs(run: Analysis) -> list[PanelCost]:
+    """Every panel in which a mechanism was timed."""
+    slopes = dict(panels(run.slopes[run.slopes["slope_pct"].notna()])) if not run.slopes.empty else {}
+    exact = exact_strategies(run.header)
     return [
-        f"{name} computes the layer itself in another way: with nothing moved, that alone makes "
-        f"{overhead_text(ways[0])}; the shift of {channels_text(fraction)} adds {shift} to it."
+        PanelCost(
+            panel_text(panel),
+            _baseline_ms(run, panel),
+            tuple(line for name in RELEASED for line in _usual_line(cases[cases["strategy"] == name])),
+            _usual(rankings_in(run, panel)),
+            _lone(cases[cases["strategy"].isin(exact)]),
+            _trends(slopes.get(panel, run.slopes.iloc[:0])),
+        )
+        for panel, cases in panels(timed(run.latency))
     ]
 
 
-def _is_usual(row: Row) -> bool:
-    return bool(row["placement"] == "residual" and row["direction"] == "bidirectional")
+def runtime_costs(run: Analysis) -> list[RuntimeCost]:
+    """Every runtime and number format, in one setting; none where there is one runtime only."""
+    chosen, found = runtime_panels(run), []
+    for panel in chosen:
+        cases = _residual(in_panel(timed(run.latency), panel))
+        if not cases.empty:
+            own = rows(cases[cases["fraction"] == nearest_fraction(cases["fraction"])].sort_values("overhead_pct"))
+            name, base = runtime_name(panel, chosen), _baseline_ms(run, panel)
+            found.append(RuntimeCost(name, base, own[0]["fraction"], _usual(rankings_in(run, panel)), tuple(own)))
+    return found
+
+
+def grid(run: Analysis) -> Grid | None:
+    """Of the first panel; released mechanisms first, then the least overhead at the usual fraction."""
+    for panel, cases in panels(timed(run.latency)):
+        moved = cases[cases["fraction"] > 0]
+        if moved.empty:
+            continue
+        shown = sorted({moved["fraction"].min(), nearest_fraction(moved["fraction"]), moved["fraction"].max()})
+        found = [(line, {row["fraction"]: Estimate.of(row, "overhead") for row in line.rows}) for line in lines(moved)]
+        found.sort(key=lambda one: (not _is_released(one[0]), min(e.value for e in one[1].values())))
+        table = [(f"{line.strategy} {line.placement}", tuple(map(own.get, shown))) for line, own in found]
+        return Grid(panel_text(panel), _baseline_ms(run, panel), tuple(map(fraction_text, shown)), tuple(table))
+    return None
+
+
+def online_costs(run: Analysis) -> list[OnlineCost]:
+    """Every network and number of streams that was timed with and without a shift."""
+    found = []
+    for where, frame in online_settings(run.online):
+        base, cases = rows(baselines(frame)), timed(frame).sort_values("overhead_pct")
+        if base and not cases.empty:
+            found.append(OnlineCost(where, base[0], tuple(rows(cases))))
+    return found
+
+
+def rankings_in(
+    run: Analysis, panel: Panel, placement: str = "residual", direction: str = "bidirectional"
+) -> dict[float, Ranking]:
+    """{fraction: the mechanisms of one function in one panel}."""
+    where = (panel, placement, direction)
+    return {float(one.fraction): one for one in run.rankings if (one.panel, one.placement, one.direction) == where}
+
+
+def _usual(rankings: dict[float, Ranking]) -> Ranking | None:
+    return rankings[nearest_fraction(rankings)] if rankings else None
+
+
+def _baseline_ms(run: Analysis, panel: Panel) -> float:
+    return next((number(row["latency_ms"]) for row in rows(baselines(in_panel(run.latency, panel)))), math.nan)
+
+
+def _trends(slopes: pd.DataFrame) -> dict[str, list[Row]]:
+    """{grows, falls, same, open, no interval: rows}. A slope: pp from no channels to all, along a straight line."""
+    found: dict[str, list[Row]] = {}
+    for row in rows(slopes):
+        slope = Estimate.of(row, "slope")
+        if not slope.has_interval:
+            trend = "no interval"
+        elif not slope.holds_zero:
+            trend = "grows" if slope.value > 0 else "falls"
+        else:
+            trend = "same" if max(-slope.low, slope.high) <= FLAT_PP else "open"
+        found.setdefault(trend, []).append(row)
+    return found
+
+
+def _usual_line(cases: pd.DataFrame) -> list[Line]:
+    """Of one mechanism: residual and bidirectional where there is a choice."""
+    return sorted(lines(cases), key=lambda line: (line.placement != "residual", line.direction != "bidirectional"))[:1]
+
+
+def _is_released(line: Line) -> bool:
+    return line.strategy in RELEASED and line.placement == "residual"
+
+
+def _lone(cases: pd.DataFrame) -> Row | None:
+    own = _residual(cases)
+    near = own if own.empty else own[own["fraction"] == nearest_fraction(own["fraction"])]
+    return rows(near)[0] if len(near) == 1 else None
+
+
+def _residual(cases: pd.DataFrame) -> pd.DataFrame:
+    """Those that move something, as published."""
+    usual = (cases["placement"] == "residual") & (cases["direction"] == "bidirectional")
+    return cases[usual & (cases["fraction"] > 0)]

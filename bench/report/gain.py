@@ -1,164 +1,210 @@
-"""What a shift buys, in words: the best arm against the network without one, and what the arms lose in space.
+"""What a shift buys, and which variant to take. Typed results; templates say them.
 
-A difference to the network without a shift is named only where its interval and its p, adjusted by Holm over the arms,
-both say so. Rows of older runs have no p: there the interval decides alone.
+A difference to the network without a shift counts only where its interval and its p, adjusted by Holm over the arms,
+both say so. Nothing is recommended on intervals that decide nothing.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-from bench.report.controls import NULL, Comparison
-from bench.report.numbers import Estimate, channels_text, count_text, fixed, found_text, listed, number
+from bench.analysis.run import Analysis
+from bench.report.cost import rankings_in
+from bench.report.numbers import Estimate, number
 from bench.report.selection import (
     CHANCE_TEMPORAL,
+    Offer,
     Row,
-    Tables,
     arms,
     baselines,
+    finished,
+    holders,
     incomplete,
-    line_text,
     main_condition,
+    paired,
+    panels,
     rows,
+    timed,
+    whole_forms,
 )
-from bench.report.told import Says, by_answer
+from bench.spec.axes import BASELINE
 
 SIGNIFICANT = 0.05  # two-sided, after Holm: the level of the 95 % intervals beside it
-MOST_NAMED = 4  # arms that are as good as the best; the table has all
-_SAME = 1e-6  # points
+_SAME = 1e-6  # percentage points
 
 
-def gain_sentences(tables: Tables) -> list[str]:
-    """The best arm and what is behind it, the network without a shift, then the price in space."""
-    trained = rows(arms(tables.accuracy))
+@dataclass(frozen=True)
+class Change:
+    """An arm's difference to the network without a shift, in percentage points."""
+
+    estimate: Estimate
+    p: float
+    mde: float
+
+    @classmethod
+    def of(cls, arm: Row, outcome: str) -> "Change":
+        """In joint, spatial, temporal or mixture accuracy."""
+        p, mde = (number(arm.get(f"{outcome}_delta_{name}")) for name in ("p", "mde_pct"))
+        return cls(Estimate.of(arm, f"{outcome}_delta"), p, mde)
+
+    @property
+    def separated(self) -> bool:
+        """From zero. Rows of older runs have no p: there the interval decides alone."""
+        return not self.estimate.holds_zero and not self.p >= SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class Gain:
+    """The best of ``trained`` arms. equal: those not separated from it, the nearest first. lost: not judged, because a
+    seed failed. leak: what the network without a shift knows of the order, where that is not chance."""
+
+    best: Row
+    trained: int
+    equal: tuple[Row, ...]
+    lost: tuple[Row, ...]
+    leak: Estimate | None
+
+    @cached_property
+    def joint(self) -> Change:
+        """What the best arm wins."""
+        return Change.of(self.best, "joint")
+
+    @cached_property
+    def space(self) -> Change:
+        """What it loses of the single frame."""
+        return Change.of(self.best, "spatial")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which variant to take: the best accuracy, reached by the cheapest mechanism that computes it.
+
+    verdict: ``take``, or why there is nothing to recommend: ``not trained``, ``not timed``, ``not paired``,
+    ``no interval``, ``no gain``. tied: mechanisms not shown to be slower. cheaper: separated in cost, not in accuracy.
+    untimed: a better arm that was not timed.
+    """
+
+    verdict: str
+    taken: Offer | None = None
+    tied: tuple[str, ...] = ()
+    cheaper: Offer | None = None
+    untimed: Row | None = None
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A detector on a running video. forms: as trained, with a shift. costs: in each detector, the cheapest mechanism
+    that computes the online form, then the trained one. validation: judged on what a recipe is chosen by."""
+
+    base: Row
+    forms: tuple[Row, ...]
+    costs: tuple[tuple[Row, ...], ...]
+    validation: bool
+
+
+def gain(run: Analysis) -> Gain | None:
+    """None where no arm came to its end."""
+    trained = rows(arms(run.accuracy))
     if not trained:
-        return ["Not measured: this run has no trained arms.", *_left_out(tables)]
-    best = max(trained, key=lambda arm: float(arm["joint_mean_pct"]))
-    base = rows(baselines(main_condition(tables.accuracy)))[:1]
-    told = [_head(best, len(trained)), _other_interval(best), *map(_at_chance, base), _price(best), _in_space(trained)]
-    return [text for text in [*told, _near(best, trained), *_left_out(tables)] if text]
+        return None
+    best = max(trained, key=_joint)
+    near = [arm for arm in trained if arm is not best and Estimate.of(arm, "joint_gap_to_best").has_interval]
+    equal = [arm for arm in near if not Estimate.of(arm, "joint_gap_to_best").low > 0]
+    base = rows(baselines(main_condition(run.accuracy)))
+    lost = rows(incomplete(run.accuracy))
+    return Gain(best, len(trained), tuple(sorted(equal, key=_joint, reverse=True)), tuple(lost), _leak(base))
 
 
-def against_none(arm: Row, part: str) -> Comparison:
-    """An arm's difference to the network without a shift; not significant after Holm counts as not told from it."""
-    delta, p = Estimate.of(arm, f"{part}_delta"), number(arm.get(f"{part}_delta_p"))
-    direction = "" if arm["direction"] == "bidirectional" else f" {arm['direction']}"
-    return Comparison(
-        control="",
-        part=part,
-        words="against no shift",
-        subject=f"{arm['strategy']} {arm['placement']} {fraction_word(arm)}{direction}",
-        measured=delta,
-        unit="points",
-        detectable=number(arm.get(f"{part}_delta_detectable_pct")),
-        seeds=int(arm["seeds"]),
-        reference=0.0,
-        told=NULL if p >= SIGNIFICANT else "",
-        p=p,
+def choice(run: Analysis) -> Choice | None:
+    """None where nothing was trained or timed."""
+    trained, shifting = rows(arms(run.accuracy)), timed(run.latency)
+    if not trained or shifting.empty:
+        return Choice("not timed" if trained else "not trained") if trained or not shifting.empty else None
+    offers = paired(run)
+    base = [offer for offer in offers if not offer.case["fraction"]]
+    shifts = [offer for offer in offers if offer.case["fraction"]]
+    if not shifts:
+        return Choice("not paired")
+    top = max(offer.joint.value for offer in shifts)
+    best = sorted((o for o in shifts if o.joint.value == top), key=lambda offer: offer.overhead.value)
+    if not best[0].joint.has_interval:
+        return Choice("no interval", best[0])
+    if base and base[0].joint.overlaps(best[0].joint):
+        return Choice("no gain", best[0])
+    above = max(trained, key=_joint)
+    untimed = above if _joint(above) > top else None
+    return Choice("take", best[0], _tied(run, best), _cheaper(best[0], shifts), untimed)
+
+
+def detection(run: Analysis) -> Detection | None:
+    """None where no detector was trained frame by frame."""
+    trained = whole_forms(run.detection)
+    base = next((row for row in trained if row["strategy"] == BASELINE), None)
+    if base is None:
+        return None
+    measured = [row for row in rows(finished(run.detection)) if math.isfinite(number(row["overhead_pct"]))]
+    costs = [
+        _named(form, [row for row in own if row["detector"] == detector])
+        for form in trained
+        if form["form"] == "online" and (own := [row for row in measured if _computes(row, form)])
+        for detector in dict.fromkeys(row["detector"] for row in own)
+    ]
+    return Detection(
+        base, tuple(row for row in trained if row is not base), tuple(costs), on_validation(run, "detection")
     )
 
 
-def fraction_word(arm: Row) -> str:
-    """``1/4`` or ``all``."""
-    return channels_text(float(arm["fraction"])).partition(" ")[0]
+def on_validation(run: Analysis, section: str) -> bool:
+    """What was trained was judged on validation clips, to choose a recipe: it is no test."""
+    settings: dict[str, Any] = (run.header.get("settings") or {}).get(section) or {}
+    return bool((settings.get("recipe") or {}).get("judged_on") == "validation")
 
 
-def arm_text(arm: Row) -> str:
-    """``copy_shift, residual, 1/4 of the channels``."""
-    where = channels_text(float(arm["fraction"]))
-    return f"{line_text(arm['strategy'], arm['placement'], arm['direction'])}, {where}"
+def _joint(arm: Row) -> float:
+    return float(arm["joint_mean_pct"])
 
 
-def _head(best: Row, count: int) -> str:
-    missing = "one seed: no interval" if int(best["seeds"]) == 1 else "no interval"
-    joint = Estimate.of(best, "joint", "joint_mean_pct").text(signed=False, missing=missing)
-    gain = against_none(best, "joint")
-    told = f"Best joint accuracy of {count_text(count, 'arm')} on {best['dataset']}: {arm_text(best)} reaches {joint}"
-    if math.isnan(gain.measured.value):
-        return f"{told}; no network without a shift was trained to hold it against."
-    null = gain.measured.has_interval and gain.answer == NULL
-    adjusted = " (p adjusted by Holm over the arms)" if math.isfinite(gain.p) else ""
-    return f"{told}, {gain.value_text} against no shift{adjusted}{f': not told from it{gain.found}' if null else ''}."
+def _leak(base: Sequence[Row]) -> Estimate | None:
+    """A network without a shift cannot know the order; if it does, nothing here is about order."""
+    for row in base:
+        chance = CHANCE_TEMPORAL.get(str(row["dataset"]), math.nan)
+        level = Estimate.of(row, "temporal", "temporal_mean_pct")
+        held = level.has_interval and level.low - _SAME <= chance <= level.high + _SAME
+        if not held and abs(level.value - chance) > _SAME:
+            return level
+    return None
 
 
-def _other_interval(best: Row) -> str:
-    """The interval for other seeds and other clips at once, and how much of the scatter the clips explain."""
-    low, high = (number(best.get(f"joint_delta_boot_{end}_pct")) for end in ("low", "high"))
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return ""
-    told = f"Resampling seeds and test clips together puts that gain at [{fixed(low)}, {fixed(high)}] points"
-    share = number(best.get("clip_share_pct"))
-    if math.isfinite(share):
-        told += f"; {fixed(share, 0)} % of its variance between seeds comes from the number of test clips"
-    return f"{told}."
+def _tied(run: Analysis, best: Sequence[Offer]) -> tuple[str, ...]:
+    """Those among ``best`` that this run cannot tell from the first; by the ranking where it took part in one."""
+    first, others = best[0], best[1:]
+    panel, case = panels(timed(run.latency))[0][0], first.case
+    ranking = rankings_in(run, panel, case["placement"], case["direction"]).get(case["fraction"])
+    if ranking is not None and ranking.decided and ranking.ranked[0].strategy == case["strategy"]:
+        names = {one.strategy for one in ranking.tied}
+        return tuple(o.case["strategy"] for o in others if o.case["strategy"] in names)
+    return tuple(o.case["strategy"] for o in others if first.overhead.overlaps(o.overhead))
 
 
-def _at_chance(base: Row) -> str:
-    """The network without a shift cannot know the order; if it does, nothing here is about order."""
-    chance = CHANCE_TEMPORAL.get(str(base["dataset"]), math.nan)
-    level = Estimate.of(base, "temporal", "temporal_mean_pct")
-    if math.isnan(chance) or math.isnan(level.value):
-        return ""
-    exactly = abs(level.value - chance) < _SAME
-    if exactly or (level.has_interval and level.low <= chance <= level.high):
-        where = f"exactly at chance, {fixed(chance, 0)} %" if exactly else f"at chance, {level.text(signed=False)}"
-        return (
-            f"In time the network without a shift stays {where}, as it must: it sees the same frames in every order. "
-            "Its joint accuracy cannot be higher than that, so what a shift costs is to be looked for in space."
-        )
-    return (
-        f"The network without a shift is right about the order in {level.text(signed=False)}, which is not chance "
-        f"({fixed(chance, 0)} %): single frames leak the order, or too few clips were judged."
-    )
+def _cheaper(taken: Offer, offers: Sequence[Offer]) -> Offer | None:
+    rivals = [
+        offer
+        for offer in offers
+        if offer.overhead.value < taken.overhead.value
+        and not offer.overhead.overlaps(taken.overhead)
+        and offer.joint.has_interval
+        and offer.joint.overlaps(taken.joint)
+    ]
+    return min(rivals, key=lambda offer: offer.overhead.value, default=None)
 
 
-def _price(best: Row) -> str:
-    """What is lost (or not) of the single frame."""
-    price = against_none(best, "spatial")
-    if math.isnan(price.measured.value):
-        return ""
-    told = f"The best arm's spatial accuracy, what a single frame shows, changes by {price.value_text}"
-    if not price.measured.has_interval:
-        return f"{told}. With one seed, differences between arms cannot be told from chance."
-    if price.answer == NULL:
-        return f"{told}: not separated from zero{price.found}."
-    return f"{told}: {'a loss, the price in space' if price.measured.value < 0 else 'a gain as well'}."
+def _computes(row: Row, form: Row) -> bool:
+    """Whether what was timed is the function of what was trained."""
+    return row["strategy"] in holders(form) and all(row[n] == form[n] for n in ("placement", "fraction", "direction"))
 
 
-def _in_space(trained: Sequence[Row]) -> str:
-    """All arms, sorted by what they cost in space."""
-    prices = [against_none(arm, "spatial") for arm in trained]
-    known = [one for one in prices if one.measured.has_interval]
-    if len(known) < 2:
-        return ""
-    says = Says("a gain for", "a loss for", "neither gain nor loss is shown for")
-    return f"In space, all arms against no shift: {by_answer(known, says)}."
-
-
-def _near(best: Row, trained: Sequence[Row]) -> str:
-    """Arms that are not shown to be worse than the best one: differences paired by seed, for all pairs at once."""
-    near = [arm for arm in trained if arm is not best and not_behind(arm)]
-    if not near or not Estimate.of(near[0], "joint_behind").has_interval:
-        return ""
-    near.sort(key=lambda arm: -float(arm["joint_mean_pct"]))
-    names = [f"{against_none(arm, 'joint').name} ({behind_text(arm)})" for arm in near[:MOST_NAMED]]
-    names += [f"{len(near) - MOST_NAMED} more"] if len(near) > MOST_NAMED else []
-    detectable = max(number(arm.get("joint_behind_detectable_pct")) for arm in near)
-    return f"Not told from it, paired by seed and for all arms at once: {listed(names)}{found_text(detectable)}."
-
-
-def not_behind(arm: Row) -> bool:
-    """Whether an arm is not shown to be worse than the best one of its condition."""
-    return not Estimate.of(arm, "joint_behind").low > 0
-
-
-def behind_text(arm: Row) -> str:
-    """``2.1 points [-0.4, 4.6] behind``."""
-    return f"{Estimate.of(arm, 'joint_behind').text('points', signed=False)} behind"
-
-
-def _left_out(tables: Tables) -> list[str]:
-    lost = rows(incomplete(tables.accuracy))
-    if not lost:
-        return []
-    names = [f"{arm_text(arm)} ({str(arm['reason']).rstrip('.')})" for arm in lost[:MOST_NAMED]]
-    return [f"Not judged, because seeds failed and the others would flatter: {listed(names)}."]
+def _named(form: Row, own: Sequence[Row]) -> tuple[Row, ...]:
+    cheapest = min(own, key=lambda row: number(row["overhead_pct"]))
+    return (cheapest, *(row for row in own if row["strategy"] == form["strategy"] and row is not cheapest))

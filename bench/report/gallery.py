@@ -2,89 +2,57 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-from bench.report.html import HERE, VERDICT_TONE
-from bench.report.selection import Row, Tables
-from bench.report.words import finding_sentences, passages
+from bench.analysis.run import Analysis
+from bench.report.page import answers, render
+from bench.report.selection import VERDICTS
 from bench.store.records import write_atomically
 
-_FIGURES = (
-    "overhead_by_runtime",
-    "latency_overhead",
-    "detection",
-    "online_overhead",
-    "accuracy_by_fraction",
-)  # a run's first
-_SILENT = "not measured"
+FIGURES = ("overhead_by_runtime", "latency_overhead", "detection", "online_overhead", "accuracy_by_fraction")
+"""The first of these that a run has stands for it."""
 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One run as the gallery shows it. link: its report, relative to the page; verdicts: the claims that it judged."""
+    """One run as the gallery shows it. link, figure: relative to the page. claims: those that it judged."""
 
     name: str
     link: str
-    title: str
-    command: str
-    machine: str
-    created: str
-    answer: tuple[str, ...]
-    findings: tuple[str, ...]
     figure: str | None
-    verdicts: tuple[Row, ...]
+    header: dict[str, Any]
+    answers: dict[str, Any]
+    claims: tuple[Any, ...]
 
 
-def exhibit(tables: Tables) -> Exhibit:
+def exhibit(run: Analysis) -> Exhibit:
     """A run, loaded."""
-    header, folder = tables.header, tables.folder
-    machine = header.get("environment") or {}
-    told = [passage for passage in passages(tables) if not passage.question.startswith(("Which published", "How far"))]
-    figure = next((name for name in _FIGURES if (folder / "figures" / f"{name}.png").is_file()), None)
+    folder = run.folder
+    figure = next((name for name in FIGURES if (folder / "figures" / f"{name}.png").is_file()), None)
     return Exhibit(
         name=folder.name,
         link=f"{folder.name}/report.html" if (folder / "report.html").is_file() else f"{folder.name}/",
-        title=str(header.get("title") or "a run"),
-        command=str(header.get("command") or "not recorded"),
-        machine=f"{machine.get('cpu', 'unknown processor')}, {machine.get('cores', '?')} cores",
-        created=str(header.get("created") or "")[:10],
-        answer=tuple(passage.sentences[0] for passage in told[:3]),
-        findings=tuple(finding_sentences([claim for claim in tables.claims if claim["verdict"] != _SILENT])),
         figure=None if figure is None else f"{folder.name}/figures/{figure}.png",
-        verdicts=tuple(claim for claim in tables.claims if claim["verdict"] != _SILENT),
+        header=run.header,
+        answers=answers(run),
+        claims=tuple(claim for claim in run.claims if claim.verdict != "not measured"),
     )
 
 
-def findings(exhibits: list[Exhibit]) -> list[Row]:
-    """Every finding that any of the runs judged: what it says, and verdict by verdict where and of what."""
-    rows: dict[str, Row] = {}
+def findings(exhibits: list[Exhibit]) -> dict[tuple[str, str], dict[str, dict[str, list[str]]]]:
+    """{(finding, in words): {verdict: {run: subjects}}} of all that any run judged."""
+    found: dict[tuple[str, str], dict[str, dict[str, list[str]]]] = {}
     for one in exhibits:
-        for claim in one.verdicts:
-            row = rows.setdefault(claim["claim"], {"id": claim["claim"], "finding": claim["finding"], "held": {}})
-            row["held"].setdefault(claim["verdict"], {}).setdefault(one.name, []).append(claim["subject"])
-    return [
-        {**rows[name], "held": [_held(verdict, runs) for verdict, runs in sorted(rows[name]["held"].items())]}
-        for name in sorted(rows)
-    ]
-
-
-def _held(verdict: str, runs: dict[str, list[str]]) -> Row:
-    named = [(name, ", ".join(filter(None, subjects))) for name, subjects in runs.items()]
-    return {"verdict": verdict, "tone": VERDICT_TONE.get(verdict, "quiet"), "runs": named}
+        for claim in one.claims:
+            runs = found.setdefault((claim.claim, claim.finding), {}).setdefault(claim.verdict, {})
+            runs.setdefault(one.name, []).extend([claim.subject] if claim.subject else [])
+    return {
+        key: dict(sorted(held.items(), key=lambda item: VERDICTS.index(item[0]))) for key, held in sorted(found.items())
+    }
 
 
 def write_gallery(folder: Path, exhibits: list[Exhibit], failed: list[tuple[str, str]]) -> Path:
     """Write ``index.html`` into ``folder``; failed: (run, why it cannot be shown). Raises OSError."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    page = environment.get_template("gallery.html").render(
-        exhibits=exhibits,
-        findings=findings(exhibits),
-        failed=failed,
-        style=Markup((HERE / "report.css").read_text(encoding="utf-8")),
-    )
-    write_atomically(folder / "index.html", page)
-    return folder / "index.html"
+    path = folder / "index.html"
+    write_atomically(path, render("gallery.html", exhibits=exhibits, findings=findings(exhibits), failed=failed))
+    return path

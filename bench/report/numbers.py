@@ -4,10 +4,12 @@ Text uses ASCII signs and square brackets, so that a number in the report can be
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Self
+
+from bench.stats.estimators import Interval
 
 LARGEST_DENOMINATOR = 64  # fractions people ask for are eighths or sixteenths; anything finer reads better in per cent
 _SAME = 1e-6
@@ -15,7 +17,7 @@ _SAME = 1e-6
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval, in per cent or points. NaN ends: one sample, so no interval."""
+    """A value with its 95 % interval, in per cent or percentage points. NaN ends: one sample, so no interval."""
 
     value: float
     low: float = math.nan
@@ -26,6 +28,11 @@ class Estimate:
         """From the columns ``<stem>_pct`` (or ``value``), ``<stem>_ci_low_pct`` and ``<stem>_ci_high_pct``."""
         columns = (value or f"{stem}_pct", f"{stem}_ci_low_pct", f"{stem}_ci_high_pct")
         return cls(*(number(row.get(column)) for column in columns))
+
+    @classmethod
+    def over(cls, interval: Interval) -> Self:
+        """From an interval over processes or seeds."""
+        return cls(interval.mean, interval.low, interval.high)
 
     @property
     def has_interval(self) -> bool:
@@ -45,18 +52,10 @@ class Estimate:
 
     def text(self, unit: str = "%", *, signed: bool = True, missing: str = "no interval") -> str:
         """``+11.2 % [10.6, 11.8]``, or ``+11.2 % (no interval)``."""
-        digits = self.digits
-        value = f"{fixed(self.value, digits, signed=signed)} {unit}".rstrip()
+        value = f"{fixed(self.value, self.digits, signed=signed)} {unit}".rstrip()
         if not self.has_interval:
-            return f"{value} ({missing})"
-        return f"{value} {self.interval}"
-
-    @property
-    def interval(self) -> str:
-        """``[10.6, 11.8]``; empty without one."""
-        if not self.has_interval:
-            return ""
-        return f"[{fixed(self.low, self.digits)}, {fixed(self.high, self.digits)}]"
+            return f"{value} ({missing})" if missing else value
+        return f"{value} [{fixed(self.low, self.digits)}, {fixed(self.high, self.digits)}]"
 
     @property
     def digits(self) -> int:
@@ -107,11 +106,12 @@ def duration_text(seconds: float) -> str:
     return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.3g} s" if seconds < 10 else f"{whole} s"
 
 
-def found_text(points: float, what: str = "an effect") -> str:
-    """What a null result is worth: ``; an effect of 0.45 points would have been found four times in five``."""
-    if not math.isfinite(points) or points <= 0:
-        return ""
-    return f"; {what} of {fixed(points, 2 if points < 1 else 1)} points would have been found four times in five"
+def mde_text(value: float) -> str:
+    """What a null result is worth: `` (mde 0.45 pp)``; empty where it is not known."""
+    return f" (mde {fixed(value, 2 if value < 1 else 1)} pp)" if math.isfinite(value) and value > 0 else ""
+
+
+found_text = mde_text  # as figures call it
 
 
 def p_text(value: float) -> str:
@@ -131,11 +131,17 @@ def count_text(count: int, singular: str, plural: str | None = None) -> str:
     return f"{count} {singular if count == 1 else plural or singular + 's'}"
 
 
+def span_text(values: Sequence[float], digits: int = 0) -> str:
+    """``8``, or ``7 to 16`` where they differ; empty without any."""
+    known = [value for value in values if math.isfinite(value)]
+    return " to ".join(dict.fromkeys(fixed(end, digits) for end in (min(known), max(known)))) if known else ""
+
+
+def listed(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+
+
 def sentence(text: str) -> str:
     """With a capital letter."""
     return text[:1].upper() + text[1:]
-
-
-def listed(names: list[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""

@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import pandas as pd
 
-from bench.analysis.evidence import EXCHANGE, PUBLISHED
+from bench.analysis.published import EXCHANGE, PUBLISHED
+from bench.analysis.run import Analysis
 from bench.report.numbers import Estimate
 from bench.spec.axes import BASELINE
 from bench.spec.cases import Condition
@@ -18,7 +19,9 @@ from bench.spec.panel import Panel
 
 Row = dict[str, Any]
 
-Tables = Any  # a run as ``bench.analysis`` returns it
+WITHIN = 2.0  # a prediction from bytes and page faults is called good within this factor
+
+Tables = Analysis  # as figures call it
 
 PANEL_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Panel))
 
@@ -32,15 +35,8 @@ USUAL_FRACTION = 1 / 4  # where the paper finds its best accuracy, and the defau
 CHANCE_TEMPORAL: dict[str, float] = {"ring_digits": 25.0, "opening_digits": 50.0}
 """Per cent right in time without looking at the order: as many orders of the same frames, equally often."""
 
-VERDICTS = {
-    "reproduced": "held",
-    "not reproduced": "did not hold",
-    "direction only": "held in direction only",
-    "inconclusive": "could not be decided",
-    "invalid": "is invalid here, because a control failed",
-    "not measured": "was not measured",
-}
-"""What a finding did, by its verdict."""
+VERDICTS = ("reproduced", "not reproduced", "direction only", "inconclusive", "invalid", "not measured")
+"""In the order in which a reader wants them: what this run decided comes first."""
 
 CONTROL_ARMS = (EXCHANGE,)
 """Trained to be held against a shift, with parameters of their own: no variant of it that one could take."""
@@ -167,12 +163,12 @@ def in_panel(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     return next((group for other, group in panels(frame) if other == panel), frame.iloc[:0])
 
 
-def runtime_panels(tables: Tables) -> list[Panel]:
+def runtime_panels(run: Analysis) -> list[Panel]:
     """One panel for each device, runtime and number format, in the run's order; none where there is one runtime only.
 
     They agree in everything else, so that what differs between them is where the network runs.
     """
-    measured = [panel for panel, _ in panels(timed(tables.latency))]
+    measured = [panel for panel, _ in panels(timed(run.latency))]
     setting = Counter(_elsewhere(panel) for panel in measured)
     if not setting:
         return []
@@ -240,7 +236,7 @@ def flags_of(row: Row) -> list[str]:
 
 def holders(arm: Row) -> list[str]:
     """The strategies that an arm's accuracy holds for: its own and those proven to compute the same function."""
-    inherited = arm.get("equivalents", arm.get("also_holds_for"))
+    inherited = arm.get("equivalents")
     names = inherited.split(",") if isinstance(inherited, str) else []
     return [arm["strategy"], *(name.strip() for name in names if name.strip())]
 
@@ -251,15 +247,15 @@ def exact_strategies(header: dict[str, Any]) -> set[str]:
     return {PUBLISHED, *(info["name"] for info in infos if info.get("same_function_as") == PUBLISHED)}
 
 
-def paired(tables: Tables) -> list[Offer]:
+def paired(run: Analysis) -> list[Offer]:
     """Latency rows of the first panel joined with the accuracy of the arm that computes the same function."""
-    shifting, trained = panels(timed(tables.latency)), arms(tables.accuracy)
+    shifting, trained = panels(timed(run.latency)), arms(run.accuracy)
     if not shifting or trained.empty:
         return []
     panel, cases = shifting[0]
     accuracies = {_function(name, arm): arm for arm in rows(trained) for name in holders(arm)}
     offers = [_offer(case, accuracies.get(_function(case["strategy"], case))) for case in rows(cases)]
-    nothing = rows(baselines(in_panel(tables.latency, panel))), rows(baselines(main_condition(tables.accuracy)))
+    nothing = rows(baselines(in_panel(run.latency, panel))), rows(baselines(main_condition(run.accuracy)))
     return [offer for offer in (*map(_offer, *nothing), *offers) if offer]
 
 

@@ -9,10 +9,20 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from bench.report.cost import USUAL_FRACTION, nearest_fraction
 from bench.report.numbers import number
-from bench.report.selection import PANEL_COLUMNS, Row, Tables, baselines, panel_text, panels, rows, timed
-from bench.spec.cases import Panel
+from bench.report.selection import (
+    PANEL_COLUMNS,
+    USUAL_FRACTION,
+    Row,
+    Tables,
+    baselines,
+    nearest_fraction,
+    panel_text,
+    panels,
+    rows,
+    timed,
+)
+from bench.spec.panel import Panel
 
 TITLES = {
     "threads": "threads",

@@ -85,7 +85,7 @@ def these(own: Sequence[Comparison], of: int) -> str:
 def _found(own: Sequence[Comparison]) -> str:
     """What would have been found even in the least certain of them."""
     known = [one.detectable for one in own if math.isfinite(one.detectable)]
-    return found_text(max(known, default=math.nan), "a difference")
+    return found_text(max(known, default=math.nan))
 
 
 def _valued(one: Comparison) -> str:

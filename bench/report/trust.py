@@ -1,109 +1,76 @@
-"""How far the numbers can be trusted, in words: the A/A control, the widths reached, the noise of the machine."""
+"""How far to trust a run: its A/A controls, what disturbed it, what was left out, and which flags were raised."""
 
-import math
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
-
-from bench.report.numbers import Estimate, count_text, fixed, found_text, fraction_text, number
-from bench.report.quality import quality_sentences
-from bench.report.selection import Row, Tables, line_text, panel_text, panels, rows, timed, twins
-
-MOST_PANELS = 3  # controls told one by one; more would bury the rest
-
-
-def trust_sentences(tables: Tables) -> list[str]:
-    """The control first: if it failed, nothing else matters."""
-    sentences = [f"SUSPECT: {tables.suspect}"] if tables.suspect else []
-    if tables.damaged:
-        lines = count_text(len(tables.damaged), "damaged line")
-        sentences.append(f"{lines} of the journal had to be passed over ({tables.damaged[0]}).")
-    sentences += _control(tables)
-    cases = rows(timed(tables.latency))
-    if cases:
-        sentences += [*_widths(cases, tables.header), _effort(cases), *quality_sentences(tables)]
-        if all(row["device"] != "cuda" for row in cases):
-            sentences.append("No GPU took part: GPU figures are still to come (run --preset gpu where there is one).")
-    seeds = sorted({int(row["seeds"]) for row in rows(tables.accuracy) if row["status"] == "ok"})
-    if seeds:
-        most = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-        sentences.append(
-            f"Each arm was trained with {most} seed{'' if seeds == [1] else 's'}"
-            + (
-                "; one seed gives no interval."
-                if seeds == [1]
-                else ", the same ones in all arms that are held against each other."
-            )
-        )
-    if not tables.failures.empty:
-        counts = Counter(str(status) for status in tables.failures["status"])
-        told = " and ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-        sentences.append(f"Not everything was measured: {told}; the reasons are listed below.")
-    return sentences
+from bench.analysis.results import PanelQuality
+from bench.analysis.run import Analysis
+from bench.report.numbers import Estimate, number
+from bench.report.selection import TWIN_FLAG, Row, finished, flags_of, panel_text, panels, rows, timed, twins
+from bench.stats.exclusion import EXCLUDED_AT_MOST
 
 
-def _control(tables: Tables) -> list[str]:
-    """Each panel's control; those that hold zero are told together where there are many."""
-    shown = [(panel, rows(twin)[0]) for panel, twin in panels(twins(tables.latency))]
-    keys = [panel for panel, _ in shown]
-    clean = [row for _, row in shown if Estimate.of(row, "overhead").has_interval and _holds_zero(row)]
-    together = len(shown) > MOST_PANELS and len(clean) > 1
-    sentences = [
-        _control_text(row, f" ({panel_text(panel, keys)})" if len(shown) > 1 else "")
-        for panel, row in shown
-        if not (together and row in clean)
-    ]
-    if together:
-        known = [value for row in clean if math.isfinite(value := number(row.get("detectable_pct")))]
-        found = found_text(max(known, default=math.nan))
-        what = f"A/A control: in {len(clean)} of {len(shown)} settings two identical networks are not told apart"
-        sentences.append(f"{what}{found}.")
-    return sentences
+@dataclass(frozen=True)
+class Control:
+    """Two identical networks in one panel. where: what tells the panel from the others."""
+
+    where: str
+    overhead: Estimate
+    mde: float
+
+    @property
+    def clean(self) -> bool:
+        """Zero is not ruled out."""
+        return self.overhead.has_interval and self.overhead.holds_zero
 
 
-def _control_text(row: Row, where: str) -> str:
-    control = Estimate.of(row, "overhead")
-    told = f"A/A control{where}: two identical networks differ by {control.text()}"
-    if not control.has_interval:
-        return f"{told}, so the control decides nothing."
-    if not control.holds_zero:
-        return f"{told}; that is not zero, so effects of this size should not be believed."
-    return f"{told}: no difference is found where there is none{found_text(number(row.get('detectable_pct')))}."
+@dataclass(frozen=True)
+class Trust:
+    """cases: rows of what was timed. target: the half-width asked for. flags: {flag: how many of the cases raised it}.
+    reasons: {rule: superblocks that it declared disturbed}. seeds: of each trained arm."""
+
+    controls: tuple[Control, ...]
+    cases: tuple[Row, ...]
+    target: float
+    flags: Counter[str]
+    quality: Sequence[PanelQuality]
+    reasons: Counter[str]
+    seeds: tuple[int, ...]
+
+    def known(self, column: str) -> list[float]:
+        """A column of the cases, where it is a number."""
+        return [value for row in self.cases if (value := number(row.get(column))) == value]
+
+    @property
+    def disturbed(self) -> int:
+        """How many superblocks were disturbed."""
+        return round(sum(one.disturbed_pct / 100 * one.superblocks for one in self.quality if one.superblocks))
+
+    @property
+    def noisy(self) -> int:
+        """In how many panels more were disturbed than may be left out."""
+        return sum(one.disturbed_pct > 100 * EXCLUDED_AT_MOST for one in self.quality)
 
 
-def _holds_zero(row: Row) -> bool:
-    return Estimate.of(row, "overhead").holds_zero
-
-
-def _widths(cases: list[Row], header: Row) -> list[str]:
-    known = [row for row in cases if math.isfinite(number(row["half_width_pct"]))]
-    if not known:
-        return ["One replicate gives no intervals: read the latencies as a first impression."]
-    widest = max(known, key=lambda row: float(row["half_width_pct"]))
-    middle = float(np.median([float(row["half_width_pct"]) for row in known]))
-    name = line_text(widest["strategy"], widest["placement"], widest["direction"])
-    most = fixed(float(widest["half_width_pct"]), 2)
-    told = (
-        f"Half-widths of the intervals: {fixed(middle, 2)} points in the middle, {most} at most "
-        f"({name}, {fraction_text(float(widest['fraction']))})"
+def trust(run: Analysis) -> Trust:
+    """From the timed cases, the quality of each panel and the trained arms."""
+    cases, trained = rows(timed(run.latency)), finished(run.accuracy)
+    latency = (run.header.get("settings") or {}).get("latency") or {}
+    return Trust(
+        _controls(run),
+        tuple(cases),
+        number(latency.get("target_half_width_pp", latency.get("target_half_width_points"))),
+        Counter(flag for row in cases for flag in flags_of(row) if flag != TWIN_FLAG),
+        run.quality,
+        sum((Counter(dict(one.reasons)) for one in run.quality), Counter[str]()),
+        () if trained.empty else tuple(trained["seeds"]),
     )
-    target = ((header.get("settings") or {}).get("latency") or {}).get("target_half_width_points")
-    if isinstance(target, int | float):
-        reached = sum(float(row["half_width_pct"]) <= target for row in known)
-        told += f"; {reached} of {count_text(len(known), 'case')} reached the target of {target:g}"
-    sentences = [f"{told}."]
-    detectable = [value for row in cases if math.isfinite(value := number(row["detectable_pct"]))]
-    if detectable:
-        sentences.append(
-            f"Effects smaller than about {fixed(float(np.median(detectable)))} points would have been missed."
-        )
-    return sentences
 
 
-def _effort(cases: list[Row]) -> str:
-    def span(column: str, singular: str, plural: str) -> str:
-        counts = sorted({int(row[column]) for row in cases})
-        return count_text(counts[0], singular, plural) if len(counts) == 1 else f"{counts[0]} to {counts[-1]} {plural}"
-
-    processes = span("replicates", "fresh process", "fresh processes")
-    return f"Behind each case: {processes}, {span('blocks', 'superblock', 'superblocks')}."
+def _controls(run: Analysis) -> tuple[Control, ...]:
+    found = [(panel, row) for panel, twin in panels(twins(run.latency)) for row in rows(twin)[:1]]
+    among = [panel for panel, _ in found]
+    return tuple(
+        Control(panel_text(panel, among), Estimate.of(row, "overhead"), number(row["mde_pct"])) for panel, row in found
+    )

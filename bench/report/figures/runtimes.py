@@ -8,11 +8,22 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from bench.report.cost import USUAL_FRACTION, nearest_fraction
-from bench.report.deployment import runtime_name, runtime_panels
 from bench.report.figures.canvas import Figure, blank, finish
 from bench.report.numbers import Estimate, channels_text, milliseconds_text, number
-from bench.report.selection import Row, Tables, baselines, in_panel, line_text, panels, rows, timed
+from bench.report.selection import (
+    USUAL_FRACTION,
+    Row,
+    Tables,
+    baselines,
+    in_panel,
+    line_text,
+    nearest_fraction,
+    panels,
+    rows,
+    runtime_name,
+    runtime_panels,
+    timed,
+)
 from bench.report.style import INK, MUTED, Palette, label, legend_below, line_handle
 from bench.spec.cases import Panel
 

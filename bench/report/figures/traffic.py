@@ -10,9 +10,8 @@ from matplotlib.patches import Patch
 
 from bench.report.figures.canvas import Figure, Mark, blank, finish, label_marks
 from bench.report.figures.latency import line_handles
-from bench.report.movement import WITHIN
 from bench.report.numbers import Estimate, fraction_text, number
-from bench.report.selection import Row, Tables, lines, panel_text, panels, rows, timed
+from bench.report.selection import WITHIN, Row, Tables, lines, panel_text, panels, rows, timed
 from bench.report.style import BAND, MUTED, Palette, legend_below
 
 _APART = 0.014  # of the axis: the width of a mark
