@@ -95,7 +95,7 @@ class Dataset(ABC, Generic[_Part]):
     def _in_orders(self, rng: np.random.Generator, part: _Part, temporal: Labels) -> Clips:
         """A base clip for each row of temporal [n, k], in the k orders that stand there: n * k clips."""
         count, orders = temporal.shape
-        spatial = rng.integers(0, self.spatial_classes, count)
+        spatial: Labels = rng.integers(0, self.spatial_classes, (count,))
         order = self._order(rng, temporal)
         pixels = np.empty((count, orders, self.frames, CANVAS, CANVAS), np.float32)
         for some in _chunks(count, _CHUNK_FRAMES // self.frames):

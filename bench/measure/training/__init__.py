@@ -17,13 +17,12 @@ from importlib.util import find_spec
 class TaskInfo:
     """What must be known of a task before its module, which imports torch, is loaded.
 
-    implementation: module of this package and class. frames_per_second: expected speed of one process, by device, until
-    the run knows better; cost: of a frame, by network, where it is not 1. requires: packages beyond torch, which
-    ``extra`` installs. examples: test clips of which trials of the first seed keep a frame. weights: the folder that
-    keeps trained weights.
+    implementation: module:class. frames_per_second: expected speed of one process, by device, until the run knows
+    better; cost: of a frame, by network, where it is not 1. requires: packages beyond torch, which ``extra`` installs.
+    examples: test clips of which trials of the first seed keep a frame. weights: the folder of trained weights.
     """
 
-    implementation: tuple[str, str]
+    implementation: str
     frames_per_second: Mapping[str, float]
     cost: Mapping[str, float] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
@@ -39,12 +38,12 @@ class TaskInfo:
 
 TASKS: dict[str, TaskInfo] = {
     "accuracy": TaskInfo(
-        ("recognition", "Recognition"),
+        "bench.measure.training.recognition:RecognitionTask",
         {"cpu": 1800.0, "cuda": 10_000.0},
         cost={"digits_bottleneck": 1.5, "digits_r3d": 3.0, "digits_r2plus1d": 2.0},
     ),
     "detection": TaskInfo(
-        ("detection", "Detection"),
+        "bench.measure.training.detection:DetectionTask",
         {"cpu": 190.0, "cuda": 2000.0},
         requires=("torchmetrics", "faster_coco_eval"),
         extra="detection",

@@ -7,30 +7,36 @@ import hashlib
 import json
 import os
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from bench import data, models
+from bench.measure import training
+from bench.spec.training import TrainingRecipe
+
 State = dict[str, Tensor]
 
 _PACKAGES = ("torch", "numpy", "scikit-learn")
+_RELEVANT = ("train_share", "validation_share", "weight_decay", "bf16", "size", "device")  # and all pretrain_* fields
 
 
 class Unusable(Exception):
     """A checkpoint that is torn, foreign or stale; the message says which."""
 
 
-def key_of(depends_on: Any, rooms: Sequence[ModuleType]) -> str:
-    """A hash of plain values, of the code in ``rooms`` (packages) and of library versions."""
-    text = json.dumps([depends_on, {name: version(name) for name in _PACKAGES}], sort_keys=True)
+def key_of(recipe: TrainingRecipe, dataset: str, data_version: str, form: str, seed: int) -> str:
+    """What pre-trained weights depend on, code and library versions included. form: the network that is pre-trained."""
+    settings = recipe.model_dump(mode="json")
+    relevant = {name: settings[name] for name in settings if name in _RELEVANT or name.startswith("pretrain_")}
+    packages = {name: version(name) for name in _PACKAGES}
+    text = json.dumps([relevant, dataset, data_version, form, seed, packages], sort_keys=True)
     digest = hashlib.sha256(text.encode())
-    for room in rooms:
-        for path in sorted(Path(room.__path__[0]).glob("*.py")):
+    for package in (training, models, data):
+        for path in sorted(Path(package.__path__[0]).glob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -62,8 +68,8 @@ def load(path: Path, key: str) -> State:
     return state
 
 
-def kept(path: Path, key: str, note: Callable[[str], None]) -> State | None:
-    """The same; None where the weights have to be made, and where they have to be made again ``note`` is told why."""
+def load_or_none(path: Path, key: str, note: Callable[[str], None]) -> State | None:
+    """The same; None where the weights have to be made. Where they have to be made again, ``note`` is given why."""
     try:
         return load(path, key)
     except FileNotFoundError:

@@ -1,126 +1,131 @@
-"""Two stages, as in the accuracy section: the detector learns from single frames, then each form of it from clips.
+"""Detection: where is which digit in a running, cluttered video? The detector learns from frames, its forms from clips.
 
-The three forms start from the same weights and are trained for as long on the same clips: frame by frame (no shift),
-online (a shift from the past, in clips of eight frames as in the paper; it then runs frame by frame) and offline (a
-shift both ways). All that is random comes from the seed, and from a stream of its own for each purpose.
+The forms are trained for as long on the same clips, in clips of eight frames as in the paper: frame by frame (no
+shift), online (a shift from the past; it then runs frame by frame, which is proven) and offline (a shift both ways).
 """
 
+import base64
 import time
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bench import models
-from bench.data.scenes import ClutteredDigits, Scenes, in_batches
-from bench.measure.training.checkpoint import State
-from bench.measure.training.detection_fitting import Fit, Plan, Report, fit, frames_of
-from bench.measure.training.reproducible import reproducible
-from bench.measure.training.scoring import Score, score
-from bench.models import Detector, Found, Network
-from bench.spec.detection_settings import DetectionRecipe
+from bench.data.cluttered_digits import ClutteredDigits, Scenes, data_version
+from bench.measure.training.harness import Batch, Epoch, Task, Train
+from bench.measure.training.scoring import score
+from bench.models import Detector, Found, Network, Targets
+from bench.spec.cases import Condition
+from bench.spec.training import ClutteredDigitsData, DetectionRecipe
+from bench.store.samples import Detection, Fitted
 from bench.strategy import Strategy
 
-_PRETRAIN, _CLIPS, _JUDGED, _WARM = range(4)  # streams of random numbers under one seed
+_PRETRAIN, _CLIPS, _JUDGED = range(3)  # streams of random numbers under one seed
 _AT_A_TIME = 16  # clips, where nothing is learned
 _PLAYED = 4  # clips that are run frame by frame too
 _TOLERANCE = 1e-4  # max |difference| / max |prediction| in fp32: a whole network's rounding
+_SHOWN = 0.2  # score below which an example's detection is not kept
+_DECIMALS = 3  # of what is kept of a detection
 
 
 class NotTheSame(Exception):
-    """Frame by frame a detector does not find what it finds in clips."""
+    """Frame by frame a detector does not predict what it predicts in clips."""
 
 
 @dataclass(frozen=True)
-class Pretrained:
-    """The detector's weights, which all forms of a seed start from, and how it went."""
+class DetectionTask(Task):
+    """FCOS with its own losses. A batch's targets are ``models.Targets``."""
 
-    state: State
-    fit: Fit
+    recipe: DetectionRecipe
+    dataset: ClutteredDigits
 
+    SAMPLES: ClassVar[type[Fitted]] = Detection
+    LARGEST_GRADIENT: ClassVar[float | None] = 1.0  # early losses of boxes have long tails
 
-@dataclass(frozen=True)
-class Trained:
-    """One form, trained and judged. found: in every frame of ``judged``. params: of the whole detector. state: its
-    weights, which fit the detector with the same strategy in clips and frame by frame."""
+    @classmethod
+    def open(cls, recipe: dict[str, Any], data: dict[str, Any], condition: Condition, seed: int) -> "DetectionTask":
+        """With its data set."""
+        how, hard = DetectionRecipe.model_validate(recipe), ClutteredDigitsData.model_validate(data)
+        return cls(how, condition, seed, ClutteredDigits.split(how, hard, seed), data_version(hard))
 
-    state: State
-    judged: Scenes
-    found: Found
-    score: Score
-    fit: Fit
-    params: int
-    test_seconds: float
-    played_clips: int
+    def network(self, backbone: str, segments: int) -> Detector:
+        """There is one detector to train."""
+        return models.build_detector(segments, self.seed)
 
+    def pretraining(self) -> list[Epoch]:
+        """Single frames."""
+        recipe, rng = self.recipe, np.random.default_rng([self.seed, _PRETRAIN])
+        draw = partial(self.dataset.scenes, rng, recipe.pretrain_frames, frames=1)
+        return [lambda: self._batches(draw(), recipe.pretrain_batch)] * recipe.pretrain_epochs
 
-def pretrain(recipe: DetectionRecipe, dataset: ClutteredDigits, seed: int, report: Report) -> Pretrained:
-    """Teach the detector on single frames. Raises Diverged."""
-    with reproducible(seed):
-        detector = models.build_detector(1, seed)
-        detector.to(recipe.device)
-        rng = np.random.default_rng([seed, _PRETRAIN])
-        draw = partial(dataset.scenes, rng, recipe.pretrain_frames, frames=1)
-        plan = _plan(recipe, recipe.pretrain_lr, recipe.pretrain_batch, recipe.pretrain_frames)
-        how = fit(detector, [draw] * recipe.pretrain_epochs, plan, report)
-        return Pretrained({name: tensor.cpu() for name, tensor in detector.state_dict().items()}, how)
+    def loss(self, network: Network, batch: Batch) -> Tensor:
+        """The sum of class, box and centredness losses."""
+        with self.autocast():
+            parts = network(batch.frames, batch.targets)
+        return torch.stack(list(parts.values())).sum()
 
-
-def fine_tune(
-    strategy: Strategy, recipe: DetectionRecipe, dataset: ClutteredDigits, seed: int, state: State, report: Report
-) -> Trained:
-    """Put ``strategy`` into the pre-trained detector, train it on clips, and judge it after the last epoch.
-
-    state: what ``pretrain`` gave; it is not changed. Raises Diverged, and NotTheSame where a causal form finds other
-    things frame by frame than in clips.
-    """
-    with reproducible(seed):
-        detector = models.build_detector(dataset.frames, seed)
-        detector.load_state_dict(state)
-        models.insert(strategy, detector)
-        detector.to(recipe.device)
-        rng = np.random.default_rng([seed, _CLIPS])
-        plan = _plan(recipe, recipe.lr, recipe.batch, recipe.clips)
-        how = fit(detector, [partial(dataset.scenes, rng, recipe.clips)] * recipe.epochs, plan, report)
-        judged = dataset.scenes(np.random.default_rng([seed, _JUDGED]), recipe.test_clips, recipe.judged_on)
+    def fine_tune(self, network: Network, strategy: Strategy, train: Train) -> dict[str, Any]:
+        """Clips; judged by average precision. Raises NotTheSame where a causal form predicts other things frame by
+        frame than in clips."""
+        recipe, dataset = self.recipe, self.dataset
+        assert isinstance(network, Detector)
+        rng = np.random.default_rng([self.seed, _CLIPS])
+        train(lambda: self._batches(dataset.scenes(rng, recipe.clips), recipe.batch), None)
+        judged = dataset.scenes(np.random.default_rng([self.seed, _JUDGED]), recipe.test_clips, recipe.judged_on)
         start = time.perf_counter()
-        found = find(detector, judged, recipe.device)
+        found = find(network, judged, recipe.device)
         seconds = time.perf_counter() - start
         played = 0
         if strategy.fraction == 0 or strategy.direction == "unidirectional":
             played = min(_PLAYED, len(judged))
-            _require_the_same(strategy, detector, next(in_batches(judged, played)), recipe.device)
-        params = sum(parameter.numel() for parameter in detector.parameters())
-        state = {name: tensor.cpu() for name, tensor in detector.state_dict().items()}
-        return Trained(state, judged, found, score(judged, found), how, params, seconds, played)
+            _require_the_same(strategy, network, next(judged.batches(played)), recipe.device)
+        return {
+            **score(judged, found),
+            "test_clips": len(judged),
+            "test_seconds": seconds,
+            "played_clips": played,
+            "examples": _examples(judged, found, self.examples),
+        }
+
+    def _batches(self, scenes: Scenes, size: int) -> Iterator[Batch]:
+        device = self.recipe.device
+        for some in scenes.batches(size):
+            yield Batch(len(some), frames_of(some, device), targets_of(some, device))
+
+
+def frames_of(scenes: Scenes, device: str = "cpu") -> Tensor:
+    """[N*T, 1, H, W], clip after clip; NCHW, because the head's group norm is several times slower in channels_last."""
+    return torch.from_numpy(scenes.pixels).flatten(0, 1).to(device)
+
+
+def targets_of(scenes: Scenes, device: str = "cpu") -> Targets:
+    """What is to be found in each frame, clip after clip: boxes within the frame, of objects that can be seen.
+
+    What lies outside the frame, or has no area in it, is left out; a frame may have none.
+    """
+    boxes, labels, asked = (torch.from_numpy(array) for array in (scenes.within, scenes.labels, scenes.asked))
+    found: Targets = []
+    for clip in range(len(scenes)):
+        own = torch.from_numpy(scenes.objects(clip))
+        for t in range(scenes.pixels.shape[1]):
+            there = own[asked[own, t]]
+            found.append({"boxes": boxes[there, t].to(device), "labels": labels[there].to(device)})
+    return found
 
 
 def find(detector: Detector, scenes: Scenes, device: str = "cpu") -> Found:
     """What a detector finds in each frame, clip after clip, in fp32."""
     found: Found = []
     with torch.inference_mode():
-        for batch in in_batches(scenes, _AT_A_TIME):
+        for batch in scenes.batches(_AT_A_TIME):
             found += [{name: value.cpu() for name, value in one.items()} for one in detector(frames_of(batch, device))]
     return found
-
-
-def find_frame_by_frame(strategy: Strategy, state: State, scenes: Scenes, device: str = "cpu") -> Found:
-    """The same with the clips as streams that run side by side; state: weights as they are in clips.
-
-    Raises CannotStream where the strategy looks ahead.
-    """
-    detector = models.build_detector(1)
-    online = models.go_online(strategy, detector)
-    online.load_state_dict(state)
-    online.to(device)
-    by_frame, remembered = list[Found](), None
-    with torch.inference_mode():
-        for t in range(scenes.pixels.shape[1]):
-            frames = torch.from_numpy(scenes.pixels[:, t]).to(device)
-            found, remembered = online.step(frames, remembered)
-            by_frame.append(found)  # type: ignore[arg-type]
-    return [by_frame[t][clip] for clip in range(len(scenes)) for t in range(len(by_frame))]
 
 
 def _require_the_same(strategy: Strategy, detector: Detector, scenes: Scenes, device: str) -> None:
@@ -142,5 +147,24 @@ def _require_the_same(strategy: Strategy, detector: Detector, scenes: Scenes, de
                 )
 
 
-def _plan(recipe: DetectionRecipe, lr: float, batch: int, clips: int) -> Plan:
-    return Plan(lr, recipe.weight_decay, batch, clips, recipe.bf16 is True, recipe.device)
+def _examples(scenes: Scenes, found: Found, count: int) -> dict[str, Any]:
+    """The last frame of the first ``count`` clips: grey values as bytes, what is to be found, what was found."""
+    frames, targets = scenes.pixels.shape[1], targets_of(scenes)
+    shown = range(min(count, len(scenes)))
+    grey = (255 * np.clip(scenes.pixels[: len(shown), -1, 0], 0, 1)).astype(np.uint8)
+    truth, kept = [], []
+    for clip in shown:
+        last, objects = clip * frames + frames - 1, scenes.objects(clip)
+        speeds = scenes.speeds[objects[scenes.asked[objects, -1]]].tolist()
+        truth.append(_rounded(targets[last]) | {"speeds": speeds})
+        sure = found[last]["scores"] >= _SHOWN
+        kept.append(_rounded({name: value[sure] for name, value in found[last].items()}))
+    packed = base64.b85encode(zlib.compress(grey.tobytes(), 9)).decode()
+    return {"shape": list(grey.shape), "grey": packed, "truth": truth, "found": kept}
+
+
+def _rounded(one: dict[str, Tensor]) -> dict[str, Any]:
+    return {
+        name: value.tolist() if name == "labels" else np.round(value.double().numpy(), _DECIMALS).tolist()
+        for name, value in one.items()
+    }

@@ -1,207 +1,205 @@
-"""Two-stage training: the 2-D network learns the digit from single frames, then each arm learns to tell clips apart.
+"""Recognition: which digit, and in which order do its frames come? Learned from clips whose orders no frame can tell.
 
-All that is random comes from the seed, and from a stream of its own for each purpose: with one seed, all arms see the
-same data in the same order and start from the same weights, so that they can be compared pair by pair. One thread:
-results do not depend on the number of cores, and arms can run side by side.
+Judged per test clip, right or wrong: in fp32, in evaluation mode, once, after the last epoch.
 """
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, interpolate
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.data.clips import Clips, Dataset, one_frame, shuffled
+from bench.data.datasets import data_version, open_dataset
+from bench.data.images import Labels, Pixels
 from bench.measure.training.checkpoint import State
-from bench.measure.training.evaluation import Scores, evaluate, evaluate_early
-from bench.measure.training.fitting import Batches, Fit, Plan, Report, fit, on_device
-from bench.measure.training.reproducible import reproducible
-from bench.models import Network, build_trainable, insert, lay_out, load_pretrained, pretrained_form
+from bench.measure.training.harness import Batch, Diverged, Epoch, Task, Train
+from bench.models import Network, build_trainable, load_pretrained
 from bench.spec.cases import Condition
-from bench.spec.settings import Recipe
+from bench.spec.training import Data, Recipe
+from bench.stats.packed_booleans import Bools, pack
+from bench.store.samples import PARTS, Fitted, Recognition
 from bench.strategy import Strategy
 
 _PRETRAIN, _CLIPS, _TEST, _VALIDATION, _ORDER, _VIEW = range(6)  # streams of random numbers under one seed
+_CLIPS_AT_ONCE = 32  # a multiple of the temporal classes, so that all orders of a base clip pass through one batch
+
+
+Scores = dict[str, Bools]
+"""{part: right or wrong for each clip [N]}."""
 
 
 @dataclass(frozen=True)
-class Pretrained:
-    """The 2-D network's weights, which all arms of a seed start from."""
+class RecognitionTask(Task):
+    """Two heads on a residual network, or on a 3-D one; the loss is the sum of the cross-entropies that are asked for.
 
-    state: State
-    fit: Fit
+    A batch's targets are the labels of each head, None for one that is not trained.
+    """
 
+    recipe: Recipe
+    dataset: Dataset[Any]
 
-@dataclass
-class Curve:
-    """Accuracy on validation clips after each epoch, 0 to 1, and how many training clips had been seen by then."""
+    SAMPLES: ClassVar[type[Fitted]] = Recognition
+    MEMORY_FORMAT: ClassVar[torch.memory_format] = torch.channels_last  # in which small convolutions are faster
 
-    clips_seen: list[int] = field(default_factory=list)
-    spatial: list[float] = field(default_factory=list)
-    temporal: list[float] = field(default_factory=list)
-    joint: list[float] = field(default_factory=list)
+    @classmethod
+    def open(cls, recipe: dict[str, Any], data: dict[str, Any], condition: Condition, seed: int) -> "RecognitionTask":
+        """With the condition's data set."""
+        how, hard, name = Recipe.model_validate(recipe), Data.model_validate(data), condition.dataset
+        return cls(how, condition, seed, open_dataset(name, how, hard, seed), data_version(name, hard))
 
-    def add(self, clips: int, scores: Scores) -> None:
-        """One epoch of ``clips`` clips."""
-        self.clips_seen.append(clips + (self.clips_seen[-1] if self.clips_seen else 0))
-        for part in ("spatial", "temporal", "joint"):
-            getattr(self, part).append(float(getattr(scores, part).mean()))
+    @property
+    def segments(self) -> int:
+        """1 where the condition shows one frame of each clip."""
+        return 1 if self.condition.view == "one_frame" else self.dataset.frames
 
+    @property
+    def heads(self) -> tuple[int, int]:
+        """Spatial and temporal classes; their logits stand side by side."""
+        return self.dataset.spatial_classes, self.dataset.temporal_classes
 
-@dataclass(frozen=True)
-class FineTuned:
-    """One arm, trained and tested. shuffled: the same network on clips whose frames stand in a random order, None where
-    it sees one frame only. early: on the test clips after each of their frames, None where the network sees what comes
-    later. params: of the whole network; flops: of one clip, forward; seconds of wall time."""
+    def network(self, backbone: str, segments: int) -> Network:
+        """One of ``axes.ACCURACY_BACKBONES``."""
+        return build_trainable(backbone, segments, self.seed, self.heads)
 
-    scores: Scores
-    shuffled: Scores | None
-    early: list[Scores] | None
-    curve: Curve
-    fit: Fit
-    params: int
-    flops: int
-    test_seconds: float
-    clips_per_second: float
+    def load(self, network: Network, state: State) -> None:
+        """3-D convolutions are inflated; the temporal head stays as the seed gave it."""
+        load_pretrained(network, state)
 
+    def pretraining(self) -> Sequence[Epoch]:
+        """The spatial classes on single frames, easy ones first, then hard ones."""
+        recipe, rng = self.recipe, np.random.default_rng([self.seed, _PRETRAIN])
 
-def pretrain(recipe: Recipe, dataset: Dataset, backbone: str, seed: int, report: Report) -> Pretrained:
-    """Teach a 2-D network the spatial classes on single frames, easy ones first, then hard ones. Raises Diverged."""
-    with reproducible(seed):
-        network = _network(backbone, 1, seed, dataset, recipe)
-        rng = np.random.default_rng([seed, _PRETRAIN])
-
-        def draw(hard: bool) -> Batches:
-            frames = dataset.single_frames(rng, recipe.pretrain_frames, hard)
-            return torch.from_numpy(frames.pixels[:, None]), torch.from_numpy(frames.spatial[:, None])
+        def draw(hard: bool) -> Iterator[Batch]:
+            frames = self.dataset.single_frames(rng, recipe.pretrain_frames, hard)
+            return self._batches(frames.pixels[:, None], (frames.spatial, None), recipe.pretrain_batch)
 
         hardness = [False] * recipe.pretrain_epochs_easy + [True] * recipe.pretrain_epochs_hard
-        plan = Plan(
-            lr=recipe.pretrain_lr,
-            weight_decay=recipe.weight_decay,
-            batch=recipe.pretrain_batch,
-            samples=recipe.pretrain_frames,
-            heads=(dataset.spatial_classes,),
-            trained=(True,),
-            bf16=recipe.bf16 is True,  # auto is settled when the sweep is resolved
-            size=recipe.size,
-            device=recipe.device,
-        )
-        how = fit(network, [partial(draw, hard) for hard in hardness], plan, report)
-        return Pretrained({name: tensor.cpu() for name, tensor in network.state_dict().items()}, how)
+        return [partial(draw, hard) for hard in hardness]
 
+    def loss(self, network: Network, batch: Batch) -> Tensor:
+        """On the clip logits."""
+        with self.autocast():
+            logits: Tensor = network(batch.frames)
+        loss, first = torch.zeros((), device=self.recipe.device), 0
+        for classes, labels in zip(self.heads, batch.targets, strict=True):
+            if labels is not None:
+                loss = loss + cross_entropy(logits[:, first : first + classes].float(), labels)
+            first += classes
+        return loss
 
-def fine_tune(
-    strategy: Strategy,
-    recipe: Recipe,
-    dataset: Dataset,
-    condition: Condition,
-    seed: int,
-    state: State,
-    report: Report,
-) -> FineTuned:
-    """Put ``strategy`` into the pre-trained network, train it on clips, and test it after the last epoch.
+    def fine_tune(self, network: Network, strategy: Strategy, train: Train) -> dict[str, Any]:
+        """Clips in random orders, with a learning curve on validation clips."""
+        recipe, dataset, seed = self.recipe, self.dataset, self.seed
+        clips, view = np.random.default_rng([seed, _CLIPS]), np.random.default_rng([seed, _VIEW])
 
-    state: what ``pretrain`` gave for the network that the condition's starts from; it is not changed. Raises Diverged.
-    """
-    with reproducible(seed):
-        segments = 1 if condition.view == "one_frame" else dataset.frames
-        network = build_trainable(
-            condition.backbone, segments, seed, (dataset.spatial_classes, dataset.temporal_classes)
-        )
-        load_pretrained(network, state)
-        insert(strategy, network)
-        network.to(recipe.device)
-        lay_out(network, torch.channels_last)  # in which small convolutions are faster
-        plan = _fine_tuning(recipe, dataset, condition)
-        seen = _Seen(dataset, condition.view, seed)
-        validation = seen.judged("validation", recipe.validation_clips)
-        curve = Curve()
-        how = fit(
-            network,
-            [lambda: seen.training(recipe.clips)] * round(recipe.epochs * condition.length_factor),
-            plan,
-            report,
-            after_epoch=lambda: curve.add(recipe.clips, evaluate(network, validation, plan)),
-        )
-        test = seen.judged(recipe.judged_on, recipe.test_clips)
+        def seen(whole: Clips) -> Clips:
+            return one_frame(whole, view) if self.segments == 1 else whole
+
+        def draw() -> Iterator[Batch]:
+            some, objective = seen(dataset.clips(clips, recipe.clips)), self.condition.objective
+            spatial = some.spatial if objective != "temporal" else None
+            temporal = some.temporal if objective != "spatial" else None
+            return self._batches(some.pixels, (spatial, temporal), recipe.batch)
+
+        def judged(part: str, stream: int, count: int) -> Clips:
+            return seen(dataset.judged(np.random.default_rng([seed, stream]), count, part))
+
+        validation = judged("validation", _VALIDATION, recipe.validation_clips)
+        curve: list[Scores] = []
+        fit = train(draw, lambda: curve.append(self.evaluate(network, validation)))
+        seen_by_epoch = [recipe.clips * epoch for epoch in range(1, len(curve) + 1)]
+        test = judged(recipe.judged_on, _TEST if recipe.judged_on == "test" else _VALIDATION, recipe.test_clips)
         start = time.perf_counter()
-        scores = evaluate(network, test, plan)
+        scores = self.evaluate(network, test)
         test_seconds = time.perf_counter() - start
-        return FineTuned(
-            scores,
-            None if segments == 1 else evaluate(network, seen.shuffled(test), plan),
-            evaluate_early(network, test, plan) if segments > 1 and _causal(strategy, network) else None,
-            curve,
-            how,
-            params=sum(parameter.numel() for parameter in network.parameters()),
-            flops=_flops(network, test, plan),
-            test_seconds=test_seconds,
-            clips_per_second=curve.clips_seen[-1] / how.train_seconds,
-        )
+        samples: dict[str, Any] = {f"{part}_accuracy": float(right.mean()) for part, right in scores.items()}
+        if self.segments > 1:
+            mixed = shuffled(test, np.random.default_rng([seed, _ORDER]), dataset.temporal_classes)
+            right = self.evaluate(network, mixed)
+            samples |= {f"shuffled_{part}_accuracy": float(right[part].mean()) for part in ("spatial", "temporal")}
+            samples["shuffled_clips"] = len(mixed)
+        causal = strategy.fraction == 0 or strategy.direction == "unidirectional"
+        if self.segments > 1 and causal and network.takes_shift:
+            samples["early"] = _by_part(self.evaluate_early(network, test))
+        return samples | {
+            "train_loss": [self.segments * loss for loss in fit.train_loss],  # of a clip's frames, as in all records
+            "spatial_correct": pack(scores["spatial"]),
+            "temporal_correct": pack(scores["temporal"]),
+            "test_clips": len(test),
+            "test_seconds": test_seconds,
+            "clips_seen": seen_by_epoch,
+            "curve": _by_part(curve),
+            "flops": self._flops(network, test),
+            "clips_per_second": seen_by_epoch[-1] / fit.train_seconds,
+            "spatial_classes": dataset.spatial_classes,
+            "temporal_classes": dataset.temporal_classes,
+            "validation_clips": len(validation),
+        }
+
+    def evaluate(self, network: Network, clips: Clips) -> Scores:
+        """The classes that ``network`` (in evaluation mode) gives to ``clips``. Raises Diverged.
+
+        Every order of every clip goes through the network as a clip. The consensus is taken here in float64, where the
+        sum of a clip's fp32 logits does not depend on their order: a network that looks at frames one by one then gives
+        all permutations of a clip the same class, and its temporal accuracy is chance exactly.
+        """
+        return self._scores(self._frame_logits(network, clips).mean(dim=1), clips)
+
+    def evaluate_early(self, network: Network, clips: Clips) -> list[Scores]:
+        """The same after each frame of the clips, the consensus taken over the frames so far. Raises Diverged.
+
+        In a causal network that is what a stream predicts there: its logits at a frame are those of clip mode, which
+        conformance proves (``streams``).
+        """
+        logits = self._frame_logits(network, clips)
+        frames = torch.arange(1, logits.shape[1] + 1)[:, None]
+        return [self._scores(consensus, clips) for consensus in (logits.cumsum(dim=1) / frames).unbind(1)]
+
+    def _frame_logits(self, network: Network, clips: Clips) -> Tensor:
+        """[N, T, classes] in float64."""
+        batches = []
+        with torch.no_grad():
+            for first in range(0, len(clips), _CLIPS_AT_ONCE):
+                frames = self._frames(clips.pixels[first : first + _CLIPS_AT_ONCE])
+                batches.append(network.trunk(frames).cpu().double().unflatten(0, (-1, network.num_segments)))
+        logits = torch.cat(batches)
+        if not torch.isfinite(logits).all():
+            raise Diverged("the trained network's logits on the test clips are not finite")
+        return logits
+
+    def _scores(self, logits: Tensor, clips: Clips) -> Scores:
+        """Clip logits [N, classes] held against the labels."""
+        answers = (of_head.argmax(dim=1).numpy() for of_head in logits.split(self.heads, dim=1))
+        spatial, temporal = (own == asked for own, asked in zip(answers, (clips.spatial, clips.temporal), strict=True))
+        return {"spatial": spatial, "temporal": temporal, "joint": spatial & temporal}
+
+    def _frames(self, pixels: Pixels) -> Tensor:
+        """Clips [N, T, 1, H, W] as frames [N * T, 1, size, size] where they are trained on; enlarged bilinearly."""
+        frames = torch.from_numpy(pixels).flatten(0, 1).to(self.recipe.device)
+        size = self.recipe.size
+        if frames.shape[-1] != size:
+            frames = interpolate(frames, size=(size, size), mode="bilinear", align_corners=False)
+        return frames
+
+    def _batches(self, pixels: Pixels, labels: tuple[Labels | None, ...], size: int) -> Iterator[Batch]:
+        for first in range(0, len(pixels), size):
+            part = slice(first, first + size)
+            targets = [None if own is None else torch.from_numpy(own[part]).to(self.recipe.device) for own in labels]
+            yield Batch(len(pixels[part]), self._frames(pixels[part]), targets)
+
+    def _flops(self, network: Network, clips: Clips) -> int:
+        """Of one clip's forward pass, multiplication and addition counted apart."""
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network(self._frames(clips.pixels[:1]))
+        return int(counter.get_total_flops())
 
 
-def _network(backbone: str, segments: int, seed: int, dataset: Dataset, recipe: Recipe) -> Network:
-    """A 2-D network to pre-train, where it is trained."""
-    network = build_trainable(
-        pretrained_form(backbone), segments, seed, (dataset.spatial_classes, dataset.temporal_classes)
-    )
-    network.to(recipe.device)
-    lay_out(network, torch.channels_last)  # in which small convolutions are faster
-    return network
-
-
-def _fine_tuning(recipe: Recipe, dataset: Dataset, condition: Condition) -> Plan:
-    return Plan(
-        lr=recipe.lr * condition.lr_factor,
-        weight_decay=recipe.weight_decay,
-        batch=recipe.batch,
-        samples=recipe.clips,
-        heads=(dataset.spatial_classes, dataset.temporal_classes),
-        trained=(condition.objective != "temporal", condition.objective != "spatial"),
-        bf16=recipe.bf16 is True,  # auto is settled when the sweep is resolved
-        size=recipe.size,
-        device=recipe.device,
-    )
-
-
-def _causal(strategy: Strategy, network: Network) -> bool:
-    """Its logits at a frame know nothing of later frames."""
-    return network.takes_shift and (strategy.fraction == 0 or strategy.direction == "unidirectional")
-
-
-class _Seen:
-    """The clips of one seed, as a network sees them: whole, or one random frame of each."""
-
-    def __init__(self, dataset: Dataset, view: str, seed: int) -> None:
-        self.dataset, self.view, self.seed = dataset, view, seed
-        self._clips, self._frame = np.random.default_rng([seed, _CLIPS]), np.random.default_rng([seed, _VIEW])
-
-    def training(self, count: int) -> Batches:
-        """Fresh training clips."""
-        clips = self._viewed(self.dataset.clips(self._clips, count))
-        return torch.from_numpy(clips.pixels), torch.from_numpy(np.stack((clips.spatial, clips.temporal), axis=1))
-
-    def judged(self, on: str, count: int) -> Clips:
-        """``count`` base clips of the test or the validation images, each in all temporal classes."""
-        stream, draw = {
-            "test": (_TEST, self.dataset.test_clips),
-            "validation": (_VALIDATION, self.dataset.validation_clips),
-        }[on]
-        return self._viewed(draw(np.random.default_rng([self.seed, stream]), count))
-
-    def shuffled(self, clips: Clips) -> Clips:
-        """Each base clip of ``clips`` once, its frames in a random order."""
-        return shuffled(clips, np.random.default_rng([self.seed, _ORDER]), self.dataset.temporal_classes)
-
-    def _viewed(self, clips: Clips) -> Clips:
-        return one_frame(clips, self._frame) if self.view == "one_frame" else clips
-
-
-def _flops(network: Network, clips: Clips, plan: Plan) -> int:
-    """Floating point operations of one clip's forward pass, multiplication and addition counted apart."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(on_device(torch.from_numpy(clips.pixels[:1]), plan))
-    return int(counter.get_total_flops())
+def _by_part(scores: list[Scores]) -> dict[str, list[float]]:
+    return {part: [float(one[part].mean()) for one in scores] for part in PARTS}

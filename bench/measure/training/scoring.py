@@ -5,92 +5,67 @@ objects of the others are neither wanted nor wrong (COCO's ignore flag), as in F
 can hardly be seen.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data.scenes import Scenes
-from bench.data.speed import SPEEDS
+from bench.data.cluttered_digits import Scenes
 from bench.models import Found
+from bench.store.samples import SPEEDS
 
 IOU = 0.5
 
 
-@dataclass(frozen=True)
-class Score:
-    """Mean over classes, 0 to 1, and how many objects were asked for; NaN where none of a speed was.
+def score(scenes: Scenes, found: Found) -> dict[str, Any]:
+    """Fields of ``samples.Detection``: means over classes from 0 to 1, and how many objects of each speed there were;
+    None where none was.
 
-    by_class: average precision of each class, NaN for one that was not asked for.
+    found: of each frame, clip after clip. Raises ValueError where their numbers differ.
     """
-
-    all: float
-    by_speed: tuple[float, ...]
-    by_class: tuple[float, ...]
-    asked: tuple[int, ...]
-
-
-def score(scenes: Scenes, found: Found) -> Score:
-    """found: of each frame, clip after clip. Raises ValueError where their numbers differ."""
     frames = scenes.pixels.shape[1]
     if len(found) != len(scenes) * frames:
         raise ValueError(f"{len(found)} frames were searched and {len(scenes) * frames} shown")
-    everything = frozenset(range(len(SPEEDS)))
-    whole, by_class = _average(scenes, found, everything, class_by_class=True)
-    by_speed = tuple(_average(scenes, found, frozenset({group}))[0] for group in range(len(SPEEDS)))
-    asked = tuple(int(scenes.asked[scenes.speeds == group].sum()) for group in range(len(SPEEDS)))
-    return Score(whole, by_speed, by_class, asked)
+    result = _average_precision(scenes, found, range(len(SPEEDS)), by_class=True)
+    classes = torch.atleast_1d(result["classes"]).tolist()
+    per_class = dict(zip(classes, torch.atleast_1d(result["map_per_class"]), strict=True))
+    samples: dict[str, Any] = {
+        "map": _known(result["map"]),
+        "by_class": [_known(per_class.get(label, -1.0)) for label in range(int(scenes.labels.max(initial=-1)) + 1)],
+    }
+    for group, speed in enumerate(SPEEDS):
+        samples[f"map_{speed}"] = _known(_average_precision(scenes, found, [group])["map"])
+        samples[f"asked_{speed}"] = int(scenes.asked[scenes.speeds == group].sum())
+    return samples
 
 
-def _average(
-    scenes: Scenes, found: Found, wanted: frozenset[int], class_by_class: bool = False
-) -> tuple[float, tuple[float, ...]]:
-    """(mean over classes, each class if asked) where objects of the speeds ``wanted`` are asked for."""
+def _average_precision(scenes: Scenes, found: Found, speeds: Collection[int], by_class: bool = False) -> Any:
+    """What torchmetrics gives where objects of ``speeds`` are asked for."""
     from torchmetrics.detection import MeanAveragePrecision  # takes a second to import
 
     metric = MeanAveragePrecision(
-        iou_type="bbox",
-        iou_thresholds=[IOU],
-        class_metrics=class_by_class,
-        backend="faster_coco_eval",
+        iou_type="bbox", iou_thresholds=[IOU], class_metrics=by_class, backend="faster_coco_eval"
     )
-    metric.update(
-        [{name: value.float() if name != "labels" else value for name, value in one.items()} for one in found],
-        truth_of(scenes, wanted),
-    )
-    result = metric.compute()
-    mean = _known(float(result["map"]))
-    if not class_by_class:
-        return mean, ()
-    classes = torch.atleast_1d(result["classes"]).tolist()
-    values = torch.atleast_1d(result["map_per_class"]).tolist()
-    per_class = dict(zip(classes, values, strict=True))
-    asked = {int(label) for label in scenes.labels}
-    by_class = tuple(_known(per_class.get(label, -1.0)) for label in range(max(asked, default=-1) + 1))
-    return mean, by_class
+    searched = [{name: value.float() if name != "labels" else value for name, value in one.items()} for one in found]
+    metric.update(searched, truth_of(scenes, speeds))
+    return metric.compute()
 
 
-def _known(value: float) -> float:
+def _known(value: Any) -> float | None:
     """COCO says -1 where there was nothing to find."""
-    return float("nan") if value < 0 else value
+    return None if value < 0 else float(value)
 
 
-def truth_of(scenes: Scenes, wanted: frozenset[int]) -> list[dict[str, Tensor]]:
-    """Of each frame, every object as torchmetrics wants it; those that are not asked for or not of the speeds
-    ``wanted`` are marked to be ignored."""
-    ignored = ~(np.isin(scenes.speeds, list(wanted))[:, None] & scenes.asked)
-    boxes, labels = torch.from_numpy(scenes.within), torch.from_numpy(scenes.labels)
+def truth_of(scenes: Scenes, speeds: Collection[int]) -> list[dict[str, Tensor]]:
+    """Of each frame, every object as torchmetrics wants it; those that are not asked for or not of ``speeds`` are
+    marked to be ignored."""
+    ignored = ~(np.isin(scenes.speeds, list(speeds))[:, None] & scenes.asked)
+    boxes, labels, crowd = (torch.from_numpy(a) for a in (scenes.within, scenes.labels, ignored.astype(np.int64)))
     truth = []
     for clip in range(len(scenes)):
-        own: Sequence[int] = scenes.objects(clip)  # type: ignore[assignment]
+        own = scenes.objects(clip)
         for t in range(scenes.pixels.shape[1]):
-            truth.append(
-                {
-                    "boxes": boxes[own, t],
-                    "labels": labels[own],
-                    "iscrowd": torch.from_numpy(ignored[own, t].astype(np.int64)),
-                }
-            )
+            truth.append({"boxes": boxes[own, t], "labels": labels[own], "iscrowd": crowd[own, t]})
     return truth

@@ -1,0 +1,66 @@
+"""``python -m bench.measure.training.worker``: one pre-training or one trial, in a process of its own.
+
+Job: {"section": of ``TASKS``, "stage": "pretrain" | "fine_tune", "recipe": {…}, "data": {…}, "condition": {…},
+"seed": int, "checkpoint": path}; to fine-tune also {"variant": {…}, "strategy_files": [path, …], "examples": int,
+"weights": path or null}: where the trained weights are kept. Events: {"event": "progress", "share": 0…1},
+{"event": "note", "message": str}, and last {"event": "result", "samples": {…}} or {"event": "skipped", "reason": str}.
+Whatever goes wrong ends the process with a traceback whose last line is the reason.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from bench.measure.training import TASKS, checkpoint, harness
+from bench.measure.training.checkpoint import State
+from bench.measure.training.harness import Fit, Report, Task
+from bench.plugins.discovery import load_class
+from bench.spec.cases import Condition, Variant
+from bench.system.workers import Emit, Event, noting, progress, serve
+
+
+def handle(job: Event, emit: Emit) -> None:
+    """Do the job and emit its result. Raises Diverged, LoadError, or what the task or the strategy raised."""
+    implementation: type[Task] = resolve_name(TASKS[job["section"]].implementation)
+    opened = implementation.open(job["recipe"], job["data"], Condition.from_json(job["condition"]), job["seed"])
+    task = replace(opened, examples=job.get("examples", 0))
+    stage: Callable[[Event, Task, Emit], None] = {"pretrain": _pretrain, "fine_tune": _fine_tune}[job["stage"]]
+    stage(job, task, emit)
+
+
+def _pretrain(job: Event, task: Task, emit: Emit) -> None:
+    _, fit = _pretrained(job, task, emit, progress(emit))
+    emit({"event": "result", "samples": {"reused": fit is None, **(asdict(fit) if fit else {})}})
+
+
+def _pretrained(job: Event, task: Task, emit: Emit, report: Report) -> tuple[State, Fit | None]:
+    """The weights from their file, or made and kept there: they come out the same. The fit is None for the former."""
+    path = Path(job["checkpoint"])
+    key = checkpoint.key_of(task.recipe, task.condition.dataset, task.data_version, task.form, task.seed)
+    state = checkpoint.load_or_none(path, key, noting(emit))
+    if state is not None:
+        return state, None
+    state, fit = harness.pretrain(task, report)
+    checkpoint.save(path, key, state)
+    return state, fit
+
+
+def _fine_tune(job: Event, task: Task, emit: Emit) -> None:
+    variant = Variant.from_json(job["variant"])
+    strategy_class = load_class(variant.strategy, [Path(path) for path in job["strategy_files"]])
+    strategy = strategy_class(float(variant.fraction), variant.placement, variant.direction)  # type: ignore[arg-type]
+    if reason := strategy.skip(task.condition.backbone, task.dataset.frames):
+        emit({"event": "skipped", "reason": reason})
+        return
+    state, _ = _pretrained(job, task, emit, lambda share: None)
+    samples, trained = harness.fine_tune(task, strategy, state, progress(emit))
+    if job.get("weights"):
+        checkpoint.save(Path(job["weights"]), variant.label, trained)
+    values: dict[str, Any] = samples.model_dump(mode="json")
+    emit({"event": "result", "samples": values})
+
+
+if __name__ == "__main__":
+    serve(handle)
