@@ -1,8 +1,7 @@
-"""One look for all figures: a colour says which mechanism, a line style and marker says which placement.
+"""One look for all figures: a colour says which mechanism, a line style and marker which placement and direction.
 
 Colours are those of Okabe and Ito (2008), which stay apart for colour-blind readers; their yellow is left out, as it
-cannot be read on white. Text is drawn as paths: a reader's own fonts would be wider or narrower, and labels that are
-apart here would overlap there.
+cannot be read on white. Text is drawn as paths, so that labels keep their width whatever fonts a reader has.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,13 +10,13 @@ from functools import cache
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from matplotlib.ft2font import FT2Font
-from matplotlib.legend import Legend
-from matplotlib.lines import Line2D
 
 from bench.report.numbers import fraction_text
+from bench.report.selection import line_text
 from bench.spec.axes import BASELINE
 
 INK = "#1a1a1a"
@@ -27,7 +26,7 @@ ALARM = "#b3261e"  # what a rule calls disturbed; no strategy has this colour
 
 BUILT_IN = {BASELINE: INK, "copy_shift": "#D55E00", "concat_shift": "#E69F00", "buffer_shift": "#0072B2"}
 REMAINING = ("#009E73", "#CC79A7", "#56B4E9", "#7a5c00", "#7F7F7F")
-_LINES = {
+_LINES: dict[tuple[str, str], tuple[Any, str]] = {
     ("residual", "bidirectional"): ("-", "o"),
     ("inplace", "bidirectional"): ((0, (4, 1.8)), "s"),
     ("residual", "unidirectional"): ((0, (5, 1.5, 1, 1.5)), "^"),
@@ -59,8 +58,11 @@ RC: Any = {
     "ytick.labelcolor": INK,
     "lines.linewidth": 1.6,
     "lines.markersize": 5,
+    "errorbar.capsize": 2.5,
     "legend.frameon": False,
     "legend.fontsize": 8.5,
+    "legend.handlelength": 2.6,
+    "legend.columnspacing": 1.6,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "svg.fonttype": "path",
@@ -71,15 +73,16 @@ RC: Any = {
 
 @dataclass(frozen=True)
 class Look:
-    """How one line is drawn."""
+    """How a mechanism is drawn, and its name in the legend."""
 
     colour: str
     linestyle: Any
     marker: str
     fill: str
+    name: str
 
     def line(self) -> dict[str, Any]:
-        """Keyword arguments for ``errorbar`` and ``Line2D``."""
+        """Keyword arguments of ``Axes.plot`` and ``errorbar``."""
         return {**self.points(), "linestyle": self.linestyle}
 
     def points(self) -> dict[str, Any]:
@@ -90,6 +93,7 @@ class Look:
             "marker": self.marker,
             "markerfacecolor": self.fill,
             "markeredgecolor": self.colour,
+            "label": self.name,
         }
 
 
@@ -111,7 +115,8 @@ class Palette:
         """The one look of a mechanism in a placement and direction."""
         colour = self.colours.get(strategy, MUTED)
         linestyle, marker = _LINES.get((placement, direction), ("-", "o"))
-        return Look(colour, linestyle, marker, "white" if strategy in self.second_round else colour)
+        fill = "white" if strategy in self.second_round else colour
+        return Look(colour, linestyle, marker, fill, line_text(label(strategy), placement, direction))
 
 
 @cache
@@ -141,15 +146,15 @@ def fraction_axis(ax: Axes, fractions: Iterable[float]) -> None:
     ax.set_xlim(-0.04, 1.05)
 
 
-def legend_below(fig: Figure, handles: Sequence[Any]) -> Legend | None:
-    """One legend under all axes, so that it covers no data."""
-    if not handles:
-        return None
-    longest = max(len(str(handle.get_label())) for handle in handles)
-    columns = 2 if longest > _WIDE_LABEL else 3
-    return fig.legend(handles=handles, loc="outside lower left", ncols=columns, handlelength=2.6, columnspacing=1.6)
-
-
-def line_handle(look: Look, text: str, *, line: bool = True) -> Line2D:
-    """A legend entry."""
-    return Line2D([], [], label=text, **(look.line() if line else look.points()))
+def legend_below(fig: Figure, handles: Sequence[Any] = ()) -> None:
+    """One legend under all axes, where it covers no data: what was drawn with a label, mechanisms first."""
+    drawn = [(str(one.get_label()), one) for one in handles]
+    for ax in fig.axes:
+        drawn += [(text, one) for one, text in zip(*ax.get_legend_handles_labels(), strict=True)]
+    mechanisms = {text: one[0] for text, one in drawn if isinstance(one, ErrorbarContainer)}
+    entries: dict[str, Any] = dict(sorted(mechanisms.items()))
+    for text, one in drawn:
+        entries.setdefault(text, one)
+    if entries:
+        columns = 2 if max(map(len, entries)) > _WIDE_LABEL else 3
+        fig.legend(list(entries.values()), list(entries), loc="outside lower left", ncols=columns)

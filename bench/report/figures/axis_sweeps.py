@@ -1,0 +1,151 @@
+"""Latency overhead against what was swept: the fraction (the paper's Fig. 2a), any other axis, and the runtime."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from bench.analysis.run import Analysis
+from bench.report import selection
+from bench.report.figures import canvas
+from bench.report.figures.canvas import MOST_PLOTS, WIDTH, Figure, estimate, further
+from bench.report.numbers import channels_text, milliseconds_text
+from bench.report.selection import in_panel, panel_text, panels, rows, timed
+from bench.report.style import INK, MUTED, Palette, fraction_axis, label
+from bench.report.sweeps import COUNTED, TITLES, Sweep, swept
+from bench.spec.panel import Panel
+
+PAPER_ALL = {"cpu": 13.7, "cuda": 12.4}  # per cent, all channels; ResNet-50, 8 frames (TSM, section 3.2)
+PAPER_EIGHTH = 3.0  # "about 3 %" with 1/8, on every device; the paper gives no values at 1/4 and 1/2
+MOST_AXES = 8
+
+_NARROW = 34  # characters of tick labels that fit below half a figure
+_LINEAR_TO = 5.0  # per cent: the runtimes' axis is logarithmic beyond
+_TICKS = (-5, 0, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+
+def latency_overhead(run: Analysis, palette: Palette) -> Figure | None:
+    """Overhead against fraction, one plot for each panel, with the A/A control and the paper's two values."""
+    found = panels(timed(run.latency))
+    shown = found[:MOST_PLOTS]
+    if not shown:
+        return None
+    keys = [panel for panel, _ in shown]
+    height = 3.4 if len(shown) == 1 else 3.0
+    alike = canvas.comparable(cases for _, cases in shown)
+    drawing, axes = canvas.grid(len(shown), height, "fraction of the channels moved", "latency overhead [%]", alike)
+    for ax, (panel, cases) in zip(axes, shown, strict=True):
+        for row in rows(selection.twins(in_panel(run.latency, panel))):
+            canvas.band(ax, estimate(row, "overhead"), "A/A control")
+        canvas.zero(ax)
+        canvas.mechanisms(ax, cases, "fraction", "overhead", palette, step=0.012)
+        _draw_paper(ax, panel)
+        fraction_axis(ax, cases["fraction"])
+        ax.margins(y=0.08)
+        ax.set_title(panel_text(panel, keys) if len(shown) > 1 else "")
+    where = panel_text(keys[0]) if len(keys) == 1 else f"{len(keys)} settings, each against its own baseline"
+    caption = (
+        f"Latency overhead against no shift ({where}) with 95 % intervals; points are set slightly apart. The A/A "
+        "control is the interval of two identical networks." + further(len(found), len(shown))
+    )
+    return canvas.finish(drawing, "latency_overhead", "Latency overhead by fraction", caption)
+
+
+def _draw_paper(ax: Axes, panel: Panel) -> None:
+    """What the paper gives for this device; nothing for a network or a clip that it did not time."""
+    if panel.backbone == "resnet50" and panel.frames == 8 and panel.device in PAPER_ALL:
+        everything = PAPER_ALL[panel.device]
+        name = f"paper, {panel.device}: {everything} % at all, about 3 % at 1/8"
+        for fraction, value in ((1.0, everything), (1 / 8, PAPER_EIGHTH)):
+            ends = [fraction - 0.035, fraction + 0.035]
+            ax.plot(ends, [value] * 2, color=MUTED, linewidth=2.2, zorder=1.5, solid_capstyle="butt", label=name)
+
+
+def overhead_by_axis(run: Analysis, palette: Palette) -> Figure | None:
+    """One small plot for each swept axis; the baseline's time stands below each value."""
+    found = swept(run.latency)
+    shown = found[:MOST_AXES]
+    if not shown:
+        return None
+    times, mosaic = _baseline_times(run), _mosaic(shown)
+    alike = canvas.comparable(sweep.cases for sweep in shown)
+    drawing = canvas.blank(WIDTH, 2.6 * len(mosaic) + 0.6)
+    axes = drawing.subplot_mosaic(mosaic, empty_sentinel="", sharey=alike)  # type: ignore[arg-type]
+    for sweep in shown:
+        ax = axes[sweep.name]
+        canvas.zero(ax)
+        joined = sweep.name in COUNTED  # between values without an order of their own there is nothing
+        canvas.mechanisms(ax, sweep.cases, "place", "overhead", palette, step=0.09, by_fraction=True, joined=joined)
+        named = zip(sweep.values, sweep.panels, strict=True)
+        canvas.categories(ax, [f"{label(value)}\n{times[panel]}" for value, panel in named])
+        ax.margins(y=0.08)
+        ax.set_title(TITLES[sweep.name])
+    for row in mosaic:
+        axes[row[0]].set_ylabel("latency overhead [%]")
+    caption = (
+        f"Latency overhead with 95 % intervals{_moving(pd.concat([sweep.cases for sweep in shown]))}. Each plot "
+        "changes one axis; below each value stands the time of the network without a shift."
+        + further(len(found), len(shown), "further axis", "further axes")
+    )
+    return canvas.finish(drawing, "overhead_by_axis", "Latency overhead by axis", caption)
+
+
+def _mosaic(shown: Sequence[Sweep]) -> list[list[str]]:
+    """Two plots in a row; one whose labels need the room has a row to itself."""
+    wide = [sweep.name for sweep in shown if sum(len(label(value)) + 2 for value in sweep.values) > _NARROW]
+    narrow = [sweep.name for sweep in shown if sweep.name not in wide]
+    if len(shown) == 1:
+        return [[shown[0].name]]
+    pairs = [[*narrow[i : i + 2], ""][:2] for i in range(0, len(narrow), 2)]
+    return pairs + [[name, name] for name in wide]
+
+
+def _baseline_times(run: Analysis) -> defaultdict[Panel, str]:
+    """{panel: what the network without a shift takes there}."""
+    base = panels(selection.baselines(run.latency))
+    return defaultdict(str, {panel: milliseconds_text(own["latency_ms"].iloc[0]) for panel, own in base})
+
+
+def _moving(cases: pd.DataFrame) -> str:
+    """``, moving 1/4 of the channels``; the legend names the fractions where there are several."""
+    fractions = set(cases["fraction"])
+    return f", moving {channels_text(fractions.pop())}" if len(fractions) == 1 else ""
+
+
+def overhead_by_runtime(run: Analysis, palette: Palette) -> Figure | None:
+    """One row of marks for each runtime, on an axis that is logarithmic beyond the noise: the same shift costs 1 % in
+    one runtime and 400 % in another. None where the run has one runtime only."""
+    chosen = selection.runtime_panels(run)
+    if not chosen:
+        return None
+    own = [in_panel(timed(run.latency), panel).assign(place=place) for place, panel in enumerate(chosen)]
+    cases = pd.concat([frame[frame["fraction"] == selection.nearest_fraction(frame["fraction"])] for frame in own])
+    drawing = canvas.blank(WIDTH, 1.4 + len(chosen) * (0.35 + 0.1 * cases.groupby(canvas.MECHANISM).ngroups))
+    ax = drawing.subplots()
+    style: dict[str, Any] = {"by_fraction": True, "joined": False, "horizontal": True}
+    canvas.mechanisms(ax, cases, "place", "overhead", palette, step=0.12, **style)
+    _overhead_axis(ax)
+    times = _baseline_times(run)
+    names = [f"{selection.runtime_name(panel, chosen)}\n{times[panel]}" for panel in chosen]
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.hlines([edge - 0.5 for edge in range(1, len(names))], *ax.get_xlim(), color=MUTED, linewidth=0.5)
+    caption = (
+        f"Latency overhead with 95 % intervals{_moving(cases)}, against no shift in the same runtime; its time stands "
+        f"below the name. The axis is linear up to {_LINEAR_TO:g} % and logarithmic beyond."
+    )
+    return canvas.finish(drawing, "overhead_by_runtime", "Latency overhead by runtime", caption)
+
+
+def _overhead_axis(ax: Axes) -> None:
+    ax.set_xscale("symlog", linthresh=_LINEAR_TO, linscale=0.7)
+    low, high = min(ax.get_xlim()[0], -1.0), max(1.1 * ax.get_xlim()[1], 2 * _LINEAR_TO)
+    ax.set(xlim=(low, high), xticks=[tick for tick in _TICKS if low <= tick <= high], xlabel="latency overhead [%]")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.axvline(0, color=INK, linewidth=0.8)
+    ax.axvline(PAPER_EIGHTH, color=MUTED, linewidth=1.0, linestyle=":", label="paper: about 3 % at 1/8")
+    ax.grid(axis="y", visible=False)

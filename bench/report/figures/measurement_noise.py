@@ -1,0 +1,107 @@
+"""How far the numbers can be trusted: the A/A control, and the interval that each case reached."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from bench.analysis.run import Analysis
+from bench.report.figures import canvas
+from bench.report.figures.canvas import WIDTH, Figure, estimate
+from bench.report.numbers import fraction_text
+from bench.report.selection import Row, panels, rows, timed, twins
+from bench.report.style import ALARM, INK, MUTED, Palette, label
+
+MOST_CASES = 30  # more rows would be smaller than their labels
+TARGETS = ("target_half_width_pp", "target_half_width_points")  # in settings of latency, and of older runs
+_ROW = 0.21  # inches for one labelled case
+_SPREAD = 0.22  # of the distance between two replicates
+_LOOKS: dict[str, dict[str, Any]] = {
+    "superblock": {"color": MUTED, "marker": "o", "markersize": 2.8, "alpha": 0.6, "markeredgewidth": 0},
+    "disturbed superblock": {"color": ALARM, "marker": "o", "markersize": 3.8, "markerfacecolor": "white"},
+    "excluded superblock": {"color": ALARM, "marker": "x", "markersize": 4.5, "markeredgewidth": 1.2},
+}
+
+
+def measurement_noise(run: Analysis, palette: Palette) -> Figure | None:
+    """Left: the twin's differences, superblock by superblock. Right: half-widths reached against the target."""
+    samples, widths = _first_control(run.superblocks), _widths(run.latency)
+    parts = [not samples.empty, not widths.empty]
+    if not any(parts):
+        return None
+    drawing = canvas.blank(WIDTH, min(max(3.4, 1.6 + _ROW * len(widths)), 8.5))
+    axes = drawing.subplots(1, sum(parts), squeeze=False)[0]
+    texts = []
+    if not samples.empty:
+        _draw_twin(axes[0], samples, _twins_of(samples, run.latency))
+        texts.append("A/A control: differences of two identical networks; their interval should hold zero.")
+    if not widths.empty:
+        settings = (run.header.get("settings") or {}).get("latency") or {}
+        target = next((settings[name] for name in TARGETS if name in settings), None)
+        _draw_widths(axes[-1], widths, target, palette)
+        texts.append("Half-width: a case right of the target ended before its interval was narrow enough.")
+        texts += [f"Only the {MOST_CASES} widest are shown."] if len(widths) == MOST_CASES else []
+    return canvas.finish(drawing, "measurement_noise", "Measurement noise", " ".join(texts))
+
+
+def _first_control(superblocks: pd.DataFrame) -> pd.DataFrame:
+    """The twin's differences in the first panel: machines and devices scatter differently, so never all together."""
+    if superblocks.empty:
+        return superblocks
+    aa = superblocks[superblocks["aa"].astype(bool) & superblocks["overhead_pct"].notna()]
+    return aa if aa.empty else aa[aa["label"] == aa["label"].iloc[0]]
+
+
+def _twins_of(samples: pd.DataFrame, latency: pd.DataFrame) -> list[Row]:
+    """The latency rows of the twin whose samples these are: the only twin, or the one of the panel in their label."""
+    found = panels(twins(latency))
+    if len(found) > 1:
+        found = [pair for pair in found if samples["label"].iloc[0].startswith(f"{pair[0].label}/")]
+    return [row for _, own in found for row in rows(own)]
+
+
+def _draw_twin(ax: Axes, samples: pd.DataFrame, twin: list[Row]) -> None:
+    for row in twin:
+        canvas.band(ax, estimate(row, "overhead"), "95 % interval")
+    canvas.zero(ax)
+    replicates = list(samples.groupby("replicate"))
+    for place, (_, own) in enumerate(replicates):
+        x = place + (np.linspace(-_SPREAD, _SPREAD, len(own)) if len(own) > 1 else np.zeros(1))
+        excluded, disturbed = own["excluded"].astype(bool), own["disturbed"].astype(bool)
+        chosen = (~excluded & ~disturbed, disturbed & ~excluded, excluded)
+        for (name, look), these in zip(_LOOKS.items(), chosen, strict=True):
+            if these.any():
+                ax.plot(x[these], own.loc[these, "overhead_pct"], linestyle="none", label=name, **look)
+        median = (own if excluded.all() else own[~excluded])["overhead_pct"].median()
+        ax.plot([place - 0.33, place + 0.33], [median] * 2, color=INK, linewidth=2, label="median of a process")
+    ticks = range(0, len(replicates), math.ceil(len(replicates) / 12))
+    ax.set_xticks(ticks, [str(replicates[place][0]) for place in ticks])
+    ax.set_xlim(-0.6, len(replicates) - 0.4)
+    ax.grid(axis="x", visible=False)
+    ax.set(title="A/A control", xlabel="replicate (fresh process)", ylabel="difference of two identical networks [%]")
+
+
+def _widths(latency: pd.DataFrame) -> pd.DataFrame:
+    """The first panel's cases by the half-width they reached, the widest first."""
+    for _, cases in panels(timed(latency))[:1]:
+        known = cases[cases["half_width_pct"].notna()]
+        return known.sort_values("half_width_pct", ascending=False, kind="stable").head(MOST_CASES)
+    return pd.DataFrame()
+
+
+def _draw_widths(ax: Axes, widths: pd.DataFrame, target: float | None, palette: Palette) -> None:
+    names = []
+    for place, row in enumerate(rows(widths)):
+        look, width = palette.look(row["strategy"], row["placement"], row["direction"]), row["half_width_pct"]
+        ax.plot([0, width], [place, place], color=look.colour, linewidth=1.2, alpha=0.5)
+        ax.plot([width], [place], **look.points() | {"label": None})
+        way = "" if row["direction"] == "bidirectional" else " uni"
+        names.append(f"{label(row['strategy'])} {row['placement']} {fraction_text(row['fraction'])}{way}")
+    if target is not None:
+        ax.axvline(target, color=INK, linewidth=1.0, linestyle=(0, (4, 2)), label="target")
+    ax.set_yticks(range(len(names)), names, fontsize=8)
+    ax.set(xlim=(0, 1.1 * max(widths["half_width_pct"].max(), target or 0.0)), ylim=(len(names) - 0.4, -0.6))
+    ax.set(title="Precision reached", xlabel="half-width of the 95 % interval [pp]")
+    ax.grid(axis="y", visible=False)
