@@ -5,12 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.data.arrays import Pixels
-from bench.data.clips import Clips
-from bench.data.digits import SPRITE
-from bench.data.opening_digits import _GREY, FRAMES, OPEN, TO_BE_SEEN, OpeningDigits, Sources
-from bench.data.sprites import CANVAS
-from bench.spec.settings import Data, OpeningDigitsData, Recipe
+from bench.data.clips import CANVAS, Clips
+from bench.data.images import SPRITE, Pixels, Sources
+from bench.data.opening_digits import FRAMES, GREY, OPEN, TO_BE_SEEN, OpeningDigits
+from bench.spec.training import Data, OpeningDigitsData, Recipe
 
 PLAIN = OpeningDigitsData(jitter=0, noise=0, lowest_contrast=1)
 PARTS = ("train", "validation", "test")
@@ -33,22 +31,22 @@ def digits_like(sources: Sources, image: Pixels | float) -> Sources:
 
 def painted(sources: Sources, value: float) -> Sources:
     """Every door is plain."""
-    return replace(sources, doors=replace(sources.doors, blocks=np.full_like(sources.doors.blocks, value)))
+    return replace(sources, textures=replace(sources.textures, blocks=np.full_like(sources.textures.blocks, value)))
 
 
 def empty_rooms(opening: OpeningDigits, count: int) -> Clips:
     """Opening, then closing, count times, with no digit and no noise: what is not door is 0."""
-    return replace(opening, test=digits_like(opening.test, 0), how_hard=PLAIN).test_clips(rng(), count)
+    return replace(opening, test=digits_like(opening.test, 0), how_hard=PLAIN).judged(rng(), count, "test")
 
 
 def squares(opening: OpeningDigits, count: int, **parameters: float) -> Pixels:
     """Opening clips [count, 8, 32, 32] in which every digit is a white square, and all doors are darker."""
     white = replace(opening, test=digits_like(opening.test, 1), how_hard=PLAIN.model_copy(update=parameters))
-    return white.test_clips(rng(), count).pixels[::2, :, 0]
+    return white.judged(rng(), count, "test").pixels[::2, :, 0]
 
 
 def test_closing_is_opening_backwards(opening: OpeningDigits) -> None:
-    clips = opening.test_clips(rng(), 40).pixels
+    clips = opening.judged(rng(), 40, "test").pixels
     assert np.array_equal(clips[1::2], clips[::2, ::-1])
 
 
@@ -102,7 +100,7 @@ def test_a_door_takes_its_texture_along(opening: OpeningDigits) -> None:
 def test_behind_the_open_door_stands_the_digit_whole_and_upright(opening: OpeningDigits) -> None:
     image = rng(1).uniform(0.1, 1, (SPRITE, SPRITE)).astype(np.float32)
     room = replace(opening, test=digits_like(painted(opening.test, 0), image), how_hard=PLAIN)
-    clips = room.test_clips(rng(), 200).pixels[::2, -1, 0]
+    clips = room.judged(rng(), 200, "test").pixels[::2, -1, 0]
     wide_open = clips[np.count_nonzero(clips, axis=(1, 2)) == SPRITE**2]
     assert len(wide_open) > 50
     for frame in wide_open:
@@ -140,21 +138,21 @@ def test_hard_frames_show_most_of_the_digit_behind_a_door(opening: OpeningDigits
 def test_the_door_is_brighter_than_the_room_and_darker_than_white(opening: OpeningDigits) -> None:
     shown = empty_rooms(opening, 200).pixels
     door = shown[shown > 0]
-    assert door.min() >= _GREY[0] and door.max() <= _GREY[1] and door.std() > 0.05
+    assert door.min() >= GREY[0] and door.max() <= GREY[1] and door.std() > 0.05
 
 
 def test_neither_digit_nor_texture_is_of_another_part(opening: OpeningDigits) -> None:
     silent = replace(opening, how_hard=PLAIN)
     for part, draws in {
         "train": (lambda d: d.clips(rng(), 50), lambda d: d.single_frames(rng(), 50, hard=True)),
-        "validation": (lambda d: d.validation_clips(rng(), 50),),
-        "test": (lambda d: d.test_clips(rng(), 50),),
+        "validation": (lambda d: d.judged(rng(), 50, "validation"),),
+        "test": (lambda d: d.judged(rng(), 50, "test"),),
     }.items():
         blank = {name: painted(digits_like(getattr(silent, name), 0), 0) for name in PARTS}
         alone = replace(silent, **{part: blank[part]})
         others = replace(silent, **{name: blank[name] for name in PARTS if name != part})
         for draw in draws:
-            assert set(np.unique(draw(alone).pixels)) == {0, np.float32(_GREY[0])}
+            assert set(np.unique(draw(alone).pixels)) == {0, np.float32(GREY[0])}
             assert np.array_equal(draw(others).pixels, draw(silent).pixels)
             assert len(np.unique(draw(silent).pixels)) > 1000
 

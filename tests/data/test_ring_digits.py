@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.data.arrays import Pixels
-from bench.data.digits import _SCRAMBLES, SPRITE, DigitPool
+from bench.data.clips import CANVAS, stamp
+from bench.data.images import SCRAMBLES, SPRITE, DigitPool, Pixels
 from bench.data.ring_digits import ORDERS, POSITIONS, STEP, RingDigits
-from bench.data.sprites import CANVAS, stamp
-from bench.spec.settings import Data, Recipe, RingDigitsData
+from bench.spec.training import Data, Recipe, RingDigitsData
 
 PLAIN = RingDigitsData(jitter=0, noise=0, band=0, lowest_contrast=1, distractor=False)
 
@@ -45,8 +44,8 @@ def test_neither_digit_nor_distractor_is_of_another_part(ring: RingDigits) -> No
     silent = replace(ring, how_hard=RingDigitsData(noise=0))
     for part, draws in {
         "train": (lambda d: d.clips(rng(), 50), lambda d: d.single_frames(rng(), 50, hard=True)),
-        "validation": (lambda d: d.validation_clips(rng(), 50),),
-        "test": (lambda d: d.test_clips(rng(), 50),),
+        "validation": (lambda d: d.judged(rng(), 50, "validation"),),
+        "test": (lambda d: d.judged(rng(), 50, "test"),),
     }.items():
         blind = replace(silent, **{part: all_like(getattr(silent, part), 0)})
         others = replace(
@@ -58,7 +57,7 @@ def test_neither_digit_nor_distractor_is_of_another_part(ring: RingDigits) -> No
 
 
 def test_temporal_classes_are_steps_round_the_same_ring(ring: RingDigits) -> None:
-    for base in ring.test_clips(rng(), 30).pixels.reshape(30, 4, POSITIONS, -1):
+    for base in ring.judged(rng(), 30, "test").pixels.reshape(30, 4, POSITIONS, -1):
         for order, clip in zip(ORDERS, base, strict=True):
             assert np.array_equal(clip, base[0][order * np.arange(POSITIONS) % POSITIONS])
 
@@ -112,8 +111,8 @@ def test_easy_frames_are_whole_digits_and_nothing_else(ring: RingDigits) -> None
 def test_no_quadrant_of_a_distractor_stays_where_it_was() -> None:
     half, pixel = SPRITE // 2, np.arange(SPRITE**2)
     quadrant = 2 * (pixel // SPRITE // half) + pixel % SPRITE // half
-    assert np.array_equal(np.sort(_SCRAMBLES, axis=1), np.broadcast_to(pixel, _SCRAMBLES.shape))
-    assert np.all(quadrant[_SCRAMBLES] != quadrant)
+    assert np.array_equal(np.sort(SCRAMBLES, axis=1), np.broadcast_to(pixel, SCRAMBLES.shape))
+    assert np.all(quadrant[SCRAMBLES] != quadrant)
 
 
 def test_stamp_rolls_round_the_torus_and_erases_a_band() -> None:

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from bench.data.scenes import SEEN, SIZE, ClutteredDigits, Scenes, data_version, in_batches
-from bench.data.speed import SPEEDS, groups_of, iou, motion_iou
-from bench.spec.detection_settings import ClutteredDigitsData, DetectionRecipe
+from bench.data.cluttered_digits import SEEN, SIZE, ClutteredDigits, Scenes, data_version
+from bench.data.motion_iou import iou, motion_iou, speed_groups
+from bench.spec.training import ClutteredDigitsData, DetectionRecipe
+from bench.store.samples import SPEEDS
 
 USUAL = ClutteredDigitsData()
 PLAIN = ClutteredDigitsData(clutter=0, bars=0, exposure=0.0, defocus=0.0, noise=0.0, lowest_contrast=1.0, objects=1)
@@ -55,7 +56,7 @@ def test_motion_iou() -> None:
     still = np.tile(np.array([10, 10, 20, 20], np.float32), (1, 8, 1))
     far = still + 100 * np.arange(8, dtype=np.float32)[None, :, None]
     assert motion_iou(np.concatenate([still, far])) == pytest.approx([1, 0])
-    assert list(groups_of(np.array([0.95, 0.9, 0.8, 0.7, 0.69]))) == [0, 1, 1, 1, 2]
+    assert list(speed_groups(np.array([0.95, 0.9, 0.8, 0.7, 0.69]))) == [0, 1, 1, 1, 2]
     assert motion_iou(still[:, :1]) == pytest.approx([1])
     half = np.array([[0, 0, 2, 1], [1, 0, 3, 1], [5, 5, 5, 9]], np.float32)
     assert iou(half[:1], half) == pytest.approx([1, 1 / 3, 0])
@@ -88,7 +89,7 @@ def test_the_version_knows_the_parameters() -> None:
 
 def test_batches_keep_what_belongs_together() -> None:
     shown = scenes(count=5)
-    parts = list(in_batches(shown, 2))
+    parts = list(shown.batches(2))
     assert [len(part) for part in parts] == [2, 2, 1]
     assert np.array_equal(np.concatenate([part.boxes for part in parts]), shown.boxes)
     for first, part in zip((0, 2, 4), parts, strict=True):
