@@ -102,7 +102,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             yield from enumerate(lines, 1)
     except FileNotFoundError:
         return
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise FolderError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
