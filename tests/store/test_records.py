@@ -110,14 +110,8 @@ OLD_LINES: dict[str, tuple[dict[str, Any], Record]] = {
         trained(recognition(), shift(), 0, AGAIN),
     ),
     "a stream": (
-        old(
-            4,
-            "online",
-            {**OLD_CASE, "frames": 4, "streams": 1},
-            SLOTS | {"frame_seconds": [[0.1, 0.2]] * 2},
-            replicate=0,
-        ),
-        ONE_STREAM,
+        old(4, "online", OLD_CASE | {"frames": 4, "streams": 1}, SLOTS | FRAMES, replicate=0),
+        timed(Case(shift(), STREAM), **FRAMES),
     ),
     "a failed case": (old(5, "latency", OLD_CASE, {}, **FAILED), unmeasured(reason="it diverged")),
     "a detector": (
