@@ -2,13 +2,10 @@
 
 import math
 import random
-from pathlib import Path
 
 import pytest
 
 from bench.stats import exclusion
-from bench.system import counters
-from bench.system.counters import Counters, Disturbance
 
 TICK = 0.01
 
@@ -68,21 +65,3 @@ def test_the_worst_are_left_out_up_to_the_cap_and_no_process_loses_all() -> None
 def test_on_a_machine_that_is_always_disturbed_most_stays_in() -> None:
     left_out = exclusion.excluded({r: blocks(*[9.0 + r] * 5) for r in range(4)})
     assert sum(map(len, left_out.values())) == 4  # a fifth of twenty
-
-
-def test_a_machine_without_proc_still_gives_counters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counters, "_PROC_STAT", tmp_path / "nothing")
-    monkeypatch.setattr(counters, "_PRESSURE", tmp_path / "nothing")
-    before = Disturbance.now()
-    assert sum(range(200_000)) > 0
-    spent = Disturbance.now().since(before)
-    assert spent["own"] >= 0 and spent["wall"] > 0
-    assert all(math.isnan(spent[f"pressure_{what}"]) for what in ("cpu", "memory", "io"))
-    assert exclusion.reasons(spent, spent["wall"]) in ((), ("foreign CPU",))
-
-
-def test_foreign_time_is_what_others_used() -> None:
-    earlier, later = Counters(1.0, 10.0, 0.0, 5, 100), Counters(3.0, 12.5, 0.1, 9, 150)
-    spent = later.since(earlier)
-    assert (spent["own"], spent["foreign"], spent["switches"], spent["faults"]) == (2.0, 0.5, 4, 50)
-    assert Counters(3.0, 1.0, 0.0, 0, 0).since(Counters(1.0, 0.0, 0.0, 0, 0))["foreign"] == 0.0

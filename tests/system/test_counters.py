@@ -1,0 +1,28 @@
+"""Counters of the system, where there are some and where there are none."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from bench.stats import exclusion
+from bench.system import counters
+from bench.system.counters import Counters, Disturbance
+
+
+def test_a_machine_without_proc_still_gives_counters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters, "_PROC_STAT", tmp_path / "nothing")
+    monkeypatch.setattr(counters, "_PRESSURE", tmp_path / "nothing")
+    before = Disturbance.now()
+    assert sum(range(200_000)) > 0
+    spent = Disturbance.now().since(before)
+    assert spent["own"] >= 0 and spent["wall"] > 0
+    assert all(math.isnan(spent[f"pressure_{what}"]) for what in ("cpu", "memory", "io"))
+    assert exclusion.reasons(spent, spent["wall"]) in ((), ("foreign CPU",))
+
+
+def test_foreign_time_is_what_others_used() -> None:
+    earlier, later = Counters(1.0, 10.0, 0.0, 5, 100), Counters(3.0, 12.5, 0.1, 9, 150)
+    spent = later.since(earlier)
+    assert (spent["own"], spent["foreign"], spent["switches"], spent["faults"]) == (2.0, 0.5, 4, 50)
+    assert Counters(3.0, 1.0, 0.0, 0, 0).since(Counters(1.0, 0.0, 0.0, 0, 0))["foreign"] == 0.0
