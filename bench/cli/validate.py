@@ -23,7 +23,7 @@ def command(
     from bench.store.records import FolderError, refuse_used
     from bench.system.progress import Bar, Silent
     from bench.system.workers import WorkerDied
-    from bench.validation import validate
+    from bench.validation.results import validate
 
     seconds = parse_duration(budget)
     folder = out or places.results() / f"{datetime.now():%Y-%m-%d-%H%M%S}-validate"

@@ -1,17 +1,20 @@
-"""Fresh processes one after the other: a pilot, the quiet ones, then some beside a busy foreign process. No torch."""
+"""Processes one after the other: a pilot, the quiet ones, then some beside a busy process. No torch."""
 
 import math
+import os
 import random
+import subprocess
+import sys
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 from bench.system import environment, workers
 from bench.system.progress import Reporter
-from bench.validation import design as designs
-from bench.validation.design import Design, Plan
-from bench.validation.foreign import busy_process
+from bench.validation.design import FAST_START, FAST_SUPERBLOCK, Design, Plan, plan
 
 Phase = Literal["quiet", "busy"]
 
@@ -19,17 +22,24 @@ _MODULE = "bench.validation.worker"
 _SECTION = "validation"
 _SILENCE = 120.0  # seconds without an event: importing torch from a slow disk takes half of it
 _SLOT_LIMIT = 10.0  # seconds more for each slot of a superblock, which is silent until its end
-_PILOT_SUPERBLOCKS = 2  # they tell the base's time and a superblock's; nothing else is made of them
+_PILOT_SUPERBLOCKS = 2  # they give the base's time and a superblock's; nothing else is made of them
 _PILOT_BURN = 0.0003  # seconds: 3 % of the 10 ms that 200 layers take on two ordinary cores
 _DEATHS = 3  # processes that die, and it is no accident any more
 _SEED = 9
+_BUSY_CODE = """
+import os, sys, time
+parent, end = int(sys.argv[1]), time.monotonic() + float(sys.argv[2])
+while os.getppid() == parent and time.monotonic() < end:
+    for _ in range(20_000):  # about a millisecond: it must be busy, and still notice its end
+        pass
+"""
 
 
 @dataclass(frozen=True)
 class Process:
     """What one process measured. blocks: its ``superblock`` events as they came; seconds throughout.
 
-    number: unique among the processes of its phase. burn: what the call that burns was told to.
+    number: unique among the processes of its phase. burn: the length of the busy wait.
     """
 
     phase: Phase
@@ -50,10 +60,6 @@ class Process:
             found.append({index: sum(own) / len(own) for index, own in slots.items()})
         return tuple(found)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
 
 @dataclass
 class Measured:
@@ -73,70 +79,59 @@ class Measured:
 
     @property
     def enough(self) -> bool:
-        """There is one experiment at least."""
-        return len(self.phase("quiet")) >= self.design.least_group
+        """Whether there is one experiment at least."""
+        return len(self.phase("quiet")) >= self.design.group_size
 
 
 class Experiment:
-    """Runs one design within a budget of seconds. ``measured`` holds what there is at any moment.
-
-    module: the worker; tests give one that needs no torch.
-    """
+    """Runs one design within a budget of seconds. module: the worker; tests give one that needs no torch."""
 
     def __init__(self, design: Design, budget: float, reporter: Reporter, module: str = _MODULE) -> None:
-        designs.check(design, budget)
+        plan(design, budget, FAST_START, FAST_SUPERBLOCK)  # refuses at once what is too little on any machine
         self.measured = Measured(design, min(design.threads, environment.usable_cores()))
         self._budget, self._reporter, self._module = budget, reporter, module
         self._began = time.monotonic()
         self._base = _PILOT_BURN / design.burn_share
+        self._worth = 0.0  # seconds that a process takes before it has measured anything
         self._deaths = 0
 
     def run(self) -> Measured:
-        """Everything; after Ctrl-C, or where processes die again and again, what there is by then.
+        """Everything; after Ctrl-C, or where processes die again and again, what was measured by then.
 
         Raises ValueNotAllowed where the pilot shows that the budget is too small for this machine.
         """
         self._reporter.expect(_SECTION, self._budget)
         try:
-            if pilot := self._pilot():
+            pilots = (self._process("quiet", 0, math.inf, superblocks=_PILOT_SUPERBLOCKS) for _ in range(_DEATHS))
+            if pilot := next(filter(None, pilots), None):
                 self._phases(pilot)
         except KeyboardInterrupt:
             self.measured.interrupted = True
             self._note("it was interrupted: less was measured than planned")
         return self.measured
 
-    def _pilot(self) -> Process | None:
-        """A short process that tells what the others will take. Its quickest base is the nominal one: all that a busy
-        machine does makes it slower."""
-        while self._deaths < _DEATHS:
-            pilot = self._process("quiet", 0, deadline=math.inf, superblocks=_PILOT_SUPERBLOCKS)
-            if pilot:
-                self._base = min(slot[2] for block in pilot.blocks for slot in block["slots"] if slot[0] == 0)
-                return pilot
-        return None
-
     def _phases(self, pilot: Process) -> None:
+        """The pilot's fastest base is the nominal one: all that a busy machine does makes it slower."""
+        self._base = min(slot[2] for block in pilot.blocks for slot in block["slots"] if slot[0] == 0)
         superblock = min(block["wall"] for block in pilot.blocks)
-        used = time.monotonic() - self._began
-        plan = designs.plan(self.measured.design, self._budget, pilot.startup, superblock, used=used)
-        self.measured.plan = plan
-        worth = pilot.startup + superblock
-        least = self.measured.design.least_group
-        self._phase("quiet", plan.groups * plan.group_size, self._budget - plan.busy_seconds, least, worth)
-        if self._deaths < _DEATHS:
-            with busy_process(at_most=10 * plan.busy_seconds):
-                self._phase("busy", plan.busy, self._budget, self.measured.design.busy_least, worth)
+        self._worth = pilot.startup + superblock
+        design, used = self.measured.design, time.monotonic() - self._began
+        planned = self.measured.plan = plan(design, self._budget, pilot.startup, superblock, used=used)
+        quiet = planned.groups * planned.group_size
+        self._phase("quiet", quiet, self._budget - planned.busy_seconds, design.group_size)
+        with busy_process(at_most=10 * planned.busy_seconds):
+            self._phase("busy", planned.busy, self._budget, design.busy_least)
         self._reporter.advance(_SECTION, 1.0)
 
-    def _phase(self, phase: Phase, planned: int, end: float, least: int, worth: float) -> None:
+    def _phase(self, phase: Phase, planned: int, end: float, least: int) -> None:
         """Up to ``planned`` processes that share the time until ``end`` (seconds since the beginning).
 
-        At least ``least`` of them; beyond those none for which the time left is not ``worth`` a start.
+        At least ``least`` of them; beyond those none for which the time left is not worth a start.
         """
         done = attempts = 0
         while done < planned and self._deaths < _DEATHS:
             left = self._began + end - time.monotonic()
-            if done >= least and left < worth:
+            if done >= least and left < self._worth:
                 self._note(f"time was up after {done} of {planned} {phase} processes")
                 return
             share = max(0.0, left) / (planned - done)
@@ -148,13 +143,13 @@ class Experiment:
             attempts += 1
             if process:
                 self.measured.processes.append(process)
-                worth = process.startup + process.blocks[-1]["wall"]
+                self._worth = process.startup + process.blocks[-1]["wall"]
                 done += 1
 
     def _process(
         self, phase: Phase, number: int, deadline: float, *, superblocks: int | None = None, gate: float = 0.0
     ) -> Process | None:
-        """One fresh process; None where it died, which is noted."""
+        """One process; None where it died, which is noted."""
         start, startup, blocks = time.monotonic(), 0.0, list[dict[str, Any]]()
         design = self.measured.design
         burn = design.burn_share * self._base
@@ -168,15 +163,14 @@ class Experiment:
             "superblocks": superblocks,
             "gate_seconds": gate,
         }
-        patience = _SILENCE + 2 * _SLOT_LIMIT * len(running) + gate
         try:
-            for event in workers.stream(self._module, job, silence_limit=patience):
+            limit = _SILENCE + 2 * _SLOT_LIMIT * len(running) + gate
+            for event in workers.stream(self._module, job, silence_limit=limit):
                 match event["event"]:
                     case "ready":
                         startup, self.measured.backend = time.monotonic() - start, event["backend"]
                     case "superblock":
-                        slots = [[indices[row[0]], *row[1:]] for row in event["slots"]]
-                        blocks.append({**event, "slots": slots})
+                        blocks.append({**event, "slots": [[indices[row[0]], *row[1:]] for row in event["slots"]]})
                     case "failed":
                         raise workers.WorkerDied(f"failed in {running[event['case']].name}: {event['reason']}")
             if not blocks:
@@ -190,3 +184,18 @@ class Experiment:
     def _note(self, message: str) -> None:
         self.measured.notes.append(message)
         self._reporter.say(message)
+
+
+@contextmanager
+def busy_process(at_most: float) -> Iterator[int]:
+    """A process that keeps one core busy while the block runs, at most so many seconds. Yields its id.
+
+    Should this process be killed before it can end the busy one, that one notices that its parent is gone, and ends.
+    """
+    command = [sys.executable, "-c", _BUSY_CODE, str(os.getpid()), str(at_most)]
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        yield child.pid
+    finally:
+        child.kill()
+        child.wait()

@@ -72,7 +72,7 @@ def planned_only() -> Iterator[list[Plan]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(discovery, "describe", lambda files, limits=None: described)
         patch.setattr(runner, "start", start)
-        patch.setattr("bench.validation.validate", lambda *_: [])
+        patch.setattr("bench.validation.results.validate", lambda *_: [])
         yield plans
 
 

@@ -1,4 +1,4 @@
-"""What every tool has to estimate: stacks of identical layers of ``bench.validation.stack``.
+"""What every tool has to estimate: stacks of identical layers of ``bench.validation.worker``.
 
 Constants only: every process of every tool imports this file, and an import of scipy here would cost each of them a
 second of its time.

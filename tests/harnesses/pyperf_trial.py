@@ -14,7 +14,7 @@ if __name__ == "__main__":
     if worker:
         import torch
 
-        from bench.validation.stack import stack
+        from bench.validation.worker import stack
 
         torch.set_num_threads(THREADS)
     for case, layers in LAYERS.items():

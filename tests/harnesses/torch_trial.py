@@ -10,7 +10,7 @@ from typing import Any
 from torch.utils.benchmark import Timer
 
 from bench.system import workers
-from bench.validation.stack import stack
+from bench.validation.worker import stack
 from tests.harnesses.cases import LAYERS, THREADS
 
 AT_LEAST = 0.2  # seconds for each case, blocked_autorange's own default, where a rehearsal leaves less

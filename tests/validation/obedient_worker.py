@@ -10,8 +10,6 @@ import signal
 import time
 from pathlib import Path
 
-from bench.measure.latency.clocks import SimulatedClock
-from bench.measure.latency.schedule import superblock
 from bench.system import workers
 
 FOLDER = "SHIFTBENCH_TEST_SCRIPT"
@@ -35,11 +33,11 @@ def answer(job: workers.Event, emit: workers.Emit) -> None:
     if turn == "interrupt":
         os.kill(os.getppid(), signal.SIGINT)
         time.sleep(60)
-    rng, clock = random.Random(job["seed"]), SimulatedClock(job["seed"])
-    calls = [lambda seconds=0.0005 + 0.00005 * layers + burn: seconds for layers, burn in job["calls"]]
+    rng, calls = random.Random(job["seed"]), job["calls"]
     for _ in range(job["superblocks"]):
-        order = superblock(range(len(calls)), rng)
-        slots = [[case, position, clock.measure(calls[case])[0]] for position, case in enumerate(order)]
+        order = rng.sample(range(len(calls)), len(calls))
+        seconds = [(0.0005 + 0.00005 * layers + burn) * rng.uniform(0.99, 1.01) for layers, burn in calls]
+        slots = [[case, position, seconds[case]] for position, case in enumerate(order + order[::-1])]
         emit({"event": "superblock", "slots": slots, "wall": 0.001, "waited": 0.0, "disturbance": {"foreign": 0.0}})
 
 

@@ -1,27 +1,23 @@
 """Samples of a machine made of arithmetic, whose truth is known."""
 
+import math
 import random
 from dataclasses import dataclass
-from typing import Any
 
-from bench.measure.latency.clocks import SimulatedClock
-from bench.measure.latency.schedule import superblock
-from bench.validation.design import Design, Plan
+from bench.measure.latency.superblocks import mirrored_order
+from bench.validation.design import Design
 from bench.validation.experiment import Measured, Phase, Process
 
-QUIET = {"foreign": 0.0, "steal": 0.0, "major_faults": 0.0}
-BUSY = {"foreign": 0.4, "steal": 0.0, "major_faults": 0.0}
-WALL = 0.5
-
 Readings = dict[str, float]
+QUIET: Readings = {"foreign": 0.0, "steal": 0.0, "major_faults": 0.0}
+BUSY: Readings = {**QUIET, "foreign": 0.4}
 
 
 @dataclass(frozen=True)
 class Machine:
-    """fixed, layer: seconds of a call and of each layer. extra: what a deeper stack wrongly costs on top, as a share.
-
-    twin_extra: the same for the second twin of every pair.
-    """
+    """fixed, layer: seconds of a call and of each layer. noise_sd, process_sd: of log-seconds, for each slot and for
+    each call of a process. extra: what a deeper stack wrongly costs on top, as a share; twin_extra: the same for the
+    second twin of every pair."""
 
     fixed: float = 0.0005
     layer: float = 0.00005
@@ -34,10 +30,10 @@ class Machine:
         """The true time of every call."""
         found = []
         for call in design.calls:
+            deeper = self.extra if call.layers > design.base or call.burns else 0.0
+            second = self.twin_extra if call.name.startswith("pair") and call.name.endswith("b") else 0.0
             seconds = self.fixed + call.layers * self.layer + (burn if call.burns else 0.0)
-            deeper = call.layers > design.base or call.burns
-            second = call.name.endswith("b") and call.name.startswith("pair")
-            found.append(seconds * (1 + (self.extra if deeper else 0.0) + (self.twin_extra if second else 0.0)))
+            found.append(seconds * (1 + deeper + second))
         return found
 
     def truth_pct(self, design: Design, layers: int) -> float:
@@ -49,14 +45,13 @@ def process(
     machine: Machine, design: Design, seed: int, number: int, phase: Phase = "quiet", readings: Readings = QUIET
 ) -> Process:
     """Eight superblocks of one process."""
-    burn = design.burn_share * 0.01
-    clock = SimulatedClock(seed, noise_sd=machine.noise_sd, process_sd=machine.process_sd)
-    calls: list[Any] = [lambda seconds=seconds: seconds for seconds in machine.seconds(design, burn)]
-    rng, blocks = random.Random(seed), []
+    burn, rng = design.burn_share * 0.01, random.Random(seed)
+    truths = [seconds * math.exp(rng.gauss(0, machine.process_sd)) for seconds in machine.seconds(design, burn)]
+    blocks = []
     for _ in range(8):
-        order = superblock(range(len(calls)), rng)
-        slots = [[case, position, clock.measure(calls[case])[0]] for position, case in enumerate(order)]
-        blocks.append({"slots": slots, "wall": WALL, "waited": 0.0, "disturbance": readings})
+        order = mirrored_order(range(len(truths)), rng)
+        slots = [[i, place, truths[i] * math.exp(rng.gauss(0, machine.noise_sd))] for place, i in enumerate(order)]
+        blocks.append({"slots": slots, "wall": 0.5, "waited": 0.0, "disturbance": readings})
     return Process(phase, number, burn, startup=4.0, wall=8.0, blocks=tuple(blocks))
 
 
@@ -70,9 +65,8 @@ def measured(
     busy_readings: Readings = BUSY,
 ) -> Measured:
     """A whole experiment on such a machine."""
-    size = design.group_sizes[0]
-    count = groups * size
-    found = Measured(design, threads=2, plan=Plan(groups, size, 8.0 * count, busy, 8.0 * busy))
-    found.processes = [process(machine, design, seed + i, i, readings=readings) for i in range(count)]
+    found = Measured(design, threads=2)
+    quiet = range(groups * design.group_size)
+    found.processes = [process(machine, design, seed + i, i, readings=readings) for i in quiet]
     found.processes += [process(machine, design, seed - 1 - i, i, "busy", busy_readings) for i in range(busy)]
     return found

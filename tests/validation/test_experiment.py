@@ -13,26 +13,16 @@ import pytest
 from bench.spec.axes import ValueNotAllowed
 from bench.store.records import FolderError
 from bench.system.progress import Silent
-from bench.validation import validate
 from bench.validation.design import Design
-from bench.validation.experiment import Experiment
+from bench.validation.experiment import Experiment, busy_process
 from bench.validation.findings import findings
-from bench.validation.foreign import busy_process
+from bench.validation.results import validate
 from tests.conftest import ROOT
 from tests.validation import obedient_worker
 
 SMALL = Design(
-    base=20,
-    half=10,
-    effects=(21,),
-    pairs=1,
-    group_sizes=(2,),
-    busy_least=1,
-    most_groups=1,
-    most_busy=1,
-    most_superblocks=3,
-    threads=1,
-    gate_share=0.0,
+    **{"base": 20, "half": 10, "effects": (21,), "pairs": 1, "group_size": 2, "threads": 1, "gate_share": 0.0},
+    **{"busy_least": 1, "most_groups": 1, "most_busy": 1, "most_superblocks": 3},
 )
 AMPLE = 600.0  # seconds: SMALL ends by its counts, so that a slow machine fails no test
 GONE_WITHIN = 20.0  # seconds
@@ -51,21 +41,21 @@ def experiment(design: Design = SMALL) -> Experiment:
 
 def test_the_real_thing_end_to_end(tmp_path: Path) -> None:
     """Small stacks in four real processes, one of them beside a busy one: files and structure, not times."""
-    said = validate(AMPLE, tmp_path, Silent(), SMALL)
+    lines = validate(AMPLE, tmp_path, Silent(), SMALL)
     content = json.loads((tmp_path / "validation.json").read_text())
-    assert content["words"] == said and len(said) > 5
+    assert content["text"] == lines and len(lines) > 5
     assert [(p["phase"], len(p["blocks"])) for p in content["processes"]] == [("quiet", 3), ("quiet", 3), ("busy", 3)]
     slots = content["processes"][0]["blocks"][0]["slots"]
     calls = [slot[0] for slot in slots]
     assert calls == calls[::-1] and sorted(set(calls)) == list(range(len(SMALL.calls)))
     assert all(len(slot) == len(content["slot_columns"]) and slot[2] > 0 for slot in slots)
-    assert content["machine"]["cores"] >= 1 and content["schema_version"] == 1
-    assert content["results"]["busy"]["flagged"]["total"] == 3
-    assert [effect["name"] for effect in content["results"]["effects"]] == ["21 layers", "burn"]
-    assert content["results"]["effects"][1]["truth_pct"] > 0
-    assert "![validation](figures/validation.svg)" in (tmp_path / "README.md").read_text()
+    assert content["machine"]["cores"] >= 1 and content["schema_version"] == 2
+    assert content["results"]["flagged_busy"]["total"] == 3 and content["checks"]["alarms"] in (True, False)
     table = pd.read_csv(tmp_path / "validation.csv")
-    assert list(table["kind"]) == ["effect", "effect", "aa"]
+    assert list(table["kind"]) == ["effect", "group", "effect", "group", "aa"]
+    assert list(table["name"]) == [row["name"] for row in content["results"]["table"]]
+    assert (table.set_index("name").loc["burn", "truth_pct"] > 0).all()
+    assert "![validation](figures/validation.svg)" in (tmp_path / "README.md").read_text()
     assert (tmp_path / "figures" / "validation.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "figures" / "validation.svg").exists()
 
@@ -76,7 +66,7 @@ def test_a_process_that_dies_is_repeated_and_told_of(script: Path) -> None:
     assert [process.number for process in measured.phase("quiet")] == [0, 3]
     assert "exited with code 3" in measured.notes[0]
     assert "failed in base: the output is not finite" in measured.notes[1]
-    assert findings(measured).notes == tuple(measured.notes)
+    assert findings(measured).notes == measured.notes
 
 
 def test_processes_that_all_die_end_it(script: Path) -> None:
@@ -123,7 +113,7 @@ def test_the_busy_process_ends_with_its_block() -> None:
 
 def test_the_busy_process_ends_with_its_parent() -> None:
     code = (
-        "import os, time\nfrom bench.validation.foreign import busy_process\n"
+        "import os, time\nfrom bench.validation.experiment import busy_process\n"
         "with busy_process(60) as pid:\n    print(pid, flush=True)\n    time.sleep(1)\n    os._exit(0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -134,5 +124,5 @@ def test_the_busy_process_ends_with_its_parent() -> None:
 
 
 def test_the_parent_imports_no_torch() -> None:
-    code = "import sys, bench.validation.files, bench.validation.words; sys.exit('torch' in sys.modules)"
+    code = "import sys, bench.validation.results; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
