@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bench.report.deployment import runtime_panels, runtime_sentences
-from bench.report.figures.runtimes import overhead_by_runtime
+from bench.report.figures.axis_sweeps import overhead_by_runtime
 from bench.report.style import RC, Palette
 from tests.report.synthetic import FakeTables
 from tests.report.synthetic_latency import PANEL, contest_rows, latency_rows, swept_rows

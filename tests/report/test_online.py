@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from bench.report.figures.early import early_recognition
+from bench.report.figures.accuracy_curves import early_recognition
 from bench.report.figures.online import online_frame_times, online_overhead
 from bench.report.html import page
 from bench.report.online import early_sentences, online_sentences

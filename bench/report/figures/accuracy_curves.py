@@ -135,8 +135,7 @@ def _draw_curves(curves: pd.DataFrame, x: str, xlabel: str, palette: Palette) ->
                 canvas.curve(ax, own[own["fraction"] == share], x, *ends, label=channels_text(share), **style)
             canvas.curve(ax, base, x, *ends, color=INK, linewidth=0.9, label="no shift")
             _accuracy_axis(ax, part, curves)
-        name = palette.look(*key).name.replace(", ", ",\n")
-        line[0].set_ylabel(f"{name}\naccuracy [%]")
+        line[0].set_ylabel(palette.look(*key).name.replace(", ", ",\n") + "\naccuracy [%]")
     for top, bottom, part in zip(axes[0], axes[-1], PARTS, strict=True):
         top.set_title(part)
         bottom.set_xlabel(xlabel)

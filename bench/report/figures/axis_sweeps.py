@@ -12,7 +12,7 @@ from bench.analysis.run import Analysis
 from bench.report import selection
 from bench.report.figures import canvas
 from bench.report.figures.canvas import MOST_PLOTS, WIDTH, Figure, estimate, further
-from bench.report.numbers import channels_text, milliseconds_text
+from bench.report.numbers import milliseconds_text
 from bench.report.selection import in_panel, panel_text, panels, rows, timed
 from bench.report.style import INK, MUTED, Palette, fraction_axis, label
 from bench.report.sweeps import COUNTED, TITLES, Sweep, swept
@@ -86,9 +86,8 @@ def overhead_by_axis(run: Analysis, palette: Palette) -> Figure | None:
     for row in mosaic:
         axes[row[0]].set_ylabel("latency overhead [%]")
     caption = (
-        f"Latency overhead with 95 % intervals{_moving(pd.concat([sweep.cases for sweep in shown]))}. Each plot "
-        "changes one axis; below each value stands the time of the network without a shift."
-        + further(len(found), len(shown), "further axis", "further axes")
+        "Latency overhead with 95 % intervals. Each plot changes one axis; below each value stands the time of the "
+        "network without a shift." + further(len(found), len(shown), "further axis", "further axes")
     )
     return canvas.finish(drawing, "overhead_by_axis", "Latency overhead by axis", caption)
 
@@ -109,15 +108,8 @@ def _baseline_times(run: Analysis) -> defaultdict[Panel, str]:
     return defaultdict(str, {panel: milliseconds_text(own["latency_ms"].iloc[0]) for panel, own in base})
 
 
-def _moving(cases: pd.DataFrame) -> str:
-    """``, moving 1/4 of the channels``; the legend names the fractions where there are several."""
-    fractions = set(cases["fraction"])
-    return f", moving {channels_text(fractions.pop())}" if len(fractions) == 1 else ""
-
-
 def overhead_by_runtime(run: Analysis, palette: Palette) -> Figure | None:
-    """One row of marks for each runtime, on an axis that is logarithmic beyond the noise: the same shift costs 1 % in
-    one runtime and 400 % in another. None where the run has one runtime only."""
+    """A row for each runtime, on an axis that is logarithmic beyond the noise: one shift costs from 1 % to 400 %."""
     chosen = selection.runtime_panels(run)
     if not chosen:
         return None
@@ -134,8 +126,8 @@ def overhead_by_runtime(run: Analysis, palette: Palette) -> Figure | None:
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.hlines([edge - 0.5 for edge in range(1, len(names))], *ax.get_xlim(), color=MUTED, linewidth=0.5)
     caption = (
-        f"Latency overhead with 95 % intervals{_moving(cases)}, against no shift in the same runtime; its time stands "
-        f"below the name. The axis is linear up to {_LINEAR_TO:g} % and logarithmic beyond."
+        "Latency overhead with 95 % intervals, against no shift in the same runtime; its time stands below the name. "
+        f"The axis is linear up to {_LINEAR_TO:g} % and logarithmic beyond."
     )
     return canvas.finish(drawing, "overhead_by_runtime", "Latency overhead by runtime", caption)
 

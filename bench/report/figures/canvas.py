@@ -25,7 +25,6 @@ STAR: dict[str, Any] = {"color": INK, "marker": "*", "markersize": 9, "linestyle
 _MOST_STEPS = 6  # mechanisms set apart by full steps; with more of them the steps get smaller
 _COMPARABLE = 4.0  # plots whose ranges differ by more than this factor get their own axis
 _PNG_DPI = 160
-_POINTS_PER_INCH = 72
 _CLEAR = 3.0  # points around what is drawn that labels keep clear of
 _GAPS = (5.5, 13.0, 22.0)  # points from a mark to its label: beside it, or farther off with a leader line
 _SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
@@ -94,13 +93,11 @@ def by_mechanism(frame: pd.DataFrame, *more: str) -> list[tuple[tuple[str, str, 
 
 def intervals(ax: Axes, x: Sequence[float], found: Sequence[Estimate], horizontal: bool = False, **style: Any) -> None:
     """Estimates at places ``x`` with their 95 % intervals; horizontal: places along the y axis."""
-    values = [e.value for e in found]
-    # a point estimate and its interval may come from different estimators: never a negative length
-    reach = [
-        [max(e.value - e.low, 0.0), max(e.high - e.value, 0.0)] if e.has_interval else [math.nan] * 2 for e in found
-    ]
-    style |= {"xerr" if horizontal else "yerr": np.array(reach).T, "elinewidth": 1.1}
-    ax.errorbar(*((values, x) if horizontal else (x, values)), **style)
+    value, low, high = np.array([(e.value, e.low, e.high) for e in found]).T
+    # an estimate and its interval may come from different estimators: never a negative length
+    reach = np.maximum([value - low, high - value], 0.0)
+    where = {"x": value, "y": x, "xerr": reach} if horizontal else {"x": x, "y": value, "yerr": reach}
+    ax.errorbar(**where, elinewidth=1.1, **style)
 
 
 def mechanisms(
@@ -116,7 +113,7 @@ def mechanisms(
 ) -> list[tuple[list[Row], list[float]]]:
     """Each mechanism's estimates over column ``x``, set apart by ``step`` so that intervals do not lie on each other.
 
-    by_fraction: each fraction on its own; the legend names it where they differ. Gives (rows, their places).
+    by_fraction: each fraction on its own, named in the legend. Gives (rows, their places).
     """
     drawn = []
     groups = by_mechanism(frame, *(["fraction"] if by_fraction else []))
@@ -126,7 +123,7 @@ def mechanisms(
         places = [row[x] + (index - (len(groups) - 1) / 2) * step for row in found]
         look = palette.look(*key)
         style = look.line() if joined else look.points()
-        if by_fraction and frame["fraction"].nunique() > 1:
+        if by_fraction:
             style["label"] += f", {fraction_text(found[0]['fraction'])}"
         intervals(ax, places, [estimate(row, stem) for row in found], horizontal, **style)
         drawn.append((found, places))
@@ -201,7 +198,7 @@ def draw_marks(ax: Axes, marks: Iterable[Mark]) -> None:
         ax.plot(*mark.point, **mark.style | {"linestyle": "none"}, zorder=3)
 
 
-def pieces(corners: Sequence[Point], steps: int = 30) -> list[tuple[Point, Point]]:
+def pieces(corners: Sequence[Point], steps: int = 40) -> list[tuple[Point, Point]]:
     """A polyline in short pieces, for labels to keep clear of."""
     legs = [np.linspace(start, end, steps) for start, end in pairwise(corners)]
     return [(tuple(start), tuple(end)) for leg in legs for start, end in pairwise(leg)]
@@ -214,7 +211,7 @@ def label_marks(drawing: Drawing, ax: Axes, marks: Sequence[Mark], avoid: Sequen
     """
     legend_below(drawing)
     drawing.draw_without_rendering()
-    pixels = drawing.dpi / _POINTS_PER_INCH
+    pixels = drawing.dpi / 72  # of a point
     inside = ax.get_window_extent()
     points = [Bbox(ax.transData.transform([mark.point] * 2)).padded(_CLEAR * pixels) for mark in marks]
     lines = [*avoid, *(bar for mark in marks for bar in mark.bars)]

@@ -1,7 +1,6 @@
 """All controls of the accuracy experiment in one forest plot: each comparison with its interval.
 
-Left: what else could explain the result. Right: whether it lasts. Comparisons that differ only in the outcome stand on
-one line, told apart by colour and marker.
+Left: what else could explain the result; right: whether it lasts. Outcomes of the same two arms stand on one line.
 """
 
 import math

@@ -46,26 +46,18 @@ def data_movement(run: Analysis, palette: Palette) -> Figure | None:
     low, high = ax.get_ylim()
     least = min(0.0, ax.dataLim.x0)  # below zero where a case saves bytes or page faults
     ax.plot([0, end], [0, end], color=MUTED, linewidth=1.0, zorder=1, label="measured = predicted")
-    factor: dict[str, Any] = {
-        "color": BAND,
-        "alpha": 0.55,
-        "linewidth": 0,
-        "zorder": 0.5,
-        "label": f"within a factor of {WITHIN:g}",
-    }
-    ax.fill_between([0, end], [0, end / WITHIN], [0, end * WITHIN], **factor)
+    band: Any = {"color": BAND, "alpha": 0.55, "linewidth": 0, "zorder": 0.5}
+    ax.fill_between([0, end], [0, end / WITHIN], [0, end * WITHIN], label=f"within a factor of {WITHIN:g}", **band)
     ax.set(xlim=(least - 0.03 * end, end), ylim=(min(low, -0.04 * end), max(high * 1.06, end * 0.6)))
     if faulting:
         ax.plot([], [], color=MUTED, linewidth=0.8, label="from the bytes alone", **_HOLLOW)
     parts = "bytes moved and page faults" if faulting else "bytes moved"
     ax.set(xlabel=f"predicted from {parts} [%]", ylabel="measured overhead [%]")
-    diagonal = canvas.pieces([(0, 0), (end, end)], 40)
-    crowded = canvas.label_marks(drawing, ax, marks, avoid=[*diagonal, *faulting])
+    crowded = canvas.label_marks(drawing, ax, marks, avoid=[*canvas.pieces([(0, 0), (end, end)]), *faulting])
     caption = (
         f"Measured overhead with its 95 % interval against the prediction from {parts}, at the prices measured in the "
         f"same run ({panel_text(panel)}). Numbers are the fraction of the channels that move. Above the band something "
-        "else costs time, such as small kernels, a changed memory format or cold caches; below it caches absorb "
-        f"traffic.{crowded}"
+        f"else costs time (small kernels, memory format, cold caches); below it caches absorb traffic.{crowded}"
     )
     return canvas.finish(drawing, "data_movement", "Measured against predicted overhead", caption)
 
@@ -85,7 +77,7 @@ def copy_bandwidth(run: Analysis, palette: Palette) -> Figure | None:
     curves: dict[tuple[str, int], tuple[Panel, pd.DataFrame]] = {}
     for panel, group in panels(run.bandwidth):
         points = group[group["gb_per_s"] > 0]
-        if len(points) > 1:  # old runs copied one size
+        if len(points) > 1 and not panel.streams:  # old runs copied one size
             curves.setdefault((panel.device, panel.threads), (panel, points))  # nothing else changes a copy's speed
     colours = (INK, *REMAINING)
     shown = list(curves.values())[: len(colours)]

@@ -18,7 +18,6 @@ from bench.report.figures.canvas import WIDTH, Figure, estimate
 from bench.report.numbers import channels_text, count_text, fraction_text
 from bench.report.selection import Row, whole_forms
 from bench.report.style import MUTED, Palette, label
-from bench.spec.axes import BASELINE
 from bench.store.samples import SPEEDS
 
 MEASURES = ("map", *(f"map_{speed}" for speed in SPEEDS))
@@ -28,7 +27,6 @@ _MATCHED = 0.5  # IoU from which an object counts as found
 _CONFIDENT = 0.4  # score from which a detection is drawn and counts; an average precision has no such score
 _EACH_WAY = 3  # frames in which one form finds what the other misses, and as many the other way round
 _ONE_PLACE = 0.6  # IoU from which two detections share a label
-_LABEL_HEIGHT = 6  # px
 _TRUTH, _FOUND = "#E69F00", "#56B4E9"
 
 
@@ -40,14 +38,13 @@ def detection(run: Analysis, palette: Palette) -> Figure | None:
     drawing = canvas.blank(WIDTH, 3.4)
     left, right = drawing.subplots(1, 2, width_ratios=[3, 2])
     for index, row in enumerate(forms):
-        plain = row["strategy"] == BASELINE
         name = f"{row['form']}: {label(row['strategy'])}, {fraction_text(row['fraction'])}"
-        style = palette.look(row["strategy"], row["placement"], row["direction"]).points()
-        style["label"] = "frame by frame" if plain else name
+        name = name if row["fraction"] else "frame by frame"
+        style = palette.look(row["strategy"], row["placement"], row["direction"]).points() | {"label": name}
         offset = (index - (len(forms) - 1) / 2) * _APART / max(len(forms), 3)
         places = [place + offset for place in range(len(MEASURES))]
         canvas.intervals(left, places, [estimate(row, measure) for measure in MEASURES], **style)
-        if not plain:
+        if row["fraction"]:
             canvas.intervals(right, places, [estimate(row, f"{measure}_delta") for measure in MEASURES], **style)
     paper = {"marker": "_", "markersize": 16, "linestyle": "none", "color": MUTED, "zorder": 0.8}
     right.plot(range(len(PAPER_GAINS)), PAPER_GAINS, label="paper, online", **paper)
@@ -139,8 +136,8 @@ def _draw(ax: Axes, view: _View) -> None:
     for place, texts in places.items():
         box = view.detections[place][0]
         _draw_box(ax, box, _FOUND, "-")
-        # inside the picture: below the top edge, and to the left where the right edge is near
-        y, va = (box.y0, "top") if box.y0 < _LABEL_HEIGHT else (box.y0 - 1, "bottom")
+        # inside the picture: below the top edge where that is near (6 px), and to the left near the right edge
+        y, va = (box.y0, "top") if box.y0 < 6 else (box.y0 - 1, "bottom")
         x, ha = (box.x1, "right") if box.x0 + box.x1 > view.grey.shape[1] else (box.x0, "left")
         ax.text(x, y, ", ".join(texts), color=_FOUND, fontsize=6, ha=ha, va=va, in_layout=False)
     ax.set(xticks=[], yticks=[])

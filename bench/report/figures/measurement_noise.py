@@ -11,7 +11,7 @@ from bench.analysis.run import Analysis
 from bench.report.figures import canvas
 from bench.report.figures.canvas import WIDTH, Figure, estimate
 from bench.report.numbers import fraction_text
-from bench.report.selection import Row, panels, rows, timed, twins
+from bench.report.selection import panels, rows, timed, twins
 from bench.report.style import ALARM, INK, MUTED, Palette, label
 
 MOST_CASES = 30  # more rows would be smaller than their labels
@@ -35,14 +35,15 @@ def measurement_noise(run: Analysis, palette: Palette) -> Figure | None:
     axes = drawing.subplots(1, sum(parts), squeeze=False)[0]
     texts = []
     if not samples.empty:
-        _draw_twin(axes[0], samples, _twins_of(samples, run.latency))
+        _draw_twin(axes[0], samples, run.latency)
         texts.append("A/A control: differences of two identical networks; their interval should hold zero.")
     if not widths.empty:
         settings = (run.header.get("settings") or {}).get("latency") or {}
         target = next((settings[name] for name in TARGETS if name in settings), None)
         _draw_widths(axes[-1], widths, target, palette)
         texts.append("Half-width: a case right of the target ended before its interval was narrow enough.")
-        texts += [f"Only the {MOST_CASES} widest are shown."] if len(widths) == MOST_CASES else []
+    if len(widths) == MOST_CASES:
+        texts.append(f"Only the {MOST_CASES} widest are shown.")
     return canvas.finish(drawing, "measurement_noise", "Measurement noise", " ".join(texts))
 
 
@@ -54,17 +55,10 @@ def _first_control(superblocks: pd.DataFrame) -> pd.DataFrame:
     return aa if aa.empty else aa[aa["label"] == aa["label"].iloc[0]]
 
 
-def _twins_of(samples: pd.DataFrame, latency: pd.DataFrame) -> list[Row]:
-    """The latency rows of the twin whose samples these are: the only twin, or the one of the panel in their label."""
-    found = panels(twins(latency))
-    if len(found) > 1:
-        found = [pair for pair in found if samples["label"].iloc[0].startswith(f"{pair[0].label}/")]
-    return [row for _, own in found for row in rows(own)]
-
-
-def _draw_twin(ax: Axes, samples: pd.DataFrame, twin: list[Row]) -> None:
-    for row in twin:
-        canvas.band(ax, estimate(row, "overhead"), "95 % interval")
+def _draw_twin(ax: Axes, samples: pd.DataFrame, latency: pd.DataFrame) -> None:
+    for panel, twin in panels(twins(latency)):
+        if samples["label"].iloc[0].startswith(f"{panel.label}/"):
+            canvas.band(ax, estimate(rows(twin)[0], "overhead"), "95 % interval")
     canvas.zero(ax)
     replicates = list(samples.groupby("replicate"))
     for place, (_, own) in enumerate(replicates):

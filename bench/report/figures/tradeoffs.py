@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import pandas as pd
+
 from bench.analysis.run import Analysis
 from bench.report import selection
 from bench.report.figures import canvas
@@ -13,7 +15,6 @@ from bench.report.selection import Offer, Row, panel_text, panels, rows
 from bench.report.style import MUTED, Palette
 
 LEAST_SPATIAL_RANGE = 4.0  # pp: the losses are small, but noise must not fill the plot
-_LABEL_ROOM = 2.0  # pp, to the right of a mark at 100
 
 
 def accuracy_plane(run: Analysis, palette: Palette) -> Figure | None:
@@ -24,27 +25,28 @@ def accuracy_plane(run: Analysis, palette: Palette) -> Figure | None:
         return None
     drawing = canvas.blank(WIDTH, 4.8)
     ax = drawing.subplots()
-    base = rows(selection.baselines(selection.main_condition(run.accuracy)))[:1]
-    paths = [rows(own.sort_values("fraction")) for _, own in canvas.by_mechanism(trained)]
-    marks, legs = [], []
-    for path in [*paths, base]:
-        found = [_mark(row, estimate(row, "temporal"), estimate(row, "spatial"), palette) for row in path]
-        if path is not base:
-            corners = [mark.point for mark in found]
-            ax.plot(*zip(*corners, strict=True), **found[0].style)
-            legs += canvas.pieces(corners)
-        marks += found
+    base = selection.baselines(selection.main_condition(run.accuracy))[:1]
+    marks, legs = _marks(base, palette), []
+    for _, own in canvas.by_mechanism(trained):
+        path = _marks(own.sort_values("fraction"), palette)
+        ax.plot(*zip(*(mark.point for mark in path), strict=True), **path[0].style)
+        legs += canvas.pieces([mark.point for mark in path])
+        marks += path
     canvas.draw_marks(ax, marks)
     ax.set(xlabel="temporal accuracy [%]", ylabel="spatial accuracy [%]")
     ax.margins(0.08)
     canvas.at_least(ax, LEAST_SPATIAL_RANGE, top=HIGHEST)
-    ax.set_xlim(right=min(ax.get_xlim()[1], HIGHEST + _LABEL_ROOM))
+    ax.set_xlim(right=min(ax.get_xlim()[1], HIGHEST + 2.0))  # with room for a label
     crowded = canvas.label_marks(drawing, ax, marks, avoid=legs)
     caption = (
         "Spatial against temporal accuracy of the bidirectional arms; up and to the right is better. Numbers are the "
         f"fraction of the channels that move ({seeds_text(trained)}, both ways).{crowded}"
     )
     return canvas.finish(drawing, "accuracy_plane", "Temporal against spatial accuracy", caption)
+
+
+def _marks(arms: pd.DataFrame, palette: Palette) -> list[Mark]:
+    return [_mark(row, estimate(row, "temporal"), estimate(row, "spatial"), palette) for row in rows(arms)]
 
 
 def _mark(row: Row, x: Estimate, y: Estimate, palette: Palette) -> Mark:
