@@ -8,15 +8,11 @@ import pandas as pd
 from bench.analysis.published import PUBLISHED
 from bench.analysis.results import Ranking
 from bench.analysis.run import Analysis
-from bench.report.numbers import Estimate, fraction_text, number
+from bench.report.numbers import Estimate, number
 from bench.report.selection import (
-    RELEASED,
-    Line,
     Row,
     baselines,
-    exact_strategies,
     in_panel,
-    lines,
     nearest_fraction,
     online_settings,
     panel_text,
@@ -28,20 +24,42 @@ from bench.report.selection import (
 )
 from bench.spec.panel import Panel
 
+RELEASED = ("copy_shift", "concat_shift")
+"""Mechanisms that people run because published code contains them (mit-han-lab, mmaction2)."""
+
 FLAT_PP = 2.0  # an interval of the slope that holds zero and ends within this is called "the same"
 
 
 @dataclass(frozen=True)
+class MechanismCost:
+    """One mechanism. overheads: at the panel's ``fractions``; slope: pp from no channels to all; mde: of the slope."""
+
+    strategy: str
+    placement: str
+    direction: str
+    overheads: tuple[Estimate | None, ...]
+    slope: Estimate
+    mde: float
+
+    @property
+    def trend(self) -> str:
+        """Whether the cost depends on the fraction: ``grows``, ``falls``, ``same``; ``open`` where nothing is shown."""
+        if not self.slope.holds_zero:
+            return "grows" if self.slope.value > 0 else "falls"
+        flat = self.slope.has_interval and max(-self.slope.low, self.slope.high) <= FLAT_PP
+        return "same" if flat else "open"
+
+
+@dataclass(frozen=True)
 class PanelCost:
-    """One panel. released: the cases of each released mechanism, by rising fraction. ranking: of the exact mechanisms,
-    residual, at the fraction nearest to the usual one; lone: the only one. trends: slopes by what they say."""
+    """One panel. fractions: the least, the usual and the largest. mechanisms: the released ones first, then the
+    cheapest. ranking: of the exact mechanisms, residual, at the fraction nearest to the usual one."""
 
     where: str
     baseline_ms: float
-    released: tuple[Line, ...]
+    fractions: tuple[float, ...]
+    mechanisms: tuple[MechanismCost, ...]
     ranking: Ranking | None
-    lone: Row | None
-    trends: dict[str, list[Row]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +68,6 @@ class RuntimeCost:
 
     name: str
     baseline_ms: float
-    fraction: float
     ranking: Ranking | None
     cases: tuple[Row, ...]
 
@@ -59,16 +76,6 @@ class RuntimeCost:
         """The published code's case, where there is a better one to take."""
         own = [case for case in self.cases if case["strategy"] == PUBLISHED]
         return own[0] if own and self.ranking and self.ranking.ranked[0].strategy != PUBLISHED else None
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Overheads of one panel in short: for each mechanism, its least, usual and largest fraction."""
-
-    where: str
-    baseline_ms: float
-    fractions: tuple[str, ...]
-    lines: tuple[tuple[str, tuple[Estimate | None, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -82,54 +89,40 @@ class OnlineCost:
 
 def panel_costs(run: Analysis) -> list[PanelCost]:
     """Every panel in which a mechanism was timed."""
-    slopes = dict(panels(run.slopes[run.slopes["slope_pct"].notna()])) if not run.slopes.empty else {}
-    exact = exact_strategies(run.header)
-    return [
-        PanelCost(
-            panel_text(panel),
-            _baseline_ms(run, panel),
-            tuple(line for name in RELEASED for line in _usual_line(cases[cases["strategy"] == name])),
-            _usual(rankings_in(run, panel)),
-            _lone(cases[cases["strategy"].isin(exact)]),
-            _trends(slopes.get(panel, run.slopes.iloc[:0])),
-        )
-        for panel, cases in panels(timed(run.latency))
-    ]
+    found = []
+    for panel, cases in panels(timed(run.latency)):
+        moved = cases[cases["fraction"] > 0]
+        if not moved.empty:
+            ends = {moved["fraction"].min(), nearest_fraction(moved["fraction"]), moved["fraction"].max()}
+            mechanisms = _mechanisms(moved, sorted(ends), in_panel(run.slopes, panel))
+            ranking = _usual(rankings_in(run, panel))
+            base = _baseline_ms(run, panel)
+            found.append(PanelCost(panel_text(panel), base, tuple(sorted(ends)), tuple(mechanisms), ranking))
+    return found
 
 
 def runtime_costs(run: Analysis) -> list[RuntimeCost]:
     """Every runtime and number format, in one setting; none where there is one runtime only."""
-    chosen, found = runtime_panels(run), []
-    for panel in chosen:
-        cases = _residual(in_panel(timed(run.latency), panel))
-        if not cases.empty:
-            own = rows(cases[cases["fraction"] == nearest_fraction(cases["fraction"])].sort_values("overhead_pct"))
-            name, base = runtime_name(panel, chosen), _baseline_ms(run, panel)
-            found.append(RuntimeCost(name, base, own[0]["fraction"], _usual(rankings_in(run, panel)), tuple(own)))
-    return found
-
-
-def grid(run: Analysis) -> Grid | None:
-    """Of the first panel; released mechanisms first, then the least overhead at the usual fraction."""
-    for panel, cases in panels(timed(run.latency)):
-        moved = cases[cases["fraction"] > 0]
-        if moved.empty:
-            continue
-        shown = sorted({moved["fraction"].min(), nearest_fraction(moved["fraction"]), moved["fraction"].max()})
-        found = [(line, {row["fraction"]: Estimate.of(row, "overhead") for row in line.rows}) for line in lines(moved)]
-        found.sort(key=lambda one: (not _is_released(one[0]), min(e.value for e in one[1].values())))
-        table = [(f"{line.strategy} {line.placement}", tuple(map(own.get, shown))) for line, own in found]
-        return Grid(panel_text(panel), _baseline_ms(run, panel), tuple(map(fraction_text, shown)), tuple(table))
-    return None
+    chosen = runtime_panels(run)
+    found = [
+        RuntimeCost(
+            runtime_name(panel, chosen),
+            _baseline_ms(run, panel),
+            _usual(rankings_in(run, panel)),
+            tuple(_residual(in_panel(timed(run.latency), panel))),
+        )
+        for panel in chosen
+    ]
+    return [one for one in found if one.cases]
 
 
 def online_costs(run: Analysis) -> list[OnlineCost]:
     """Every network and number of streams that was timed with and without a shift."""
     found = []
     for where, frame in online_settings(run.online):
-        base, cases = rows(baselines(frame)), timed(frame).sort_values("overhead_pct")
-        if base and not cases.empty:
-            found.append(OnlineCost(where, base[0], tuple(rows(cases))))
+        base, cases = rows(baselines(frame)), rows(timed(frame).sort_values("overhead_pct"))
+        if base and cases:
+            found.append(OnlineCost(where, base[0], tuple(cases)))
     return found
 
 
@@ -149,37 +142,27 @@ def _baseline_ms(run: Analysis, panel: Panel) -> float:
     return next((number(row["latency_ms"]) for row in rows(baselines(in_panel(run.latency, panel)))), math.nan)
 
 
-def _trends(slopes: pd.DataFrame) -> dict[str, list[Row]]:
-    """{grows, falls, same, open, no interval: rows}. A slope: pp from no channels to all, along a straight line."""
-    found: dict[str, list[Row]] = {}
-    for row in rows(slopes):
-        slope = Estimate.of(row, "slope")
-        if not slope.has_interval:
-            trend = "no interval"
-        elif not slope.holds_zero:
-            trend = "grows" if slope.value > 0 else "falls"
-        else:
-            trend = "same" if max(-slope.low, slope.high) <= FLAT_PP else "open"
-        found.setdefault(trend, []).append(row)
-    return found
+def _mechanisms(moved: pd.DataFrame, fractions: list[float], slopes: pd.DataFrame) -> list[MechanismCost]:
+    slope_of = {_way(row): row for row in rows(slopes)}
+    known: dict[tuple[str, str, str], dict[float, Estimate]] = {}
+    for row in rows(moved.sort_values("overhead_pct")):
+        known.setdefault(_way(row), {})[row["fraction"]] = Estimate.of(row, "overhead")
+    return [
+        MechanismCost(*way, tuple(map(own.get, fractions)), *_slope(slope_of.get(way, {})))
+        for way, own in sorted(known.items(), key=lambda one: one[0][0] not in RELEASED or one[0][1] != "residual")
+    ]
 
 
-def _usual_line(cases: pd.DataFrame) -> list[Line]:
-    """Of one mechanism: residual and bidirectional where there is a choice."""
-    return sorted(lines(cases), key=lambda line: (line.placement != "residual", line.direction != "bidirectional"))[:1]
+def _slope(row: Row) -> tuple[Estimate, float]:
+    return Estimate.of(row, "slope"), number(row.get("mde_pct"))
 
 
-def _is_released(line: Line) -> bool:
-    return line.strategy in RELEASED and line.placement == "residual"
+def _way(row: Row) -> tuple[str, str, str]:
+    return row["strategy"], row["placement"], row["direction"]
 
 
-def _lone(cases: pd.DataFrame) -> Row | None:
-    own = _residual(cases)
-    near = own if own.empty else own[own["fraction"] == nearest_fraction(own["fraction"])]
-    return rows(near)[0] if len(near) == 1 else None
-
-
-def _residual(cases: pd.DataFrame) -> pd.DataFrame:
-    """Those that move something, as published."""
+def _residual(cases: pd.DataFrame) -> list[Row]:
+    """As published, at the fraction nearest to the usual one; the least overhead first."""
     usual = (cases["placement"] == "residual") & (cases["direction"] == "bidirectional")
-    return cases[usual & (cases["fraction"] > 0)]
+    own = cases[usual & (cases["fraction"] > 0)].sort_values("overhead_pct")
+    return rows(own if own.empty else own[own["fraction"] == nearest_fraction(own["fraction"])])

@@ -7,7 +7,6 @@ both say so. Nothing is recommended on intervals that decide nothing.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from bench.analysis.run import Analysis
@@ -57,24 +56,17 @@ class Change:
 
 @dataclass(frozen=True)
 class Gain:
-    """The best of ``trained`` arms. equal: those not separated from it, the nearest first. lost: not judged, because a
-    seed failed. leak: what the network without a shift knows of the order, where that is not chance."""
+    """The best of ``trained`` arms. joint, space: what it wins, and what it loses of the single frame. equal: arms not
+    separated from it, the nearest first. lost: not judged, because a seed failed. leak: what the network without a
+    shift knows of the order, where that is not chance."""
 
     best: Row
     trained: int
-    equal: tuple[Row, ...]
-    lost: tuple[Row, ...]
+    joint: Change
+    space: Change
+    equal: list[Row]
+    lost: list[Row]
     leak: Estimate | None
-
-    @cached_property
-    def joint(self) -> Change:
-        """What the best arm wins."""
-        return Change.of(self.best, "joint")
-
-    @cached_property
-    def space(self) -> Change:
-        """What it loses of the single frame."""
-        return Change.of(self.best, "spatial")
 
 
 @dataclass(frozen=True)
@@ -96,25 +88,29 @@ class Choice:
 @dataclass(frozen=True)
 class Detection:
     """A detector on a running video. forms: as trained, with a shift. costs: in each detector, the cheapest mechanism
-    that computes the online form, then the trained one. validation: judged on what a recipe is chosen by."""
+    that computes the online form, then the trained one."""
 
     base: Row
-    forms: tuple[Row, ...]
-    costs: tuple[tuple[Row, ...], ...]
-    validation: bool
+    forms: list[Row]
+    costs: list[list[Row]]
 
 
 def gain(run: Analysis) -> Gain | None:
     """None where no arm came to its end."""
-    trained = rows(arms(run.accuracy))
+    trained = sorted(rows(arms(run.accuracy)), key=_joint, reverse=True)
     if not trained:
         return None
-    best = max(trained, key=_joint)
-    near = [arm for arm in trained if arm is not best and Estimate.of(arm, "joint_gap_to_best").has_interval]
-    equal = [arm for arm in near if not Estimate.of(arm, "joint_gap_to_best").low > 0]
-    base = rows(baselines(main_condition(run.accuracy)))
-    lost = rows(incomplete(run.accuracy))
-    return Gain(best, len(trained), tuple(sorted(equal, key=_joint, reverse=True)), tuple(lost), _leak(base))
+    best, others = trained[0], trained[1:]
+    gaps = [(arm, Estimate.of(arm, "joint_gap_to_best")) for arm in others]
+    return Gain(
+        best,
+        len(trained),
+        Change.of(best, "joint"),
+        Change.of(best, "spatial"),
+        [arm for arm, gap in gaps if gap.has_interval and not gap.low > 0],
+        rows(incomplete(run.accuracy)),
+        _leak(rows(baselines(main_condition(run.accuracy)))),
+    )
 
 
 def choice(run: Analysis) -> Choice | None:
@@ -145,15 +141,15 @@ def detection(run: Analysis) -> Detection | None:
     if base is None:
         return None
     measured = [row for row in rows(finished(run.detection)) if math.isfinite(number(row["overhead_pct"]))]
+    measured.sort(key=lambda row: float(row["overhead_pct"]))
     costs = [
-        _named(form, [row for row in own if row["detector"] == detector])
+        [row for row in same if row is same[0] or row["strategy"] == form["strategy"]]
         for form in trained
-        if form["form"] == "online" and (own := [row for row in measured if _computes(row, form)])
-        for detector in dict.fromkeys(row["detector"] for row in own)
+        for detector in dict.fromkeys(str(row["detector"]) for row in measured)
+        if form["form"] == "online"
+        and (same := [row for row in measured if row["detector"] == detector and _computes(row, form)])
     ]
-    return Detection(
-        base, tuple(row for row in trained if row is not base), tuple(costs), on_validation(run, "detection")
-    )
+    return Detection(base, [row for row in trained if row is not base], costs)
 
 
 def on_validation(run: Analysis, section: str) -> bool:
@@ -203,8 +199,3 @@ def _cheaper(taken: Offer, offers: Sequence[Offer]) -> Offer | None:
 def _computes(row: Row, form: Row) -> bool:
     """Whether what was timed is the function of what was trained."""
     return row["strategy"] in holders(form) and all(row[n] == form[n] for n in ("placement", "fraction", "direction"))
-
-
-def _named(form: Row, own: Sequence[Row]) -> tuple[Row, ...]:
-    cheapest = min(own, key=lambda row: number(row["overhead_pct"]))
-    return (cheapest, *(row for row in own if row["strategy"] == form["strategy"] and row is not cheapest))

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.analysis.run import Analysis
-from bench.report.page import answers, render
-from bench.report.selection import VERDICTS
+from bench.report.page import VERDICTS, answers, render
 from bench.store.records import write_atomically
 
 FIGURES = ("overhead_by_runtime", "latency_overhead", "detection", "online_overhead", "accuracy_by_fraction")
@@ -47,7 +46,7 @@ def findings(exhibits: list[Exhibit]) -> dict[tuple[str, str], dict[str, dict[st
             runs = found.setdefault((claim.claim, claim.finding), {}).setdefault(claim.verdict, {})
             runs.setdefault(one.name, []).extend([claim.subject] if claim.subject else [])
     return {
-        key: dict(sorted(held.items(), key=lambda item: VERDICTS.index(item[0]))) for key, held in sorted(found.items())
+        key: {verdict: held[verdict] for verdict in VERDICTS if verdict in held} for key, held in sorted(found.items())
     }
 
 

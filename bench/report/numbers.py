@@ -111,9 +111,6 @@ def mde_text(value: float) -> str:
     return f" (mde {fixed(value, 2 if value < 1 else 1)} pp)" if math.isfinite(value) and value > 0 else ""
 
 
-found_text = mde_text  # as figures call it
-
-
 def p_text(value: float) -> str:
     """``p < 0.001``, ``p = 0.013``; empty where there is none."""
     if not math.isfinite(value):
@@ -140,8 +137,3 @@ def span_text(values: Sequence[float], digits: int = 0) -> str:
 def listed(names: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
-
-
-def sentence(text: str) -> str:
-    """With a capital letter."""
-    return text[:1].upper() + text[1:]

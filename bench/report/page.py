@@ -16,30 +16,35 @@ from statistics import median
 from typing import Any
 from xml.etree import ElementTree
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from bench.analysis.claims import Verdict
+from bench.analysis.comparisons import load_controls
 from bench.analysis.results import Comparison
 from bench.analysis.run import Analysis
 from bench.report import numbers
-from bench.report.cost import grid, online_costs, panel_costs, runtime_costs
+from bench.report.cost import online_costs, panel_costs, runtime_costs
 from bench.report.figures.canvas import Figure
 from bench.report.gain import Change, choice, detection, gain, on_validation
 from bench.report.numbers import Estimate, number
-from bench.report.selection import VERDICTS, line_text, rows
+from bench.report.selection import line_text, rows
 from bench.report.tables import plain, sample_lists, sheets
 from bench.report.trust import trust
 from bench.stats.estimators import Interval
 
 TEMPLATES = Path(__file__).with_name("templates")
-_TONES = {
+VERDICTS = {
     "reproduced": "good",
     "not reproduced": "bad",
-    "invalid": "bad",
     "direction only": "middling",
     "inconclusive": "middling",
+    "invalid": "bad",
+    "not measured": "quiet",
 }
+"""{verdict: how it looks}, in the order in which a reader wants them: what this run decided comes first."""
+
 _DROPPED = ("metadata", "style")  # matplotlib's style rule would reach the whole page
 _LINKS = ("clip-path", "fill", "style", "mask", "filter")
 
@@ -51,14 +56,15 @@ def page(run: Analysis, figures: Sequence[Figure]) -> str:
         "page.html",
         run=run,
         answers=answers(run),
-        claims=sorted(run.claims, key=lambda claim: VERDICTS.index(claim.verdict)),
+        claims=sorted(run.claims, key=lambda claim: list(VERDICTS).index(claim.verdict)),
         controls=_by_control(run.comparisons),
+        questions={control.title: control.question for control in load_controls()},
         figures=[(figure, inlined(figure)) for figure in figures],
         sheets=sheets(run),
         failures=rows(run.failures),
         samples=samples,
-        places={own.records: f"samples-{place}" for place, own in enumerate(samples)},
-        settings=_flat(run.header.get("settings") or {}),
+        places={records: f"samples-{place}" for place, records in enumerate(samples)},
+        settings=pd.json_normalize(run.header.get("settings") or {}).iloc[:1].to_dict("records"),
         on_validation=any(on_validation(run, section) for section in ("accuracy", "detection")),
     )
 
@@ -70,13 +76,12 @@ def answers(run: Analysis) -> dict[str, Any]:
     return {
         "choice": None if suspect else choice(run),
         "costs": [] if suspect else panel_costs(run),
-        "grid": None if suspect else grid(run),
         "runtimes": [] if suspect else runtime_costs(run),
         "online": [] if run.online_suspect else online_costs(run),
         "gain": gain(run),
         "detection": detection(run),
         "trust": trust(run),
-        "verdicts": Counter(claim.verdict for claim in run.claims),
+        "judged": Counter(claim.verdict for claim in run.claims),
         "suspect": run.suspect,
         "online_suspect": run.online_suspect,
     }
@@ -101,11 +106,10 @@ def _environment() -> Environment:
         "style": Markup(made.loader.get_source(made, "report.css")[0]),  # type: ignore[union-attr]
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "order": VERDICTS,
+        "verdicts": VERDICTS,
         "change": Change.of,
         "estimate": Estimate.of,
         "claim_text": _claim_text,
-        "tones": _TONES,
     }
     made.filters |= {
         "interval": _interval,
@@ -121,11 +125,16 @@ def _environment() -> Environment:
         "span": numbers.span_text,
         "median": median,
         "listed": lambda names: numbers.listed(list(names)),
-        "line": lambda row: line_text(row["strategy"], row["placement"], row["direction"]),
+        "line": _line,
         "moment": _moment,
         "plain": plain,
     }
     return made
+
+
+def _line(one: Any) -> str:
+    row = one if isinstance(one, dict) else vars(one)
+    return line_text(row["strategy"], row["placement"], row["direction"])
 
 
 def _interval(value: Estimate | Interval, unit: str = "%", *, signed: bool = True, missing: str = "no interval") -> str:
@@ -186,12 +195,3 @@ def _moment(created: object) -> str:
         return datetime.fromisoformat(str(created)).strftime("%Y-%m-%d %H:%M %Z").strip()
     except ValueError:
         return str(created)
-
-
-def _flat(settings: dict[str, Any]) -> dict[str, str]:
-    """Settings by their dotted name."""
-    pairs: dict[str, str] = {}
-    for name, value in settings.items():
-        nested = _flat(value) if isinstance(value, dict) else {}
-        pairs |= {f"{name}.{key}": text for key, text in nested.items()} if nested else {name: plain(value)}
-    return pairs

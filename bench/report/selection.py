@@ -5,12 +5,12 @@ Any frame may be empty, with or without its columns, and any figure may be NaN: 
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, cast
 
 import pandas as pd
 
-from bench.analysis.published import EXCHANGE, PUBLISHED
+from bench.analysis.published import EXCHANGE
 from bench.analysis.run import Analysis
 from bench.report.numbers import Estimate
 from bench.spec.axes import BASELINE
@@ -19,40 +19,22 @@ from bench.spec.panel import Panel
 
 Row = dict[str, Any]
 
-WITHIN = 2.0  # a prediction from bytes and page faults is called good within this factor
-
-Tables = Analysis  # as figures call it
-
 PANEL_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Panel))
 
 CONDITION_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Condition))
 
-RELEASED = ("copy_shift", "concat_shift")
-"""Mechanisms that people run because published code contains them (mit-han-lab, mmaction2)."""
-
 USUAL_FRACTION = 1 / 4  # where the paper finds its best accuracy, and the default of the released code
+
+WITHIN = 2.0  # a prediction from bytes and page faults is called good within this factor
 
 CHANCE_TEMPORAL: dict[str, float] = {"ring_digits": 25.0, "opening_digits": 50.0}
 """Per cent right in time without looking at the order: as many orders of the same frames, equally often."""
 
-VERDICTS = ("reproduced", "not reproduced", "direction only", "inconclusive", "invalid", "not measured")
-"""In the order in which a reader wants them: what this run decided comes first."""
-
-CONTROL_ARMS = (EXCHANGE,)
-"""Trained to be held against a shift, with parameters of their own: no variant of it that one could take."""
-
 TWIN_FLAG = "aa"
 """Marks the baseline's twin; every other flag is a warning."""
 
-
-@dataclass(frozen=True)
-class Line:
-    """One mechanism in one placement and direction; ``rows`` by rising fraction."""
-
-    strategy: str
-    placement: str
-    direction: str
-    rows: tuple[Row, ...]
+_TRAINED_ON = ("dataset", "backbone")
+"""What a run may have none of the usual value of, and still a main condition."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +56,9 @@ def finished(frame: pd.DataFrame) -> pd.DataFrame:
     return frame if frame.empty else frame.loc[frame["status"] == "ok"]
 
 
-def timed(latency: pd.DataFrame) -> pd.DataFrame:
+def timed(frame: pd.DataFrame) -> pd.DataFrame:
     """The measured cases without the baseline and its twin, of whole clips or frame by frame."""
-    done = finished(latency)
+    done = finished(frame)
     return done if done.empty else done[(done["strategy"] != BASELINE) & done["overhead_pct"].notna()]
 
 
@@ -87,12 +69,29 @@ def twins(latency: pd.DataFrame) -> pd.DataFrame:
 
 
 def baselines(frame: pd.DataFrame) -> pd.DataFrame:
-    """The network without a shift: a latency or an accuracy row, never the twin."""
+    """The network without a shift: a timed or a trained row, never the twin."""
     done = finished(frame)
     if done.empty:
         return done
     done = done[done["strategy"] == BASELINE]
     return done[~done["aa"].astype(bool)] if "aa" in done else done
+
+
+def main_condition(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that headlines and figures speak of: means of different conditions must not stand in one plot.
+
+    Everything as usual; where another network or data set was trained, its rows only if the usual one was not. Older
+    tables name fewer conditions, or leave them empty: those are the usual ones.
+    """
+    usual, chosen = Condition(), frame
+    for name in (*(column for column in CONDITION_COLUMNS if column not in _TRAINED_ON), *_TRAINED_ON):
+        if chosen.empty or name not in chosen:
+            continue
+        same: pd.Series[bool] = chosen[name].isna() | (chosen[name] == getattr(usual, name))
+        if name in _TRAINED_ON and not same.any():
+            same = chosen[name] == chosen[name].iloc[0]
+        chosen = chosen[same]
+    return chosen
 
 
 def arms(accuracy: pd.DataFrame) -> pd.DataFrame:
@@ -109,8 +108,7 @@ def incomplete(accuracy: pd.DataFrame) -> pd.DataFrame:
 
 def whole_forms(detection: pd.DataFrame) -> list[Row]:
     """The trained forms of the detector, by the recipe itself, all of whose seeds came to their end."""
-    done = main_condition(finished(detection))
-    return [row for row in rows(done) if row["seeds"] > 0 and not row["reason"]]
+    return [row for row in rows(main_condition(finished(detection))) if row["seeds"] > 0 and not row["reason"]]
 
 
 def main_curves(curves: pd.DataFrame) -> pd.DataFrame:
@@ -119,34 +117,22 @@ def main_curves(curves: pd.DataFrame) -> pd.DataFrame:
     return main if main.empty else main[(main["strategy"] == BASELINE) | _shifts(main)]
 
 
-def main_condition(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows that headlines and figures speak of: means of different conditions must not stand in one plot.
-
-    Everything as usual; where another network or data set was trained, its rows only if the usual one was not. Older
-    tables name fewer conditions, or leave them empty: those are the usual ones.
-    """
-    usual = Condition()
-    chosen = frame
-    for name in (*(column for column in CONDITION_COLUMNS if column not in _TRAINED_ON), *_TRAINED_ON):
-        if chosen.empty or name not in chosen:
-            continue
-        same: pd.Series[bool] = chosen[name].isna() | (chosen[name] == getattr(usual, name))
-        if name in _TRAINED_ON and not same.any():
-            same = chosen[name] == chosen[name].iloc[0]
-        chosen = chosen[same]
-    return chosen
-
-
-_TRAINED_ON = ("dataset", "backbone")
-"""What a run may have none of the usual value of, and still a main condition."""
+def arms_that_stream(early: pd.DataFrame) -> list[pd.DataFrame]:
+    """Of the main condition, each causal arm that shifts, frame by frame."""
+    main = main_condition(early)
+    if main.empty:
+        return []
+    shifting = main[_shifts(main)].sort_values("frame")
+    return [arm for _, arm in shifting.groupby(["strategy", "placement", "direction", "fraction"], sort=False)]
 
 
 def _lost(done: pd.DataFrame) -> "pd.Series[bool]":
     return done["reason"].notna() & (done["reason"] != "")
 
 
-def _shifts(arms_of_one: pd.DataFrame) -> "pd.Series[bool]":
-    return ~arms_of_one["strategy"].isin([BASELINE, *CONTROL_ARMS])
+def _shifts(done: pd.DataFrame) -> "pd.Series[bool]":
+    """Neither the baseline nor the learned exchange: that has parameters of its own, and is no variant to take."""
+    return ~done["strategy"].isin([BASELINE, EXCHANGE])
 
 
 def panels(frame: pd.DataFrame) -> list[tuple[Panel, pd.DataFrame]]:
@@ -169,10 +155,8 @@ def runtime_panels(run: Analysis) -> list[Panel]:
     They agree in everything else, so that what differs between them is where the network runs.
     """
     measured = [panel for panel, _ in panels(timed(run.latency))]
-    setting = Counter(_elsewhere(panel) for panel in measured)
-    if not setting:
-        return []
-    usual = setting.most_common(1)[0][0]
+    settings = Counter(_elsewhere(panel) for panel in measured)
+    usual = max(settings, key=settings.__getitem__, default=None)
     chosen: dict[tuple[str, ...], Panel] = {}
     for panel in measured:
         if _elsewhere(panel) == usual:
@@ -186,46 +170,21 @@ def _elsewhere(panel: Panel) -> tuple[object, ...]:
     return tuple(value for key, value in asdict(panel).items() if key not in ("device", "runtime", "dtype", "threads"))
 
 
-ONLINE_COLUMNS = ("backbone", "size", "device", "runtime", "dtype", "memory_format", "threads")
-"""What sets of cases that run frame by frame share, beside the number of streams."""
+def online_settings(online: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """(words, rows) of the measured cases that share one baseline, frame by frame."""
+    found = panels(finished(online) if "status" in online else online)
+    among = [panel for panel, _ in found]
+    return [(panel_text(panel, among, always=("backbone",)), group) for panel, group in found]
 
 
 def online_groups(online: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """(words, rows) of the measured cases, all numbers of streams together."""
-    return _by(finished(online) if "status" in online else online, ONLINE_COLUMNS)
-
-
-def online_settings(online: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The same, each number of streams for itself: what shares one baseline."""
-    return _by(finished(online) if "status" in online else online, (*ONLINE_COLUMNS, "streams"))
-
-
-def _by(frame: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, pd.DataFrame]]:
-    """In words: the network, and the columns in which groups differ."""
-    if frame.empty:
-        return []
-    differing = [name for name in columns if name != "backbone" and frame[name].nunique() > 1]
+    """The same, all numbers of streams together."""
+    grouped: dict[Panel, list[pd.DataFrame]] = {}
+    for panel, group in panels(finished(online) if "status" in online else online):
+        grouped.setdefault(replace(panel, streams=1), []).append(group)
     return [
-        (", ".join([str(own["backbone"].iloc[0]), *(_worded(name, own[name].iloc[0]) for name in differing)]), own)
-        for _, own in frame.groupby(list(columns), sort=False)
+        (panel_text(panel, list(grouped), always=("backbone",)), pd.concat(groups)) for panel, groups in grouped.items()
     ]
-
-
-def arms_that_stream(early: pd.DataFrame) -> list[pd.DataFrame]:
-    """Of the main condition, each causal arm that shifts, frame by frame."""
-    main = main_condition(early)
-    if main.empty:
-        return []
-    shifting = main[_shifts(main)].sort_values("frame")
-    return [arm for _, arm in shifting.groupby(["strategy", "placement", "direction", "fraction"], sort=False)]
-
-
-def lines(frame: pd.DataFrame) -> list[Line]:
-    """What is drawn as one line: mechanism, placement and direction."""
-    if frame.empty:
-        return []
-    groups = frame.sort_values("fraction", kind="stable").groupby(["strategy", "placement", "direction"], sort=True)
-    return [Line(str(s), str(p), str(d), tuple(rows(group))) for (s, p, d), group in groups]
 
 
 def flags_of(row: Row) -> list[str]:
@@ -241,12 +200,6 @@ def holders(arm: Row) -> list[str]:
     return [arm["strategy"], *(name.strip() for name in names if name.strip())]
 
 
-def exact_strategies(header: dict[str, Any]) -> set[str]:
-    """The strategies that compute the published shift, so that only their cost differs."""
-    infos: Iterable[Row] = header.get("strategies") or ()
-    return {PUBLISHED, *(info["name"] for info in infos if info.get("same_function_as") == PUBLISHED)}
-
-
 def paired(run: Analysis) -> list[Offer]:
     """Latency rows of the first panel joined with the accuracy of the arm that computes the same function."""
     shifting, trained = panels(timed(run.latency)), arms(run.accuracy)
@@ -254,18 +207,16 @@ def paired(run: Analysis) -> list[Offer]:
         return []
     panel, cases = shifting[0]
     accuracies = {_function(name, arm): arm for arm in rows(trained) for name in holders(arm)}
-    offers = [_offer(case, accuracies.get(_function(case["strategy"], case))) for case in rows(cases)]
+    known = [(case, accuracies.get(_function(case["strategy"], case))) for case in rows(cases)]
     nothing = rows(baselines(in_panel(run.latency, panel))), rows(baselines(main_condition(run.accuracy)))
-    return [offer for offer in (*map(_offer, *nothing), *offers) if offer]
+    return [_offer(case, arm) for case, arm in [*zip(*nothing, strict=False), *known] if arm is not None]
 
 
 def _function(strategy: str, row: Row) -> tuple[str, str, str, float]:
     return strategy, row["placement"], row["direction"], round(float(row["fraction"]), 6)
 
 
-def _offer(case: Row, arm: Row | None) -> Offer | None:
-    if arm is None:
-        return None
+def _offer(case: Row, arm: Row) -> Offer:
     overhead = Estimate.of(case, "overhead") if case["fraction"] else Estimate(0.0)
     return Offer(case, overhead, Estimate.of(arm, "joint", "joint_mean_pct"))
 
@@ -275,28 +226,28 @@ def nearest_fraction(fractions: Iterable[float], wanted: float = USUAL_FRACTION)
     return min((float(f) for f in fractions), key=lambda f: (abs(f - wanted), f))
 
 
-def panel_text(panel: Panel, among: Sequence[Panel] = ()) -> str:
-    """A panel in words; of several, only that in which they differ."""
-    usual = {"streams": 0, "allocator": "default"}
+def panel_text(panel: Panel, among: Sequence[Panel] = (), *, always: Sequence[str] = ()) -> str:
+    """A panel in words; of several, what is ``always`` named and that in which they differ."""
     differing = [name for name in PANEL_COLUMNS if len({getattr(other, name) for other in among}) > 1]
-    told = differing or [name for name in PANEL_COLUMNS if getattr(panel, name) != usual.get(name, "")]
-    return ", ".join(_worded(name, getattr(panel, name)) for name in _READING_ORDER if name in told)
-
-
-_READING_ORDER = sorted(PANEL_COLUMNS, key=lambda name: name not in ("backbone", "frames", "size", "batch", "streams"))
+    named = {*always, *differing} or {name for name in PANEL_COLUMNS if getattr(panel, name) != _UNTOLD.get(name)}
+    order = sorted(PANEL_COLUMNS, key=lambda name: name not in ("backbone", "streams", "frames", "size", "batch"))
+    return ", ".join(_worded(name, getattr(panel, name)) for name in order if name in named)
 
 
 def _worded(name: str, value: object) -> str:
-    plural = "" if value == 1 else "s"
-    words = {
-        "frames": f"{value} frame{plural}",
-        "size": f"{value}²",
-        "batch": f"batch {value}",
-        "threads": f"{value} thread{plural}",
-        "streams": f"{value} stream{plural}",
-        "allocator": f"{value} heap",
-    }
-    return words.get(name, str(value))
+    text = _WORDED.get(name, "{}").format(value)
+    return text.removesuffix("s") if value == 1 else text
+
+
+_UNTOLD = {"streams": 0, "allocator": "default"}
+_WORDED = {
+    "frames": "{} frames",
+    "size": "{}²",
+    "batch": "batch {}",
+    "threads": "{} threads",
+    "streams": "{} streams",
+    "allocator": "{} heap",
+}
 
 
 def runtime_name(panel: Panel, among: Sequence[Panel]) -> str:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.analysis.results import HOLDS_REFERENCE, Comparison, PanelQuality
 from bench.analysis.run import Analysis
+from bench.analysis.tables.raw import comparison_table, quality_table
 from bench.report.numbers import Estimate, fixed, fraction_text, number, p_text
 from bench.report.selection import CONDITION_COLUMNS, PANEL_COLUMNS, TWIN_FLAG, Row, finished, flags_of, rows
 from bench.spec.cases import Condition
@@ -58,39 +58,29 @@ class Sheet:
     same: str
 
 
-@dataclass(frozen=True)
-class Samples:
-    """The values behind one row of a table. lines: (what follows ``records`` in the record's id, values)."""
-
-    records: str
-    lines: tuple[tuple[str, str], ...]
-
-
 def sheets(run: Analysis) -> dict[str, Sheet | None]:
     """Every table of a run by its name; None where there is nothing to show."""
-    quality = pd.DataFrame([_quality_row(one) for one in run.quality])
-    comparisons = pd.DataFrame([_comparison_row(one) for one in run.comparisons])
     trained = ("direction", "dataset", "backbone")
     detectors = ("detector", "form", "direction", "lr_factor", "length_factor")
     return {
         "latency": _sheet("latency", run.latency, ("direction", *PANEL_COLUMNS), named=True),
         "online": _sheet("online", run.online, ("direction", *PANEL_COLUMNS), named=True),
         "accuracy": _sheet("accuracy", run.accuracy, trained, named=True),
-        "controls": _sheet("controls", comparisons),
+        "controls": _sheet("controls", comparison_table(run.comparisons)),
         "detection": _sheet("detection", run.detection, detectors, named=True),
-        "quality": _sheet("quality", quality, PANEL_COLUMNS),
+        "quality": _sheet("quality", quality_table(run.quality), PANEL_COLUMNS),
         "bandwidth": _sheet("bandwidth", run.bandwidth, PANEL_COLUMNS),
     }
 
 
-def sample_lists(samples: pd.DataFrame) -> list[Samples]:
-    """The value of every process and seed, case by case, in the order of the tables."""
+def sample_lists(samples: pd.DataFrame) -> dict[str, list[tuple[str, str]]]:
+    """{how the ids of a case's records begin: [(the rest of the id, value of that process or seed)]}."""
     if samples.empty:
-        return []
-    return [
-        Samples(str(name), tuple((str(row["record"]).removeprefix(str(name)), _values(row)) for row in rows(own)))
+        return {}
+    return {
+        str(name): [(str(row["record"]).removeprefix(str(name)), _values(row)) for row in rows(own)]
         for name, own in samples.groupby("records", sort=False)
-    ]
+    }
 
 
 def _values(row: Row) -> str:
@@ -223,6 +213,12 @@ def _bootstrap(row: Row) -> Cell:
     return Cell(f"[{fixed(low)}, {fixed(high)}]" if math.isfinite(low + high) else "", _key(low))
 
 
+def _measured(row: Row) -> Cell:
+    """Of a control: in pp or %, as its row says."""
+    found = Estimate(row["measured"], row["ci_low"], row["ci_high"])
+    return Cell(found.text(row["unit"], signed=row["unit"] != "%"), _key(found.value))
+
+
 _STATUS = Column("status", _status, numeric=False)
 _CELLS: dict[str, Callable[[Row], Cell]] = {
     "strategy": _strategy,
@@ -230,17 +226,5 @@ _CELLS: dict[str, Callable[[Row], Cell]] = {
     "cycles": _cycles,
     "otherwise": _otherwise,
     "bootstrap": _bootstrap,
-    "measured": lambda row: row["measured"],
+    "measured": _measured,
 }
-
-
-def _comparison_row(one: Comparison) -> Row:
-    text = Estimate.over(one.interval).text(one.unit, signed=one.unit != "%")
-    answer = "not separated" if one.answer == HOLDS_REFERENCE else one.answer
-    return vars(one) | {"measured": Cell(text, _key(one.interval.mean)), "answer": answer}
-
-
-def _quality_row(one: PanelQuality) -> Row:
-    reasons = ", ".join(f"{rule} in {count}" for rule, count in one.reasons.items())
-    settings = {"backend": plain(dict(one.backend)), "sensors": plain(dict(one.sensors))}
-    return asdict(one.panel) | vars(one) | settings | {"reasons": reasons}
