@@ -10,9 +10,6 @@ PUBLISHED = "copy_shift"
 EXCHANGE = "temporal_conv"
 """The strategy that puts a learnable 3×1×1 convolution where the shift would be; it has one setting."""
 
-INNER = "inner_shift"
-"""The strategy that shifts at the narrow part of the bottleneck; it has one placement."""
-
 USUAL = Condition()
 """The condition under which accuracies are judged."""
 

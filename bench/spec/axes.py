@@ -17,8 +17,6 @@ Device = Literal["cpu", "cuda"]
 
 PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
-DTYPES: tuple[Dtype, ...] = get_args(Dtype)
-MEMORY_FORMATS: tuple[MemoryFormat, ...] = get_args(MemoryFormat)
 DEVICES: tuple[Device, ...] = get_args(Device)
 
 BASELINE = "no_shift"

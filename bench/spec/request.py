@@ -62,6 +62,7 @@ class Request:
     def _put_into(self, data: dict[str, Any], section: Timing, *, strict: bool) -> None:
         """An option holds for every panel of a section. strict: a value that the section cannot run is a mistake; else
         it is left out, and where no value is left the section measures nothing."""
+        nothing_left = False
         for option, text in self.axes.items():
             axis = PANEL_AXES[option]
             if option in section.NOT_OPTIONS:
@@ -72,10 +73,11 @@ class Request:
                 values = [value for value in values if value in section.ALLOWED[option]]
             if values:
                 _replace(data, option, values)
-            else:
-                data |= {"backbones": [], "panels": []}
+            nothing_left |= not values
         if self.device is not None:
             _replace(data, "device", self.device)
+        if nothing_left:
+            data |= {"backbones": [], "panels": []}
 
     def chosen(self) -> Chosen:
         """The strategies and variants that the options narrow the sweep to. Raises ValueNotAllowed."""

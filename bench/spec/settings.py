@@ -143,6 +143,12 @@ class Online(Timing):
     budget: Seconds = 240.0
     target_half_width_pp: Annotated[float, Field(gt=0)] = 1.0
 
+    @model_validator(mode="after")
+    def _frame_by_frame(self) -> "Online":
+        if any(0 in (getattr(source, "streams") or ()) for source in (self, *self.panels)):  # noqa: B009
+            raise ValueNotAllowed("streams of the online section = 0: input should be greater than or equal to 1")
+        return self
+
 
 class Settings(Strict):
     """A whole preset or config file."""

@@ -67,11 +67,6 @@ def t_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     return Interval(mean, mean - reach, mean + reach, count)
 
 
-def simultaneous(samples: Sequence[ArrayLike], confidence: float = CONFIDENCE) -> list[Interval]:
-    """t intervals that hold all at once (Bonferroni), for findings that compare several cases."""
-    return [t_interval(values, 1 - (1 - confidence) / len(samples)) for values in samples]
-
-
 def minimum_detectable_effect(values: ArrayLike, confidence: float = CONFIDENCE) -> float:
     """The effect that this many values with this spread would have found four times in five, at this confidence."""
     array: Floats = np.asarray(values, dtype=np.float64)

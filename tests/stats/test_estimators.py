@@ -28,13 +28,6 @@ def test_hodges_lehmann_shrugs_off_a_spike() -> None:
     assert estimators.hodges_lehmann([1.0, 2.0, 4.0]) == 2.25  # the median of 1, 1.5, 2, 2.5, 3, 4
 
 
-def test_simultaneous_intervals_are_wider_and_alone_they_are_not() -> None:
-    values = [1.0, 2.0, 4.0, 3.0]
-    alone, many = estimators.simultaneous([values])[0], estimators.simultaneous([values] * 4)[0]
-    assert alone == estimators.t_interval(values)
-    assert many.half_width > 1.3 * alone.half_width
-
-
 def test_welch_of_known_values() -> None:
     interval = estimators.welch_interval([3.0, 4.0, 5.0], [1.0, 2.0, 3.0])
     assert interval.mean == 2.0

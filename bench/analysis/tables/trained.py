@@ -39,11 +39,7 @@ RECIPE = ("lr_factor", "length_factor")
 """The columns that say which of several recipes a detector was trained by."""
 _DETECTION_COLUMNS = [
     *("detector", "form", *AXES, *RECIPE, "seeds"),
-    *(
-        f"{measure}_{column}"
-        for measure in MEASURES
-        for column in ("pct", "ci_low_pct", "ci_high_pct", *_DELTA, "delta_mde_pct")
-    ),
+    *(f"{measure}_{column}" for measure in MEASURES for column in _OF_MEASURE),
     *("overhead_pct", "overhead_ci_low_pct", "overhead_ci_high_pct", "frame_ms", "replicates"),
     *("params", "train_seconds", "status", "reason", "equivalents", "records"),
 ]
