@@ -34,11 +34,6 @@ _HELD, _MISSED = BUILT_IN["buffer_shift"], BUILT_IN["copy_shift"]  # blue and ve
 _ZERO: dict[str, Any] = {"color": REMAINING[1], "linestyle": (0, (3, 1.5))}
 _GROUPS_FROM, _GROUPS_TO, _ALL_AT = -0.36, 0.18, 0.34  # beside an effect's place, in units of the distance of two
 _HEADROOM = 1.15  # of the widest interval
-_CAPTION = (
-    "Each line is one experiment of {} processes. Left: pairs of identical stacks, whose difference is zero; one "
-    "interval in twenty may miss it. Right: stacks that are deeper by known numbers of layers, and one that burns a "
-    "known time; a group whose interval lies above its dashed line has found the effect as positive."
-)
 _FEW_GROUPS = 5  # with fewer, coverage is counted but proves nothing
 _TEMPLATE = Path(__file__).with_name("text.jinja")
 _DESIGN = Design()
@@ -139,8 +134,7 @@ def draw(validation: Validation) -> Figure:
             Line2D([], [], **_ZERO, label="where no effect would lie"),
         ]
         legend_below(drawing, handles)
-        caption = _CAPTION.format(validation.group_size)
-        return finish(drawing, "validation", "The harness against known effects", caption)
+        return finish(drawing, "validation", "The harness against known effects", caption="")
 
 
 def _draw_pairs(ax: Axes, pairs: list[Any]) -> None:

@@ -95,7 +95,7 @@ def cases() -> Iterator[tuple[Files, dict[str, object], str, str, str]]:
     yield quota_v1(200_000, "cpu,cpuacct"), {}, "warning", "allows 2.00 cores of 4", "--threads 2"
     tightest = {f"{GROUP}/cpu.max": "100000 100000", f"{GROUP}/run/cpu.max": "300000 100000"}
     yield tightest, {}, "warning", "allows 1.00 cores", "--threads 1"
-    yield {}, {"affinity": frozenset({2})}, "warning", "one core only is usable, of 4", "second core"
+    yield {}, {"affinity": frozenset({2})}, "warning", "this process may use 1 of 4 cores", "two cores"
     yield {}, {"affinity": frozenset({0, 1})}, "note", "2 of 4 cores", "taskset"
     yield SIBLINGS, {}, "note", "4 usable cores are 2 physical", "taskset -c 0,1 uv run run_bench.py run --threads 2"
     yield NODES, {}, "note", "2 NUMA nodes", "numactl --cpunodebind=0 --membind=0"

@@ -108,21 +108,9 @@ def test_the_driver_is_asked_for_the_device_that_torch_uses(
     assert asked == ([found] if found else [])
 
 
-@pytest.mark.parametrize(
-    ("bits", "words", "throttled"),
-    [
-        (0x000, (), False),
-        (0x001, ("idle",), False),
-        (0x006, ("application clocks", "software power cap"), False),
-        (0x024, ("software power cap", "software thermal slowdown"), True),
-        (0x048, ("hardware slowdown", "hardware thermal slowdown"), True),
-        (0x080, ("power brake",), True),
-        (0x800, ("bit 11",), False),
-    ],
-)
-def test_reasons_in_words_and_which_of_them_disturb(bits: int, words: tuple[str, ...], throttled: bool) -> None:
-    assert reason_names(bits) == words
-    assert is_throttled(bits) == throttled
+def test_reasons_in_words_and_which_of_them_disturb() -> None:
+    assert reason_names(0) == () and reason_names(0x806) == ("application clocks", "software power cap", "bit 11")
+    assert [bits for bits in (0x001, 0x006, 0x024, 0x048, 0x080, 0x800) if is_throttled(bits)] == [0x024, 0x048, 0x080]
 
 
 def test_settings_and_use_are_read_into_plain_values() -> None:

@@ -141,18 +141,13 @@ def _quota(host: Host) -> Findings:
 
 def _affinity(host: Host) -> Findings:
     cores, present = len(host.usable), host.logical_cores
-    if cores == 1:
-        yield warning(
-            f"one core only is usable, of {present}",
-            "every other process interrupts the one that is measured, the suite's own parent included",
-            "give the machine or the container a second core (taskset -pc $$ shows what this shell may use)",
-        )
-        return
-    yield note(
+    yield Finding(
+        "warning" if cores == 1 else "note",
         f"this process may use {cores} of {present} cores",
-        f"--threads above {cores} is refused; work on other cores shares caches and memory, even physical cores",
-        "keep the other cores quiet, or start from a shell without the restriction (taskset -pc $$ shows it)",
-    ).unless(cores >= present, f"all {cores} cores usable")
+        f"--threads above {cores} is refused; work on other cores shares caches, memory, even physical cores, and on "
+        "a single core the suite's own parent interrupts what is measured",
+        "allow it two cores or more (taskset -pc $$ shows what this shell may use), and keep the others quiet",
+    ).unless(cores >= present and cores > 1, f"all {cores} cores usable")
 
 
 def _siblings(host: Host) -> Findings:
