@@ -17,7 +17,7 @@ from bench import models
 from bench.models.learned import disturb, learned
 from bench.models.online import Reads
 from bench.plugins.discovery import LoadError, load_class, load_file
-from bench.plugins.side_effects import Meddled, untouched
+from bench.plugins.side_effects import SideEffectError, no_side_effects
 from bench.spec.axes import ACCURACY_BACKBONE
 from bench.spec.cases import Variant
 from bench.strategy import CannotStream, Site, Strategy
@@ -306,11 +306,11 @@ def conformance(
     for check in CHECKS:
         meaning = (check.__doc__ or "").strip()
         try:
-            with untouched():
+            with no_side_effects():
                 check(subject)
             yield Verdict(check.__name__, meaning, True)
         except Exception as error:  # a stranger's code: whatever it raises is the reason
-            detail = str(error) if isinstance(error, Broken | Meddled) else f"raised {workers.one_line(error)}"
+            detail = str(error) if isinstance(error, Broken | SideEffectError) else f"raised {workers.one_line(error)}"
             flag = check.__name__ in _FLAG_ONLY or isinstance(error, Remark)
             yield Verdict(check.__name__, meaning, None if flag else False, detail)
 

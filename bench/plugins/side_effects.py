@@ -16,11 +16,11 @@ import psutil
 import torch
 
 
-class Meddled(Exception):
-    """A strategy's code changed what belongs to all; the message says what. What could be put back was."""
+class SideEffectError(Exception):
+    """A strategy's code changed what all cases share; the message says what. What could be put back was."""
 
 
-class LeftRunning(Meddled):
+class LeftRunning(SideEffectError):
     """It left a thread running, which nobody can stop: this process must not time anything any more."""
 
 
@@ -48,8 +48,8 @@ _SETTINGS = (
 
 
 @contextlib.contextmanager
-def untouched() -> Iterator[None]:
-    """Raises Meddled where the body left something changed or running; settings are put back, processes ended."""
+def no_side_effects() -> Iterator[None]:
+    """Raises SideEffectError where the body left something changed or running; settings are put back, processes ended."""
     settings = [setting.get() for setting in _SETTINGS]
     threads, processes = set(threading.enumerate()), _children()
     try:
@@ -67,9 +67,9 @@ def untouched() -> Iterator[None]:
         for child in left:
             _end(child)
     if changed:
-        raise Meddled(f"it changed a setting of PyTorch that holds for all: {', '.join(changed)}")
+        raise SideEffectError(f"it changed a setting of PyTorch that holds for all: {', '.join(changed)}")
     if left:
-        raise Meddled("it left a process running")
+        raise SideEffectError("it left a process running")
     if running := [thread for thread in threading.enumerate() if thread not in threads and thread.is_alive()]:
         raise LeftRunning(f"it left a thread running ({running[0].name})")
 

@@ -1,25 +1,24 @@
-"""Where slots run: what a CPU, a CUDA device and a simulated one must be able to say and do.
+"""Where slots run and how they are timed: the CPU, and a CUDA device.
 
-A device gives the clock, warms the calls up, says which numeric settings are in force, and is asked what its sensors
-read. Settings and clocks of the machine are recorded, never touched; the one thing that is switched off is autotuning,
-because it would choose another algorithm in another process.
+Settings and clocks of the machine are recorded, never touched. The one exception is autotuning, which is switched off:
+it would choose another algorithm in another process.
 """
 
 import math
 import statistics
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
-from bench.measure.latency.clocks import Clock, CpuClock, CudaEventClock
 from bench.spec.axes import ValueNotAllowed
 from bench.system.gpu import Gpu, visible_gpu
 
 WARM_UP_SECONDS = 3.0  # at the least: a GPU that idled raises its clock within a second and heats up for some more
 WARM_UP_AT_MOST = 30.0  # a clock that has not settled by then drifts for minutes; the superblocks cancel a slow drift
-SETTLED = 0.01  # of the value: what is left after it is below the noise of a single slot (1 to 2 %)
+_SETTLED = 0.01  # of the value: what is left after it is below the noise of a single slot (1 to 2 %)
 _WINDOW_SECONDS = 1.0  # whose median is held against that of as many rounds before: what changes by less than 1 % in a
 # second changes by less than 0.1 % from one superblock's slot to its mirror image, and that cancels
 _WINDOW_ROUNDS = 3  # at the least: a median that one spike cannot move
@@ -27,54 +26,87 @@ _WINDOW_ROUNDS = 3  # at the least: a median that one spike cannot move
 Call = Callable[[], Any]
 
 
-class Device(Protocol):
-    """What the timed loop needs of the place where it runs."""
+Clock = Callable[[Call], tuple[float, Any]]
+"""Runs a call once: (seconds, what the call returned)."""
+
+
+def cpu_clock(call: Call) -> tuple[float, Any]:
+    """Wall time of a call that has ended when it returns."""
+    start = time.perf_counter_ns()
+    result = call()
+    return (time.perf_counter_ns() - start) * 1e-9, result
+
+
+def cuda_event_clock(cuda: Any) -> Clock:
+    """Time between two events on the current CUDA stream: the work itself, without the wait for its end.
+
+    The stream is drained before the slot, so that a slot never pays for the one before it. Where the host is slower
+    than the device, the launches count: that is what eager latency means. cuda: ``torch.cuda``, or a fake in a test.
+    """
+    start, end = cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)
+
+    def clock(call: Call) -> tuple[float, Any]:
+        cuda.synchronize()
+        start.record()
+        result = call()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) * 1e-3, result
+
+    return clock
+
+
+class Device(ABC):
+    """What the timed loop needs of the place where it runs. What a device cannot tell stays unknown, as on a CPU.
+
+    name: ``cpu`` or ``cuda``, as panels have it. torch_device: where tensors live (``cpu`` for a simulated GPU).
+    cuda: ``torch.cuda`` or what stands in for it; None where there is none, and so no CUDA graphs.
+    """
 
     name: str
-    """``cpu`` or ``cuda``: what the panel says."""
     torch_device: str
-    """Where tensors live (``cpu`` for a simulated GPU)."""
-    cuda: Any
-    """``torch.cuda`` or what stands in for it; None where there is none: then CUDA graphs cannot be had."""
+    cuda: Any = None
 
+    @abstractmethod
     def clock(self) -> Clock:
         """The clock that can time a call here."""
-        ...
 
+    @abstractmethod
     def freeze(self) -> dict[str, Any]:
         """Switch autotuning off; the numeric settings and versions in force, as plain values for the record."""
-        ...
 
     def warm_up(self, calls: Sequence[Call]) -> float:
-        """Run the calls until their times mean something; the seconds that it took."""
-        ...
+        """Run the calls until their times mean something; the seconds that it took.
+
+        A CPU needs nothing beyond the one pass that every call has made when it was built.
+        """
+        return 0.0
 
     def mhz(self) -> float:
         """The clock of the arithmetic units now; NaN where unknown."""
-        ...
+        return math.nan
 
     def sensors(self) -> dict[str, float]:
-        """What the device says of itself now, ``throttled`` (0 or 1) among it; nothing on a CPU."""
-        ...
+        """What the device says of itself now, ``throttled`` (0 or 1) among it; empty where it says nothing."""
+        return {}
 
     def peak_memory(self, call: Call) -> int | None:
-        """Bytes that the allocator held at the most during one call, beyond what it held before; None on a CPU."""
-        ...
+        """Bytes that the allocator held at the most during one call, beyond what it held before; None where unknown."""
+        return None
 
     def present(self) -> bool:
-        """It is there and still answers."""
-        ...
+        """Whether it is there and still answers."""
+        return True
 
 
-class CpuDevice:
+class CpuDevice(Device):
     """The processor. Its clock cannot be read in a portable way, so cycles are not known."""
 
     name = torch_device = "cpu"
-    cuda: Any = None
 
     def clock(self) -> Clock:
         """Wall time."""
-        return CpuClock()
+        return cpu_clock
 
     def freeze(self) -> dict[str, Any]:
         """Nothing to switch off: what oneDNN and PyTorch were told."""
@@ -86,29 +118,9 @@ class CpuDevice:
             **_numeric_settings(),
         }
 
-    def warm_up(self, calls: Sequence[Call]) -> float:
-        """Nothing beyond the one pass that every call has made when it was built: memory is touched, code is there."""
-        return 0.0
 
-    def mhz(self) -> float:
-        """Not known."""
-        return math.nan
-
-    def sensors(self) -> dict[str, float]:
-        """None."""
-        return {}
-
-    def peak_memory(self, call: Call) -> int | None:
-        """Not known to an allocator: ``traffic`` counts live bytes instead."""
-        return None
-
-    def present(self) -> bool:
-        """Always."""
-        return True
-
-
-class CudaDevice:
-    """The CUDA device that torch uses. cuda, gpu: seams; tests pass a small fake."""
+class CudaDevice(Device):
+    """The CUDA device that torch uses. cuda, gpu: tests pass fakes."""
 
     name = torch_device = "cuda"
 
@@ -125,7 +137,7 @@ class CudaDevice:
 
     def clock(self) -> Clock:
         """Events on the device itself."""
-        return CudaEventClock(self.cuda)
+        return cuda_event_clock(self.cuda)
 
     def freeze(self) -> dict[str, Any]:
         """cuDNN's autotuning off. TF32 and the rest stay as torch has them, and are recorded."""
@@ -148,8 +160,7 @@ class CudaDevice:
 
     def warm_up(self, calls: Sequence[Call]) -> float:
         """By time, until the clock and the times have settled."""
-        clock = self.clock()
-        return warm_up_until_settled(calls, lambda call: clock.measure(call)[0], time.monotonic, self.mhz)
+        return warm_up_until_settled(calls, self.clock(), time.monotonic, self.mhz)
 
     def mhz(self) -> float:
         """The clock of the streaming multiprocessors."""
@@ -160,10 +171,10 @@ class CudaDevice:
         return self._gpu.sensors()
 
     def peak_memory(self, call: Call) -> int | None:
-        """The allocator's peak during one call, less what it held before.
+        """Of torch's caching allocator: bytes that tensors asked for, not blocks reserved.
 
-        What was held before (the weights that all cases share, the input, what a library keeps for itself) is the same
-        for baseline and strategy; so the call must have run before. Bytes that tensors asked for, not blocks reserved.
+        What was held before (shared weights, the input, what a library keeps for itself) is the same for baseline and
+        strategy, provided that the call has run before.
         """
         self.cuda.synchronize()
         held = self.cuda.memory_allocated()
@@ -195,26 +206,21 @@ def device_for(name: str) -> Device:
 
 
 def warm_up_until_settled(
-    calls: Sequence[Call],
-    measure: Callable[[Call], float],
-    now: Callable[[], float],
-    mhz: Callable[[], float],
-    *,
-    at_least: float = WARM_UP_SECONDS,
-    at_most: float = WARM_UP_AT_MOST,
+    calls: Sequence[Call], clock: Clock, now: Callable[[], float], mhz: Callable[[], float]
 ) -> float:
     """Run all calls in turn, round after round, until rounds take equally long and the clock holds; seconds spent.
 
-    measure: runs a call and gives its seconds. now: monotonic seconds. mhz: the device's clock, NaN where unknown.
-    The last round is finished, so it may take a little more than ``at_most``.
+    now: monotonic seconds. mhz: the device's clock, NaN where unknown. The last round is finished, so it may take a
+    little more than ``WARM_UP_AT_MOST``.
     """
     start, rounds, clocks = now(), list[float](), list[float]()
     while calls:
-        rounds.append(sum(measure(call) for call in calls))
+        rounds.append(sum(clock(call)[0] for call in calls))
         clocks.append(mhz())
         spent = now() - start
         window = max(_WINDOW_ROUNDS, math.ceil(_WINDOW_SECONDS * len(rounds) / spent)) if spent > 0 else len(rounds)
-        if spent >= at_most or (spent >= at_least and settled(rounds, window) and settled(clocks, window)):
+        holds = spent >= WARM_UP_SECONDS and settled(rounds, window) and settled(clocks, window)
+        if holds or spent >= WARM_UP_AT_MOST:
             break
     return now() - start
 
@@ -224,7 +230,7 @@ def settled(values: Sequence[float], window: int) -> bool:
     if len(values) < 2 * window:
         return False
     last, before = statistics.median(values[-window:]), statistics.median(values[-2 * window : -window])
-    return math.isnan(last) or abs(last - before) <= SETTLED * before
+    return math.isnan(last) or abs(last - before) <= _SETTLED * before
 
 
 def _numeric_settings() -> dict[str, Any]:

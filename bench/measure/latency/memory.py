@@ -1,4 +1,4 @@
-"""The resident high-water mark of the process during one forward pass, as the operating system sees it.
+"""What memory costs on this machine: the copy-bandwidth curve, the price of a fresh page, the resident high-water mark.
 
 Live bytes (``traffic``) say what tensors hold, exactly. The high-water mark adds the interpreter, the libraries, the
 weights and what the allocator keeps: what a machine must have to run the network at all. Its last 10 MB depend on the
@@ -7,42 +7,94 @@ history of the heap, so small differences between cases mean nothing.
 
 import ctypes
 import ctypes.util
-from collections.abc import Callable
+import mmap
+import resource
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from bench.measure.latency.devices import Clock
+
+_LEAST_MEBIBYTES = 16  # a small copy is repeated until it has moved this much, so that the clock can see it
+_FRESH = 16 << 20  # bytes of fresh pages that are touched
 _PROC = Path("/proc/self")
 _RESET_PEAK = "5"  # what clear_refs takes to bring the high-water mark down to the present size (Linux, man 5 proc)
 _TRIES = 3  # the least of a few: what a library allocates once for good belongs to no case
 
 
+class CopyCurve:
+    """Copies between two buffers in several sizes; small ones stay in the caches, as small activations do.
+
+    The buffers live as long as the process, so that no copy pays for fresh pages.
+    """
+
+    def __init__(self, torch_device: str, mebibytes: Sequence[int]) -> None:
+        largest = max(mebibytes, default=0) << 20
+        self._mebibytes = mebibytes
+        self._source = torch.ones(largest, dtype=torch.uint8, device=torch_device)
+        self._target = torch.ones_like(self._source)
+
+    def measure(self, clock: Clock) -> dict[int, float]:
+        """{MiB copied: seconds}. A copy reads that much and writes that much."""
+        return {size: self._one(clock, size) for size in self._mebibytes}
+
+    def _one(self, clock: Clock, mebibytes: int) -> float:
+        source, target = self._source[: mebibytes << 20], self._target[: mebibytes << 20]
+        repeats = max(1, _LEAST_MEBIBYTES // mebibytes)
+
+        def copies() -> None:
+            for _ in range(repeats):
+                target.copy_(source)
+
+        target.copy_(source)
+        return clock(copies)[0] / repeats
+
+
+def page_seconds() -> float:
+    """What one page fault costs: touching fresh pages, less touching them again, in seconds a fault; 0 where none."""
+    with mmap.mmap(-1, _FRESH) as memory:
+        fresh = torch.frombuffer(memory, dtype=torch.uint8)
+        before = _faults()
+        first = _touch(fresh)
+        faults = _faults() - before
+        again = min(_touch(fresh) for _ in range(2))
+        del fresh
+    return max(0.0, first - again) / faults if faults else 0.0
+
+
+def _touch(memory: torch.Tensor) -> float:
+    start = time.perf_counter()
+    memory.fill_(1)
+    return time.perf_counter() - start
+
+
+def _faults() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
 def resident_peak(call: Callable[[], Any], proc: Path = _PROC) -> int | None:
     """The most bytes that were resident while ``call`` ran; None where the system does not tell."""
-    peaks = [_one(call, proc) for _ in range(_TRIES)]
-    known = [peak for peak in peaks if peak is not None]
-    return min(known) if known else None
-
-
-def _one(call: Callable[[], Any], proc: Path) -> int | None:
-    _give_back()
     try:
-        (proc / "clear_refs").write_text(_RESET_PEAK)
-        call()
-        return _status(proc, "VmHWM")
+        return min(_resident_peak_once(call, proc) for _ in range(_TRIES))
     except (OSError, ValueError):
         return None
 
 
-def _status(proc: Path, key: str) -> int:
-    """A line of ``status`` in bytes. Raises ValueError where it is not there."""
+def _resident_peak_once(call: Callable[[], Any], proc: Path) -> int:
+    """Raises OSError or ValueError where the system does not tell."""
+    _trim_heap()
+    (proc / "clear_refs").write_text(_RESET_PEAK)
+    call()
     for line in (proc / "status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == key:
-            return int(value.split()[0]) << 10
-    raise ValueError(f"{key} is not in {proc / 'status'}")
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) << 10
+    raise ValueError(f"VmHWM is not in {proc / 'status'}")
 
 
-def _give_back() -> None:
+def _trim_heap() -> None:
     """Return freed heap to the system, so that every case begins alike. Only glibc can."""
     library = ctypes.util.find_library("c")
     trim = getattr(ctypes.CDLL(library), "malloc_trim", None) if library else None

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.spec.schema import Stopping
 from bench.stats import estimators
 
 PILOT_SUPERBLOCKS = 2  # the fewest that tell the two variances apart
@@ -26,19 +27,6 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What the settings allow. half_width: the target in the unit of the samples (log ratios).
-
-    fewest, most: processes. superblocks: at most so many in a process.
-    """
-
-    half_width: float
-    fewest: int
-    most: int
-    superblocks: int = 40
-
-
-@dataclass(frozen=True)
 class Shape:
     """A plan: so many processes in all, of so many superblocks each. needed: processes that would reach the target."""
 
@@ -47,19 +35,20 @@ class Shape:
     needed: int | None = None
 
 
-def shape(cases: Sequence[Sequence[Sequence[float]]], costs: Costs, budget: float, limits: Limits) -> Shape:
+def shape(cases: Sequence[Sequence[Sequence[float]]], costs: Costs, budget: float, settings: Stopping) -> Shape:
     """The plan after a pilot (or before one, where ``cases`` is empty).
 
     cases: for each case, for each process, the log ratio of each superblock. budget: seconds for all processes.
     """
     pieces = [part for case in cases if (part := estimators.components(case)) is not None]
     if not pieces:
-        return _affordable(costs, budget, limits, PILOT_SUPERBLOCKS, None)
+        return _affordable(costs, budget, settings, PILOT_SUPERBLOCKS, None)
     between = max(part.between for part in pieces)
     within = max(part.within for part in pieces)
-    superblocks = _length(between, within, costs, limits.superblocks)
+    superblocks = _length(between, within, costs, settings.max_superblocks)
     deviation = max(math.sqrt(part.between + part.within / superblocks) for part in pieces)
-    return _affordable(costs, budget, limits, superblocks, estimators.groups_needed(deviation, limits.half_width))
+    needed = estimators.groups_needed(deviation, settings.target_half_width_pp / 100)  # of log ratios
+    return _affordable(costs, budget, settings, superblocks, needed)
 
 
 def _length(between: float, within: float, costs: Costs, most: int) -> int:
@@ -70,13 +59,14 @@ def _length(between: float, within: float, costs: Costs, most: int) -> int:
     return min(max(round(best), 1), most)
 
 
-def _affordable(costs: Costs, budget: float, limits: Limits, superblocks: int, needed: int | None) -> Shape:
+def _affordable(costs: Costs, budget: float, settings: Stopping, superblocks: int, needed: int | None) -> Shape:
     """As many processes as are needed, as the budget holds and as the settings allow; what time is left over then
     goes into longer processes."""
-    superblocks = min(superblocks, max(1, int((budget / limits.fewest - costs.startup) / costs.superblock)))
+    fewest, most = settings.min_replicates, settings.max_replicates
+    superblocks = min(superblocks, max(1, int((budget / fewest - costs.startup) / costs.superblock)))
     held = int(budget / costs.process(superblocks))
-    processes = min(max(min(held, needed or held), limits.fewest), limits.most)
-    if processes == limits.most and (needed is None or needed > processes):
+    processes = min(max(min(held, needed or held), fewest), most)
+    if processes == most and (needed is None or needed > processes):
         spare = int((budget / processes - costs.startup) / costs.superblock)
-        superblocks = max(superblocks, min(spare, limits.superblocks))
+        superblocks = max(superblocks, min(spare, settings.max_superblocks))
     return Shape(processes, superblocks, needed)

@@ -7,7 +7,7 @@ import mmap
 import random
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.measure.latency.bandwidth import CopyCurve, page_seconds
-from bench.measure.latency.clocks import Clock
-from bench.measure.latency.devices import Device
-from bench.measure.latency.sampling import CaseFailed, no_collection, run_superblock
-from bench.measure.latency.streams import Played
+from bench.measure.latency.devices import Call, Device
+from bench.measure.latency.memory import CopyCurve, page_seconds
+from bench.measure.latency.superblocks import CaseFailed, no_collection, run_superblock
 from bench.stats import exclusion
 from bench.system import workers
 from bench.system.counters import Disturbance, foreign_share
 
 _GATE_LOOK = 0.2  # seconds of sleep between two looks at what others do: 20 ticks of the system's accounting
 _GATE_OPENS = 0.15  # cores that others may keep busy: below it waiting longer gains nothing
-
-Call = Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -44,37 +40,21 @@ class Order:
     superblocks: int | None = None
     slot_file: str | None = None
     gate_seconds: float = 0.0
-    copy_mebibytes: tuple[int, ...] = ()
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Order":
-        """The inverse of ``asdict`` after a journey through JSON."""
-        return cls(**{**data, "copy_mebibytes": tuple(data["copy_mebibytes"])})
+    copy_mebibytes: Sequence[int] = ()
 
 
-def healthy(output: Any) -> bool:
+def healthy(logits: Any) -> bool:
     """All logits are finite."""
-    logits = output.logits if isinstance(output, Played) else output
     return not isinstance(logits, Tensor) or bool(torch.isfinite(logits).all())
 
 
-def frame_seconds(output: Any) -> tuple[float, ...]:
-    """Of each frame in a slot; nothing where a slot is a single forward."""
-    return output.seconds if isinstance(output, Played) else ()
-
-
-def measure(
-    calls: dict[int, Call], emit: workers.Emit, order: Order, device: Device, clock: Clock | None = None
-) -> None:
+def measure(calls: dict[int, Call], emit: workers.Emit, order: Order, device: Device) -> None:
     """Emit ``superblock`` events until the deadline or the number is reached; at least one.
-
-    clock: for the slots, where it is another than the device's own.
 
     A case that raises or is not finite: ``failed``, and it runs no more. Where the device is gone: ``device_lost``,
     and that is the end.
     """
-    own, rng = device.clock(), random.Random(order.seed)
-    clock = clock or own
+    clock, rng = device.clock(), random.Random(order.seed)
     curve = CopyCurve(device.torch_device, order.copy_mebibytes)
     gate = Gate(order.gate_seconds)
     slowest, done, disturbed = 0.0, 0, False
@@ -85,9 +65,7 @@ def measure(
                 next(iter(calls.values()))()  # caches and clocks went to sleep meanwhile
             before, sensors = Disturbance.now(), device.sensors()
             try:
-                slots = run_superblock(
-                    calls, clock, rng, enter=enter, healthy=healthy, mhz=device.mhz, frame_seconds=frame_seconds
-                )
+                slots = run_superblock(calls, clock, rng, enter=enter, healthy=healthy, mhz=device.mhz)
             except CaseFailed as failure:
                 if not device.present():
                     emit({"event": "device_lost", "reason": failure.reason})
@@ -100,12 +78,12 @@ def measure(
             sensors = _later(sensors, device.sensors())
             spent["throttled"] = float(sensors.get("throttled", 0.0))
             disturbed = bool(exclusion.reasons(spent, spent["wall"]))
-            copies, page = curve.measure(own), page_seconds()
+            copies, page = curve.measure(clock), page_seconds()
             wall = time.monotonic() - before.wall
             emit(
                 {
                     "event": "superblock",
-                    "slots": [slot.row() for slot in slots],
+                    "slots": slots,
                     "wall": wall,
                     "waited": waited,
                     "disturbance": _known(spent),

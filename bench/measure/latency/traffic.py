@@ -7,7 +7,7 @@ difference between the two is what the strategy moves on top.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -16,17 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-_READS_NOTHING = {
-    "zeros_like",
-    "ones_like",
-    "full_like",
-    "empty_like",
-    "new_zeros",
-    "new_empty",
-    "new_ones",
-    "new_full",
-}
-_WRITES_NOTHING = {"empty_like", "new_empty", "empty", "empty_strided", "new_empty_strided"}
+_EMPTY = {"empty_like", "new_empty"}
+_WRITES_NOTHING = _EMPTY | {"empty", "empty_strided", "new_empty_strided"}
+_READS_NOTHING = _EMPTY | {"zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"}
 _OVERWRITES = {"copy_", "zero_", "fill_"}  # their destination is written, not read
 
 
@@ -41,10 +33,6 @@ class Traffic:
     peak_live_bytes: int
     flops: int
     operations: dict[int, int]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
 
 class _Traffic(TorchDispatchMode):

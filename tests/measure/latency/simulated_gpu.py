@@ -18,8 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from bench.measure.latency import traffic
-from bench.measure.latency.clocks import Clock
-from bench.measure.latency.devices import CudaDevice
+from bench.measure.latency.devices import Clock, CudaDevice
 from bench.system.gpu import Gpu
 
 CYCLES_PER_BYTE = 1.0
@@ -263,7 +262,7 @@ class SimulatedGpu(CudaDevice):
         self.cuda.lost = self._gone is not None and self._gone.exists()
 
     def clock(self) -> Clock:
-        return _SimulatedEventClock(self)
+        return self.run
 
     def warm_up(self, calls: Sequence[Callable[[], Any]]) -> float:
         for call in calls:
@@ -293,13 +292,3 @@ class SimulatedGpu(CudaDevice):
         needed *= math.exp(self._rng.gauss(0.0, self._noise_sd))
         self._slots += 1
         return needed / (self.nvml.sm_mhz * 1e6), result
-
-
-class _SimulatedEventClock:
-    name = "simulated_event"
-
-    def __init__(self, gpu: SimulatedGpu) -> None:
-        self._gpu = gpu
-
-    def measure(self, call: Callable[[], Any]) -> tuple[float, Any]:
-        return self._gpu.run(call)

@@ -1,57 +1,9 @@
-"""How one slot is timed. A clock runs a call once and says how long it took, in seconds."""
+"""A clock on which slots take what a simulated machine makes of their true seconds."""
 
 import math
 import random
-import time
 from collections.abc import Callable
-from typing import Any, Protocol
-
-
-class Clock(Protocol):
-    """Runs a call and times it."""
-
-    name: str
-
-    def measure(self, call: Callable[[], Any]) -> tuple[float, Any]:
-        """(seconds, what the call returned)."""
-        ...
-
-
-class CpuClock:
-    """Wall time of a call that has ended when it returns."""
-
-    name = "perf_counter"
-
-    def measure(self, call: Callable[[], Any]) -> tuple[float, Any]:
-        """(seconds, what the call returned)."""
-        start = time.perf_counter_ns()
-        result = call()
-        return (time.perf_counter_ns() - start) * 1e-9, result
-
-
-class CudaEventClock:
-    """Time between two events on the current CUDA stream: the work itself, without the wait for its end.
-
-    The stream is drained before the slot, so that a slot never pays for the one before it. Where the host is slower
-    than the device, the launches count: that is what eager latency means.
-    """
-
-    name = "cuda_event"
-
-    def __init__(self, cuda: Any) -> None:
-        """cuda: ``torch.cuda``, or a fake in a test."""
-        self._cuda = cuda
-        self._events = (cuda.Event(enable_timing=True), cuda.Event(enable_timing=True))
-
-    def measure(self, call: Callable[[], Any]) -> tuple[float, Any]:
-        """(seconds, what the call returned)."""
-        start, end = self._events
-        self._cuda.synchronize()
-        start.record()
-        result = call()
-        end.record()
-        end.synchronize()
-        return start.elapsed_time(end) * 1e-3, result
+from typing import Any
 
 
 class SimulatedClock:
@@ -63,8 +15,6 @@ class SimulatedClock:
     which somebody else uses the machine: one begins with probability ``burst_rate`` in a slot, lasts ``burst_slots`` on
     average and adds ``burst_effect``; ``disturbed`` says whether the last slot lay in one. One instance is one process.
     """
-
-    name = "simulated"
 
     def __init__(
         self,

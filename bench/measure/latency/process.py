@@ -1,0 +1,160 @@
+"""The fresh processes of one panel, from the parent's side: jobs, events, records, and who is to blame for a death."""
+
+import random
+import struct
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.measure.latency.superblocks import Slot
+from bench.spec.axes import EAGER
+from bench.spec.cases import Case
+from bench.spec.panel import Panel
+from bench.spec.schema import ProcessLimits
+from bench.store.records import ProcessRecord, Record, TimedRecord
+from bench.store.samples import Process, Slots
+from bench.system import allocators, workers
+
+_SLOT_LIMIT = 10.0  # seconds more for each slot of a superblock, which is silent until its end
+_PREPARING = 5.0  # times the limit of silence, where a runtime exports and compiles: a minute or more on a busy machine
+_NO_CASE = -1
+
+
+class ProcessDied(Exception):
+    """A process ended before it was done. case: whose code ran last; None: no case's."""
+
+    def __init__(self, reason: str, case: Case | None) -> None:
+        super().__init__(reason)
+        self.case = case
+
+
+class PanelProcesses:
+    """Starts fresh processes of one panel. Cases are known to them by their position in ``cases``."""
+
+    def __init__(
+        self,
+        panel: Panel,
+        cases: Sequence[Case],
+        files: Sequence[Path],
+        seed: int,
+        module: str,
+        exports: Path | None,
+        limits: ProcessLimits,
+    ) -> None:
+        self._panel, self._cases, self._seed, self._module, self._limits = panel, cases, seed, module, limits
+        self._shared = {
+            "panel": vars(panel),
+            "files": [str(file) for file in files],
+            "exports": None if exports is None else str(exports),
+        }
+
+    def events(
+        self,
+        mode: str,
+        cases: Sequence[Case] = (),
+        number: int = 0,
+        order: dict[str, Any] | None = None,
+        *,
+        prove: bool = True,
+    ) -> Iterator[workers.Event]:
+        """What a process says that does ``mode`` (see ``worker``) for replicate ``number``; ``case`` is the Case.
+
+        order: of ``timing``, without its seed. prove: whether runtimes are held against eager. Raises ProcessDied.
+        """
+        entered: Case | None = None
+        with tempfile.NamedTemporaryFile() as slot_file:
+            slot_file.write(struct.pack("q", _NO_CASE))
+            slot_file.flush()
+            if order is not None:
+                order = {**order, "seed": self._random(f"{number}/order"), "slot_file": slot_file.name}
+            job = {
+                **self._shared,
+                "mode": mode,
+                "cases": [[self._cases.index(case), case.to_json()] for case in cases],
+                "seed": self._random(str(number)),
+                "order": order,
+                "prove": prove,
+            }
+            try:
+                for event in self._stream(job):
+                    if "case" in event:
+                        event["case"] = self._cases[event["case"]]
+                    if event["event"] in ("enter", "ready"):
+                        entered = event.get("case")
+                    yield event
+            except workers.WorkerDied as death:
+                (running,) = struct.unpack("q", Path(slot_file.name).read_bytes()[:8])
+                raise ProcessDied(str(death), entered if running == _NO_CASE else self._cases[running]) from None
+
+    def device_present(self) -> bool:
+        """Asked of a fresh process, after one has died: a device that is gone is no strategy's fault."""
+        if self._panel.device == "cpu":
+            return True
+        try:
+            return any(event.get("present") for event in self.events("present"))
+        except ProcessDied:
+            return False
+
+    def _stream(self, job: dict[str, Any]) -> Iterator[workers.Event]:
+        panel, silence = self._panel, self._limits.silence
+        limit = silence * (1.0 if panel.runtime == EAGER else _PREPARING)
+        if job["order"] is not None:  # a superblock is silent until its end
+            limit += 2 * min(_SLOT_LIMIT, silence) * len(job["cases"]) + job["order"]["gate_seconds"]
+        return workers.stream(
+            self._module,
+            job,
+            silence_limit=limit,
+            env=allocators.ENVIRONMENTS[panel.allocator],
+            memory_share=1.0 if panel.device == "cpu" and panel.runtime == EAGER else None,  # others reserve freely
+            memory_gib=self._limits.memory_gib,
+        )
+
+    def _random(self, what: str) -> int:
+        return random.Random(f"{self._seed}/{self._panel.label}/{what}").getrandbits(48)
+
+
+def copy_sizes(largest: int, available: int) -> list[int]:
+    """MiB: powers of two up to ``largest``, as far as two such buffers take a quarter of the ``available`` bytes."""
+    return [1 << power for power in range(largest.bit_length()) if (2 << 20 << power) <= available / 4]
+
+
+def replicate_records(
+    panel: Panel,
+    cases: Sequence[tuple[int, Case]],
+    number: int,
+    blocks: Sequence[workers.Event],
+    ready: workers.Event,
+    started: str,
+    wall: float,
+) -> list[Record]:
+    """A timed record for each case, closed by one of the process.
+
+    cases: (number in the slots, case). blocks, ready: the ``superblock`` and ``ready`` events.
+    """
+    records: list[Record] = [
+        TimedRecord(
+            id=f"{case.key}/r{number}", case=case, replicate=number, samples=_slots(index, blocks), started=started
+        )
+        for index, case in cases
+    ]
+    per_block = ("wall", "waited", "disturbance", "sensors", "page_seconds")
+    samples: dict[str, Any] = {name: [block[name] for block in blocks] for name in per_block}
+    samples["copies"] = {size: [block["copies"][size] for block in blocks] for size in blocks[0]["copies"]}
+    samples |= {name: ready[name] for name in ("startup_seconds", "warm_up_seconds", "backend")}
+    closing = ProcessRecord(
+        id=f"process/{panel.label}/r{number}",
+        panel=panel,
+        replicate=number,
+        samples=Process(**samples),
+        started=started,
+        wall_seconds=wall,
+    )
+    return [*records, closing]
+
+
+def _slots(index: int, blocks: Sequence[workers.Event]) -> Slots:
+    """The columns of a case's slots in all superblocks; one that is not known in every slot is left out."""
+    rows = [[number, *row[1:]] for number, block in enumerate(blocks) for row in block["slots"] if row[0] == index]
+    columns = dict(zip(("superblock", *Slot._fields[1:]), map(list, zip(*rows, strict=True)), strict=True))
+    return Slots(**{name: values for name, values in columns.items() if None not in values})
