@@ -1,163 +1,299 @@
 """Every figure is drawn from what a run has, left out where it has nothing, and the same every time."""
 
+import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import cache
+from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import FillBetweenPolyCollection
 
-from bench.report.figures import FIGURES, Draw, draw
-from bench.report.figures.axes import overhead_by_axis
-from bench.report.figures.bandwidth import copy_bandwidth
-from bench.report.figures.canvas import Figure
-from bench.report.figures.latency import latency_overhead
-from bench.report.figures.noise import measurement_noise
-from bench.report.figures.pareto import front, paired, pareto
-from bench.report.figures.plane import accuracy_plane
-from bench.report.figures.traffic import apart, data_movement
-from bench.report.style import BUILT_IN, LONGEST_NAME, RC, REMAINING, Palette, label
-from bench.report.swept import swept
-from tests.report.synthetic import FakeTables
-from tests.report.synthetic_latency import (
-    FRACTIONS,
-    bandwidth_rows,
-    case,
-    latency_rows,
-    on_gpu,
-    swept_rows,
-)
+from bench.analysis.results import Comparison
+from bench.analysis.run import Analysis, load
+from bench.report.figures import FIGURES, accuracy_curves, canvas, draw
+from bench.report.figures.canvas import Figure, Mark
+from bench.report.figures.data_movement import apart
+from bench.report.figures.detection import _views
+from bench.report.figures.measurement_noise import _draw_twin, _first_control
+from bench.report.figures.tradeoffs import front, pareto
+from bench.report.numbers import Estimate
+from bench.report.selection import arms, main_condition, paired
+from bench.report.style import BUILT_IN, LONGEST_NAME, RC, REMAINING, Palette, label, legend_below
+from bench.report.sweeps import swept
+from bench.stats.estimators import Interval
 
-PNG = b"\x89PNG"
+PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "reference"
+PALETTE = Palette.of(["copy_shift", "plugin"])
 NAN = float("nan")
-SWEPT_ONLY = {"overhead_by_axis", "overhead_by_runtime"}  # the full synthetic run has one panel
+ODD = "_a$b$\n\u4e2d<img src=x>" + "x" * 60
+FRAMES = [field.name for field in fields(Analysis) if field.type is pd.DataFrame]
 
 
-def test_a_full_run_has_every_figure(report: FakeTables) -> None:
-    drawn_files = {path.name for path in (report.folder / "figures").iterdir()}
-    names = [name for name in FIGURES if name not in SWEPT_ONLY]
-    assert drawn_files == {f"{name}{suffix}" for name in names for suffix in (".svg", ".png")}
-    for name in names:
-        assert (report.folder / "figures" / f"{name}.png").read_bytes().startswith(PNG)
-        assert ElementTree.parse(report.folder / "figures" / f"{name}.svg").getroot().tag.endswith("svg")
+@cache
+def published(name: str) -> Analysis:
+    return load(PUBLISHED / name)
 
 
-def test_an_empty_run_has_no_figures(full: FakeTables) -> None:
-    assert draw(FakeTables(full.folder)) == ()
+@pytest.fixture(scope="session")
+def whole() -> Analysis:
+    """One run with the data of several, so that every figure has some."""
+    timed, online = published("amd-zen5-2-cores-runtimes"), published("amd-zen5-2-cores-online")
+    detected = published("amd-zen5-2-cores-detection")
+    return replace(
+        published("amd-zen5-2-cores-accuracy"),
+        latency=timed.latency,
+        superblocks=timed.superblocks,
+        bandwidth=timed.bandwidth,
+        online=online.online,
+        frames=online.frames,
+        detection=detected.detection,
+        detection_examples=detected.detection_examples,
+    )
 
 
-def test_half_a_run_has_half_the_figures(full: FakeTables) -> None:
-    """What one section alone is drawn from does not need the other; only ``pareto`` needs both."""
-    nothing = FakeTables(full.folder)
-    trained = replace(nothing, accuracy=full.accuracy, curves=full.curves, controls=full.controls)
-    timed = replace(full, accuracy=pd.DataFrame(), curves=pd.DataFrame(), controls=pd.DataFrame())
-    assert pareto(trained, Palette.of([])) is None
-    assert pareto(timed, Palette.of([])) is None
-    drawn(accuracy_plane, trained)
-    drawn(copy_bandwidth, timed)
-    for name in ("accuracy_by_fraction", "accuracy_plane", "learning_curves", "controls"):
-        assert FIGURES[name](timed, Palette.of([])) is None
-    for name in ("latency_overhead", "data_movement", "copy_bandwidth", "measurement_noise"):
-        assert FIGURES[name](trained, Palette.of([])) is None
+@pytest.fixture
+def timed() -> Analysis:
+    """One panel with four mechanisms, trained too."""
+    return published("amd-epyc-2-cores")
+
+
+def nothing(run: Analysis) -> Analysis:
+    return replace(run, comparisons=[], detection_examples=[], **{name: pd.DataFrame() for name in FRAMES})
+
+
+def drawn(name: str, run: Analysis) -> Figure:
+    with matplotlib.rc_context(RC):
+        figure = FIGURES[name](run, PALETTE)
+    assert figure
+    assert figure.png.startswith(b"\x89PNG")
+    return figure
+
+
+def at(latency: pd.DataFrame, **panel: object) -> pd.DataFrame:
+    return latency.assign(**panel)
+
+
+def test_a_whole_run_has_every_figure(whole: Analysis) -> None:
+    figures = draw(whole)
+    assert [figure.name for figure in figures] == list(FIGURES)
+    for figure in figures:
+        assert figure.png.startswith(b"\x89PNG")
+        assert ElementTree.fromstring(figure.svg).tag.endswith("svg")
+        assert figure.title and 60 < len(figure.caption) < 500
+
+
+def test_the_same_run_gives_the_same_bytes(timed: Analysis) -> None:
+    assert drawn("pareto", timed) == drawn("pareto", timed)
+
+
+def test_a_run_without_data_has_no_figures(whole: Analysis) -> None:
+    assert draw(nothing(whole)) == ()
+    assert draw(replace(nothing(whole), **{name: getattr(whole, name).iloc[:0] for name in FRAMES})) == ()
 
 
 @pytest.mark.parametrize(
     ("change", "missing"),
     [
-        (lambda t: replace(t, accuracy=t.accuracy.iloc[:0]), {"accuracy_by_fraction", "accuracy_plane", "pareto"}),
-        (lambda t: replace(t, curves=t.curves.iloc[:0], controls=t.controls.iloc[:0]), {"learning_curves", "controls"}),
-        (lambda t: replace(t, curves=t.curves[t.curves["strategy"] == "no_shift"]), {"learning_curves"}),
-        (lambda t: replace(t, latency=t.latency.assign(predicted_overhead_pct=NAN)), {"data_movement"}),
-        (lambda t: replace(t, bandwidth=t.bandwidth.iloc[-1:]), {"copy_bandwidth"}),
-        (lambda t: t, SWEPT_ONLY),
+        (lambda r: {"accuracy": r.accuracy.iloc[:0]}, {"accuracy_by_fraction", "accuracy_plane", "pareto"}),
+        (lambda r: {"latency": r.latency.iloc[:0]}, {"latency_overhead", "data_movement", "pareto"}),
+        (lambda r: {"curves": r.curves[r.curves["strategy"] == "no_shift"]}, {"learning_curves"}),
+        (lambda r: {"early": r.early[r.early["strategy"] == "no_shift"]}, {"early_recognition"}),
+        (lambda r: {"latency": r.latency.assign(predicted_overhead_pct=NAN)}, {"data_movement"}),
+        (lambda r: {"bandwidth": r.bandwidth.iloc[-1:]}, {"copy_bandwidth"}),
+        (lambda r: {"bandwidth": r.bandwidth.assign(streams=1)}, {"copy_bandwidth"}),
+        (lambda r: {"latency": published("amd-epyc-2-cores").latency}, {"overhead_by_axis", "overhead_by_runtime"}),
+        (lambda r: {"comparisons": [replace(r.comparisons[0], interval=Interval(NAN, NAN, NAN, 0))]}, {"controls"}),
     ],
-    ids=["no arms", "no curves", "curves of the baseline alone", "no predictions", "no curve", "one panel"],
 )
 def test_nothing_is_drawn_from_nothing(
-    full: FakeTables, change: Callable[[FakeTables], FakeTables], missing: set[str]
+    whole: Analysis, change: Callable[[Analysis], dict[str, object]], missing: set[str]
 ) -> None:
-    assert [FIGURES[name](change(full), Palette.of([])) for name in missing] == [None] * len(missing)
+    run = replace(whole, **change(whole))  # type: ignore[arg-type]
+    assert [FIGURES[name](run, PALETTE) for name in missing] == [None] * len(missing)
 
 
-def drawn(function: Draw, tables: FakeTables) -> Figure:
-    with matplotlib.rc_context(RC):
-        figure = function(tables, Palette.of([]))
-    assert figure
-    assert figure.png.startswith(PNG)
-    return figure
+def test_more_panels_than_can_be_drawn(timed: Analysis) -> None:
+    panels = [at(timed.latency, threads=threads) for threads in range(1, 7)]
+    panels.append(at(timed.latency, device="cuda", strategy="plugin", fraction=0.3, overhead_ci_low_pct=NAN))
+    run = replace(timed, latency=pd.concat(panels))
+    assert "3 further settings in the table" in drawn("latency_overhead", run).caption
+    assert "4 settings" in drawn("latency_overhead", run).caption
+    drawn("overhead_by_axis", run)
 
 
-def test_each_swept_axis_has_a_plot(full: FakeTables) -> None:
-    tables = replace(full, latency=pd.DataFrame(swept_rows() + on_gpu(latency_rows())))
-    found = {axis.name: [stop.text for stop in axis.stops] for axis in swept(tables)}
-    assert found == {
-        "threads": ["1 thread", "2 threads"],
-        "dtype": ["fp32", "bf16"],
-        "memory_format": ["nchw", "channels_last"],
-        "batch": ["batch 1", "batch 2", "batch 4"],
-        "runtime": ["eager", "onnxruntime", "openvino"],
-        "device": ["cpu", "cuda"],
-    }
-    assert all(along.fraction == FRACTIONS[1] for axis in swept(tables) for along in axis.lines)
-    assert "moving 1/4 of the channels" in drawn(overhead_by_axis, tables).caption
+def test_an_axis_passes_through_the_centre(timed: Analysis) -> None:
+    """Of a full grid, the plots show the panels that cross in the first one; a case that failed leaves a gap."""
+    latency = pd.concat([at(timed.latency, threads=t, size=s) for t in (2, 1) for s in (224, 112, 64)])
+    latency = latency[(latency["strategy"] != "concat_shift") | (latency["size"] != 112)]
+    sweeps = {sweep.name: sweep for sweep in swept(latency)}
+    assert sweeps.keys() == {"threads", "size"}
+    assert [(panel.threads, panel.size) for panel in sweeps["size"].panels] == [(2, 64), (2, 112), (2, 224)]
+    assert [(panel.threads, panel.size) for panel in sweeps["threads"].panels] == [(1, 224), (2, 224)]
+    assert sweeps["size"].values == ["64²", "112²", "224²"]
+    cases = sweeps["size"].cases
+    assert list(cases.loc[cases["strategy"] == "concat_shift", "place"]) == [0, 2]
+    assert set(cases.loc[cases["strategy"] == "copy_shift", "fraction"]) == {0.25}
 
 
-def test_an_axis_passes_through_the_centre(full: FakeTables) -> None:
-    """Of a full grid, the plots show the rows that cross in the first panel; a case that failed leaves a gap."""
-    rows = [row for threads in (2, 1) for size in (224, 112, 64) for row in latency_rows(threads=threads, size=size)]
-    rows = [row for row in rows if (row["strategy"], row["size"]) != ("concat_shift", 112)]
-    axes = {axis.name: axis for axis in swept(replace(full, latency=pd.DataFrame(rows)))}
-    assert [(s.panel.threads, s.panel.size) for s in axes["size"].stops] == [(2, 64), (2, 112), (2, 224)]
-    assert [(s.panel.threads, s.panel.size) for s in axes["threads"].stops] == [(1, 224), (2, 224)]
-    concat = next(along for along in axes["size"].lines if along.strategy == "concat_shift")
-    assert [case is None for case in concat.cases] == [False, True, False]
+@pytest.mark.parametrize("section", ["latency", "online"])
+def test_cases_without_intervals_and_failed_ones(whole: Analysis, section: str) -> None:
+    table = getattr(whole, section)
+    failed = table.iloc[-1:].assign(strategy=ODD, overhead_pct=NAN, status="failed", reason="it hung")
+    alone = table.assign(overhead_ci_low_pct=NAN, overhead_ci_high_pct=NAN)
+    drawn(f"{section}_overhead", replace(whole, **{section: pd.concat([alone, failed])}))
 
 
-def test_the_two_parts_of_a_prediction_are_drawn(full: FakeTables) -> None:
-    assert "bytes alone would put it" in drawn(data_movement, full).caption
-    saving = full.latency.assign(predicted_faults_pct=-3.0, predicted_overhead_pct=-1.0)
-    assert "bytes alone would put it" in drawn(data_movement, replace(full, latency=saving)).caption
-    old = full.latency.drop(columns=["predicted_traffic_pct", "predicted_faults_pct"])
-    assert "page faults is not part of it" in drawn(data_movement, replace(full, latency=old)).caption
+def test_strategies_with_odd_names(timed: Analysis) -> None:
+    odd = timed.latency[timed.latency["strategy"] == "copy_shift"].assign(strategy=ODD)
+    run = replace(timed, latency=pd.concat([timed.latency, odd, at(odd, dtype="bf16"), at(odd, runtime="openvino")]))
+    for name in ("latency_overhead", "overhead_by_axis", "overhead_by_runtime", "data_movement", "measurement_noise"):
+        ElementTree.fromstring(drawn(name, run).svg)
 
 
-def test_superblocks_left_out_are_crossed(full: FakeTables) -> None:
-    assert "crossed superblocks do not count" in drawn(measurement_noise, full).caption
-    old = replace(full, superblocks=full.superblocks.drop(columns=["disturbed", "excluded"]))
-    assert "crossed" not in drawn(measurement_noise, old).caption
+def test_the_parts_of_a_prediction(timed: Analysis) -> None:
+    faulting = replace(timed, latency=timed.latency.assign(predicted_faults_pct=-3.0))
+    assert "bytes moved and page faults" in drawn("data_movement", faulting).caption
+    assert "bytes moved," in drawn("data_movement", timed).caption
+    assert "page faults" not in drawn("data_movement", timed).caption
 
 
-def test_copies_of_several_devices(full: FakeTables) -> None:
-    rows = bandwidth_rows() + bandwidth_rows(dtype="bf16") + bandwidth_rows(300.0, device="cuda")
-    assert "2 settings" in drawn(copy_bandwidth, replace(full, bandwidth=pd.DataFrame(rows))).caption
+def test_superblocks_are_marked_as_they_were_judged(timed: Analysis) -> None:
+    samples = _first_control(timed.superblocks)
+    judged = samples.assign(disturbed=np.arange(len(samples)) % 3 > 0, excluded=np.arange(len(samples)) % 3 > 1)
+    ax = axes()
+    _draw_twin(ax, judged, timed.latency)
+    count = {line.get_label(): 0 for line in ax.lines}
+    for line in ax.lines:
+        count[line.get_label()] += len(line.get_xdata())
+    assert count["disturbed superblock"] + count["excluded superblock"] == len(samples) - (len(samples) + 2) // 3
+    assert "95 % interval" in {patch.get_label() for patch in ax.patches}
 
 
-def test_several_panels_and_odd_fractions(full: FakeTables) -> None:
-    rows = latency_rows() + latency_rows(device="cuda") + latency_rows(dtype="bf16") + latency_rows(threads=1)
-    rows += [*latency_rows(frames=16), case("third", "residual", 1 / 3, 2.0), case("third", "residual", 0.3, 2.0)]
-    with matplotlib.rc_context(RC):
-        figure = latency_overhead(replace(full, latency=pd.DataFrame(rows)), Palette.of(["third"]))
-    assert figure
-    assert "1 further setting in the table" in figure.caption
-
-
-def test_one_fraction_without_intervals(full: FakeTables) -> None:
-    latency = full.latency[full.latency["fraction"].isin([0.0, FRACTIONS[1]])].assign(
-        overhead_ci_low_pct=float("nan"), overhead_ci_high_pct=float("nan"), half_width_pct=float("nan")
-    )
-    assert "95 % intervals" in drawn(latency_overhead, replace(full, latency=latency)).caption
-
-
-def test_inherited_accuracy_has_its_own_latency(full: FakeTables) -> None:
-    offers = paired(full)
-    buffers = [offer for offer in offers if offer.case["strategy"] == "buffer_shift"]
-    assert len(buffers) == 2 * len(FRACTIONS)
-    assert {offer.overhead.value for offer in buffers} <= set(full.latency["overhead_pct"])
+def test_the_front_of_accuracy_against_overhead(timed: Analysis) -> None:
+    offers = paired(timed)
+    assert {offer.case["strategy"] for offer in offers} > {"no_shift", "copy_shift", "buffer_shift"}
     best = front(offers)
     assert [offer.overhead.value for offer in best] == sorted(offer.overhead.value for offer in best)
-    assert best[0].case["strategy"] == "no_shift"
-    assert best[-1].joint.value == 87.1  # of the main condition; elsewhere there are better arms
+    assert [offer.joint.value for offer in best] == sorted(offer.joint.value for offer in best)
+    assert best[-1].joint.value == max(offer.joint.value for offer in offers)
+    assert pareto(replace(timed, latency=timed.latency[timed.latency["fraction"] == 0]), PALETTE) is None
+
+
+def test_only_the_main_condition_is_drawn(whole: Analysis) -> None:
+    shown = arms(whole.accuracy)
+    assert set(shown["view"]) == {"clip"} and set(shown["backbone"]) == {"digits_resnet"}
+    assert set(shown["cohort"]) == {"main"} and len(shown) < len(whole.accuracy)
+    lost = whole.accuracy.assign(reason="1 seed failed: it diverged")
+    assert arms(lost).empty
+    elsewhere = whole.accuracy[whole.accuracy["backbone"] != "digits_resnet"]
+    assert main_condition(elsewhere)["backbone"].nunique() == 1
+
+
+def test_a_single_seed_has_no_intervals(whole: Analysis) -> None:
+    ends = {column: NAN for column in whole.accuracy if "ci_low" in column or "ci_high" in column}
+    run = replace(whole, accuracy=whole.accuracy.assign(seeds=1, **ends), curves=whole.curves.assign(seeds=1))
+    for name in ("accuracy_by_fraction", "accuracy_plane", "learning_curves"):
+        assert "1 seed, no intervals: one seed" in drawn(name, run).caption
+
+
+def test_of_the_papers_figure_only_what_is_known_is_drawn() -> None:
+    ax = axes()
+    accuracy_curves._draw_paper(ax, PALETTE)
+    ends = [(line.get_xdata()[-1], round(line.get_ydata()[-1], 6)) for line in ax.lines]
+    assert ends == [(1, 70.6), (0.25, 74.1), (1.0, 68.0)]
+    assert {"other values: not found in our source", "in-place 68.0 (derived)"} < {t.get_text() for t in ax.texts}
+
+
+def test_curves_have_a_row_for_each_mechanism_and_a_band_for_each_fraction(whole: Analysis) -> None:
+    curves = accuracy_curves.selection.main_curves(whole.curves)
+    drawing, more = accuracy_curves._draw_curves(curves, "clips_seen", "training clips", PALETTE)
+    names = [ax.get_ylabel().replace(",\n", ", ").partition("\n")[0] for ax in drawing.axes[::3]]
+    assert names == ["copy_shift, residual", "copy_shift, inplace", "copy_shift, residual, unidirectional"]
+    bands = [one for one in drawing.axes[0].collections if isinstance(one, FillBetweenPolyCollection)]
+    assert len(bands) == len(drawing.axes[0].lines) == 5 and more == ""
+    plugins = [curves[curves["fraction"] == 1].assign(strategy=f"plugin_{i}") for i in range(2)]
+    _, more = accuracy_curves._draw_curves(pd.concat([curves, *plugins]), "clips_seen", "training clips", PALETTE)
+    assert more == " 5 further mechanisms in the table."
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unit": "%", "reference": 25.0, "interval": Interval(25.1, 24.6, 25.6, 5)},
+        {"subject": ODD, "interval": Interval(4.0, NAN, NAN, 1)},
+        {"outcome": "something new", "subject": "", "explains": False, "interval": Interval(-120.0, -150.0, -90.0, 5)},
+    ],
+    ids=["a level", "one seed, odd name", "unknown outcome"],
+)
+def test_few_and_odd_comparisons_are_drawn(whole: Analysis, change: dict[str, object]) -> None:
+    one: Comparison = replace(whole.comparisons[0], **change)  # type: ignore[arg-type]
+    drawn("controls", replace(whole, comparisons=[one]))
+
+
+def test_forms_of_a_detector(whole: Analysis) -> None:
+    lost = whole.detection.assign(
+        reason=["1 seed failed" if form == "online" else "" for form in whole.detection["form"]]
+    )
+    drawn("detection", replace(whole, detection=lost))
+    apart_by_seed = [{**example, "seed": seed} for seed, example in enumerate(whole.detection_examples)]
+    assert FIGURES["detection_examples"](replace(whole, detection_examples=apart_by_seed), PALETTE) is None
+
+
+def test_an_object_is_found_by_its_class_and_place(whole: Analysis) -> None:
+    box, near, far = [10.0, 10.0, 20.0, 20.0], [11.0, 10.0, 21.0, 20.0], [18.0, 18.0, 28.0, 28.0]
+    example = whole.detection_examples[0]["examples"]
+    found = {"boxes": [near, box, far, box], "labels": [3, 5, 3, 7], "scores": [0.9, 0.9, 0.9, 0.1]}
+    truth = {"boxes": [box, box, box], "labels": [3, 4, 7]}
+    (view,) = _views({**example, "shape": [1, *_pixels(example)], "truth": [truth], "found": [found]})
+    assert view.missed == {1, 2}  # another class; not confident enough
+
+
+def _pixels(example: dict[str, list[int]]) -> tuple[int, int]:
+    """One picture of the same bytes."""
+    return math.prod(example["shape"][:2]), example["shape"][2]
+
+
+def axes() -> Axes:
+    return canvas.blank(3, 3).subplots()
+
+
+def test_a_label_keeps_clear_of_what_is_drawn() -> None:
+    drawing = canvas.blank(3, 3)
+    ax = drawing.subplots()
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    style = {"color": "k", "marker": "o", "label": "some"}
+    marks = [Mark(Estimate(0.5, 0.1, 0.9), Estimate(0.5, 0.1, 0.9), text, style) for text in ("a", "too long " * 20)]
+    canvas.draw_marks(ax, marks)
+    assert (
+        canvas.label_marks(drawing, ax, marks, canvas.pieces([(0, 0), (1, 1)])) == " 1 label left out for lack of room."
+    )
+    (text,) = ax.texts
+    own, point = text.get_window_extent(), ax.transData.transform((0.5, 0.5))
+    assert not own.contains(*point)
+
+
+def test_the_legend_has_each_name_once_and_mechanisms_first() -> None:
+    drawing = canvas.blank(6, 3)
+    for ax in drawing.subplots(1, 2):
+        canvas.band(ax, Estimate(0, -1, 1), "A/A control")
+        for name in ("b", "a"):
+            canvas.intervals(ax, [0.0], [Estimate(1.0, 0.5)], color="k", label=name)
+    legend_below(drawing)
+    (legend,) = drawing.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b", "A/A control"]
+
+
+def test_points_with_one_prediction_are_set_apart() -> None:
+    placed = apart([10.0, 10.0, 10.0, 3.0])
+    assert len(set(placed)) == 4
+    assert placed[3] == 3.0
+    assert sum(placed[:3]) == pytest.approx(30.0)
 
 
 def test_no_plug_in_takes_a_built_in_colour() -> None:
@@ -175,10 +311,3 @@ def test_names_become_labels(name: str) -> None:
     assert shown.isprintable()
     assert 0 < len(shown) <= LONGEST_NAME
     assert not shown.startswith("_")
-
-
-def test_points_with_one_prediction_are_set_apart() -> None:
-    placed = apart([10.0, 10.0, 10.0, 3.0])
-    assert len(set(placed)) == 4
-    assert placed[3] == 3.0
-    assert sum(placed[:3]) == pytest.approx(30.0)
