@@ -16,7 +16,7 @@ from bench.spec.axes import ValueNotAllowed
 from bench.spec.panel import PANEL_AXES
 
 if TYPE_CHECKING:
-    from bench.measure.record_factories import Tally
+    from bench.measure.runner import Tally
 
 Text = str | None
 
