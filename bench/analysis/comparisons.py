@@ -101,7 +101,8 @@ def _rows(compared: Compared, sound: _Arms) -> Iterator[_Row]:
     chosen = [arm for arm in sound.values() if selects_arm(compared.first, arm, frozenset())]
     if compared.several and len(chosen) < 2:
         return
-    for outcome, arm in product(compared.outcomes, sorted(chosen, key=lambda arm: arm.variant.fraction)):
+    chosen.sort(key=lambda arm: (arm.variant.fraction, arm.condition.lr_factor, arm.condition.length_factor))
+    for outcome, arm in product(compared.outcomes, chosen):
         names: dict[str, Any] = {**arm_fields(arm.key), "first": variant_text(arm.variant)}
         if compared.second is None:
             yield outcome, compared.words, compared.subject.format(**names), arm.pct(outcome), arm.chance_pct
