@@ -28,41 +28,45 @@ _POLL = 1.0  # seconds; by then, newly joined nodes are seen
 
 
 @dataclass(frozen=True)
-class Luggage:
-    """What travels with a job. files: (name, content) of dropped-in strategies, in the place of their paths."""
+class Payload:
+    """What travels with a job. files: (name, content) of its strategy files; None: the node has it, as built in."""
 
-    files: tuple[tuple[str, bytes | None], ...]  # None: one of the suite's own, which is there
+    files: tuple[tuple[str, bytes | None], ...]
     weights: bytes | None
 
+    @classmethod
+    def of(cls, job: Job, weights: bytes | None) -> "Payload":
+        """The job's files, read here."""
+        paths = [Path(path) for path in job.payload.get("strategy_files", ())]
+        files = [(path.name, None if path.parent == BUILTIN else path.read_bytes()) for path in paths]
+        return cls(tuple(files), weights)
 
-def _pack(job: Job) -> tuple[tuple[str, bytes | None], ...]:
-    paths = [Path(path) for path in job.payload.get("strategy_files", ())]
-    return tuple((path.name, None if path.parent == BUILTIN else path.read_bytes()) for path in paths)
-
-
-def work(job: Job, luggage: Luggage, limits: ProcessLimits) -> tuple[Outcome, bytes | None]:
-    """On a node: unpack, train, and give back the outcome; for a pre-training also its weights."""
-    with tempfile.TemporaryDirectory(prefix="shiftbench-") as name:
-        folder = Path(name)
-        payload: dict[str, Any] = dict(job.payload)
-        payload.pop("weights", None)  # of trained detectors: kept where training is local
-        if "checkpoint" in payload:
-            weights = folder / "weights.pt"
-            payload["checkpoint"] = str(weights)
-            if luggage.weights is not None:
-                weights.write_bytes(luggage.weights)
-        files = []
-        for number, (file, content) in enumerate(luggage.files):
-            path = BUILTIN / file
+    def unpack(self, folder: Path) -> list[str]:
+        """Where the strategy files lie on this node."""
+        paths = []
+        for number, (name, content) in enumerate(self.files):
+            path = BUILTIN / name
             if content is not None:
-                path = folder / str(number) / file  # two folders may hold files of one name
+                path = folder / str(number) / name  # two folders may hold files of one name
                 path.parent.mkdir()
                 path.write_bytes(content)
-            files.append(str(path))
-        if "strategy_files" in payload:
-            payload["strategy_files"] = files
-        outcome = follow(replace(job, payload=payload), limits, 1.0 / (os.cpu_count() or 1), lambda *_: None)
-        made = payload.get("task") == "pretrain" and outcome.status == "ok"
+            paths.append(str(path))
+        return paths
+
+
+def work(job: Job, payload: Payload, limits: ProcessLimits) -> tuple[Outcome, bytes | None]:
+    """On a node: unpack, train, and give back the outcome; of a pre-training also its weights."""
+    with tempfile.TemporaryDirectory(prefix="shiftbench-") as name:
+        weights = Path(name) / "weights.pt"
+        own = {key: value for key, value in job.payload.items() if key != "weights"}  # kept where training is local
+        if "checkpoint" in own:
+            own["checkpoint"] = str(weights)
+        if payload.weights is not None:
+            weights.write_bytes(payload.weights)
+        if "strategy_files" in own:
+            own["strategy_files"] = payload.unpack(Path(name))
+        outcome = follow(replace(job, payload=own), limits, 1.0 / (os.cpu_count() or 1), lambda *_: None)
+        made = own.get("stage") == "pretrain" and outcome.status == "ok"
         return replace(outcome, job=job), weights.read_bytes() if made else None
 
 
@@ -80,7 +84,7 @@ class RayExecutor:
         except ImportError:
             raise ValueNotAllowed("--executor ray needs Ray: install the extra cluster, shiftbench[cluster]") from None
         self._ray, self._address, self._limits = ray, address, limits
-        if address is not None:  # a mistake is told before an hour of other sections
+        if address is not None:  # a mistake is reported before an hour of other sections
             _require_an_answer(address)
             self._connect(None)
             ray.shutdown()
@@ -111,29 +115,20 @@ class RayExecutor:
 
     def _run(self, jobs: Sequence[Job], report: Report, go_on: GoOn) -> Iterator[Outcome]:
         ray, queue = self._ray, Queue(jobs)
-        weights: dict[str, bytes] = {}  # of a pre-training, by its key: the driver's copy outlives any node
         running: dict[Any, Job] = {}
         try:
             while queue.waiting or running:
                 yield from queue.lost()
-                room = self._room(jobs) - len(running)
-                for job in queue.begin(room if go_on() else 0):
+                for job in queue.begin(self._room(jobs) - len(running) if go_on() else 0):
                     report(job, 0.0)
-                    running[self._begin(job, weights)] = job
+                    running[self._begin(job)] = job
                 if not running:
                     if not go_on() or not queue.waiting:
                         return
                     continue
                 for reference in ray.wait(list(running), num_returns=1, timeout=_POLL)[0]:
                     job = running.pop(reference)
-                    outcome, made = self._end(job, reference)
-                    if made is not None:
-                        weights[job.key] = made
-                        checkpoint = Path(
-                            job.payload["checkpoint"]
-                        )  # a resumed run begins with it, as after a local one
-                        checkpoint.parent.mkdir(parents=True, exist_ok=True)
-                        write_atomically(checkpoint, made)
+                    outcome = self._end(job, reference)
                     report(job, 1.0)
                     queue.ended(outcome)
                     yield outcome
@@ -148,25 +143,28 @@ class RayExecutor:
         resources: dict[str, float] = self._ray.cluster_resources()
         return max(1, int(resources.get(resource, 0)))
 
-    def _begin(self, job: Job, weights: dict[str, bytes]) -> Any:
+    def _begin(self, job: Job) -> Any:
         checkpoint = Path(job.payload.get("checkpoint", ""))
-        known = weights.get(job.needs or "")
-        if known is None and checkpoint.is_file():
-            known = checkpoint.read_bytes()
-        luggage = Luggage(_pack(job), known)
+        payload = Payload.of(job, checkpoint.read_bytes() if checkpoint.is_file() else None)
         task = self._ray.remote(
             num_cpus=1, num_gpus=1 if job.on_gpu else 0, max_retries=_LIVES, retry_exceptions=False
         )(work)
-        return task.options(name=job.key).remote(job, luggage, self._limits)
+        return task.options(name=job.key).remote(job, payload, self._limits)
 
-    def _end(self, job: Job, reference: Any) -> tuple[Outcome, bytes | None]:
-        """What came of a task. A node that cannot be replaced is no fault of the strategy."""
+    def _end(self, job: Job, reference: Any) -> Outcome:
+        """What came of a task; weights that it made go where a local pre-training leaves them, so that they outlive
+        any node. A node that cannot be replaced is no fault of the strategy."""
         try:
             outcome, made = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
             first = str(error).strip().splitlines()[0]
-            return Outcome(job, "failed", {}, f"the cluster could not do it: {type(error).__name__}: {first}"), None
-        return outcome, made
+            return Outcome(job, "failed", {}, f"the cluster could not do it: {type(error).__name__}: {first}")
+        if made is not None:
+            checkpoint = Path(job.payload["checkpoint"])
+            checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(checkpoint, made)
+        ended: Outcome = outcome
+        return ended
 
 
 def _require_an_answer(address: str) -> None:

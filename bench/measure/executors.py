@@ -13,13 +13,18 @@ from typing import Any, Protocol
 from bench.spec.axes import ValueNotAllowed
 from bench.spec.schema import USUAL_LIMITS, ProcessLimits
 from bench.store.records import Status
-from bench.system import allocators, workers
+from bench.system import workers
 
 EXECUTORS = ("local", "ray")
 WORKER = "bench.measure.training.worker"
 
-# with a heap that is kept, a training step is faster by up to a fifth on a 2-core Xeon
-_ENVIRONMENT = {"OMP_NUM_THREADS": "1", **allocators.ENVIRONMENTS["retained"]}
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    # glibc returns every large tensor to the system and gets it back page by page; keeping the pages makes a training
+    # step faster, by up to a fifth on a 2-core Xeon. Other C libraries do not read these.
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # bytes; the largest value that glibc accepts
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: its raw samples, or the reason why there are none."""
+    """How a job ended: its raw samples, or the reason why there are none. fatal: its process hung or was killed."""
 
     job: Job
     status: Status
@@ -57,17 +62,17 @@ class Outcome:
 
 
 Report = Callable[[Job, float], None]
+"""Is given the share of a job that is done."""
+
 GoOn = Callable[[], bool]
+"""Asked before a job begins; once it says no, what runs is finished and the rest is left."""
 
 
 class Executor(Protocol):
     """Runs training jobs somewhere."""
 
     def run(self, jobs: Sequence[Job], report: Report, go_on: GoOn = lambda: True) -> Iterator[Outcome]:
-        """Outcomes in the order in which jobs end; ``report`` is told (job, share done) meanwhile.
-
-        go_on: asked before a job begins; once it says no, what runs is finished and the rest is left.
-        """
+        """Outcomes in the order in which jobs end."""
         ...
 
 
@@ -94,9 +99,11 @@ class Queue:
 
     def lost(self) -> Iterator[Outcome]:
         """Outcomes of the jobs that cannot begin any more."""
-        for job in [job for job in self.waiting if job.needs in self._lost or job.culprit in self._lost]:
-            self.waiting.remove(job)
-            yield Outcome(job, "failed", {}, next(self._lost[k] for k in (job.needs, job.culprit) if k in self._lost))
+        for job in list(self.waiting):
+            reasons = [self._lost[key] for key in (job.needs, job.culprit) if key in self._lost]
+            if reasons:
+                self.waiting.remove(job)
+                yield Outcome(job, "failed", {}, reasons[0])
 
     def begin(self, room: int) -> list[Job]:
         """As many jobs as there is room for, first come first served; they wait no more."""
@@ -105,7 +112,7 @@ class Queue:
         return ready
 
     def ended(self, outcome: Outcome) -> None:
-        """Told how a job ended."""
+        """A job that had begun has ended."""
         job = outcome.job
         if outcome.status == "ok":
             self._succeeded.add(job.key)
@@ -125,12 +132,11 @@ class LocalExecutor:
         """Start what is ready; a job whose need failed fails with it."""
         queue, running = Queue(jobs), set[Future[Outcome]]()
         pool = ThreadPoolExecutor(self._slots)
-        share = 1 / self._slots
         try:
             while queue.waiting or running:
                 yield from queue.lost()
                 for job in queue.begin(self._slots - len(running) if go_on() else 0):
-                    running.add(pool.submit(follow, job, self._limits, share, report))
+                    running.add(pool.submit(follow, job, self._limits, 1 / self._slots, report))
                 if not running:
                     return
                 ended, running = wait(running, return_when=FIRST_COMPLETED)
@@ -149,15 +155,14 @@ def follow(job: Job, limits: ProcessLimits, memory_share: float, report: Report)
     status: Status = "failed"
     samples, reason, fatal = dict[str, Any](), "it ended without a result", False
     try:
-        events = workers.stream(
+        for event in workers.stream(
             job.module,
             job.payload,
             silence_limit=limits.silence,  # it reports about once a second once its imports are done
             env=_ENVIRONMENT,
             memory_share=None if job.on_gpu else memory_share,
             memory_gib=limits.memory_gib,
-        )
-        for event in events:
+        ):
             match event["event"]:
                 case "progress":
                     report(job, event["share"])

@@ -104,7 +104,7 @@ def test_a_detector_that_predicts_otherwise_frame_by_frame_is_found_out(
     real, other = models.go_online, CopyShift(1.0, "residual", "unidirectional")
     monkeypatch.setattr(models, "go_online", lambda strategy, network: real(other, network))
     recipe = detection.recipe.model_copy(update={"clips": 2, "test_clips": 2})
-    with pytest.raises(NotTheSame, match="copy_shift does not predict frame by frame .*: frame 0 is off by"):
+    with pytest.raises(NotTheSame, match=r"copy_shift does not predict frame by frame .*: frame 0 is off by"):
         trained(replace(detection, recipe=recipe), online(), pretrained_detector)
 
 
