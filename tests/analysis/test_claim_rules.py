@@ -1,0 +1,96 @@
+"""Verdicts are pure functions of claim and values: every rule."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from bench.analysis.claims import Claim, Verdict, judge_finding
+from bench.analysis.evidence import Finding
+from bench.stats.units import Units
+
+RULES = {
+    "magnitude": Claim.model_construct(kind="magnitude", claimed=13.7, tolerance=4.0, smallest=0.5),
+    "bound": Claim.model_construct(kind="bound", claimed=3.0, tolerance=0.5),
+    "ordering": Claim.model_construct(kind="ordering", smallest=1.0),
+    "equivalence": Claim.model_construct(kind="equivalence", tolerance=1.5),
+    "exact": Claim.model_construct(kind="exact", claimed=0.0),
+}
+
+
+def judged(kind: str, *samples: Sequence[float], **finding: Any) -> Verdict:
+    claim = RULES[kind].model_copy(update={"id": kind, "finding": "", "source": "", "paper": ""})
+    units = [Units(dict(enumerate(values))) for values in samples]
+    return judge_finding(claim, Finding("", units, [f"comparison {n}" for n in range(len(units))], **finding))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "expected"),
+    [
+        ("magnitude", [13.0, 13.5, 14.0], "reproduced"),
+        ("magnitude", [10.9, 11.0, 11.1], "reproduced"),
+        ("magnitude", [5.0, 5.1, 5.2], "direction only"),
+        ("magnitude", [25.0, 25.1, 25.2], "direction only"),
+        ("magnitude", [0.1, 0.2, 0.3], "not reproduced"),
+        ("magnitude", [-3.0, -3.1, -3.2], "not reproduced"),
+        ("magnitude", [0.0, 5.0, 1.0], "inconclusive"),
+        ("bound", [1.0, 1.1, 1.2], "reproduced"),
+        ("bound", [11.0, 11.1, 11.2], "not reproduced"),
+        ("bound", [2.0, 3.5, 5.0], "inconclusive"),
+        ("ordering", [0.4, 0.5, 0.6], "reproduced"),
+        ("ordering", [-9.0, -9.1, -9.2], "not reproduced"),
+        ("ordering", [0.0, 0.1, -0.1], "not reproduced"),  # entirely short of the smallest effect
+        ("ordering", [-9.0, 9.0, 3.0], "inconclusive"),
+        ("equivalence", [0.0, 0.1, -0.1], "reproduced"),
+        ("equivalence", [9.0, 9.1, 9.2], "not reproduced"),
+        ("equivalence", [-9.0, -9.1, -9.2], "not reproduced"),
+        ("equivalence", [-9.0, 9.0, 0.0], "inconclusive"),
+        ("exact", [0.0], "reproduced"),
+        ("exact", [1.0], "not reproduced"),
+    ],
+)
+def test_every_rule(kind: str, values: list[float], expected: str) -> None:
+    found = judged(kind, values)
+    assert found.verdict == expected
+    assert ("would have been found four times in five" in found.why) == (kind != "exact")
+    assert ("processes or seeds" in found.why) == (expected == "inconclusive")  # what it would take
+
+
+def test_one_value_is_inconclusive() -> None:
+    for kind in ("magnitude", "bound", "ordering", "equivalence"):
+        found = judged(kind, [13.7])
+        assert (found.verdict, found.measured, found.ci_low) == ("inconclusive", 13.7, None)
+        assert "at least two processes or seeds are needed" in found.why
+
+
+def test_several_comparisons_hold_at_once_and_the_one_that_decided_is_shown() -> None:
+    alone, both = judged("ordering", [4.0, 5.0, 6.0]), judged("ordering", [4.0, 5.0, 6.0], [14.0, 15.0, 16.0])
+    assert alone.ci_low is not None and both.ci_low is not None and both.ci_low < alone.ci_low
+    assert (both.measured, "comparison 1 +15.0" in both.why) == (5.0, True)
+    clear, wide = [-5.0, -5.1, -5.2], [-80.0, 5.0, 9.0]
+    found = judged("ordering", [9.0, 9.1, 9.2], clear, wide)
+    assert (found.verdict, found.measured) == ("not reproduced", pytest.approx(-5.1))
+    assert "pp (comparison 1) would have been found" in found.why
+
+
+def test_what_is_missing_or_invalid_is_not_judged() -> None:
+    for reason, expected in (("missing", "not measured"), ("invalid", "invalid")):
+        found = judged("ordering", [9.0, 9.1], **{reason: "so it is"})
+        assert (found.verdict, found.why, found.measured) == (expected, "so it is", None)
+
+
+@pytest.mark.parametrize(
+    ("again", "expected", "said"),
+    [
+        ([46.0, 46.1, 46.2], "reproduced", "the same verdict, +46.1 [+45.9, +46.3]."),
+        ([-14.0, -14.1, -14.2], "not reproduced", "not reproduced, -14.1 [-14.3, -13.9]."),
+        ([-9.0, 60.0, 4.0], "inconclusive", "inconclusive, +18.3 "),
+    ],
+)
+def test_other_seeds_are_judged_by_the_same_rule(again: list[float], expected: str, said: str) -> None:
+    found = judged("ordering", [8.0, 8.1], repeated=Finding("", [Units(dict(enumerate(again)))], ["joint"]))
+    assert found.verdict == "reproduced"
+    assert f"Repeated with other seeds: {said}" in found.why
+    assert found.repeated is not None and found.repeated["verdict"] == expected
+    lost = judged("ordering", [8.0, 8.1], repeated=Finding(invalid="a seed was lost"))
+    assert "Repeated with other seeds: invalid, a seed was lost." in lost.why
