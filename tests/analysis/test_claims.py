@@ -4,7 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
+from bench import models
 from bench.analysis.arms import Arm
 from bench.analysis.claims import Verdict, judge, load_claims
 from bench.analysis.evidence import Evidence
@@ -211,6 +213,7 @@ def test_the_papers_cache_fits_the_narrow_site() -> None:
     assert "2,809,856 bytes, 2.81 MB or 2.68 MiB, held in this run by buffer_shift residual" in found["conv1"].why
     assert (found["conv2"].verdict, found["conv2"].measured) == ("reproduced", 0.9)
     assert "953,344 bytes, 0.95 MB or 0.91 MiB, derived" in found["conv2"].why
+    assert INPUTS.items() <= models.inputs(models.build("resnet50", 1), torch.zeros(1, 3, 224, 224)).items()
 
 
 # --- trained networks -------------------------------------------------------------------------------------------------
