@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import compare, doctor, list_, new, report, run, validate
+from bench.cli import check, compare, doctor, list_, new, report, run, validate
 from bench.spec.axes import ValueNotAllowed
 
 app = typer.Typer(
@@ -19,19 +19,8 @@ app = typer.Typer(
     help="Latency and accuracy benchmarks for temporal shift strategies: what does one cost here, what does it buy? "
     "`python run_bench.py` and `shiftbench` are the same program.",
 )
-for module in (run, report, compare, list_, new, validate, doctor):
+for module in (run, report, compare, list_, check, new, validate, doctor):
     app.command(module.__name__.rpartition(".")[2].rstrip("_"))(module.command)
-
-
-@app.command()
-def check(
-    strategy: Annotated[str, typer.Argument(help="A strategy's name, or a file.")],
-    strategies_dir: Annotated[Path | None, typer.Option(help="A folder with more strategy files.")] = None,
-) -> int:
-    """Prove one strategy: every property of conformance by name."""
-    from bench.cli import commands
-
-    return commands.check(strategy, strategies_dir)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What the commands check, export and stream do."""
+"""What the commands export and stream do."""
 
 import json
 from pathlib import Path
@@ -10,18 +10,6 @@ from bench.spec.axes import ValueNotAllowed
 
 if TYPE_CHECKING:
     from bench.models.runtimes.export import Export
-
-
-def check(strategy: str, strategies_dir: Path | None) -> int:
-    """Conformance of one strategy over its placements and directions, each check by name."""
-    from bench.cli.check import check_strategy
-    from bench.plugins import discovery
-
-    files = discovery.strategy_files(strategies_dir)
-    is_file = strategy.endswith(".py") or "/" in strategy
-    if is_file and not Path(strategy).is_file():
-        raise ValueNotAllowed(f"there is no file {strategy}")
-    return check_strategy(Path(strategy) if is_file else strategy, files)
 
 
 def export(asked: "Export", strategies_dir: Path | None) -> int:

@@ -30,13 +30,13 @@ def command(
 
 def _strategies(strategies_dir: Path | None, *, load: bool) -> list[tuple[str, str]]:
     """load: run the files, which tells more; else they are only read."""
-    from bench.plugins import discovery, static_metadata
+    from bench.plugins import discovery
 
     if strategies_dir and not strategies_dir.is_dir():
         raise ValueNotAllowed(f"--strategies-dir {strategies_dir} is not a folder")
     files = discovery.strategy_files(strategies_dir)
     if not load:
-        return [static_metadata.glance(file) for file in files]
+        return [discovery.static_metadata(file) for file in files]
     infos, _ = discovery.describe(files)
     return [(info.name, info.summary if info.error is None else f"NOT LOADED: {info.error}") for info in infos]
 

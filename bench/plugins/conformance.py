@@ -1,11 +1,13 @@
 """What every strategy must satisfy before anyone times it. ``check``, the sweep and the tests all call this.
 
 Each check looks at a strategy through its ``wrap``, inside blocks, never through a bare ``shift``: what counts is what
-the layer at the site reads and what the shortcut keeps. As a module this file is the process that runs the checks.
+the layer at the site reads and what the shortcut keeps.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,9 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from bench import models
 from bench.models.learned import disturb, learned
 from bench.models.online import Reads
-from bench.plugins.discovery import LoadError, load_class, load_file
+from bench.plugins.discovery import load_class
 from bench.plugins.side_effects import SideEffectError, no_side_effects
-from bench.spec.axes import ACCURACY_BACKBONE
+from bench.spec.axes import ACCURACY_BACKBONE, parse_fraction
 from bench.spec.cases import Variant
 from bench.strategy import CannotStream, Site, Strategy
 from bench.system import workers
@@ -29,7 +31,10 @@ NETWORK_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}  # rounding, pil
 _LENGTHS = (1, 2, 3, 8, 16)
 _CHANNELS = (16, 7, 12)  # 7 and 12: counts that most fractions do not divide
 _MORE_CHANNELS = (*_CHANNELS, 24, 160)  # and those of MobileNetV2, where a count may be rounded differently
+_FRACTIONS = tuple(map(Fraction, ("1/8", "1/4", "3/10", "1/2", "1")))
 _SITE = Site("conv1", "conv1")
+
+_OF_STREAMS = ("online", "step", "recalled")  # a strategy that overrides one of them promises to stream
 
 Make = Callable[[], Strategy]
 
@@ -43,8 +48,8 @@ class Remark(Broken):
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """One property of one variant. ``ok`` None: it does not apply, or is worth a flag but no failure."""
+class CheckResult:
+    """One property of one variant. ``ok`` None: it does not hold, which is worth a flag but no failure."""
 
     check: str
     meaning: str
@@ -60,20 +65,32 @@ class _Subject:
     reference: Make | None
     device: str
 
-    def clip(self, n: int, t: int, c: int, size: int = 4, seed: int = 0) -> Tensor:
+    def clip(self, n: int, t: int, c: int, size: int = 4) -> Tensor:
         """Random frames [N*T, C, size, size]."""
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(0)
         return torch.randn(n * t, c, size, size, generator=generator).to(self.device)
 
     def read(self, frames: Tensor, t: int, make: Make | None = None, *, trained: bool = False) -> Tensor:
         """What conv1 reads of ``frames``, in inference; trained: the strategy's own weights have left their start."""
         block = Reads(frames.shape[1]).to(self.device, frames.dtype)
         of_block = {id(parameter) for parameter in block.parameters()}
-        wrapped = (make or self.make)().wrap(block, _SITE, t).eval()
+        wrapped = (make or self.make)().wrap(block, _SITE, t)
         if trained:
             disturb([parameter for parameter in wrapped.parameters() if id(parameter) not in of_block])
-        with torch.inference_mode():
-            return wrapped(frames.clone())  # type: ignore[no-any-return]
+        return _infer(wrapped, frames.clone())
+
+    def gradients(self, block: Reads | Bottleneck, make: Make, t: int) -> dict[str, Tensor | None]:
+        """Those of a loss on what ``block`` gives in training, with respect to its input and its first weights."""
+        weight = block.to(self.device).conv1.weight  # the parameter stays when a strategy takes the layer
+        wrapped = make().wrap(block, _SITE, t).train()
+        frames = self.clip(2, t, 16).requires_grad_()
+        wrapped(frames * 1.0).square().mean().backward()  # * 1.0: a block never sees a leaf
+        return {"the input": frames.grad, "conv1's weight": weight.grad}
+
+
+def _infer(module: nn.Module, frames: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return module.eval()(frames)  # type: ignore[no-any-return]
 
 
 def _differ(got: Tensor, want: Tensor, tolerance: float, what: str, t: int) -> None:
@@ -135,11 +152,9 @@ def shortcut_exact(subject: _Subject) -> None:
     for block in (BasicBlock(16, 16), Bottleneck(16, 4)):
         last = block.bn2 if isinstance(block, BasicBlock) else block.bn3
         nn.init.zeros_(last.weight)  # the residual branch gives zero: the output is the shortcut
-        wrapped = subject.make().wrap(block.to(subject.device), _SITE, 4).eval()
+        wrapped = subject.make().wrap(block.to(subject.device), _SITE, 4)
         frames = subject.clip(2, 4, 16).abs()
-        with torch.inference_mode():
-            out = wrapped(frames.clone())
-        _differ(out, frames, 0.0, f"the shortcut of a {type(block).__name__}", 4)
+        _differ(_infer(wrapped, frames.clone()), frames, 0.0, f"the shortcut of a {type(block).__name__}", 4)
 
 
 def causal(subject: _Subject) -> None:
@@ -159,10 +174,7 @@ def causal(subject: _Subject) -> None:
 def identity_at_zero(subject: _Subject) -> None:
     """With fraction 0 nothing moves."""
     strategy = subject.make()
-
-    def at_zero() -> Strategy:
-        return type(strategy)(fraction=0.0, placement=strategy.placement, direction=strategy.direction)
-
+    at_zero = partial(type(strategy), 0.0, strategy.placement, strategy.direction)
     for t in (1, 3):
         frames = subject.clip(2, t, 16)
         _differ(subject.read(frames, t, at_zero), frames, 0.0, "fraction 0", t)
@@ -170,11 +182,7 @@ def identity_at_zero(subject: _Subject) -> None:
 
 def gradients(subject: _Subject) -> None:
     """Gradients reach input and weights, and are finite."""
-    block = Reads(16).to(subject.device)
-    weight = block.conv1.weight
-    frames = subject.clip(2, 4, 16).requires_grad_()
-    subject.make().wrap(block, _SITE, 4).train()(frames * 1.0).square().mean().backward()
-    for name, gradient in (("the input, through the shift,", frames.grad), ("conv1's weight", weight.grad)):
+    for name, gradient in subject.gradients(Reads(16), subject.make, 4).items():
         if gradient is None or not torch.isfinite(gradient).all():
             raise Broken(f"the gradient of {name} is {'missing' if gradient is None else 'not finite'}")
 
@@ -184,10 +192,9 @@ def deterministic(subject: _Subject) -> None:
     frames = subject.clip(2, 8, 16)
     first = subject.read(frames, 8)
     _differ(subject.read(frames, 8), first, 0.0, "a second instance", 8)
-    wrapped = subject.make().wrap(Reads(16).to(subject.device), _SITE, 8).eval()
-    with torch.inference_mode():
-        for run in ("first", "second"):
-            _differ(wrapped(frames.clone()), first, 0.0, f"the {run} run in a row", 8)
+    wrapped = subject.make().wrap(Reads(16).to(subject.device), _SITE, 8)
+    for run in ("first", "second"):
+        _differ(_infer(wrapped, frames.clone()), first, 0.0, f"the {run} run in a row", 8)
 
 
 def memory_format(subject: _Subject) -> None:
@@ -198,8 +205,7 @@ def memory_format(subject: _Subject) -> None:
     block.conv1.register_forward_pre_hook(
         lambda _, args: seen.append(args[0].is_contiguous(memory_format=torch.channels_last))
     )
-    with torch.inference_mode():
-        subject.make().wrap(block, _SITE, 4).eval()(frames)
+    _infer(subject.make().wrap(block, _SITE, 4), frames)
     if seen and not seen[0]:
         raise Broken("channels_last features come out in another memory format")
 
@@ -212,23 +218,23 @@ def equal_in_block(subject: _Subject) -> None:
         frames = subject.clip(2, 3, c)
         _differ(subject.read(frames, 3), subject.read(frames, 3, subject.reference), 0.0, f"{c} channels", 3)
     for t in _LENGTHS:
-        for kind in (BasicBlock(16, 16), Bottleneck(16, 4)):
+        for kind, width in ((BasicBlock, 16), (Bottleneck, 4)):
             for layout in (torch.contiguous_format, torch.channels_last):
                 outs = []
                 for make in (subject.make, subject.reference):
                     torch.manual_seed(0)
-                    block = learned(type(kind)(16, 16 if isinstance(kind, BasicBlock) else 4)).to(subject.device)
-                    wrapped = make().wrap(block, _SITE, t).eval()
-                    frames = subject.clip(2, t, 16).contiguous(memory_format=layout)
-                    with torch.inference_mode():
-                        outs.append(wrapped(frames))
-                _differ(outs[0], outs[1], BLOCK_TOLERANCE, f"{type(kind).__name__}, {layout}", t)
-        mine, theirs = (_backward(subject, make, t) for make in (subject.make, subject.reference))
-        for name, want in theirs.items():
-            got = mine.get(name)
+                    wrapped = make().wrap(learned(kind(16, width)).to(subject.device), _SITE, t)
+                    outs.append(_infer(wrapped, subject.clip(2, t, 16).contiguous(memory_format=layout)))
+                _differ(outs[0], outs[1], BLOCK_TOLERANCE, f"{kind.__name__}, {layout}", t)
+        found = []
+        for make in (subject.make, subject.reference):
+            torch.manual_seed(0)
+            found.append(subject.gradients(Bottleneck(16, 4), make, t))
+        for name, want in found[1].items():
+            got = found[0][name]
             if got is None or want is None:
                 raise Broken(f"the gradient of {name} is missing")
-            _differ(got.reshape(len(got), -1), want.reshape(len(want), -1), BLOCK_TOLERANCE, f"gradient of {name}", t)
+            _differ(got.flatten(1), want.flatten(1), BLOCK_TOLERANCE, f"gradient of {name}", t)
 
 
 def equal_in_network(subject: _Subject) -> None:
@@ -239,10 +245,8 @@ def equal_in_network(subject: _Subject) -> None:
     for dtype, tolerance in NETWORK_TOLERANCE.items():
         outs = []
         for make in (subject.make, subject.reference):
-            network = learned(models.build(ACCURACY_BACKBONE, t))
-            network = models.insert(make(), network).to(subject.device, dtype)
-            with torch.inference_mode():
-                outs.append(network(subject.clip(2, t, 1, size=32).to(dtype)).float())
+            network = models.insert(make(), learned(models.build(ACCURACY_BACKBONE, t))).to(subject.device, dtype)
+            outs.append(_infer(network, subject.clip(2, t, 1, size=32).to(dtype)).float())
         _differ(outs[0], outs[1], tolerance, f"network in {dtype}", 1)
 
 
@@ -256,17 +260,6 @@ def streams(subject: _Subject) -> None:
     except CannotStream as why:
         promised = any(getattr(type(strategy), name) is not getattr(Strategy, name) for name in _OF_STREAMS)
         raise (Broken if promised else Remark)(str(why)) from None
-
-
-def _backward(subject: _Subject, make: Make, t: int) -> dict[str, Tensor | None]:
-    """Gradients of a Bottleneck block in training mode: of its input and of its conv1."""
-    torch.manual_seed(0)
-    block = Bottleneck(16, 4).to(subject.device)
-    weight = block.conv1.weight
-    wrapped = make().wrap(block, _SITE, t).train()
-    frames = subject.clip(2, t, 16).requires_grad_()
-    wrapped(frames * 1.0).square().mean().backward()  # * 1.0: a block never sees a leaf
-    return {"the input": frames.grad, "conv1's weight": weight.grad}
 
 
 CHECKS: tuple[Callable[[_Subject], None], ...] = (
@@ -284,68 +277,33 @@ CHECKS: tuple[Callable[[_Subject], None], ...] = (
     equal_in_block,
     equal_in_network,
 )
-_FLAG_ONLY = {"memory_format"}
-_OF_STREAMS = ("online", "step", "recalled")  # a strategy that overrides one of them promises to stream
+_NEVER_FAILS = {memory_format}
 
 
 def conformance(
     cls: type[Strategy], variant: Variant, reference: type[Strategy] | None, device: str = "cpu"
-) -> Iterator[Verdict]:
+) -> Iterator[CheckResult]:
     """Every check on one variant of ``cls``; ``reference`` is the class named in ``same_function_as``."""
-    axes: dict[str, Any] = {"placement": variant.placement, "direction": variant.direction}
-    fraction = float(variant.fraction)
-
-    def make() -> Strategy:
-        return cls(fraction=fraction, **axes)
-
-    def make_reference() -> Strategy:
-        assert reference is not None
-        return reference(fraction=fraction, **axes)
-
-    subject = _Subject(make, make_reference if reference else None, device)
+    axes: Any = (float(variant.fraction), variant.placement, variant.direction)
+    subject = _Subject(partial(cls, *axes), partial(reference, *axes) if reference else None, device)
     for check in CHECKS:
         meaning = (check.__doc__ or "").strip()
         try:
             with no_side_effects():
                 check(subject)
-            yield Verdict(check.__name__, meaning, True)
+            yield CheckResult(check.__name__, meaning, True)
         except Exception as error:  # a stranger's code: whatever it raises is the reason
             detail = str(error) if isinstance(error, Broken | SideEffectError) else f"raised {workers.one_line(error)}"
-            flag = check.__name__ in _FLAG_ONLY or isinstance(error, Remark)
-            yield Verdict(check.__name__, meaning, None if flag else False, detail)
+            flagged = check in _NEVER_FAILS or isinstance(error, Remark)
+            yield CheckResult(check.__name__, meaning, None if flagged else False, detail)
 
 
-def _answer(job: dict[str, Any], emit: workers.Emit) -> None:
-    """Worker: the checks of each strategy over its variants; stops a strategy at its first broken check."""
-    torch.set_num_threads(1)
-    torch.backends.cudnn.allow_tf32 = False  # its rounding, 1e-3, would hide or fake differences between mechanisms
-    files = [Path(file) for file in job["files"]]
-    for entry in job["strategies"]:
-        emit({"event": "enter", "strategy": entry["name"]})
-        failed, flags = None, set()
-        for verdict, where in _all_verdicts(entry, files, job["devices"]):
-            if verdict.ok is None:
-                flags.add(verdict.check)
-            if verdict.ok is False:
-                failed = f"check {verdict.check} ({where}): {verdict.detail}"
-                break
-        emit({"event": "checked", "strategy": entry["name"], "failed": failed, "flags": sorted(flags)})
+def variants_of(cls: type[Strategy]) -> list[Variant]:
+    """Every placement and direction that a strategy declares, at the fractions that it declares or at usual ones."""
+    fractions = _FRACTIONS if cls.fractions is None else [parse_fraction(fraction) for fraction in cls.fractions]
+    return [Variant(cls.name, f, p, d) for p in cls.placements for d in cls.directions for f in fractions]
 
 
-def _all_verdicts(
-    entry: dict[str, Any], files: Sequence[Path], devices: Sequence[str]
-) -> Iterator[tuple[Verdict, str]]:
-    try:
-        cls = load_file(Path(entry["file"]))
-        reference = load_class(cls.same_function_as, files) if cls.same_function_as else None
-    except LoadError as error:
-        yield Verdict("load", "the file loads", False, str(error)), "loading"
-        return
-    for variant in map(Variant.from_json, entry["variants"]):
-        for device in devices:
-            for verdict in conformance(cls, variant, reference, device):
-                yield verdict, f"{variant.placement} {variant.fraction} {variant.direction} on {device}"
-
-
-if __name__ == "__main__":
-    workers.serve(_answer)
+def reference_of(cls: type[Strategy], files: Sequence[Path]) -> type[Strategy] | None:
+    """The class that ``cls`` claims to equal. Raises LoadError where there is none of that name."""
+    return load_class(cls.same_function_as, files) if cls.same_function_as else None

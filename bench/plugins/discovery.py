@@ -4,6 +4,7 @@ A file that cannot be loaded costs itself only. ``describe`` looks at files in a
 that hangs or kills its process is survived too. As a module this file is that process.
 """
 
+import ast
 import importlib.util
 import sys
 from collections.abc import Sequence
@@ -48,12 +49,8 @@ def load_file(path: Path) -> type[Strategy]:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # a stranger's code: whatever it raises is the reason
         raise LoadError(f"cannot be loaded: {workers.one_line(error)}") from error
-    found = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Strategy) and value.__module__ == module_name
-    ]
-    found = [cls for cls in found if not cls.__name__.startswith("_")]
+    classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Strategy)]
+    found = [cls for cls in classes if cls.__module__ == module_name and not cls.__name__.startswith("_")]
     if len(found) != 1:
         raise LoadError(f"must define exactly one subclass of Strategy, defines {len(found)}")
     _require_declared(found[0])
@@ -91,6 +88,20 @@ def load_class(name: str, files: Sequence[Path]) -> type[Strategy]:
         if cls.name == name:
             return cls
     raise LoadError(f"no file among {len(files)} defines the strategy {name!r}")
+
+
+def static_metadata(path: Path) -> tuple[str, str]:
+    """(the name of the strategy in ``path``, the first line of its docstring), read without running a line of it."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError) as error:
+        return path.stem, f"NOT READ: {workers.one_line(error)}"
+    for node in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        for line in node.body:
+            match line:
+                case ast.Assign(targets=[ast.Name(id="name")], value=ast.Constant(value=str(name))):
+                    return name, next(iter((ast.get_docstring(node) or "").splitlines()), "")
+    return path.stem, "defines no strategy with a name"
 
 
 def info_of(path: Path) -> StrategyInfo:

@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,45 +23,32 @@ class LeftRunning(SideEffectError):
     """It left a thread running, which nobody can stop: this process must not time anything any more."""
 
 
-@dataclass(frozen=True)
-class _Setting:
-    """One of PyTorch's global settings."""
-
-    name: str
-    get: Callable[[], Any]
-    put: Callable[[Any], Any]
-
-
-_SETTINGS = (
-    _Setting("the number of threads", torch.get_num_threads, torch.set_num_threads),
-    _Setting("the default dtype", torch.get_default_dtype, torch.set_default_dtype),
-    _Setting("whether gradients are recorded", torch.is_grad_enabled, torch.set_grad_enabled),
-    _Setting(
-        "deterministic algorithms", torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms
-    ),
-    _Setting("the precision of products", torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
-    _Setting("oneDNN", torch._C._get_mkldnn_enabled, torch._C._set_mkldnn_enabled),
-    _Setting("cuDNN", torch._C._get_cudnn_enabled, torch._C._set_cudnn_enabled),
-    _Setting("cuDNN's autotuning", torch._C._get_cudnn_benchmark, torch._C._set_cudnn_benchmark),
-)
+_SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+    "the number of threads": (torch.get_num_threads, torch.set_num_threads),
+    "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    "whether gradients are recorded": (torch.is_grad_enabled, torch.set_grad_enabled),
+    "deterministic algorithms": (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+    "the precision of products": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    "oneDNN": (torch._C._get_mkldnn_enabled, torch._C._set_mkldnn_enabled),
+    "cuDNN": (torch._C._get_cudnn_enabled, torch._C._set_cudnn_enabled),
+    "cuDNN's autotuning": (torch._C._get_cudnn_benchmark, torch._C._set_cudnn_benchmark),
+}
+"""{PyTorch's global setting: (get, set)}."""
 
 
 @contextlib.contextmanager
 def no_side_effects() -> Iterator[None]:
-    """Raises SideEffectError where the body left something changed or running; settings are put back, processes ended."""
-    settings = [setting.get() for setting in _SETTINGS]
+    """Raises SideEffectError where the body left something changed or running; it is put back, processes are ended."""
+    before = {name: get() for name, (get, _) in _SETTINGS.items()}
     threads, processes = set(threading.enumerate()), _children()
+    changed = []
     try:
         yield
     finally:
-        changed = [
-            f"{setting.name} ({before} became {now})"
-            for setting, before in zip(_SETTINGS, settings, strict=True)
-            if (now := setting.get()) != before
-        ]
-        for setting, before in zip(_SETTINGS, settings, strict=True):
-            if setting.get() != before:
-                setting.put(before)
+        for name, (get, put) in _SETTINGS.items():
+            if (now := get()) != before[name]:
+                changed.append(f"{name} ({before[name]} became {now})")
+                put(before[name])
         left = _children() - processes
         for child in left:
             _end(child)

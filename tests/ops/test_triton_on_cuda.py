@@ -9,11 +9,10 @@ from torch.nn.functional import conv2d
 from torchvision.models.resnet import Bottleneck
 
 from bench import models
-from bench.cli.check import variants_of
 from bench.models import runtimes
 from bench.ops.triton_conv import shift_conv
 from bench.ops.triton_shift import triton_shift
-from bench.plugins.conformance import conformance
+from bench.plugins.conformance import conformance, variants_of
 from bench.strategy import Site, Strategy
 from strategies.copy_shift import CopyShift
 from strategies.triton_conv import TritonConv

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.cli.check import reference_of, variants_of
-from bench.plugins.conformance import CHECKS, conformance
+from bench.plugins.conformance import CHECKS, conformance, reference_of, variants_of
 from bench.plugins.discovery import load_file, strategy_files
 from bench.spec.cases import Variant
 from bench.strategy import Site, Strategy

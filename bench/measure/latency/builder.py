@@ -1,5 +1,6 @@
 """The networks of one panel, from which the calls that are counted and timed are made."""
 
+import contextlib
 import copy
 import functools
 from collections.abc import Sequence
@@ -13,9 +14,11 @@ from bench import models
 from bench.measure.latency import memory, traffic
 from bench.measure.latency.devices import Call, Device
 from bench.measure.latency.superblocks import Frames
+from bench.measure.latency.timing import healthy
 from bench.models import runtimes
 from bench.models.runtimes.exactness import require_exact
 from bench.plugins.discovery import load_class
+from bench.plugins.side_effects import no_side_effects
 from bench.spec.axes import EAGER
 from bench.spec.cases import Case
 from bench.spec.panel import Panel
@@ -61,6 +64,7 @@ class PanelBuilder:
         self.backend = device.freeze()
         self._network = models.build(panel.backbone, panel.frames).to(*self._to)
         models.lay_out(self._network, _FORMATS[panel.memory_format])
+        self._weights = [*self._network.parameters(), *self._network.buffers()]
         generator = torch.Generator().manual_seed(seed)
         shape = (panel.images, models.channels_of(self._network.trunk), panel.size, panel.size)
         frames = torch.randn(shape, generator=generator)  # never zeros: they draw less power and run faster
@@ -72,28 +76,28 @@ class PanelBuilder:
         cls = load_class(variant.strategy, self._files)
         return cls(float(variant.fraction), variant.placement, variant.direction)  # type: ignore[arg-type]
 
-    def model(self, strategy: Strategy) -> nn.Module:
-        """The panel's network with ``strategy`` inserted."""
-        weights = [*self._network.parameters(), *self._network.buffers()]
-        shared: dict[int, Any] = {id(tensor): tensor for tensor in weights}
-        insert = models.go_online if self.panel.streams else models.insert
-        return insert(strategy, copy.deepcopy(self._network, shared)).to(*self._to).eval()
+    def build(
+        self, strategy: Strategy, runtime: str, export: Path | None, *, runs: int, prove: bool
+    ) -> tuple[nn.Module, Call]:
+        """The panel's network with ``strategy``, and a call of it on the panel's input, which has run ``runs`` times.
 
-    def call(self, model: nn.Module, runtime: str, export: Path | None) -> Call:
-        """The model in a runtime, bound to the panel's input."""
-        if isinstance(model, models.OnlineNetwork):
-            player, steps = Player(model, in_place=runtime == "cudagraph"), self.frames.split(self.panel.streams)
-            forward = runtimes.prepare(runtime, player, steps[0].clone(), self.device.cuda, export)
-            return Frames([functools.partial(forward, frame) for frame in steps])
-        return functools.partial(runtimes.prepare(runtime, model, self.frames, self.device.cuda, export), self.frames)
-
-    def require_exact(self, model: nn.Module, call: Call, runtime: str) -> None:
-        """Raises Inexact where the runtime does not compute what the model does.
-
-        Streams run in eager and as captured graphs of the same operators; that they equal clips is conformance.
+        prove: hold a runtime against eager. Streams run in eager and as captured graphs of the same operators; that
+        they equal clips is conformance. Raises ValueError where the strategy wrote into what all cases share or the
+        output is not finite, Inexact where a runtime computes something else.
         """
-        if runtime != EAGER and isinstance(call, functools.partial):
+        before = self._versions()
+        # compilers keep processes of their own; in eager nothing runs but the network and the strategy
+        with no_side_effects() if runtime == EAGER else contextlib.nullcontext():
+            model = self._model(strategy)
+            call = self._call(model, runtime, export)
+            for _ in range(runs):
+                if not healthy(call()):
+                    raise ValueError("the output is not finite")
+        if self._versions() != before:
+            raise ValueError("it wrote into the network's shared weights or input")
+        if prove and runtime != EAGER and isinstance(call, functools.partial):
             require_exact(call.func, model, self.frames, runtime)
+        return model, call
 
     def count(self, model: nn.Module, call: Call) -> dict[str, Any]:
         """Parameters, FLOPs, bytes moved and peak memory of one forward.
@@ -116,7 +120,18 @@ class PanelBuilder:
             **online,
         }
 
-    def versions(self) -> int:
+    def _model(self, strategy: Strategy) -> nn.Module:
+        shared: dict[int, Any] = {id(tensor): tensor for tensor in self._weights}
+        insert = models.go_online if self.panel.streams else models.insert
+        return insert(strategy, copy.deepcopy(self._network, shared)).to(*self._to).eval()
+
+    def _call(self, model: nn.Module, runtime: str, export: Path | None) -> Call:
+        if isinstance(model, models.OnlineNetwork):
+            player, steps = Player(model, in_place=runtime == "cudagraph"), self.frames.split(self.panel.streams)
+            forward = runtimes.prepare(runtime, player, steps[0].clone(), self.device.cuda, export)
+            return Frames([functools.partial(forward, frame) for frame in steps])
+        return functools.partial(runtimes.prepare(runtime, model, self.frames, self.device.cuda, export), self.frames)
+
+    def _versions(self) -> int:
         """Changes when anything wrote into the shared weights or the input."""
-        tensors = [*self._network.parameters(), *self._network.buffers(), self.frames]
-        return sum(tensor._version for tensor in tensors)
+        return sum(tensor._version for tensor in (*self._weights, self.frames))

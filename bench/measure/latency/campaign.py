@@ -35,9 +35,9 @@ def failed_while_measured(records: Sequence[Record]) -> dict[str, str]:
 
     What one other runtime cannot run, export or compute exactly may still run in the next.
     """
-    failed = [r for r in records if isinstance(r, TimedRecord) and r.status == "failed"]
+    failed = [record for record in records if isinstance(record, TimedRecord) and record.status == "failed"]
     own = [r for r in failed if r.case.panel.runtime == EAGER and _FELL_WITH_BASELINE not in r.flags]
-    reasons = {r.case.variant.strategy: r.reason or "" for r in reversed(own)}
+    reasons = {record.case.variant.strategy: record.reason or "" for record in reversed(own)}
     reasons.pop(BASELINE, None)
     return reasons
 

@@ -9,6 +9,7 @@ import statistics
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -125,15 +126,12 @@ class CudaDevice(Device):
     name = torch_device = "cuda"
 
     def __init__(self, cuda: Any = torch.cuda, gpu: Gpu | None = None) -> None:
-        self.cuda = cuda
-        self._known_gpu = gpu
+        self.cuda, self._given = cuda, gpu
 
-    @property
+    @cached_property
     def _gpu(self) -> Gpu:
-        """The same device as the driver's management library sees it; looked for when it is first asked."""
-        if self._known_gpu is None:
-            self._known_gpu = visible_gpu(str(getattr(self.cuda.get_device_properties(0), "uuid", "")) or None)
-        return self._known_gpu
+        """The same device as the driver's management library sees it."""
+        return self._given or visible_gpu(str(getattr(self.cuda.get_device_properties(0), "uuid", "")) or None)
 
     def clock(self) -> Clock:
         """Events on the device itself."""
@@ -197,12 +195,10 @@ class CudaDevice(Device):
 
 def device_for(name: str) -> Device:
     """The device that a panel names. Nothing is asked of it yet: ``present`` says whether it is there."""
-    match name:
-        case "cpu":
-            return CpuDevice()
-        case "cuda":
-            return CudaDevice()
-    raise ValueNotAllowed(f"there is no device {name!r}; devices: cpu, cuda")
+    known: dict[str, type[Device]] = {"cpu": CpuDevice, "cuda": CudaDevice}
+    if name not in known:
+        raise ValueNotAllowed(f"there is no device {name!r}; devices: {', '.join(known)}")
+    return known[name]()
 
 
 def warm_up_until_settled(

@@ -5,8 +5,8 @@ weights and what the allocator keeps: what a machine must have to run the networ
 history of the heap, so small differences between cases mean nothing.
 """
 
+import contextlib
 import ctypes
-import ctypes.util
 import mmap
 import resource
 import time
@@ -44,22 +44,18 @@ class CopyCurve:
     def _one(self, clock: Clock, mebibytes: int) -> float:
         source, target = self._source[: mebibytes << 20], self._target[: mebibytes << 20]
         repeats = max(1, _LEAST_MEBIBYTES // mebibytes)
-
-        def copies() -> None:
-            for _ in range(repeats):
-                target.copy_(source)
-
         target.copy_(source)
-        return clock(copies)[0] / repeats
+        seconds, _ = clock(lambda: [target.copy_(source) for _ in range(repeats)])
+        return seconds / repeats
 
 
 def page_seconds() -> float:
     """What one page fault costs: touching fresh pages, less touching them again, in seconds a fault; 0 where none."""
     with mmap.mmap(-1, _FRESH) as memory:
         fresh = torch.frombuffer(memory, dtype=torch.uint8)
-        before = _faults()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         first = _touch(fresh)
-        faults = _faults() - before
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
         again = min(_touch(fresh) for _ in range(2))
         del fresh
     return max(0.0, first - again) / faults if faults else 0.0
@@ -71,32 +67,24 @@ def _touch(memory: torch.Tensor) -> float:
     return time.perf_counter() - start
 
 
-def _faults() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-
 def resident_peak(call: Callable[[], Any], proc: Path = _PROC) -> int | None:
     """The most bytes that were resident while ``call`` ran; None where the system does not tell."""
     try:
         return min(_resident_peak_once(call, proc) for _ in range(_TRIES))
-    except (OSError, ValueError):
+    except (OSError, IndexError):
         return None
 
 
 def _resident_peak_once(call: Callable[[], Any], proc: Path) -> int:
-    """Raises OSError or ValueError where the system does not tell."""
+    """Raises OSError or IndexError where the system does not tell."""
     _trim_heap()
     (proc / "clear_refs").write_text(_RESET_PEAK)
     call()
-    for line in (proc / "status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) << 10
-    raise ValueError(f"VmHWM is not in {proc / 'status'}")
+    status = (proc / "status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) << 10  # "VmHWM:    123456 kB"
 
 
 def _trim_heap() -> None:
     """Return freed heap to the system, so that every case begins alike. Only glibc can."""
-    library = ctypes.util.find_library("c")
-    trim = getattr(ctypes.CDLL(library), "malloc_trim", None) if library else None
-    if trim is not None:
-        trim(0)
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -4,6 +4,7 @@ import random
 import struct
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,34 +30,20 @@ class ProcessDied(Exception):
         self.case = case
 
 
+@dataclass(frozen=True)
 class PanelProcesses:
-    """Starts fresh processes of one panel. Cases are known to them by their position in ``cases``."""
+    """Starts fresh processes of one panel. They know cases by their positions in ``cases``."""
 
-    def __init__(
-        self,
-        panel: Panel,
-        cases: Sequence[Case],
-        files: Sequence[Path],
-        seed: int,
-        module: str,
-        exports: Path | None,
-        limits: ProcessLimits,
-    ) -> None:
-        self._panel, self._cases, self._seed, self._module, self._limits = panel, cases, seed, module, limits
-        self._shared = {
-            "panel": vars(panel),
-            "files": [str(file) for file in files],
-            "exports": None if exports is None else str(exports),
-        }
+    panel: Panel
+    cases: Sequence[Case]
+    files: Sequence[Path]
+    seed: int
+    module: str
+    exports: Path | None
+    limits: ProcessLimits
 
     def events(
-        self,
-        mode: str,
-        cases: Sequence[Case] = (),
-        number: int = 0,
-        order: dict[str, Any] | None = None,
-        *,
-        prove: bool = True,
+        self, mode: str, cases: Sequence[Case], number: int, order: dict[str, Any] | None = None, *, prove: bool = True
     ) -> Iterator[workers.Event]:
         """What a process says that does ``mode`` (see ``worker``) for replicate ``number``; ``case`` is the Case.
 
@@ -69,9 +56,11 @@ class PanelProcesses:
             if order is not None:
                 order = {**order, "seed": self._random(f"{number}/order"), "slot_file": slot_file.name}
             job = {
-                **self._shared,
                 "mode": mode,
-                "cases": [[self._cases.index(case), case.to_json()] for case in cases],
+                "panel": vars(self.panel),
+                "files": [str(file) for file in self.files],
+                "exports": None if self.exports is None else str(self.exports),
+                "cases": [[self.cases.index(case), case.to_json()] for case in cases],
                 "seed": self._random(str(number)),
                 "order": order,
                 "prove": prove,
@@ -79,39 +68,39 @@ class PanelProcesses:
             try:
                 for event in self._stream(job):
                     if "case" in event:
-                        event["case"] = self._cases[event["case"]]
+                        event["case"] = self.cases[event["case"]]
                     if event["event"] in ("enter", "ready"):
                         entered = event.get("case")
                     yield event
             except workers.WorkerDied as death:
                 (running,) = struct.unpack("q", Path(slot_file.name).read_bytes()[:8])
-                raise ProcessDied(str(death), entered if running == _NO_CASE else self._cases[running]) from None
+                raise ProcessDied(str(death), entered if running == _NO_CASE else self.cases[running]) from None
 
     def device_present(self) -> bool:
         """Asked of a fresh process, after one has died: a device that is gone is no strategy's fault."""
-        if self._panel.device == "cpu":
+        if self.panel.device == "cpu":
             return True
         try:
-            return any(event.get("present") for event in self.events("present"))
+            return any(event.get("present") for event in self.events("present", [], 0))
         except ProcessDied:
             return False
 
     def _stream(self, job: dict[str, Any]) -> Iterator[workers.Event]:
-        panel, silence = self._panel, self._limits.silence
+        panel, silence = self.panel, self.limits.silence
         limit = silence * (1.0 if panel.runtime == EAGER else _PREPARING)
         if job["order"] is not None:  # a superblock is silent until its end
             limit += 2 * min(_SLOT_LIMIT, silence) * len(job["cases"]) + job["order"]["gate_seconds"]
         return workers.stream(
-            self._module,
+            self.module,
             job,
             silence_limit=limit,
             env=allocators.ENVIRONMENTS[panel.allocator],
             memory_share=1.0 if panel.device == "cpu" and panel.runtime == EAGER else None,  # others reserve freely
-            memory_gib=self._limits.memory_gib,
+            memory_gib=self.limits.memory_gib,
         )
 
     def _random(self, what: str) -> int:
-        return random.Random(f"{self._seed}/{self._panel.label}/{what}").getrandbits(48)
+        return random.Random(f"{self.seed}/{self.panel.label}/{what}").getrandbits(48)
 
 
 def copy_sizes(largest: int, available: int) -> list[int]:

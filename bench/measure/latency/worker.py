@@ -4,26 +4,24 @@ Events: ``enter`` (before the code of a case runs for the first time), ``static`
 and why), ``ready`` (all cases are built and warm), ``superblock`` (its slots and what disturbed it), ``device_lost``.
 """
 
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from bench.measure.latency import timing
 from bench.measure.latency.builder import PanelBuilder
 from bench.measure.latency.devices import Call, Device, device_for
 from bench.models.runtimes.inspection import INSPECTED, executed
-from bench.plugins.side_effects import LeftRunning, no_side_effects
+from bench.plugins.side_effects import LeftRunning
 from bench.spec.axes import EAGER
 from bench.spec.cases import Case
 from bench.spec.panel import Panel
 from bench.strategy import CannotStream, Strategy
 from bench.system import workers
 
-_PROOFS = 2  # forwards before a case is counted: the second sees what the first may have left behind
+_RUNS_BEFORE_COUNTING = 2  # the second sees what the first may have left behind
 
 
 def answer(job: dict[str, Any], emit: workers.Emit, device_for: Callable[[str], Device] = device_for) -> None:
@@ -47,7 +45,7 @@ def _work(job: dict[str, Any], emit: workers.Emit, builder: PanelBuilder) -> Non
     """Build every case, then count or time it; a case that fails costs itself."""
     panel, device, timed = builder.panel, builder.device, job["mode"] == "timed"
     # what is counted is the network, operator by operator; a captured graph would show none of them
-    runtime, proofs = (panel.runtime, 1) if timed else (EAGER, _PROOFS)
+    runtime, runs = (panel.runtime, 1) if timed else (EAGER, _RUNS_BEFORE_COUNTING)
     calls: dict[int, Call] = {}
     for index, data in job["cases"]:
         emit({"event": "enter", "case": index})
@@ -58,7 +56,7 @@ def _work(job: dict[str, Any], emit: workers.Emit, builder: PanelBuilder) -> Non
             if reason := _why_skipped(strategy, panel):
                 emit({"event": "skipped", "case": index, "reason": reason})
                 continue
-            model, call = _build(builder, strategy, runtime, proofs, export, prove=job["prove"])
+            model, call = builder.build(strategy, runtime, export, runs=runs, prove=job["prove"])
             if timed:
                 calls[index] = call
             else:
@@ -85,28 +83,6 @@ def _why_skipped(strategy: Strategy, panel: Panel) -> str | None:
     if panel.device not in strategy.devices:
         return f"{strategy.name} is made for {' and '.join(strategy.devices)}, not for {panel.device}"
     return strategy.skip(panel.backbone, panel.frames)
-
-
-def _build(
-    builder: PanelBuilder, strategy: Strategy, runtime: str, proofs: int, export: Path | None, *, prove: bool
-) -> tuple[nn.Module, Call]:
-    """A case, built and run ``proofs`` times. prove: whether the runtime is held against eager.
-
-    Raises ValueError where it wrote into what all cases share, or is not finite, and Inexact.
-    """
-    before = builder.versions()
-    # compilers keep processes of their own; in eager nothing runs but the network and the strategy
-    with no_side_effects() if runtime == EAGER else contextlib.nullcontext():
-        model = builder.model(strategy)
-        call = builder.call(model, runtime, export)
-        for _ in range(proofs):
-            if not timing.healthy(call()):
-                raise ValueError("the output is not finite")
-    if builder.versions() != before:
-        raise ValueError("it wrote into the network's shared weights or input")
-    if prove:
-        builder.require_exact(model, call, runtime)
-    return model, call
 
 
 def _export_path(folder: str | None, case: Case) -> Path | None:
