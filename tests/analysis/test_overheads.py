@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from bench.analysis.overheads import OverheadEstimator, layer_baseline, over, overheads, slopes, suspicion
-from bench.measure.latency.clocks import SimulatedClock
-from bench.measure.latency.sampling import run_superblock
+from bench.measure.latency.superblocks import run_superblock
 from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.stats.estimators import Interval
 from bench.stats.units import Units
@@ -18,6 +17,7 @@ from bench.store.records import TimedRecord
 from bench.store.samples import Slots
 from bench.system.counters import Counters
 from tests.analysis.synthetic import overhead
+from tests.measure.latency.simulated_clock import SimulatedClock
 from tests.store.synthetic import BASE, PANEL, STREAM, TWIN, process, shift, static, timed, unmeasured
 
 EFFECTS = (0.0, 0.0, 0.005, 0.01, 0.03, 0.10)  # the first two are the baseline and its twin
@@ -38,7 +38,7 @@ def simulate(
         calls = {i: (lambda seconds=0.35 * (1 + effect): seconds) for i, effect in enumerate(effects)}
         own: list[list[tuple[int, int, float]]] = [[] for _ in cases]
         for block in range(blocks):
-            for slot in run_superblock(calls, clock, rng, counters=lambda: NOTHING):
+            for slot in run_superblock(calls, clock.measure, rng, counters=lambda: NOTHING):
                 own[slot.case].append((block, slot.position, slot.seconds))
         for case, slots in zip(cases, own, strict=True):
             superblock, position, seconds = map(list, zip(*slots, strict=True))
