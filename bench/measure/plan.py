@@ -81,7 +81,7 @@ def prepare_again(header: dict[str, Any]) -> Plan:
     """
     try:
         directory = Path(header["strategies_dir"]) if header["strategies_dir"] else None
-        settings, chosen = Settings.model_validate(header["settings"]), Chosen.from_json(header["chosen"])
+        settings, chosen = Settings.model_validate(header["settings"]), Chosen.model_validate(header["chosen"])
         infos, _ = discovery.describe(discovery.strategy_files(directory), settings.limits)
         machine = Machine(tuple(header["devices"]), header["cores"], header.get("cpu_bf16", True))
         plan = _resolved(settings, chosen, directory, infos, machine)
@@ -123,7 +123,7 @@ def new_header(plan: Plan, preset: str, command: str) -> dict[str, Any]:
         "status": "running",
         "seed": plan.settings.seed,
         "settings": plan.settings.model_dump(mode="json"),
-        "chosen": plan.chosen.to_json(),
+        "chosen": plan.chosen.model_dump(mode="json"),
         "strategies_dir": str(plan.strategies_dir.resolve()) if plan.strategies_dir else None,
         "strategies": [{**asdict(i), "file": Path(i.file).name} for i in plan.infos if i.name in plan.sweep.strategies],
         "sweep": plan.fingerprint(),

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.spec.axes import ACCURACY_BACKBONE, BASELINE, MAIN, parse_fraction
 from bench.spec.panel import Panel
-from bench.spec.schema import Strict
+from bench.spec.schema import Share, Strict
 from bench.spec.training import TrainingRecipe
 
 
@@ -34,9 +34,8 @@ class StrategyInfo:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "StrategyInfo":
         """The inverse of ``asdict`` after a journey through JSON."""
-        lists = {key: tuple(data[key]) for key in ("placements", "directions")}
-        fractions = None if data["fractions"] is None else tuple(data["fractions"])
-        return cls(**{**data, **lists, "fractions": fractions})
+        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+        return cls(**plain)
 
 
 @dataclass(frozen=True)
@@ -205,30 +204,11 @@ class Sweep:
         return [case.variant for case in self.cases] + [trial.variant for trial in self.trials]
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(Strict):
     """What the command line narrows or replaces; None: as the preset says."""
 
     strategies: tuple[str, ...] | None = None
-    fractions: tuple[Fraction, ...] | None = None
+    fractions: tuple[Share, ...] | None = None
     placements: tuple[str, ...] | None = None
     directions: tuple[str, ...] | None = None
     studies: tuple[str, ...] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; ``from_json`` is the inverse."""
-        fractions = None if self.fractions is None else [str(fraction) for fraction in self.fractions]
-        return {**asdict(self), "fractions": fractions}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Chosen":
-        """What the command line of the first run had chosen."""
-        values = {key: None if value is None else tuple(value) for key, value in data.items()}
-        if values["fractions"] is not None:
-            values["fractions"] = tuple(parse_fraction(fraction) for fraction in values["fractions"])
-        return cls(**values)
-
-
-# temporary names, while the rooms move to the new ones
-StreamPanel = Panel
-panel_from_json = Panel.from_json

@@ -25,16 +25,7 @@ from bench.spec.axes import (
 )
 from bench.spec.panel import PANEL_AXES
 from bench.spec.schema import Group, ProcessLimits, Seconds, Stopping, Strict, one_of
-from bench.spec.training import (  # noqa
-    Accuracy,
-    Data,
-    Detection,
-    OpeningDigitsData,
-    Recipe,
-    RingDigitsData,
-    Study,
-    TrainingSection,
-)
+from bench.spec.training import Accuracy, Detection, TrainingSection
 
 PRESETS = Path(__file__).parent / "presets"
 

@@ -25,7 +25,7 @@ from bench.models.streaming.sources import Frame, Source, VideoError, video_file
 from bench.models.trainable import CLASSES
 from bench.plugins import discovery
 from bench.spec.axes import ACCURACY_BACKBONE, BACKBONES, PLACEMENTS, ValueNotAllowed, parse_fraction
-from bench.spec.settings import Data, Recipe
+from bench.spec.training import Data, Recipe
 from bench.system.environment import usable_cores
 
 SYNTHETIC = "synthetic"

@@ -13,12 +13,13 @@ from bench.measure.latency.streams import FrameClock, Play, Played, Player
 from bench.measure.latency.timing import frame_seconds, healthy
 from bench.plugins.discovery import load_class, strategy_files
 from bench.spec.axes import parse_fraction
-from bench.spec.cases import BASELINE_VARIANT, Case, StreamPanel, Variant
-from bench.spec.online_settings import Online
+from bench.spec.cases import BASELINE_VARIANT, Case, Variant
+from bench.spec.panel import Panel
+from bench.spec.settings import Online
 from tests.measure.latency.simulated_gpu_worker import BEHAVIOUR
 
 SHIFT = Variant("buffer_shift", parse_fraction("1/4"), "residual", "unidirectional")
-PANEL = StreamPanel("resnet18", "cuda", "cudagraph", "fp32", "nchw", 1, frames=3, size=32, batch=1, streams=2)
+PANEL = Panel("resnet18", "cuda", "cudagraph", "fp32", "nchw", 1, frames=3, size=32, batch=1, streams=2)
 
 
 class Counting:

@@ -1,1 +1,0 @@
-from bench.spec.training import ClutteredDigitsData, Detection, DetectionRecipe  # noqa

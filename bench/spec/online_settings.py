@@ -1,1 +1,0 @@
-from bench.spec.settings import Online, Panels as OnlinePanels  # noqa
