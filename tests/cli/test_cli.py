@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli import places
 from bench.cli.app import main
-from tests.conftest import command
+from tests.conftest import LEAKY, SMALL, TWO_BACK
 
 MISTAKES = {
     "unknown strategy": (
@@ -101,33 +102,57 @@ def test_a_folder_that_is_not_a_run_is_left_alone(capsys: pytest.CaptureFixture[
 
 def test_help_imports_nothing_heavy() -> None:
     """What makes --help answer at once: none of the slow packages is imported for it."""
-    heavy = "{'torch', 'pandas', 'scipy', 'matplotlib', 'numpy'}"
-    code = f"import sys; from bench.cli import main; main(['--help']); print(sorted({heavy} & set(sys.modules)))"
+    heavy = "{'torch', 'pandas', 'scipy', 'matplotlib', 'numpy', 'pydantic'}"
+    code = f"import sys; from bench.cli.app import main; main(['--help']); print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip().endswith("[]"), done.stdout
 
 
-def test_new_makes_a_strategy_that_passes_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from bench.cli import commands
+def test_new_makes_a_strategy_that_passes_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["new", "my_shift", "--to", str(tmp_path / "mine")]) == 0
+    assert f"--strategies-dir {tmp_path / 'mine'}" in capsys.readouterr().out
+    assert main(["check", str(tmp_path / "mine" / "my_shift.py")]) == 0
+    assert "all hold" in capsys.readouterr().out
 
-    (tmp_path / "strategies").mkdir()
-    monkeypatch.setattr(commands, "_RESULTS", tmp_path / "results")
+
+def test_in_a_checkout_strategies_and_results_are_its_own() -> None:
+    assert places.strategies() == places.BUILTIN and (places.BUILTIN / "no_shift.py").is_file()
+    assert places.results() == places.BUILTIN.parent / "results"
+
+
+def test_an_installed_package_writes_below_the_working_directory(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nothing goes into the folder that it is installed in, which holds no run_bench.py."""
+    installed, here = tmp_path / "site-packages", tmp_path / "here"
+    (installed / "strategies").mkdir(parents=True)
+    here.mkdir()
+    monkeypatch.setattr(places, "_ROOT", installed)
+    monkeypatch.setattr(places, "BUILTIN", installed / "strategies")
+    monkeypatch.chdir(here)
+    (here / "small.toml").write_text(SMALL)
+    monkeypatch.setattr("bench.measure.runner.start", lambda plan, folder, *_: pytest.fail(f"into {folder}"))
+    with pytest.raises(pytest.fail.Exception, match=f"into {here}/results/.*-small$"):
+        main(["run", "--config", "small.toml"])
     assert main(["new", "my_shift"]) == 0
-    done = command("check", str(tmp_path / "strategies" / "my_shift.py"))
-    assert done.returncode == 0, done.stdout
-    assert "all hold" in done.stdout
+    assert "--strategies-dir" in capsys.readouterr().out  # where it lies is not looked at without being asked for
+    assert [path.name for path in (here / "strategies").iterdir()] == ["my_shift.py"]
+    assert [path for path in installed.rglob("*") if path.is_file()] == []
 
 
-def test_check_names_the_broken_property(tmp_path: Path) -> None:
-    from tests.conftest import LEAKY, TWO_BACK
-
+def test_check_names_the_broken_property(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "leaky.py").write_text(LEAKY)
     (tmp_path / "two_back.py").write_text(TWO_BACK)
-    leaky = command("check", str(tmp_path / "leaky.py"))
-    assert leaky.returncode == 1
-    assert "FAILED  shortcut_exact" in leaky.stdout
-    assert "channel" in leaky.stdout
-    assert command("check", str(tmp_path / "two_back.py")).returncode == 0
+    assert main(["check", str(tmp_path / "leaky.py")]) == 1
+    shown = capsys.readouterr().out
+    assert "FAILED  shortcut_exact" in shown and "channel" in shown
+    assert main(["check", str(tmp_path / "two_back.py")]) == 0
+
+
+@pytest.mark.parametrize("what", ["strategies", "backbones", "presets", "claims", "--no-load"])
+def test_lists(what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", what]) == 0
+    assert len(capsys.readouterr().out.splitlines()) > 3
 
 
 def test_a_command_leaves_signals_as_it_found_them(tmp_path: Path) -> None:

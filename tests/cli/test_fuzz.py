@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +16,33 @@ from bench.cli.app import main
 from bench.measure import runner
 from bench.measure.plan import Plan
 from bench.measure.runner import Tally
-from bench.plugins import discovery
 from bench.store.journal import Run, read_records
-from bench.store.records import FolderError, Record, read_header
+from bench.store.records import CheckedRecord, FolderError, read_header
 
-QUICK = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-FEWER = settings(QUICK, max_examples=300)
+HOW_OFTEN = pytest.mark.parametrize("examples", [200, pytest.param(1000, marks=pytest.mark.slow)])
+
+
+def fuzz(examples: int, **drawn: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], None]:
+    """Call the decorated function so many times, with what is drawn; the same each time the tests run."""
+    quiet = settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    return lambda body: quiet(given(**drawn)(body))()
+
 
 ODD = st.sampled_from(
     [
         *("", " ", ",", "0", "-1", "1/8", "1/0", "2", "nan", "inf", "1e9", "9" * 30, "½", "../..", "a" * 300),
-        *(
-            "<b>",
-            "copy_shift",
-            "no_shift",
-            "resnet50",
-            "vgg",
-            "cpu",
-            "cuda",
-            "auto",
-            "eager",
-            "openvino",
-            "fp32",
-            "bf16",
-        ),
-        *("nchw", "residual", "inplace", "unidirectional", "latency", "accuracy", "online", "smoke", "paper", "10m"),
-        *("0s", "1", "2", "8", "224", "31", "local", "ray", "main", "depth", "true", "null", "--help", "-x", "ä,ö"),
+        *("<b>", "copy_shift", "no_shift", "resnet50", "vgg", "cpu", "cuda", "auto", "eager", "openvino", "fp32"),
+        *("bf16", "nchw", "retained", "residual", "inplace", "unidirectional", "latency", "accuracy", "online", "smoke"),
+        *("paper", "10m", "0s", "1", "2", "8", "224", "31", "local", "ray", "main", "depth", "true", "null", "--help"),
+        *("-x", "ä,ö"),
     ]
 )
 OPTIONS = st.sampled_from(
     [
         *("--preset", "--only", "--strategies", "--strategies-dir", "--fractions", "--placements", "--directions"),
         *("--backbone", "--device", "--runtimes", "--threads", "--dtypes", "--memory-formats", "--frames", "--sizes"),
-        *("--batches", "--seeds", "--budget", "--studies", "--pause-after", "--executor", "--config", "--resume"),
-        *("--quiet", "--json", "--nonsense"),
+        *("--batches", "--streams", "--allocators", "--seeds", "--budget", "--studies", "--pause-after", "--executor"),
+        *("--config", "--resume", "--quiet", "--json", "--nonsense"),
     ]
 )
 COMMANDS = st.sampled_from(["run", "run", "run", "run", "run", "report", "compare", "list", "validate", "fly", ""])
@@ -60,9 +53,7 @@ LINES = st.tuples(
 
 @pytest.fixture(scope="module", autouse=True)
 def planned_only() -> Iterator[list[Plan]]:
-    """Everything up to the first measurement is real but for the process that loads strategies, which runs once; what
-    would be measured is noted, and counts as done."""
-    described = discovery.describe(discovery.strategy_files())
+    """What would be measured is noted, and counts as done."""
     plans: list[Plan] = []
 
     def start(plan: Plan, *_: Any, **__: Any) -> Tally:
@@ -70,7 +61,6 @@ def planned_only() -> Iterator[list[Plan]]:
         raise KeyboardInterrupt  # as if stopped before the first measurement
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(discovery, "describe", lambda files, limits=None: described)
         patch.setattr(runner, "start", start)
         patch.setattr("bench.validation.results.validate", lambda *_: [])
         yield plans
@@ -93,23 +83,24 @@ def hold(code: int, out: str, err: str, plans: list[Plan]) -> None:
     if code == 0:
         assert out
     if code == 130:
-        assert plans and (plans[-1].sweep.cases or plans[-1].sweep.arms)
+        assert plans and (plans[-1].sweep.cases or plans[-1].sweep.trials)
 
 
-@QUICK
-@given(LINES)
-def test_command_lines(planned_only: list[Plan], line: tuple[str, list[tuple[str, str]]]) -> None:
-    name, options = line
-    arguments = [name]
-    for option, value in options:
-        if name != "run":  # others take places, not options
-            arguments.append(value)
-        else:
-            arguments += [option] if option in ("--quiet", "--json") else [option, value]
-    if name == "run" and "--resume" not in arguments:
-        arguments += ["--out", str(Path(tempfile.gettempdir()) / "shiftbench-is-never-made")]
-    planned_only.clear()
-    hold(*call(arguments), planned_only)
+@HOW_OFTEN
+def test_command_lines(planned_only: list[Plan], examples: int) -> None:
+    @fuzz(examples, line=LINES)
+    def each(line: tuple[str, list[tuple[str, str]]]) -> None:
+        name, options = line
+        arguments = [name]
+        for option, value in options:
+            if name != "run":  # others take places, not options
+                arguments.append(value)
+            else:
+                arguments += [option] if option in ("--quiet", "--json") else [option, value]
+        if name == "run" and "--resume" not in arguments:
+            arguments += ["--out", str(Path(tempfile.gettempdir()) / "shiftbench-is-never-made")]
+        planned_only.clear()
+        hold(*call(arguments), planned_only)
 
 
 KEYS = st.sampled_from(["title", "latency", "accuracy", "name", "budget", "x y", "é"])
@@ -137,6 +128,7 @@ AXES = {
     "dtypes": lists("fp32", "bf16"),
     "runtimes": lists("eager", "openvino"),
     "memory_formats": lists("nchw", "channels_last"),
+    "allocators": lists("default", "retained"),
     "threads": lists(1, 2, 0),
     "frames": lists(1, 8),
     "sizes": lists(32, 224, 31),
@@ -180,51 +172,55 @@ def toml(value: Any) -> str:
     return json.dumps(value) if isinstance(value, str) else str(value)
 
 
-@QUICK
-@given(CONFIGS, st.binary(max_size=30), st.sampled_from([False] * 9 + [True]))
-def test_configs(planned_only: list[Plan], tree: dict[str, Any], rubbish: bytes, spoilt: bool) -> None:
-    text = "\n".join(f"{json.dumps(key)} = {toml(value)}" for key, value in tree.items()).encode("utf-8", "replace")
-    with tempfile.TemporaryDirectory() as name:
-        config = Path(name) / "odd.toml"
-        config.write_bytes(text + rubbish if spoilt else text)
-        planned_only.clear()
-        hold(*call(["run", "--config", str(config), "--out", str(Path(name) / "out")]), planned_only)
-        assert not (Path(name) / "out").exists()
+@HOW_OFTEN
+def test_configs(planned_only: list[Plan], examples: int) -> None:
+    @fuzz(examples, tree=CONFIGS, rubbish=st.binary(max_size=30), spoilt=st.sampled_from([False] * 9 + [True]))
+    def each(tree: dict[str, Any], rubbish: bytes, spoilt: bool) -> None:
+        text = "\n".join(f"{json.dumps(key)} = {toml(value)}" for key, value in tree.items()).encode("utf-8", "replace")
+        with tempfile.TemporaryDirectory() as name:
+            config = Path(name) / "odd.toml"
+            config.write_bytes(text + rubbish if spoilt else text)
+            planned_only.clear()
+            hold(*call(["run", "--config", str(config), "--out", str(Path(name) / "out")]), planned_only)
+            assert not (Path(name) / "out").exists()
 
 
-WHOLE = [Record(id=f"static/{n}", kind="static", status="ok", samples={"flops": n}) for n in range(5)]
+WHOLE = [CheckedRecord(id=f"conformance/{n}", strategy=f"s{n}") for n in range(5)]
 
 
-@FEWER
-@given(st.data())
-def test_journals(data: st.DataObject) -> None:
+@HOW_OFTEN
+def test_journals(examples: int) -> None:
     """Cut out, doubled, overwritten: what is whole stays, what is not is named or set aside."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with Run(folder) as run:
-            run.append(*WHOLE)
-        path = folder / "records.jsonl"
-        content = path.read_bytes()
-        start = data.draw(st.integers(0, len(content)))
-        end = data.draw(st.integers(start, min(len(content), start + 200)))
-        path.write_bytes(content[:start] + data.draw(st.binary(max_size=40)) + content[end:])
-        with contextlib.suppress(FolderError):
-            assert all(record in WHOLE for record in read_records(folder))
-        with Run(folder) as run:
-            left = list(read_records(folder))
-            assert run.ids == {record.id for record in left} <= {record.id for record in WHOLE}
-            run.append(*(record for record in WHOLE if record.id not in run.ids))
-        assert sorted(read_records(folder), key=lambda record: record.id) == WHOLE
+
+    @fuzz(examples, data=st.data())
+    def each(data: st.DataObject) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            with Run(folder) as run:
+                run.append(*WHOLE)
+            path = folder / "records.jsonl"
+            content = path.read_bytes()
+            start = data.draw(st.integers(0, len(content)))
+            end = data.draw(st.integers(start, min(len(content), start + 200)))
+            path.write_bytes(content[:start] + data.draw(st.binary(max_size=40)) + content[end:])
+            with contextlib.suppress(FolderError):
+                assert all(record in WHOLE for record in read_records(folder))
+            with Run(folder) as run:
+                left = list(read_records(folder))
+                assert run.ids == {record.id for record in left} <= {record.id for record in WHOLE}
+                run.append(*(record for record in WHOLE if record.id not in run.ids))
+            assert sorted(read_records(folder), key=lambda record: record.id) == WHOLE
 
 
-@FEWER
-@given(
-    st.one_of(st.binary(max_size=60), st.dictionaries(KEYS, TREES, max_size=4).map(lambda t: json.dumps(t).encode()))
-)
-def test_headers(content: bytes) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        (Path(name) / "run.json").write_bytes(content)
-        with pytest.raises(FolderError):
-            read_header(Path(name))
-        code, out, err = call(["run", "--resume", name])
-        assert (code, out, err.count("\n")) == (2, "", 1), err
+@HOW_OFTEN
+def test_headers(examples: int) -> None:
+    trees = st.dictionaries(KEYS, TREES, max_size=4).map(lambda tree: json.dumps(tree).encode())
+
+    @fuzz(examples, content=st.one_of(st.binary(max_size=60), trees))
+    def each(content: bytes) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            (Path(name) / "run.json").write_bytes(content)
+            with pytest.raises(FolderError):
+                read_header(Path(name))
+            code, out, err = call(["run", "--resume", name])
+            assert (code, out, err.count("\n")) == (2, "", 1), err
