@@ -32,7 +32,18 @@ ODD = st.sampled_from(
     [
         *("", " ", ",", "0", "-1", "1/8", "1/0", "2", "nan", "inf", "1e9", "9" * 30, "½", "../..", "a" * 300),
         *("<b>", "copy_shift", "no_shift", "resnet50", "vgg", "cpu", "cuda", "auto", "eager", "openvino", "fp32"),
-        *("bf16", "nchw", "retained", "residual", "inplace", "unidirectional", "latency", "accuracy", "online", "smoke"),
+        *(
+            "bf16",
+            "nchw",
+            "retained",
+            "residual",
+            "inplace",
+            "unidirectional",
+            "latency",
+            "accuracy",
+            "online",
+            "smoke",
+        ),
         *("paper", "10m", "0s", "1", "2", "8", "224", "31", "local", "ray", "main", "depth", "true", "null", "--help"),
         *("-x", "ä,ö"),
     ]
