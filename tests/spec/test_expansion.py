@@ -90,7 +90,7 @@ def test_what_a_strategy_declares_wins_over_the_preset_but_not_over_the_user() -
 def test_options_narrow_and_replace() -> None:
     chosen = Chosen(strategies=("copy_shift",), fractions=(Fraction(0), Fraction(1, 2)), placements=("inplace",))
     assert variants(chosen=chosen) == ["copy_shift-inplace-1/2"]
-    assert Chosen.from_json(chosen.to_json()) == chosen
+    assert Chosen.model_validate(chosen.model_dump(mode="json")) == chosen
 
 
 def test_a_panel_may_name_its_strategies() -> None:
