@@ -1,7 +1,5 @@
 """The strategies and conditions that published findings speak of."""
 
-from fractions import Fraction
-
 from bench.spec.cases import Condition
 
 PUBLISHED = "copy_shift"
@@ -15,6 +13,3 @@ USUAL = Condition()
 
 REPLICATION = "replication"
 """The cohort of the arms that were trained again with other seeds."""
-
-FRACTIONS = tuple(map(Fraction, ("1/8", "1/4", "1/2", "1")))
-"""Those of the paper's figures."""
