@@ -2,11 +2,9 @@
 
 Temporal classes are orders of the same frames: a base clip is rendered once, jitter and noise included, and shown in
 the order of each class. So no function of a single frame, and none that ignores the order, can tell the classes apart.
-``shuffled`` and ``one_frame`` are controls: they take away the order, or all frames but one.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -47,8 +45,7 @@ class Clips:
 class Dataset(ABC, Generic[_Part]):
     """A source of fresh frames and clips; all randomness comes from the generator that the caller passes.
 
-    train, validation, test: what images are made of, disjoint. frames: T, the frames in a clip. Clips to judge by come
-    in all temporal classes: with K = temporal_classes, clip i * K + k is base clip i in class k.
+    train, validation, test: what images are made of, disjoint. frames: T, the frames in a clip.
     """
 
     train: _Part
@@ -79,7 +76,8 @@ class Dataset(ABC, Generic[_Part]):
         """Training frames [count, 1, 32, 32]. hard: as disturbed as a frame of a clip."""
         pixels = np.empty((count, 1, CANVAS, CANVAS), np.float32)
         labels = rng.integers(0, self.spatial_classes, count)
-        for some in _chunks(count, _CHUNK_FRAMES):
+        for start in range(0, count, _CHUNK_FRAMES):
+            some = slice(start, start + _CHUNK_FRAMES)
             pixels[some] = self._single(rng, labels[some], hard)
         return Frames(pixels, labels)
 
@@ -88,7 +86,10 @@ class Dataset(ABC, Generic[_Part]):
         return self._in_orders(rng, self.train, rng.integers(0, self.temporal_classes, (count, 1)))
 
     def judged(self, rng: np.random.Generator, count: int, part: str) -> Clips:
-        """``count`` base clips of the part ``test`` or ``validation``, each in all K temporal classes: count * K."""
+        """``count`` base clips of ``test`` or ``validation``, each in all K temporal classes: count * K clips.
+
+        Clip i * K + k is base clip i in class k.
+        """
         classes = np.tile(np.arange(self.temporal_classes), (count, 1))
         return self._in_orders(rng, getattr(self, part), classes)
 
@@ -98,25 +99,20 @@ class Dataset(ABC, Generic[_Part]):
         spatial: Labels = rng.integers(0, self.spatial_classes, (count,))
         order = self._order(rng, temporal)
         pixels = np.empty((count, orders, self.frames, CANVAS, CANVAS), np.float32)
-        for some in _chunks(count, _CHUNK_FRAMES // self.frames):
+        chunk = _CHUNK_FRAMES // self.frames
+        for start in range(0, count, chunk):
+            some = slice(start, start + chunk)
             base = self._base(rng, part, spatial[some])
             pixels[some] = base[np.arange(len(base))[:, None, None], order[some]]
         pixels = pixels.reshape(count * orders, self.frames, 1, CANVAS, CANVAS)
         return Clips(pixels, np.repeat(spatial, orders), temporal.reshape(-1))
 
 
-def _chunks(count: int, size: int) -> Iterator[slice]:
-    """0 … count in pieces of at most ``size``."""
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
-
-
 def stamp(sprites: Pixels, top: Indices, left: Indices, first_erased: Indices | int = 0, erased: int = 0) -> Pixels:
     """Sprites [n, 16, 16], each into F frames of its own on a torus: [n, F, 32, 32], zero elsewhere.
 
-    top, left, first_erased: broadcast to [n, F] px; where the sprite begins, and the first of the ``erased`` rows of
-    the sprite that are missing. Gathered by index, many frames at once: rendering must cost next to nothing beside the
-    training of a very small network.
+    top, left, first_erased: broadcast to [n, F] px; where the sprite begins, and the first of its ``erased`` rows that
+    are missing. Gathered by index: rendering must cost next to nothing beside training a very small network.
     """
     count = len(sprites)
     rows = np.zeros((count, SPRITE + 1, 2 * CANVAS), np.float32)  # one blank row below, each row twice around the torus
@@ -131,10 +127,9 @@ def stamp(sprites: Pixels, top: Indices, left: Indices, first_erased: Indices | 
 
 
 def shuffled(clips: Clips, rng: np.random.Generator, temporal_classes: int) -> Clips:
-    """Each base clip once, its frames in a random order, the right one included; the labels stay as they were.
+    """Control without the order: each base clip of ``Dataset.judged`` once, its frames in a random order, labels kept.
 
-    clips: N = n * temporal_classes of them, as ``Dataset.judged`` gives them. Of base clip i the one in class
-    i mod temporal_classes is taken, so that all classes are asked for equally often: n clips.
+    Of base clip i the one in class i mod temporal_classes is taken, so that all classes are equally frequent.
     """
     base = np.arange(len(clips) // temporal_classes)
     chosen = base * temporal_classes + base % temporal_classes
@@ -144,7 +139,7 @@ def shuffled(clips: Clips, rng: np.random.Generator, temporal_classes: int) -> C
 
 
 def one_frame(clips: Clips, rng: np.random.Generator) -> Clips:
-    """One frame of each clip, every one equally likely, as clips of a single frame [N, 1, 1, H, W]; labels kept."""
+    """Control with one frame of each clip, every one equally likely: [N, 1, 1, H, W]; labels kept."""
     count, frames = clips.pixels.shape[:2]
     chosen = rng.integers(0, frames, count)
     return Clips(clips.pixels[np.arange(count), chosen][:, None], clips.spatial, clips.temporal)

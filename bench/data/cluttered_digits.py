@@ -137,7 +137,7 @@ class ClutteredDigits:
         sprites = np.concatenate([clutter, digits])  # clutter hides nothing that is to be found
         paths = [_path(rng, how.fastest, frames, how.exposure) for _ in sprites]
         bars, masked = _bars(rng, sources.textures, how.bars)
-        canvas = _between(_GREY, _texture(rng, sources.textures))
+        canvas = _texture(rng, sources.textures, _GREY)
         pixels = np.repeat(canvas[None], frames, axis=0)
         seen = np.ones((len(sprites), frames), np.float32)
         for t in range(frames):
@@ -202,16 +202,11 @@ def _boxes(sprite: Pixels, corner: NDArray[np.float64]) -> Boxes:
     return np.stack([x + columns[0], y + rows[0], x + columns[-1] + 1, y + rows[-1] + 1], axis=1).astype(np.float32)
 
 
-def _texture(rng: np.random.Generator, textures: Textures) -> Pixels:
+def _texture(rng: np.random.Generator, textures: Textures, grey: tuple[float, float]) -> Pixels:
     """A piece of a photograph, enlarged to a frame [64, 64]."""
     cut = BLOCK // 5 * 4
-    piece = textures.draw(rng, 1, cut)[0]
+    piece = textures.draw(rng, 1, cut, grey)[0]
     return np.kron(piece, np.ones((SIZE // cut, SIZE // cut), np.float32))
-
-
-def _between(grey: tuple[float, float], texture: Pixels) -> Pixels:
-    low, high = grey
-    return (low + (high - low) * texture).astype(np.float32)
 
 
 def _bars(rng: np.random.Generator, textures: Textures, most: int) -> tuple[Pixels, Pixels]:
@@ -224,7 +219,7 @@ def _bars(rng: np.random.Generator, textures: Textures, most: int) -> tuple[Pixe
             masked[first : first + width] = 1
         else:
             masked[:, first : first + width] = 1
-    return _between(_BAR, _texture(rng, textures)), masked
+    return _texture(rng, textures, _BAR), masked
 
 
 def data_version(data: ClutteredDigitsData) -> str:

@@ -71,11 +71,12 @@ class Textures:
 
     blocks: Pixels
 
-    def draw(self, rng: np.random.Generator, count: int, size: int) -> Pixels:
-        """Random textures [count, size, size], each of them within one block."""
+    def draw(self, rng: np.random.Generator, count: int, size: int, grey: tuple[float, float]) -> Pixels:
+        """Random textures [count, size, size], each within one block; grey: what black and white are shown as."""
         cuts = sliding_window_view(self.blocks, (size, size), axis=(1, 2))
         block, top, left = (rng.integers(0, places, count) for places in cuts.shape[:3])
-        return cuts[block, top, left]
+        low, high = grey
+        return (low + (high - low) * cuts[block, top, left]).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -10,29 +10,26 @@ NEARBY = 10  # frames either way
 
 
 def iou(first: Boxes, second: Boxes) -> NDArray[np.float64]:
-    """Intersection over union of boxes [..., 4] as x1, y1, x2, y2, pairwise after broadcasting; 0 for those of no
-    area."""
+    """Of boxes [..., 4] as x1, y1, x2, y2, pairwise after broadcasting; 0 for those of no area."""
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    size = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
-    both = size[..., 0] * size[..., 1]
-    union = _area(a) + _area(b) - both
+    both = _area(np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:]))
+    union = _area(a[..., :2], a[..., 2:]) + _area(b[..., :2], b[..., 2:]) - both
     share: NDArray[np.float64] = np.divide(both, union, out=np.zeros(both.shape), where=union > 0)
     return share
 
 
-def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    sides = np.clip(boxes[..., 2:] - boxes[..., :2], 0, None)
-    area: NDArray[np.float64] = sides[..., 0] * sides[..., 1]
+def _area(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    area: NDArray[np.float64] = np.clip(high - low, 0, None).prod(axis=-1)
     return area
 
 
 def motion_iou(boxes: Boxes) -> NDArray[np.float64]:
-    """Of objects with boxes [M, T, 4]: each box's IoU with the object's boxes at most ``NEARBY`` frames off, averaged.
+    """Of boxes [M, T, 4]: each box's IoU with the object's boxes at most ``NEARBY`` frames off, averaged to [M].
 
     1 for a clip of one frame.
     """
     times = np.arange(boxes.shape[1])
-    apart = np.abs(times[:, None] - times[None, :])
+    apart = np.abs(times[:, None] - times)
     near = (apart > 0) & (apart <= NEARBY)
     if not near.any():
         return np.ones(len(boxes))
@@ -41,5 +38,5 @@ def motion_iou(boxes: Boxes) -> NDArray[np.float64]:
 
 
 def speed_groups(motion: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Of each motion IoU [M], an index of ``store.samples.SPEEDS``: slow above 0.9, fast below 0.7."""
+    """Of each motion IoU [M], an index of ``store.samples.SPEEDS``."""
     return np.where(motion > SLOW_ABOVE, 0, np.where(motion < FAST_BELOW, 2, 1))

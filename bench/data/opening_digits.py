@@ -81,8 +81,7 @@ class OpeningDigits(Dataset[Sources]):
         sprites = _upright(sources.digits.draw(rng, spatial, self.how_hard.lowest_contrast), turned)
         place = rng.integers(jitter, CANVAS - SPRITE - jitter + 1, (2, count, 1))  # jittered, it is still on the canvas
         top, left = place + rng.integers(-jitter, jitter + 1, (2, count, frames))
-        low, high = GREY
-        door = (low + (high - low) * sources.textures.draw(rng, count, CANVAS)).astype(np.float32)
+        door = sources.textures.draw(rng, count, CANVAS, GREY)
         return _Scene(sprites, top, left, door, rng.integers(0, len(_SHOWN), count), turned)
 
     def _show(self, rng: np.random.Generator, scene: "_Scene", openness: Indices) -> Pixels:

@@ -1,4 +1,4 @@
-"""What holds for every data set: no class that a single frame tells, no image in two parts, nothing but the seed."""
+"""What holds for every data set: no temporal class in a single frame, no image in two parts, nothing but the seed."""
 
 import math
 from collections import Counter, defaultdict
@@ -71,7 +71,7 @@ def test_photographs_are_split_by_block_and_stratified() -> None:
 def test_a_texture_lies_within_one_block() -> None:
     textures = split_sources(Recipe(), seed=3)[0].textures
     numbered = replace(textures, blocks=np.arange(len(textures.blocks))[:, None, None] + np.zeros_like(textures.blocks))
-    cut = numbered.draw(rng(), 500, CANVAS)
+    cut = numbered.draw(rng(), 500, CANVAS, (0.0, 1.0))
     assert cut.shape == (500, CANVAS, CANVAS)
     assert np.all(cut == cut[:, :1, :1]) and set(cut[:, 0, 0]) == set(range(48))
 

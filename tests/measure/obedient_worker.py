@@ -10,7 +10,7 @@ def obey(job: dict[str, Any], emit: workers.Emit) -> None:
     if job["do"] == "die":
         os._exit(0)
     if job["do"] == "raise":
-        raise RuntimeError("as told")
+        raise RuntimeError("as asked")
     if job["do"] == "skip":
         emit({"event": "skipped", "reason": "not for this network"})
     if job["do"] == "work":

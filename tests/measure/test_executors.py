@@ -28,7 +28,7 @@ def test_jobs_give_their_samples_and_wait_for_what_they_need() -> None:
 
 def test_what_needs_a_failed_job_fails_with_it() -> None:
     outcomes = run(Job("first", {"do": "raise"}), Job("second", {"do": "work", "answer": 2}, needs="first"))
-    assert "RuntimeError: as told" in (outcomes["first"].reason or "")
+    assert "RuntimeError: as asked" in (outcomes["first"].reason or "")
     assert outcomes["second"].status == "failed"
     assert "first failed" in (outcomes["second"].reason or "")
 

@@ -1,4 +1,4 @@
-"""Recognition: which digit, and in which order do its frames come? Learned from clips whose orders no frame can tell.
+"""Recognition: which digit, and in which order do its frames come? Learned from clips whose frames do not show it.
 
 Judged per test clip, right or wrong: in fp32, in evaluation mode, once, after the last epoch.
 """

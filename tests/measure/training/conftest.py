@@ -32,14 +32,15 @@ RECIPE = Recipe(
     bf16=False,
     device="cpu",
 )
+QUICK = RECIPE.model_copy(update={"clips": 16, "epochs": 1, "test_clips": 2, "validation_clips": 1})
 DETECTION_RECIPE = DetectionRecipe(
     pretrain_frames=48,
     pretrain_epochs=2,
     pretrain_batch=16,
-    clips=8,
+    clips=4,
     epochs=1,
     batch=2,
-    test_clips=6,
+    test_clips=4,
     bf16=False,
     device="cpu",
 )

@@ -22,10 +22,9 @@ from bench.store.samples import PARTS, Recognition
 from bench.strategy import Strategy
 from strategies.copy_shift import CopyShift
 from strategies.no_shift import NoShift
-from tests.measure.training.conftest import RECIPE, quiet, repeatable
+from tests.measure.training.conftest import QUICK, RECIPE, quiet, repeatable
 
 Pretrained = tuple[State, Fit]
-QUICK = RECIPE.model_copy(update={"clips": 16, "epochs": 1, "test_clips": 2, "validation_clips": 1})
 
 
 def trained(task: RecognitionTask, strategy: Strategy, state: State, report: Report = quiet) -> Recognition:

@@ -19,12 +19,13 @@ from bench.spec.training import Recipe
 from bench.store.samples import Fitted
 from bench.strategy import Strategy
 from bench.system import workers
-from tests.measure.training.conftest import RECIPE, do, job_of, repeatable
+from tests.measure.training.conftest import QUICK, do, job_of, repeatable
 
 
 @pytest.fixture
 def job(tmp_path: Path) -> dict[str, Any]:
-    return job_of("accuracy", tmp_path)
+    recipe = QUICK.model_copy(update={"pretrain_frames": 48})
+    return job_of("accuracy", tmp_path) | {"recipe": recipe.model_dump(mode="json")}
 
 
 def test_checkpoint_is_made_reused_and_made_again_when_torn(job: dict[str, Any]) -> None:
@@ -107,8 +108,8 @@ def test_a_third_task_needs_its_class_and_an_entry_and_nothing_else(
 ) -> None:
     monkeypatch.setitem(TASKS, "brightness", TaskInfo(f"{__name__}:Brightness", {"cpu": 100.0}))
     shift = {"strategy": "copy_shift", "fraction": "1/4", "placement": "residual", "direction": "bidirectional"}
-    recipe = RECIPE.model_copy(update={"clips": 2, "batch": 1, "pretrain_frames": 2, "pretrain_batch": 1})
+    recipe = QUICK.model_copy(update={"clips": 2, "batch": 1, "pretrain_frames": 2, "pretrain_batch": 1})
     asked = job | {"section": "brightness", "variant": shift, "recipe": recipe.model_dump(mode="json")}
     assert len(do(asked, "pretrain")[-1]["samples"]["train_loss"]) == 1
     samples = do(asked, "fine_tune")[-1]["samples"]
-    assert len(samples["train_loss"]) == RECIPE.epochs and samples["test_clips"] == 4 and samples["params"] > 0
+    assert len(samples["train_loss"]) == QUICK.epochs and samples["test_clips"] == 4 and samples["params"] > 0
