@@ -94,27 +94,30 @@ def measure(
     asked: Any, out: Path | None, resume: Path | None, pause_after: str | None, *, quiet: bool, as_json: bool
 ) -> int:
     """Measure what a ``Request`` asks for, or go on with a run; then report. Returns the exit code."""
+    from bench.spec.request import Request
+    from bench.spec.schema import parse_duration
+
+    pause = None if pause_after is None else parse_duration(pause_after)
+    if resume is None:  # a mistake is told before anything slow is imported
+        settings, chosen = asked.settings(), asked.chosen()
+    elif out is not None or asked != Request(executor=asked.executor, ray_address=asked.ray_address):
+        raise ValueNotAllowed("--resume goes on with what the run's folder says; give it alone")
+
     from rich.console import Console
 
     from bench.measure import runner
     from bench.measure.executors import executor_for
     from bench.measure.plan import prepare
-    from bench.spec.request import Request
-    from bench.spec.schema import parse_duration
     from bench.store.records import FolderError, refuse_used
     from bench.system.environment import usable_cores
     from bench.system.progress import Bar, Silent
 
     reporter = Silent() if quiet or as_json else Bar(Console(stderr=True))
     folder = resume or out
-    pause = None if pause_after is None else parse_duration(pause_after)
     try:
         if resume is not None:
-            if out is not None or asked != Request(executor=asked.executor, ray_address=asked.ray_address):
-                raise ValueNotAllowed("--resume goes on with what the run's folder says; give it alone")
             tally = runner.resume(resume, reporter, (asked.executor, asked.ray_address), pause)
         else:
-            settings, chosen = asked.settings(), asked.chosen()
             if out is not None:  # before anything slow: one that is not free is a mistake that can be told at once
                 refuse_used(out)
             executor = executor_for(asked.executor, usable_cores(), settings.limits, asked.ray_address)

@@ -82,12 +82,6 @@ RUNTIMES: dict[str, str] = {
 ONLY_ON: dict[str, str] = {"cudagraph": "cuda", "onnxruntime": "cpu", "openvino": "cpu"}
 """Runtimes that exist on one device only."""
 
-ALLOCATORS: dict[str, str] = {
-    "default": "the C library's, as it comes: large blocks go back to the system after every layer",
-    "retained": "glibc told to keep its heap, so that features are not written to fresh pages",
-}
-"""Who owns the memory that features are written to."""
-
 STREAM_RUNTIMES: dict[str, str] = {name: RUNTIMES[name] for name in ("eager", "cudagraph")}
 """Runtimes in which a network keeps its state from frame to frame."""
 

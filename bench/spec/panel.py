@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-from bench.spec.axes import Dtype, MemoryFormat
+from bench.spec.axes import RUNTIMES, Dtype, MemoryFormat
 
 
 @dataclass(frozen=True)
 class Axis:
     """How users ask for an axis: by ``option`` in settings and, with ``--``, on the command line.
 
-    name: the panel's field and the tables' column. value: the type of one value; least: the smallest, of a number.
-    default: the values where nothing is asked for.
+    name: the panel's field and the tables' column. value: the type of one value, or {value: what it means} where there
+    are just these; least: the smallest, of a number. default: the values where nothing is asked for.
     """
 
     name: str
@@ -31,6 +31,11 @@ class Axis:
     def flag(self) -> str:
         """The option on the command line."""
         return "--backbone" if self.option == "backbones" else f"--{self.option.replace('_', '-')}"
+
+    @property
+    def allowed(self) -> Mapping[str, str] | None:
+        """The values that there are; None where they are open."""
+        return self.value if isinstance(self.value, Mapping) else None
 
     @property
     def counts(self) -> bool:
@@ -47,6 +52,12 @@ def _axis(
     return field(metadata={"axis": (option, value, asked, help_text, least)}, **field_options)
 
 
+_ALLOCATORS = {
+    "default": "the C library's, as it comes: large blocks go back to the system after every layer",
+    "retained": "glibc told to keep its heap, so that features are not written to fresh pages",
+}
+
+
 @dataclass(frozen=True)
 class Panel:
     """Everything that shares one baseline.
@@ -57,7 +68,7 @@ class Panel:
 
     backbone: str = _axis("backbones", str, ("resnet50",), "Networks, see: list backbones.")
     device: str = _axis(_APART, str, (), "cpu, cuda or auto.")
-    runtime: str = _axis("runtimes", str, ("eager",), "eager,compile,onnxruntime,openvino,cudagraph.")
+    runtime: str = _axis("runtimes", RUNTIMES, ("eager",), "eager,compile,onnxruntime,openvino,cudagraph.")
     dtype: str = _axis("dtypes", Dtype, ("fp32",), "fp32,bf16.")
     memory_format: str = _axis("memory_formats", MemoryFormat, ("nchw",), "nchw,channels_last.")
     threads: int = _axis("threads", int, (), "Threads; by default all cores that may be used.")
@@ -65,7 +76,9 @@ class Panel:
     size: int = _axis("sizes", int, (224,), "Pixels along an edge.", least=32)
     batch: int = _axis("batches", int, (1,), "Clips in a batch.")
     streams: int = _axis("streams", int, (0,), "Streams at once, of the online section.", least=0, default=0)
-    allocator: str = _axis("allocators", str, ("default",), "default,retained: who owns memory.", default="default")
+    allocator: str = _axis(
+        "allocators", _ALLOCATORS, ("default",), "default,retained: whose memory.", default="default"
+    )
 
     COLUMNS: ClassVar[tuple[str, ...]]
     """Those of a panel in tables."""

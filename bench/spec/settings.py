@@ -13,11 +13,9 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, create_model, model_validator
 
 from bench.spec.axes import (
-    ALLOCATORS,
     BACKBONES,
     BASELINE,
     DETECTORS,
-    RUNTIMES,
     SECTIONS,
     STREAM_RUNTIMES,
     VOLUMETRIC,
@@ -42,7 +40,7 @@ def _with_axes(*, optional: bool = False, **defaults: Any) -> Callable[[type[_Mo
     def add(model: type[_Model]) -> type[_Model]:
         fields: dict[str, Any] = {}
         for option, axis in PANEL_AXES.items():
-            value = Annotated[int, Field(ge=axis.least)] if axis.counts else axis.value
+            value = Annotated[int, Field(ge=axis.least)] if axis.counts else str if axis.allowed else axis.value
             values = Annotated[tuple[value, ...], _Several]  # type: ignore[valid-type]
             default = defaults.get(option, axis.default)
             fields[option] = (values | None, None) if optional else (values, default)
@@ -74,7 +72,7 @@ class Timing(Stopping):
 
     WHERE: ClassVar[str] = ""
     ALLOWED: ClassVar[dict[str, Collection[Any]]] = {}
-    """{option: what this section can run}."""
+    """{option: what this section can run}, where it is not all that there is."""
     NOT_OPTIONS: ClassVar[tuple[str, ...]] = ()
     """Axes that mean something else here than on the command line."""
 
@@ -85,8 +83,10 @@ class Timing(Stopping):
 
     @model_validator(mode="after")
     def _possible(self) -> "Timing":
-        for option, allowed in self.ALLOWED.items():
-            what = f"{PANEL_AXES[option].name}{self.WHERE}"
+        for option, axis in PANEL_AXES.items():
+            what, allowed = f"{axis.name}{self.WHERE}", self.ALLOWED.get(option, axis.allowed)
+            if allowed is None:
+                continue
             for source in (self, *self.panels):
                 for value in getattr(source, option) or ():
                     if value not in allowed:
@@ -101,8 +101,6 @@ class Latency(Timing):
     WHERE = ""
     ALLOWED: ClassVar[dict[str, Collection[Any]]] = {
         "backbones": {**BACKBONES, **VOLUMETRIC},
-        "runtimes": RUNTIMES,
-        "allocators": ALLOCATORS,
         "streams": (0,),
     }
     NOT_OPTIONS = ("streams",)
@@ -123,7 +121,6 @@ class Online(Timing):
     ALLOWED: ClassVar[dict[str, Collection[Any]]] = {
         "backbones": {**BACKBONES, **DETECTORS},
         "runtimes": STREAM_RUNTIMES,
-        "allocators": ALLOCATORS,
         "batches": (1,),
     }
     NOT_OPTIONS = ("frames", "batches")
