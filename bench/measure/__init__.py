@@ -1,1 +1,5 @@
-"""measure."""
+"""Measuring: a plan is made (``plan``) and carried out (``runner``).
+
+``latency`` times cases in fresh processes; ``training`` trains what trials ask for, as ``jobs`` that an executor
+(``executors``, ``cluster``) runs.
+"""

@@ -71,7 +71,7 @@ def prepare(settings: Settings, chosen: Chosen, strategies_dir: Path | None) -> 
     """Discover and resolve on this machine. Raises ValueNotAllowed for what is not there."""
     infos, devices = discovery.describe(discovery.strategy_files(strategies_dir), settings.limits)
     machine = Machine(tuple(devices), environment.usable_cores(), environment.cpu_bf16())
-    return _resolved(settings, chosen, strategies_dir, infos, machine)
+    return Plan(settings, chosen, strategies_dir, tuple(infos), machine, expand(settings, infos, chosen, machine))
 
 
 def prepare_again(header: dict[str, Any]) -> Plan:
@@ -84,7 +84,8 @@ def prepare_again(header: dict[str, Any]) -> Plan:
         settings, chosen = Settings.model_validate(header["settings"]), Chosen.model_validate(header["chosen"])
         infos, _ = discovery.describe(discovery.strategy_files(directory), settings.limits)
         machine = Machine(tuple(header["devices"]), header["cores"], header.get("cpu_bf16", True))
-        plan = _resolved(settings, chosen, directory, infos, machine)
+        sweep = expand(settings, infos, chosen, machine)
+        plan = Plan(settings, chosen, directory, tuple(infos), machine, sweep)
         now, before = _flat(plan.fingerprint()), _flat(header["sweep"])
         changed = [name for name, value in now.items() if value != before.get(name)]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -100,16 +101,6 @@ def _flat(fingerprint: dict[str, Any]) -> dict[str, Any]:
     for section, training in fingerprint["trainings"].items():
         flat |= {f"{section} {name}": value for name, value in training.items()}
     return flat
-
-
-def _resolved(
-    settings: Settings,
-    chosen: Chosen,
-    strategies_dir: Path | None,
-    infos: Sequence[StrategyInfo],
-    machine: Machine,
-) -> Plan:
-    return Plan(settings, chosen, strategies_dir, tuple(infos), machine, expand(settings, infos, chosen, machine))
 
 
 def new_header(plan: Plan, preset: str, command: str) -> dict[str, Any]:

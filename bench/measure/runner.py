@@ -55,7 +55,7 @@ class Tally:
 
 
 class Execution:
-    """One run in progress: a plan, the open folder, and who is told about it."""
+    """One run in progress: a plan, the open folder, and the reporter that shows it."""
 
     def __init__(
         self,

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import pickle
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -66,14 +65,3 @@ def load(path: Path, key: str) -> State:
         raise Unusable(f"{path.name} was made from another recipe, seed, data set or version")
     state: State = stored["state"]
     return state
-
-
-def load_or_none(path: Path, key: str, note: Callable[[str], None]) -> State | None:
-    """The same; None where the weights have to be made. Where they have to be made again, ``note`` is given why."""
-    try:
-        return load(path, key)
-    except FileNotFoundError:
-        return None
-    except Unusable as why:
-        note(f"pre-training again: {why}")
-        return None

@@ -7,18 +7,16 @@ Job: {"section": of ``TASKS``, "stage": "pretrain" | "fine_tune", "recipe": {…
 Whatever goes wrong ends the process with a traceback whose last line is the reason.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
 
 from bench.measure.training import TASKS, checkpoint, harness
 from bench.measure.training.checkpoint import State
 from bench.measure.training.harness import Fit, Report, Task
 from bench.plugins.discovery import load_class
 from bench.spec.cases import Condition, Variant
-from bench.system.workers import Emit, Event, noting, progress, serve
+from bench.system.workers import Emit, Event, progress, serve
 
 
 def handle(job: Event, emit: Emit) -> None:
@@ -26,8 +24,8 @@ def handle(job: Event, emit: Emit) -> None:
     implementation: type[Task] = resolve_name(TASKS[job["section"]].implementation)
     opened = implementation.open(job["recipe"], job["data"], Condition.from_json(job["condition"]), job["seed"])
     task = replace(opened, examples=job.get("examples", 0))
-    stage: Callable[[Event, Task, Emit], None] = {"pretrain": _pretrain, "fine_tune": _fine_tune}[job["stage"]]
-    stage(job, task, emit)
+    do = {"pretrain": _pretrain, "fine_tune": _fine_tune}[job["stage"]]
+    do(job, task, emit)
 
 
 def _pretrain(job: Event, task: Task, emit: Emit) -> None:
@@ -39,9 +37,12 @@ def _pretrained(job: Event, task: Task, emit: Emit, report: Report) -> tuple[Sta
     """The weights from their file, or made and kept there: they come out the same. The fit is None for the former."""
     path = Path(job["checkpoint"])
     key = checkpoint.key_of(task.recipe, task.condition.dataset, task.data_version, task.form, task.seed)
-    state = checkpoint.load_or_none(path, key, noting(emit))
-    if state is not None:
-        return state, None
+    try:
+        return checkpoint.load(path, key), None
+    except checkpoint.Unusable as why:
+        emit({"event": "note", "message": f"pre-training again: {why}"})
+    except FileNotFoundError:
+        pass
     state, fit = harness.pretrain(task, report)
     checkpoint.save(path, key, state)
     return state, fit
@@ -58,8 +59,7 @@ def _fine_tune(job: Event, task: Task, emit: Emit) -> None:
     samples, trained = harness.fine_tune(task, strategy, state, progress(emit))
     if job.get("weights"):
         checkpoint.save(Path(job["weights"]), variant.label, trained)
-    values: dict[str, Any] = samples.model_dump(mode="json")
-    emit({"event": "result", "samples": values})
+    emit({"event": "result", "samples": samples.model_dump(mode="json")})
 
 
 if __name__ == "__main__":
