@@ -12,7 +12,6 @@ from bench.report.numbers import Estimate, number
 from bench.report.selection import (
     Row,
     baselines,
-    in_panel,
     nearest_fraction,
     online_settings,
     panel_text,
@@ -42,6 +41,11 @@ class MechanismCost:
     mde: float
 
     @property
+    def sloped(self) -> bool:
+        """Its fractions lie far enough apart for a slope."""
+        return not math.isnan(self.slope.value)
+
+    @property
     def trend(self) -> str:
         """Whether the cost depends on the fraction: ``grows``, ``falls``, ``same``; ``open`` where nothing is shown."""
         if not self.slope.holds_zero:
@@ -57,8 +61,8 @@ class PanelCost:
 
     where: str
     baseline_ms: float
-    fractions: tuple[float, ...]
-    mechanisms: tuple[MechanismCost, ...]
+    fractions: list[float]
+    mechanisms: list[MechanismCost]
     ranking: Ranking | None
 
 
@@ -69,7 +73,7 @@ class RuntimeCost:
     name: str
     baseline_ms: float
     ranking: Ranking | None
-    cases: tuple[Row, ...]
+    cases: list[Row]
 
     @property
     def released(self) -> Row | None:
@@ -84,36 +88,33 @@ class OnlineCost:
 
     where: str
     base: Row
-    cases: tuple[Row, ...]
+    cases: list[Row]
 
 
 def panel_costs(run: Analysis) -> list[PanelCost]:
     """Every panel in which a mechanism was timed."""
-    found = []
+    base, slopes, found = _baseline_ms(run), dict(panels(run.slopes)), []
     for panel, cases in panels(timed(run.latency)):
         moved = cases[cases["fraction"] > 0]
         if not moved.empty:
-            ends = {moved["fraction"].min(), nearest_fraction(moved["fraction"]), moved["fraction"].max()}
-            mechanisms = _mechanisms(moved, sorted(ends), in_panel(run.slopes, panel))
+            ends = sorted({moved["fraction"].min(), nearest_fraction(moved["fraction"]), moved["fraction"].max()})
+            mechanisms = _mechanisms(moved, ends, rows(slopes[panel]) if panel in slopes else [])
             ranking = _usual(rankings_in(run, panel))
-            base = _baseline_ms(run, panel)
-            found.append(PanelCost(panel_text(panel), base, tuple(sorted(ends)), tuple(mechanisms), ranking))
+            found.append(PanelCost(panel_text(panel), base.get(panel, math.nan), ends, mechanisms, ranking))
     return found
 
 
 def runtime_costs(run: Analysis) -> list[RuntimeCost]:
     """Every runtime and number format, in one setting; none where there is one runtime only."""
-    chosen = runtime_panels(run)
-    found = [
+    chosen, base = runtime_panels(run), _baseline_ms(run)
+    cases = {panel: _residual(own) for panel, own in panels(timed(run.latency))}
+    return [
         RuntimeCost(
-            runtime_name(panel, chosen),
-            _baseline_ms(run, panel),
-            _usual(rankings_in(run, panel)),
-            tuple(_residual(in_panel(timed(run.latency), panel))),
+            runtime_name(panel, chosen), base.get(panel, math.nan), _usual(rankings_in(run, panel)), cases[panel]
         )
         for panel in chosen
+        if cases[panel]
     ]
-    return [one for one in found if one.cases]
 
 
 def online_costs(run: Analysis) -> list[OnlineCost]:
@@ -122,7 +123,7 @@ def online_costs(run: Analysis) -> list[OnlineCost]:
     for where, frame in online_settings(run.online):
         base, cases = rows(baselines(frame)), rows(timed(frame).sort_values("overhead_pct"))
         if base and cases:
-            found.append(OnlineCost(where, base[0], tuple(cases)))
+            found.append(OnlineCost(where, base[0], cases))
     return found
 
 
@@ -138,12 +139,12 @@ def _usual(rankings: dict[float, Ranking]) -> Ranking | None:
     return rankings[nearest_fraction(rankings)] if rankings else None
 
 
-def _baseline_ms(run: Analysis, panel: Panel) -> float:
-    return next((number(row["latency_ms"]) for row in rows(baselines(in_panel(run.latency, panel)))), math.nan)
+def _baseline_ms(run: Analysis) -> dict[Panel, float]:
+    return {panel: number(own["latency_ms"].iloc[0]) for panel, own in panels(baselines(run.latency))}
 
 
-def _mechanisms(moved: pd.DataFrame, fractions: list[float], slopes: pd.DataFrame) -> list[MechanismCost]:
-    slope_of = {_way(row): row for row in rows(slopes)}
+def _mechanisms(moved: pd.DataFrame, fractions: list[float], slopes: list[Row]) -> list[MechanismCost]:
+    slope_of = {_way(row): row for row in slopes}
     known: dict[tuple[str, str, str], dict[float, Estimate]] = {}
     for row in rows(moved.sort_values("overhead_pct")):
         known.setdefault(_way(row), {})[row["fraction"]] = Estimate.of(row, "overhead")

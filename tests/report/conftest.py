@@ -1,25 +1,29 @@
-"""Synthetic runs for the report's tests; none of them measures anything."""
+"""Synthetic runs for the report's tests; each report is written once, and shared."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
+from bench.analysis.run import Analysis
 from bench.report import write
-from tests.report.synthetic import HOSTILE, FakeTables, full_tables
-from tests.report.synthetic_accuracy import accuracy_rows, arm, control, control_rows
-from tests.report.synthetic_latency import case
+from bench.store.journal import read_records, seal
+from bench.store.records import Record
+from tests.conftest import ROOT
+from tests.report.synthetic import full_run, hostile_run
+
+PUBLISHED = ROOT / "results" / "reference" / "intel-xeon-2-cores"
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> FakeTables:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
     """A whole run; its frames are made once, and no test writes into them."""
-    return full_tables(tmp_path_factory.mktemp("whole"))
+    return full_run(tmp_path_factory.mktemp("whole"))
 
 
 @pytest.fixture
-def full(whole: FakeTables, tmp_path: Path) -> FakeTables:
+def full(whole: Analysis, tmp_path: Path) -> Analysis:
     """A whole run in a folder of its own."""
     folder = tmp_path / "run"
     folder.mkdir()
@@ -27,34 +31,26 @@ def full(whole: FakeTables, tmp_path: Path) -> FakeTables:
 
 
 @pytest.fixture(scope="session")
-def report(whole: FakeTables, tmp_path_factory: pytest.TempPathFactory) -> FakeTables:
+def report(whole: Analysis, tmp_path_factory: pytest.TempPathFactory) -> Analysis:
     """A whole run whose report is written; only to be read."""
-    folder = tmp_path_factory.mktemp("shared") / "run"
+    return reported(whole, tmp_path_factory.mktemp("shared") / "run")
+
+
+@pytest.fixture(scope="session")
+def hostile(whole: Analysis, tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    """The same with plug-ins of awkward names."""
+    return reported(hostile_run(whole), tmp_path_factory.mktemp("hostile") / "run")
+
+
+def reported(run: Analysis, folder: Path) -> Analysis:
+    """A run in a new folder, with its report."""
     folder.mkdir()
-    tables = replace(whole, folder=folder)
-    write(tables)
-    return tables
+    moved = replace(run, folder=folder)
+    write(moved)
+    return moved
 
 
-@pytest.fixture
-def hostile(full: FakeTables) -> FakeTables:
-    """The same with a plug-in that has a hostile name, and a second one with awkward characters."""
-    rows = [case(HOSTILE, "residual", f, 5.0 + f) for f in (1 / 8, 1.0)]
-    rows += [case("_a$b$\n\u4e2d\U0001f600" + "x" * 60, "residual", f, 7.0 + f) for f in (1 / 8, 1.0)]
-    trained = pd.DataFrame([*accuracy_rows(), arm("residual", 1 / 8, (89.0, 80.0, 75.0), strategy=HOSTILE)])
-    failures = pd.DataFrame([{"kind": "latency", "id": HOSTILE, "status": "failed", "reason": f"</script>{HOSTILE}"}])
-    controls = [*control_rows(), control("mixture", "mixture: against network without a shift", HOSTILE, 3.0)]
-    claims = [{**claim, "finding": HOSTILE, "why": HOSTILE} for claim in full.claims]
-    latency = pd.concat([full.latency, pd.DataFrame(rows)], ignore_index=True)
-    return replace(
-        full,
-        header={**full.header, "title": HOSTILE, "command": f"run_bench.py {HOSTILE}"},
-        latency=latency,
-        accuracy=trained,
-        controls=pd.DataFrame(controls),
-        failures=failures,
-        claims=claims,
-        superblocks=pd.DataFrame(),  # what names no strategy is not drawn again
-        bandwidth=pd.DataFrame(),
-        curves=pd.DataFrame(),
-    )
+def rewrite(folder: Path, change: Callable[[Record], Record | None]) -> None:
+    """Write a run's journal anew, each record changed or left out."""
+    changed = [new for record in read_records(folder) if (new := change(record))]
+    (folder / "records.jsonl").write_bytes(b"".join(map(seal, changed)))

@@ -1,134 +1,280 @@
-"""A synthetic run, whole: what its folder holds, with the rows of ``synthetic_latency`` and ``synthetic_accuracy``."""
+"""A synthetic run: about what a 2-core Xeon and a mini-training show. Nothing is measured."""
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from bench.analysis.claims import Verdict
+from bench.analysis.comparisons import load_controls
+from bench.analysis.results import Comparison, PanelQuality, Ranked, Ranking
+from bench.analysis.run import Analysis
+from bench.report.page import VERDICTS
 from bench.spec.cases import Condition
-from tests.report.synthetic_accuracy import accuracy_rows, control_rows, curve_rows, study_rows
-from tests.report.synthetic_detection import detection_examples, detection_rows
-from tests.report.synthetic_latency import (
-    bandwidth_rows,
-    case,
-    contest_rows,
-    latency_rows,
-    quality_row,
-    slope_rows,
-    superblock_rows,
-)
-from tests.report.synthetic_online import early_rows, online_rows, quantile_rows
+from bench.spec.panel import Panel
+from bench.stats.estimators import Interval
+
+Row = dict[str, Any]
 
 HOSTILE = "<img src=x onerror=alert(1)>"
-VERDICTS = ("reproduced", "not reproduced", "direction only", "inconclusive", "not measured", "invalid")
+NAN = float("nan")
+PANEL = Panel("resnet50", "cpu", "eager", "fp32", "nchw", 2, 8, 224, 1)
+EXACT = ("copy_shift", "concat_shift", "buffer_shift")
+OVERHEADS = {
+    ("copy_shift", "residual"): {0.125: 11.0, 0.25: 11.3, 1.0: 11.4},
+    ("concat_shift", "residual"): {0.125: 9.4, 0.25: 10.8, 1.0: 17.9},
+    ("buffer_shift", "residual"): {0.125: 1.1, 0.25: 1.4, 1.0: 3.2},
+    ("buffer_shift", "inplace"): {0.125: 1.0, 0.25: 0.9, 1.0: 1.8},
+}
+SLOPES = {"copy_shift": (0.3, 0.8), "concat_shift": (8.0, 0.8), "buffer_shift": (2.4, 3.0)}
+ACCURACIES = {  # spatial, temporal, joint
+    ("residual", 0.125): (90.7, 95.5, 87.1),
+    ("residual", 0.25): (90.8, 89.9, 82.1),
+    ("residual", 1.0): (81.5, 77.6, 63.4),
+    ("inplace", 0.125): (89.6, 89.2, 80.4),
+}
+NO_SHIFT = (94.8, 25.0, 23.7)
+MAP = {"no_shift": (66.0, 52.0), "online": (68.1, 55.6), "offline": (69.4, 57.0)}  # of all and of fast objects
+HEADER: Row = {
+    "title": "ResNet-50 on a CPU & mini-training",
+    "preset": "standard",
+    "command": "run_bench.py run --preset standard --out results/demo",
+    "status": "finished",
+    "created": "2026-01-12T10:00:00+00:00",
+    "environment": {"cpu": "Intel(R) Xeon(R) Platinum 8481C", "cores": 2, "versions": {"torch": "2.11.0"}},
+    "settings": {"latency": {"target_half_width_pp": 0.5}, "accuracy": {"recipe": {"judged_on": "test"}}},
+    "wall_seconds": {"latency": 596.2},
+}
 
 
-@dataclass(frozen=True)
-class FakeTables:
-    """The shape of ``bench.analysis.Tables``."""
-
-    folder: Path
-    header: dict[str, Any] = field(default_factory=dict)
-    latency: pd.DataFrame = field(default_factory=pd.DataFrame)
-    accuracy: pd.DataFrame = field(default_factory=pd.DataFrame)
-    curves: pd.DataFrame = field(default_factory=pd.DataFrame)
-    controls: pd.DataFrame = field(default_factory=pd.DataFrame)
-    slopes: pd.DataFrame = field(default_factory=pd.DataFrame)
-    superblocks: pd.DataFrame = field(default_factory=pd.DataFrame)
-    contests: pd.DataFrame = field(default_factory=pd.DataFrame)
-    quality: pd.DataFrame = field(default_factory=pd.DataFrame)
-    bandwidth: pd.DataFrame = field(default_factory=pd.DataFrame)
-    graphs: pd.DataFrame = field(default_factory=pd.DataFrame)
-    online: pd.DataFrame = field(default_factory=pd.DataFrame)
-    frames: pd.DataFrame = field(default_factory=pd.DataFrame)
-    early: pd.DataFrame = field(default_factory=pd.DataFrame)
-    samples: pd.DataFrame = field(default_factory=pd.DataFrame)
-    detection: pd.DataFrame = field(default_factory=pd.DataFrame)
-    detection_examples: list[dict[str, Any]] = field(default_factory=list)
-    damaged: list[str] = field(default_factory=list)
-    failures: pd.DataFrame = field(default_factory=pd.DataFrame)
-    claims: list[dict[str, Any]] = field(default_factory=list)
-    suspect: str | None = None
-    online_suspect: str | None = None
+def interval(stem: str, value: float, half: float, unit: str = "pct", of: str = "") -> Row:
+    """The columns of an estimate; ``of``: what follows the stem in the name of its value."""
+    return {f"{stem}{of}_{unit}": value, f"{stem}_ci_low_{unit}": value - half, f"{stem}_ci_high_{unit}": value + half}
 
 
-def claim_rows() -> list[dict[str, Any]]:
-    """One claim for each verdict."""
-    ids = ("naive-cpu", "trend-devices", "partial-cpu", "peak-quarter", "naive-gpu", "online-latency")
-    return [
-        {
-            "id": name,
-            "finding": f"the finding called {name}, in one sentence that is long enough to wrap",
-            "source": "arXiv 1811.08383, section 3.2",
-            "paper": 13.7 if index == 0 else "<= 3 %",
-            "measured": None if verdict in ("not measured", "invalid") else 11.4,
-            "ci_low": None if verdict in ("not measured", "invalid") else 10.8,
-            "ci_high": None if verdict in ("not measured", "invalid") else 12.0,
-            "verdict": verdict,
-            "why": "this run has no GPU" if verdict == "not measured" else "the interval lies where it lies",
-            "unit": "%",
-        }
-        for index, (name, verdict) in enumerate(zip(ids, VERDICTS, strict=True))
-    ]
+def axes(strategy: str, placement: str, fraction: float, direction: str = "bidirectional") -> Row:
+    """What every table names first."""
+    return {"strategy": strategy, "placement": placement, "fraction": fraction, "direction": direction}
 
 
-def header() -> dict[str, Any]:
-    """``run.json``."""
-    same = {"buffer_shift": "copy_shift", "concat_shift": "copy_shift"}
-    return {
-        "schema_version": 1,
-        "title": "ResNet-50 on a CPU & mini-training",
-        "preset": "standard",
-        "command": "run_bench.py run --preset standard --out results/demo",
-        "status": "finished",
-        "created": "2026-01-12T10:00:00+00:00",
-        "environment": {
-            "cpu": "Intel(R) Xeon(R) Platinum 8481C",
-            "cores": 2,
-            "memory_gb": 15.6,
-            "os": "Linux 6.1",
-            "python": "3.11.7",
-            "versions": {"torch": "2.11.0", "torchvision": "0.26.0"},
-        },
-        "strategies": [
-            {"name": name, "file": f"strategies/{name}.py", "builtin": True, "same_function_as": same.get(name)}
-            for name in ("no_shift", "copy_shift", "concat_shift", "buffer_shift")
-        ],
-        "settings": {
-            "latency": {"target_half_width_points": 0.5, "budget": 600.0, "min_replicates": 5},
-            "accuracy": {"recipe": {"train_share": 0.6, "validation_share": 0.15, "judged_on": "test"}},
-        },
-        "wall_seconds": {"latency": 596.2, "accuracy": 1833.0},
+def case(strategy: str, placement: str, fraction: float, overhead: float, half: float = 0.6, **more: Any) -> Row:
+    """One row of the latency table, of whole clips or frame by frame."""
+    aa = more.get("aa", False)
+    if strategy == "no_shift" and not aa:
+        half = 0.0
+    row = {
+        **axes(strategy, placement, fraction),
+        **vars(PANEL),
+        "latency_ms": 372.4 * (1 + overhead / 100),
+        **interval("overhead", overhead, half),
+        **interval("overhead_all", overhead + 0.1, half),
+        "half_width_pct": half,
+        "mde_pct": 1.4 * half,
+        "extra_traffic_mb": 100.0 * fraction,
+        "predicted_overhead_pct": overhead,
+        "predicted_traffic_pct": overhead,
+        "predicted_faults_pct": 0.0,
+        "sm_mhz": NAN,
+        "params": 23_508_032,
+        "replicates": 8,
+        "blocks": 80,
+        "status": "ok",
+        "flags": "aa" if aa else "",
+        "reason": "",
+        "aa": aa,
+        "records": f"latency/{strategy}-{placement}-{fraction}{'+aa' if aa else ''}",
     }
+    return row | more
 
 
-def full_tables(folder: Path) -> FakeTables:
-    """Both sections, every verdict, one failed and one skipped case."""
-    failed = case(
-        "concat_shift", "inplace", 0.25, float("nan"), status="failed", flags="", reason="RuntimeError: no room"
-    )
-    failures = [
-        {"kind": "latency", "id": "concat_shift-inplace-1/4", "status": "failed", "reason": "RuntimeError: no room"},
-        {"kind": "conformance", "id": "late_shift", "status": "skipped", "reason": "needs CUDA"},
+def latency_rows(scale: float = 1.0, **panel: Any) -> list[Row]:
+    """A whole panel: baseline, twin and the cases. scale: of the overheads."""
+    rows = [case("no_shift", "residual", 0.0, 0.0, **panel), case("no_shift", "residual", 0.0, 0.1, aa=True, **panel)]
+    for (strategy, placement), overheads in OVERHEADS.items():
+        rows += [case(strategy, placement, fraction, scale * value, **panel) for fraction, value in overheads.items()]
+    return rows
+
+
+def rankings(latency: Sequence[Row], half: float = 0.5) -> list[Ranking]:
+    """The exact mechanisms of each panel, fraction and placement; half: width of the gaps' intervals."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in latency:
+        if row["strategy"] in EXACT and row["status"] == "ok":
+            key = Panel.from_json(row), Fraction(row["fraction"]), row["placement"], row["direction"]
+            groups.setdefault(key, []).append(row)
+    found = []
+    for key, group in groups.items():
+        group.sort(key=lambda row: row["overhead_pct"])
+        ranked = []
+        for row in group:
+            ends = (row["overhead_pct"], row["overhead_ci_low_pct"], row["overhead_ci_high_pct"])
+            gap, reach = ends[0] - group[0]["overhead_pct"], half if ranked else 0.0
+            gaps = Interval(gap, gap - reach, gap + reach, 8)
+            ranked.append(Ranked(row["strategy"], Interval(*ends, 8), gaps, 1.5 * reach))
+        found += [Ranking(*key, tuple(ranked))] if len(ranked) > 1 else []
+    return found
+
+
+def quality(**more: Any) -> PanelQuality:
+    """How one panel was measured."""
+    reasons = {"foreign CPU": 5, "steal": 3}
+    scatter = {"between_sd_pct": 0.31, "within_sd_pct": 1.24, "page_microseconds": 0.26}
+    conditions: Row = {"backend": {"mkldnn": True}, "sensors": {}, "autocorrelated": 1, "trending": 0}
+    measured = PanelQuality(PANEL, 8, 80, 8.75, 7, 12.5, reasons, **scatter, **conditions)
+    return replace(measured, **more)
+
+
+def arm(
+    placement: str, fraction: float, means: Sequence[float], seeds: int = 5, strategy: str = "copy_shift", **more: Any
+) -> Row:
+    """One row of the accuracy table. means: spatial, temporal and joint."""
+    half, base = NAN if seeds == 1 else 1.3, strategy == "no_shift"
+    row = {**axes(strategy, placement, fraction), **vars(Condition()), "seeds": seeds, "status": "ok", "reason": ""}
+    for part, mean, zero in zip(("spatial", "temporal", "joint"), means, NO_SHIFT, strict=True):
+        delta = mean - zero
+        row |= interval(part, mean, half, of="_mean") | interval(f"{part}_delta", delta, 0.0 if base else half)
+        p = NAN if base or seeds == 1 else 0.0004 if abs(delta) > 3 else 0.4
+        row |= {f"{part}_delta_p": p, f"{part}_delta_mde_pct": 1.8, "records": f"accuracy/{placement}-{fraction}"}
+    return row | {"equivalents": "buffer_shift,concat_shift" if strategy == "copy_shift" else ""} | more
+
+
+def accuracy_rows(seeds: int = 5) -> list[Row]:
+    """The main condition, the learned exchange, and other conditions: all of those better than any of the main arms."""
+    rows = [arm("residual", 0.0, NO_SHIFT, seeds, "no_shift")]
+    rows += [arm(*key, means, seeds) for key, means in ACCURACIES.items()]
+    better = (99.0, 98.0, 97.5)
+    rows.append(arm("residual", 1.0, better, seeds, "temporal_conv"))
+    changes: list[Row] = [{"objective": "spatial"}, {"dataset": "opening_digits"}, {"lr_factor": 0.5}]
+    return rows + [arm("residual", 1.0, better, seeds, **change) for change in changes]
+
+
+def control(
+    name: str, comparison: str, subject: str, measured: float, half: float = 1.2, chance: float | None = None
+) -> Comparison:
+    """One comparison of a control; ``comparison``: outcome and words. chance: of a level, in per cent."""
+    outcome, _, words = comparison.partition(": ")
+    title, explains = _CONTROLS[name]
+    found = Interval(measured, measured - half, measured + half, 5)
+    unit, reference = ("pp", 0.0) if chance is None else ("%", chance)
+    return Comparison(name, title, explains, outcome, words, subject, found, unit, reference, 1.4 * half, 5)
+
+
+_CONTROLS = {one.id: (one.title, one.explains) for one in load_controls()}
+
+
+def controls() -> list[Comparison]:
+    """Of some of them, with each answer."""
+    no_shift = "mixture: against network without a shift"
+    return [
+        control("one_frame", "temporal: one-frame network against chance", "no_shift", 25.1, 0.5, chance=25.0),
+        *(control("mixture", no_shift, f"copy_shift {place}", value) for place, value in enumerate((31.9, -7.0, 0.6))),
+        control("replication", "joint: residual 1 minus no_shift", "main seeds", 38.8),
     ]
-    return FakeTables(
-        folder,
-        header(),
-        latency=pd.DataFrame([*latency_rows(), failed]),
-        accuracy=pd.DataFrame(accuracy_rows() + study_rows()),
-        curves=pd.DataFrame(curve_rows()),
-        controls=pd.DataFrame(control_rows()),
-        slopes=pd.DataFrame(slope_rows()),
-        superblocks=pd.DataFrame(superblock_rows()),
-        contests=pd.DataFrame(contest_rows(latency_rows())),
-        quality=pd.DataFrame([quality_row()]),
-        bandwidth=pd.DataFrame(bandwidth_rows()),
-        online=pd.DataFrame(online_rows()),
-        frames=pd.DataFrame(quantile_rows()),
-        early=pd.DataFrame(early_rows(asdict(Condition()))),
-        detection=pd.DataFrame(detection_rows()),
-        detection_examples=detection_examples(),
+
+
+def frame_case(strategy: str, overhead: float, **more: Any) -> Row:
+    """One row of the online table."""
+    times = {"frame": 41.0, "p95": 49.2, "p99": 61.5}
+    row = case(strategy, "residual", 0.0 if strategy == "no_shift" else 0.125, overhead, streams=1, cache_mb=2.81)
+    row |= {"direction": "unidirectional", "missed_deadline_pct": 1.5, "load_fps": 19.5, "missed_at_load_pct": 2.0}
+    for name, value in times.items():
+        row |= interval(name, value, 0.5, unit="ms")
+    return row | {"fps": 24.4, "arrival_fps": 30.0, "records": f"online/{strategy}"} | more
+
+
+def form(name: str, strategy: str, fraction: float, **more: Any) -> Row:
+    """One row of the detection table: trained, or only timed (``seeds=0``)."""
+    row = axes(strategy, "residual", fraction, "unidirectional" if name == "online" else "bidirectional")
+    row |= {"detector": "digits_fcos", "form": name, "seeds": 6, "status": "ok", "reason": "", "equivalents": ""}
+    base = MAP["no_shift"]
+    for measure, level, zero in zip(("map", "map_fast"), MAP.get(name, base), base, strict=True):
+        row |= interval(measure, level, 1.1) | interval(f"{measure}_delta", level - zero, 0.9)
+        row |= {f"{measure}_delta_mde_pct": 1.3}
+    return row | interval("overhead", NAN, NAN) | {"frame_ms": NAN, "replicates": 0} | more
+
+
+def timed_form(strategy: str, overhead: float, **more: Any) -> Row:
+    """A mechanism of the online form, which was timed in the detector."""
+    measured = interval("overhead", overhead, 0.6) | {"frame_ms": 3.1, "replicates": 12}
+    return form("online", strategy, 0.125, **{"seeds": 0, **measured, **more})
+
+
+def verdict(name: str, of: str, subject: str = "", **more: Any) -> Verdict:
+    """An entry of ``claims.json``."""
+    known: list[float | None] = [None] * 3 if of in ("not measured", "invalid") else [11.4, 10.8, 12.0]
+    finding, source, why = f"the finding called {name}", "arXiv 1811.08383", "the interval lies where it lies"
+    key = f"{name}/{subject}" if subject else name
+    return replace(Verdict(key, name, subject, finding, source, "<= 3 %", *known, "%", of, why), **more)
+
+
+def empty_run(folder: Path) -> Analysis:
+    """A run of which nothing is known."""
+    made: dict[Any, Any] = {pd.DataFrame: pd.DataFrame, dict[str, Any]: dict, str | None: lambda: None}
+    return Analysis(**{f.name: folder if f.name == "folder" else made.get(f.type, list)() for f in fields(Analysis)})
+
+
+def timed_run(run: Analysis, latency: Sequence[Row], half: float = 0.5) -> Analysis:
+    """The run with other latency rows and the rankings that follow from them."""
+    return replace(run, latency=pd.DataFrame(latency), rankings=rankings(latency, half))
+
+
+def full_run(folder: Path) -> Analysis:
+    """All sections, every verdict, one failed and one skipped case."""
+    no_room = {"status": "failed", "reason": "RuntimeError: no room"}
+    latency = [*latency_rows(), case("concat_shift", "inplace", 0.25, NAN, NAN, **no_room)]
+    slopes = [
+        axes(strategy, "residual", 0.0) | vars(PANEL) | interval("slope", *slope) | {"mde_pct": 1.2}
+        for strategy, slope in SLOPES.items()
+    ]
+    failures = [
+        {"kind": "timed", "id": "concat_shift-inplace-1/4", **no_room},
+        {"kind": "checked", "id": "late_shift", "status": "skipped", "reason": "needs CUDA"},
+    ]
+    samples = [
+        {"records": row["records"], "record": f"{row['records']}/r{place}", "overhead_pct": 1.0 + place, "ms": 372.4}
+        for row in latency
+        for place in range(2)
+    ]
+    samples.append(
+        {"records": "accuracy/residual-0.125", "record": "accuracy/residual-0.125/seed4000", "joint_pct": 87.1}
+    )
+    detection = [
+        form("frame by frame", "no_shift", 0.0),
+        timed_form("copy_shift", 4.4, seeds=6, equivalents="buffer_shift"),
+    ]
+    detection += [form("offline", "copy_shift", 0.25), timed_form("buffer_shift", 1.6)]
+    online = [frame_case("no_shift", 0.0), frame_case("copy_shift", 9.1), frame_case("buffer_shift", 1.1)]
+    names = ("naive-cpu", "trend-devices", "partial-cpu", "peak-quarter", "naive-gpu", "online-latency")
+    run = replace(
+        empty_run(folder),
+        header=HEADER,
+        slopes=pd.DataFrame(slopes),
+        accuracy=pd.DataFrame(accuracy_rows()),
+        online=pd.DataFrame(online),
+        detection=pd.DataFrame(detection),
+        samples=pd.DataFrame(samples),
         failures=pd.DataFrame(failures),
-        claims=claim_rows(),
+        comparisons=controls(),
+        quality=[quality()],
+        claims=[verdict(*pair) for pair in zip(names, VERDICTS, strict=True)],
+    )
+    return timed_run(run, latency)
+
+
+def hostile_run(full: Analysis) -> Analysis:
+    """The same with a plug-in that has a hostile name, and a second one with awkward characters."""
+    odd = "_a$b$\n\u4e2d\U0001f600" + "x" * 60
+    latency = [*latency_rows(), case(HOSTILE, "residual", 0.125, 5.0), case(odd, "residual", 1.0, 7.0)]
+    against = "mixture: against network without a shift"
+    failures = [{"kind": "timed", "id": HOSTILE, "status": "failed", "reason": f"</script>{HOSTILE}"}]
+    return replace(
+        timed_run(full, latency),
+        header={**HEADER, "title": HOSTILE, "command": f"run_bench.py {HOSTILE}"},
+        accuracy=pd.DataFrame([*accuracy_rows(), arm("residual", 0.125, (89.0, 80.0, 75.0), strategy=HOSTILE)]),
+        comparisons=[*full.comparisons, control("mixture", against, HOSTILE, 3.0)],
+        failures=pd.DataFrame(failures),
+        claims=[replace(claim, finding=HOSTILE, why=HOSTILE) for claim in full.claims],
     )
