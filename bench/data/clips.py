@@ -6,13 +6,12 @@ the order of each class. So no function of a single frame, and none that ignores
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
-from bench.data.images import SPRITE, Indices, Labels, Pixels
+from bench.data.images import DIGITS, SPRITE, Indices, Labels, Pixels
 
 CANVAS = 32  # px; two sprites fit one above the other without hiding each other
 
@@ -52,13 +51,9 @@ class Dataset(ABC, Generic[_Part]):
     validation: _Part
     test: _Part
 
-    spatial_classes: ClassVar[int]
+    spatial_classes: ClassVar[int] = DIGITS
     temporal_classes: ClassVar[int]
     frames: ClassVar[int]
-
-    @abstractmethod
-    def source_images(self) -> tuple[NDArray[Any], ...]:
-        """All real images that frames are made of, whatever the split."""
 
     @abstractmethod
     def _single(self, rng: np.random.Generator, labels: Labels, hard: bool) -> Pixels:

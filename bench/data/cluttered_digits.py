@@ -1,9 +1,9 @@
 """``cluttered_digits``: real handwritten digits that move over real photographs, seen through a poor camera.
 
-To be found: each digit's box and class. What makes single frames ambiguous, and several frames less so: motion blur
-(an exposure that lasts), a defocus that changes from frame to frame, bars that objects pass behind, noise, and clutter:
-scrambled digits, which move too and are nothing. Objects are slow, medium and fast in equal parts and are
-reflected at the edges. Where digits cross, their ink adds up, and the one that was drawn first counts as hidden.
+To be found: each digit's box and class. Motion blur, a defocus that changes from frame to frame, bars that objects
+pass behind, noise and clutter (scrambled digits, which move too and are nothing) make single frames ambiguous, and
+several frames less so. Objects are slow, medium and fast in equal parts and are reflected at the edges. Where digits
+cross, their ink adds up, and the one that was drawn first counts as hidden.
 
 A box is that of the digit's ink in the middle of the exposure. A digit of which less than ``SEEN`` shows in a frame is
 not asked for there: finding it is neither right nor wrong. A frame may hold nothing to be found.
@@ -17,24 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from bench.data.images import (
-    BLOCK,
-    DIGITS,
-    SPRITE,
-    Indices,
-    Labels,
-    Pixels,
-    Sources,
-    Textures,
-    split_sources,
-    version_of,
-)
-from bench.data.motion_iou import Boxes, motion_iou, speed_groups
+from bench.data.images import BLOCK, DIGITS, SPRITE, Indices, Labels, Pixels, Sources, split_sources, version_of
 from bench.spec.training import ClutteredDigitsData, DetectionRecipe, TrainingRecipe
+
+Boxes = NDArray[np.float32]
 
 SIZE = 64  # px
 FRAMES = 8
 SEEN = 0.25  # of a digit's ink, to be asked for
+NEARBY = 10  # frames either way, for motion IoU
+SLOW_ABOVE, FAST_BELOW = 0.9, 0.7  # motion IoU
 
 _SLIVER = 1.0  # px: what the edge leaves less of is not asked for
 _INK = 0.1  # of the brightest: what counts as part of a digit
@@ -42,8 +34,7 @@ _PACES = ((0.0, 0.12), (0.2, 0.45), (1.0, None))  # px a frame: slow, medium and
 _SAMPLE, _SAMPLE_SEED = 6, 4
 _SAMPLE_RECIPE = DetectionRecipe(train_share=0.6, validation_share=0.2)  # written out: another default changes no data
 _ROUNDED = 4  # decimals: a blur is a sum whose last digits differ between processors
-_GREY = (0.05, 0.5)  # of the background, from the photographs' black to their white
-_BAR = (0.2, 0.6)
+_GREY, _BAR = (0.05, 0.5), (0.2, 0.6)  # background and bars: the photographs' black and white
 _BAR_WIDTH = (5, 10)  # px
 _SMEAR_STEP = 0.7  # px between two copies of a moving sprite
 _FOCUSED = 0.3  # px: a blur below this is none
@@ -51,7 +42,7 @@ _FOCUSED = 0.3  # px: a blur below this is none
 
 @dataclass(frozen=True)
 class Scenes:
-    """Clips and what is to be found in them. pixels: [N, T, 1, 64, 64], about 0…1.
+    """Clips [N, T, 1, 64, 64], about 0…1, and what is to be found in them.
 
     For each of M objects: clip [M], the clip that it is in; labels [M], 0…9; boxes [M, T, 4], x1, y1, x2, y2 in px;
     seen [M, T]: the share of its ink that shows.
@@ -98,30 +89,24 @@ class Scenes:
 
 @dataclass(frozen=True)
 class ClutteredDigits:
-    """The data set: digits and photographs for training, validation and test, disjoint."""
+    """The data set; the parts share no image."""
 
     train: Sources
     validation: Sources
     test: Sources
     how_hard: ClutteredDigitsData
 
-    classes: ClassVar[int] = DIGITS
     frames: ClassVar[int] = FRAMES
-    size: ClassVar[int] = SIZE
 
     @classmethod
     def split(cls, recipe: TrainingRecipe, data: ClutteredDigitsData, seed: int) -> "ClutteredDigits":
-        """scikit-learn's digits and photographs in the shares of ``recipe``.
-
-        Raises ValueNotAllowed for an empty part.
-        """
+        """In the shares of ``recipe``. Raises ValueNotAllowed for an empty part."""
         return cls(*split_sources(recipe, seed), data)
 
     def scenes(self, rng: np.random.Generator, count: int, part: str = "train", frames: int = FRAMES) -> Scenes:
         """``count`` fresh clips of ``frames`` frames; part: train, validation or test."""
         sources: Sources = getattr(self, part)
-        rendered = [self._clip(rng, sources, frames) for _ in range(count)]
-        pixels, labels, boxes, seen = zip(*rendered, strict=True)
+        pixels, labels, boxes, seen = zip(*(self._clip(rng, sources, frames) for _ in range(count)), strict=True)
         clip = np.repeat(np.arange(count), [len(own) for own in labels])
         return Scenes(np.stack(pixels)[:, :, None], clip, *map(np.concatenate, (labels, boxes, seen)))
 
@@ -135,20 +120,16 @@ class ClutteredDigits:
         digits = sources.digits.draw(rng, labels, how.lowest_contrast)
         clutter = sources.digits.draw_scrambled(rng, rng.integers(0, DIGITS, extra), how.lowest_contrast)
         sprites = np.concatenate([clutter, digits])  # clutter hides nothing that is to be found
-        paths = [_path(rng, how.fastest, frames, how.exposure) for _ in sprites]
-        bars, masked = _bars(rng, sources.textures, how.bars)
-        canvas = _texture(rng, sources.textures, _GREY)
-        pixels = np.repeat(canvas[None], frames, axis=0)
+        paths = [_path(rng, how, frames) for _ in sprites]
+        bars, masked = _bars(rng, sources, how.bars)
+        pixels = np.repeat(_texture(rng, sources, _GREY)[None], frames, axis=0)
         seen = np.ones((len(sprites), frames), np.float32)
         for t in range(frames):
-            layers = [
-                _smeared(sprite, before[t], after[t]) for sprite, (before, _, after) in zip(sprites, paths, strict=True)
-            ]
-            for layer in layers:
-                pixels[t] += layer * (1.0 - pixels[t])  # ink is white, as on a slide
+            inks = [_smeared(sprite, path[0][t], path[-1][t]) for sprite, path in zip(sprites, paths, strict=True)]
+            for ink in inks:
+                pixels[t] += ink * (1.0 - pixels[t])  # ink is white, as on a slide
             hidden = masked.copy()
-            for number in reversed(range(len(layers))):  # from the top: what lies above hides what is below
-                ink = layers[number]
+            for number, ink in reversed(list(enumerate(inks))):  # what lies above hides what is below
                 seen[number, t] = 1.0 - float((ink * hidden).sum() / max(ink.sum(), 1e-6))
                 hidden = np.maximum(hidden, np.minimum(2 * ink, 1.0))
             pixels[t] = np.where(masked > 0, bars, pixels[t])
@@ -160,39 +141,30 @@ class ClutteredDigits:
         return pixels, labels, boxes, seen[extra:]
 
 
-def _path(rng: np.random.Generator, fastest: float, frames: int, exposure: float) -> list[NDArray[np.float64]]:
-    """Where a sprite's corner is, [T, 2] as y, x in px: when the shutter opens, in the middle, when it closes.
-
-    A straight line, reflected at the edges, at a speed of one of the three groups.
-    """
+def _path(rng: np.random.Generator, how: ClutteredDigitsData, frames: int) -> list[NDArray[np.float64]]:
+    """Where a sprite's corner is, [T, 2] as y, x in px: when the shutter opens, in the middle, when it closes."""
     low, high = _PACES[rng.integers(0, len(_PACES))]
-    speed = rng.uniform(low, max(low, fastest) if high is None else high)
+    speed = rng.uniform(low, max(low, how.fastest) if high is None else high)
     way = rng.uniform(0, 2 * np.pi)
     start, velocity = rng.uniform(0, SIZE - SPRITE, 2), speed * np.array([np.sin(way), np.cos(way)])
     times = np.arange(frames)[:, None]
-    half = exposure / 2
-    return [_reflected(start + velocity * (times + shift)) for shift in (-half, 0.0, half)]
-
-
-def _reflected(place: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Into 0 … SIZE - SPRITE, as by mirrors at both ends."""
-    room = SIZE - SPRITE
-    folded: NDArray[np.float64] = room - np.abs(place % (2 * room) - room)
-    return folded
+    half, room = how.exposure / 2, SIZE - SPRITE
+    endless = (start + velocity * (times + shift) for shift in (-half, 0.0, half))
+    return [room - np.abs(place % (2 * room) - room) for place in endless]  # reflected at both ends
 
 
 def _smeared(sprite: Pixels, before: NDArray[np.float64], after: NDArray[np.float64]) -> Pixels:
     """A sprite on an empty frame [64, 64], averaged along its way while the shutter is open."""
     copies = 1 + int(np.ceil(np.abs(after - before).max() / _SMEAR_STEP))
-    layer = np.zeros((SIZE + 1, SIZE + 1), np.float32)
+    ink = np.zeros((SIZE + 1, SIZE + 1), np.float32)
     for y, x in before + (after - before) * np.linspace(0, 1, copies)[:, None]:
         top, left = int(y), int(x)
         down, right = np.float32(y - top), np.float32(x - left)
         for dy, wy in ((0, 1 - down), (1, down)):
             for dx, wx in ((0, 1 - right), (1, right)):
                 if wy * wx > 0:
-                    layer[top + dy : top + dy + SPRITE, left + dx : left + dx + SPRITE] += wy * wx / copies * sprite
-    return layer[:SIZE, :SIZE]
+                    ink[top + dy : top + dy + SPRITE, left + dx : left + dx + SPRITE] += wy * wx / copies * sprite
+    return ink[:SIZE, :SIZE]
 
 
 def _boxes(sprite: Pixels, corner: NDArray[np.float64]) -> Boxes:
@@ -202,28 +174,59 @@ def _boxes(sprite: Pixels, corner: NDArray[np.float64]) -> Boxes:
     return np.stack([x + columns[0], y + rows[0], x + columns[-1] + 1, y + rows[-1] + 1], axis=1).astype(np.float32)
 
 
-def _texture(rng: np.random.Generator, textures: Textures, grey: tuple[float, float]) -> Pixels:
+def _texture(rng: np.random.Generator, sources: Sources, grey: tuple[float, float]) -> Pixels:
     """A piece of a photograph, enlarged to a frame [64, 64]."""
     cut = BLOCK // 5 * 4
-    piece = textures.draw(rng, 1, cut, grey)[0]
+    piece = sources.textures(rng, 1, cut, grey)[0]
     return np.kron(piece, np.ones((SIZE // cut, SIZE // cut), np.float32))
 
 
-def _bars(rng: np.random.Generator, textures: Textures, most: int) -> tuple[Pixels, Pixels]:
+def _bars(rng: np.random.Generator, sources: Sources, most: int) -> tuple[Pixels, Pixels]:
     """Bars across the frame: what they look like, and where they are (1) [64, 64]."""
     masked = np.zeros((SIZE, SIZE), np.float32)
     for _ in range(int(rng.integers(0, most + 1))):
         width = int(rng.integers(*_BAR_WIDTH))
         first = int(rng.integers(0, SIZE - width))
-        if rng.integers(0, 2):
-            masked[first : first + width] = 1
-        else:
-            masked[:, first : first + width] = 1
-    return _texture(rng, textures, _BAR), masked
+        lines = masked if rng.integers(0, 2) else masked.T
+        lines[first : first + width] = 1
+    return _texture(rng, sources, _BAR), masked
+
+
+def iou(first: Boxes, second: Boxes) -> NDArray[np.float64]:
+    """Of boxes [..., 4] as x1, y1, x2, y2, pairwise after broadcasting; 0 for those of no area."""
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    both = _area(np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:]))
+    union = _area(a[..., :2], a[..., 2:]) + _area(b[..., :2], b[..., 2:]) - both
+    share: NDArray[np.float64] = np.divide(both, union, out=np.zeros(both.shape), where=union > 0)
+    return share
+
+
+def _area(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    area: NDArray[np.float64] = np.clip(high - low, 0, None).prod(axis=-1)
+    return area
+
+
+def motion_iou(boxes: Boxes) -> NDArray[np.float64]:
+    """Of boxes [M, T, 4]: each box's IoU with the object's boxes at most ``NEARBY`` frames off, averaged to [M].
+
+    1 for a clip of one frame.
+    """
+    times = np.arange(boxes.shape[1])
+    apart = np.abs(times[:, None] - times)
+    near = (apart > 0) & (apart <= NEARBY)
+    if not near.any():
+        return np.ones(len(boxes))
+    mean: NDArray[np.float64] = iou(boxes[:, :, None], boxes[:, None, :])[:, near].mean(axis=1)
+    return mean
+
+
+def speed_groups(motion: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Of each motion IoU [M], an index of ``store.samples.SPEEDS``."""
+    return np.where(motion > SLOW_ABOVE, 0, np.where(motion < FAST_BELOW, 2, 1))
 
 
 def data_version(data: ClutteredDigitsData) -> str:
-    """A short hash of the data set: its parameters and what is really rendered."""
+    """A short hash of parameters and of what is really rendered."""
     dataset = ClutteredDigits.split(_SAMPLE_RECIPE, data, _SAMPLE_SEED)
     rng, arrays = np.random.default_rng(_SAMPLE_SEED), list[NDArray[Any]]()
     for part in ("train", "validation", "test"):

@@ -10,13 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations, product
-from pathlib import PureWindowsPath
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits, load_sample_images
+from sklearn.datasets import load_digits, load_sample_image
 
 from bench.spec.axes import ValueNotAllowed
 from bench.spec.training import TrainingRecipe
@@ -27,7 +26,6 @@ Indices = NDArray[np.intp]
 
 DIGITS = 10
 SPRITE = 16  # px; the scans are 8x8, and a stroke of one pixel would not survive the network's stride of 2
-BRIGHTEST = 1.0  # the highest contrast; the lowest is a parameter of each data set
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")
 BLOCK = 40  # px of a halved photograph: 40 blocks in each, and room for 81 different textures of 32x32 within a block
 
@@ -66,12 +64,13 @@ class DigitPool:
 
 
 @dataclass(frozen=True)
-class Textures:
-    """Blocks of photographs to cut textures from: [B, 40, 40], 0…1."""
+class Sources:
+    """What the images of one part are made of; ``blocks`` [B, 40, 40] of photographs, to cut textures from."""
 
+    digits: DigitPool
     blocks: Pixels
 
-    def draw(self, rng: np.random.Generator, count: int, size: int, grey: tuple[float, float]) -> Pixels:
+    def textures(self, rng: np.random.Generator, count: int, size: int, grey: tuple[float, float]) -> Pixels:
         """Random textures [count, size, size], each within one block; grey: what black and white are shown as."""
         cuts = sliding_window_view(self.blocks, (size, size), axis=(1, 2))
         block, top, left = (rng.integers(0, places, count) for places in cuts.shape[:3])
@@ -79,16 +78,8 @@ class Textures:
         return (low + (high - low) * cuts[block, top, left]).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class Sources:
-    """What the images of one part are made of."""
-
-    digits: DigitPool
-    textures: Textures
-
-
 def split_digits(recipe: TrainingRecipe, seed: int) -> tuple[DigitPool, DigitPool, DigitPool]:
-    """The digits for training, for validation and for the test: split by image, stratified by class.
+    """The digits for training, validation and the test: split by image, stratified by class.
 
     Raises ValueNotAllowed where a part would be left without an image of some digit.
     """
@@ -108,46 +99,44 @@ def split_sources(recipe: TrainingRecipe, seed: int) -> tuple[Sources, Sources, 
     digits = split_digits(recipe, seed)
     parts = _split_by_class(np.repeat(np.arange(len(names)), blocks.shape[1]), names, recipe, seed)
     flat = blocks.reshape(-1, BLOCK, BLOCK)
-    train, validation, test = (Sources(pool, Textures(flat[part])) for pool, part in zip(digits, parts, strict=True))
+    train, validation, test = (Sources(pool, flat[part]) for pool, part in zip(digits, parts, strict=True))
     return train, validation, test
 
 
 def _split_by_class(labels: Labels, names: Sequence[str], recipe: TrainingRecipe, seed: int) -> list[Indices]:
-    """Which images are for training, for validation and for the test; each part is sorted by class.
+    """Which images each part gets, sorted by class. labels [N]: indices of ``names``, which are for messages.
 
-    labels [N]: 0 … len(names) - 1. names: what an image of each class is, for messages. Of n images of a class,
-    training and validation get their share of n, rounded, and the test what is left.
+    Of n images of a class, training and validation get their share of n, rounded, and the test what is left.
     """
     rng = np.random.default_rng([seed, _SPLIT_STREAM])
     parts: list[list[Indices]] = [[], [], []]
     shares = (recipe.train_share, recipe.validation_share)
-    given = [f"train_share = {shares[0]:g}", f"validation_share = {shares[1]:g}"]
-    blamed = [f"{given[0]} leaves", f"{given[1]} leaves", f"{given[0]} and {given[1]} leave"]
+    one, other = f"train_share = {shares[0]:g}", f"validation_share = {shares[1]:g}"
+    causes = (f"{one} leaves", f"{other} leaves", f"{one} and {other} leave")
     for number, name in enumerate(names):
         images = rng.permutation(np.flatnonzero(labels == number))
         train, validation = (int(np.floor(share * len(images) + 0.5)) for share in shares)
         counts = (train, validation, len(images) - train - validation)
-        for use, who, count in zip(_USES, blamed, counts, strict=True):
+        for use, cause, count in zip(_USES, causes, counts, strict=True):
             if count < 1:
-                raise ValueNotAllowed(f"{who} no {name} for {use}: each part needs one of the {len(images)}")
+                raise ValueNotAllowed(f"{cause} no {name} for {use}: each part needs one of the {len(images)}")
         for part, some in zip(parts, np.split(images, (train, train + validation)), strict=True):
             part.append(some)
     return [np.concatenate(part) for part in parts]
 
 
 def _contrast(rng: np.random.Generator, count: int, lowest: float) -> Pixels:
-    return (lowest + (BRIGHTEST - lowest) * rng.random((count, 1, 1), dtype=np.float32)).astype(np.float32)
+    return (lowest + (1 - lowest) * rng.random((count, 1, 1), dtype=np.float32)).astype(np.float32)
 
 
 def _all_scrambles() -> Indices:
     """Where each pixel of a scrambled sprite comes from, [729, 256]: no quadrant stays, each is mirrored somehow."""
     numbers = np.arange(SPRITE**2).reshape(SPRITE, SPRITE)
     quadrants = [half for rows in np.split(numbers, 2) for half in np.split(rows, 2, axis=1)]
-    flips = (np.flipud, np.fliplr, lambda quadrant: quadrant[::-1, ::-1])
     moved = [order for order in permutations(range(4)) if all(place != source for place, source in enumerate(order))]
     scrambles = []
-    for order, turned in product(moved, product(flips, repeat=4)):
-        a, b, c, d = (flip(quadrants[source]) for flip, source in zip(turned, order, strict=True))
+    for order, flipped in product(moved, product(((0,), (1,), (0, 1)), repeat=4)):
+        a, b, c, d = (np.flip(quadrants[source], axes) for axes, source in zip(flipped, order, strict=True))
         scrambles.append(np.block([[a, b], [c, d]]).reshape(-1))
     return np.stack(scrambles).astype(np.intp)
 
@@ -157,10 +146,8 @@ SCRAMBLES = _all_scrambles()
 
 @cache
 def digit_images() -> tuple[Pixels, Labels]:
-    """All of scikit-learn's digits, enlarged: images [1797, 16, 16], labels [1797].
-
-    The weights of the enlargement are multiples of 1/4 and the scans of 1/16, so the values are exact.
-    """
+    """All of scikit-learn's digits, enlarged: images [1797, 16, 16], labels [1797]. The values are exact: the weights
+    of the enlargement are multiples of 1/4, the scans of 1/16."""
     scans, labels = load_digits(return_X_y=True)
     centres = (np.arange(SPRITE) + 0.5) * _SCAN / SPRITE - 0.5
     enlarge = np.stack([np.interp(centres, np.arange(_SCAN), row) for row in np.eye(_SCAN)], axis=1)  # bilinear [16, 8]
@@ -171,13 +158,13 @@ def digit_images() -> tuple[Pixels, Labels]:
 
 @cache
 def photograph_blocks() -> Pixels:
-    """All blocks of each photograph [2, 40, 40, 40], from 0 to 1 each; what is left over at the edges is cut off.
-
-    The greys are sums of whole numbers, so the values are the same on every machine.
-    """
-    bunch = load_sample_images()
-    names = [PureWindowsPath(path).name for path in bunch.filenames]  # takes both kinds of slashes
-    blocks = np.stack([_blocks(bunch.images[names.index(name)]) for name in PHOTOGRAPHS])
+    """All blocks of both photographs [2, 40, 40, 40], halved, in grey, each from 0 to 1; the edges are cut off."""
+    photographs = np.stack([load_sample_image(name) for name in PHOTOGRAPHS])  # [2, H, W, 3]
+    side = BLOCK * _HALVE
+    down, across = photographs.shape[1] // side, photographs.shape[2] // side
+    whole = photographs[:, : down * side, : across * side]
+    sums = whole.reshape(-1, down, BLOCK, _HALVE, across, BLOCK, _HALVE, 3).sum(axis=(3, 6, 7), dtype=np.int64)
+    blocks = sums.swapaxes(2, 3).reshape(len(PHOTOGRAPHS), -1, BLOCK, BLOCK) / (3 * _HALVE**2 * 255)  # exact greys
     darkest, lightest = (extreme(axis=(2, 3), keepdims=True) for extreme in (blocks.min, blocks.max))
     middle, contrast = (darkest + lightest) / 2, np.maximum(lightest - darkest, _LEAST_CONTRAST)
     stretched: Pixels = ((blocks - middle) / contrast + 0.5).astype(np.float32)
@@ -185,21 +172,8 @@ def photograph_blocks() -> Pixels:
     return stretched
 
 
-def _blocks(photograph: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """A photograph [H, W, 3], halved, in grey and in blocks [B, 40, 40] of 0…1."""
-    side = BLOCK * _HALVE
-    down, across = photograph.shape[0] // side, photograph.shape[1] // side
-    whole = photograph[: down * side, : across * side]
-    sums = whole.reshape(down, BLOCK, _HALVE, across, BLOCK, _HALVE, 3).sum(axis=(2, 5, 6), dtype=np.int64)
-    greys: NDArray[np.float64] = sums.swapaxes(1, 2).reshape(-1, BLOCK, BLOCK) / (3 * _HALVE**2 * 255)
-    return greys
-
-
 def version_of(parameters: Any, arrays: Iterable[NDArray[Any]], *, with_types: bool = True) -> str:
-    """A short hash of a data set's parameters and of what is really rendered.
-
-    Two runs with the same version and seed saw the same pixels.
-    """
+    """A short hash of parameters and arrays: runs of the same version and seed saw the same pixels."""
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
     for array in arrays:
         digest.update(f"{array.dtype.str if with_types else ''}{array.shape}".encode())

@@ -2,32 +2,22 @@
 
 The spatial class is the digit (10). The temporal class is opening (0) or closing (1), the paper's own example: closing
 is the frames of opening in reverse order. A single frame says how far the door is open, never which way it moves; and
-as every clip goes the whole way, from (nearly) closed to (nearly) open or back, so do all its frames together: a
-network without exchange between frames stays at chance, 50 %.
+as every clip goes the whole way, so do all its frames together: a network without exchange between frames stays at
+chance, 50 %.
 
 The door is a piece of a real photograph that fills the canvas. It slides away to one of the four sides, or parts in the
 middle in one of two directions. It moves at every step, and by steps of random length.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.clips import CANVAS, Dataset, stamp
-from bench.data.images import (
-    DIGITS,
-    SPRITE,
-    Indices,
-    Labels,
-    Pixels,
-    Sources,
-    digit_images,
-    photograph_blocks,
-    split_sources,
-)
-from bench.spec.training import Data, OpeningDigitsData, TrainingRecipe
+from bench.data.images import SPRITE, Indices, Labels, Pixels, Sources
+from bench.spec.training import OpeningDigitsData
 
 FRAMES = 8
 ORDERS: Labels = np.stack([np.arange(FRAMES), np.arange(FRAMES)[::-1]])  # opening, closing
@@ -43,25 +33,11 @@ class OpeningDigits(Dataset[Sources]):
 
     how_hard: OpeningDigitsData
 
-    spatial_classes: ClassVar[int] = DIGITS
     temporal_classes: ClassVar[int] = len(ORDERS)
     frames: ClassVar[int] = FRAMES
 
-    @classmethod
-    def split(cls, recipe: TrainingRecipe, data: Data, seed: int) -> "OpeningDigits":
-        """scikit-learn's digits and photographs in the shares of ``recipe``.
-
-        Raises ValueNotAllowed where a part would stay without a digit or without a piece of a photograph.
-        """
-        return cls(*split_sources(recipe, seed), data.opening_digits)
-
-    def source_images(self) -> tuple[NDArray[Any], ...]:
-        """Digits and photographs."""
-        return (*digit_images(), photograph_blocks())
-
     def _single(self, rng: np.random.Generator, labels: Labels, hard: bool) -> Pixels:
-        """A digit anywhere. Hard: as in the clips, with the door open so far, at random, that 12 of the sprite's 16
-        rows or columns are seen, or all of them."""
+        """A digit anywhere. Hard: as in the clips, with the door open so far, at random, that enough of it is seen."""
         scene = self._scene(rng, self.train, labels, frames=1)
         if hard:
             return self._show(rng, scene, rng.integers(_enough(scene), OPEN + 1))
@@ -81,7 +57,7 @@ class OpeningDigits(Dataset[Sources]):
         sprites = _upright(sources.digits.draw(rng, spatial, self.how_hard.lowest_contrast), turned)
         place = rng.integers(jitter, CANVAS - SPRITE - jitter + 1, (2, count, 1))  # jittered, it is still on the canvas
         top, left = place + rng.integers(-jitter, jitter + 1, (2, count, frames))
-        door = sources.textures.draw(rng, count, CANVAS, GREY)
+        door = sources.textures(rng, count, CANVAS, GREY)
         return _Scene(sprites, top, left, door, rng.integers(0, len(_SHOWN), count), turned)
 
     def _show(self, rng: np.random.Generator, scene: "_Scene", openness: Indices) -> Pixels:
@@ -111,10 +87,10 @@ class _Scene:
     turned: NDArray[np.bool_]
 
 
-def _upright(images: Pixels, turned: NDArray[np.bool_]) -> Pixels:
-    """Those images [n, …, side, side] that are turned flipped about their diagonal, in place."""
-    images[turned] = images[turned].swapaxes(-1, -2)
-    return images
+def _upright(pictures: Pixels, turned: NDArray[np.bool_]) -> Pixels:
+    """Those pictures [n, …, side, side] that are turned flipped about their diagonal, in place."""
+    pictures[turned] = pictures[turned].swapaxes(-1, -2)
+    return pictures
 
 
 _GONE = -1  # a canvas row that shows no row of the door
@@ -123,12 +99,10 @@ _GONE = -1  # a canvas row that shows no row of the door
 def _all_shown() -> Indices:
     """The door's row that each canvas row shows, [3, 17, 32]: it goes up, goes down or parts, by 0 … 16 steps."""
     row, step = np.arange(CANVAS), np.arange(OPEN + 1)[:, None]
-    up, down = row + 2 * step, row - 2 * step
     upper = row < CANVAS // 2
-    parting = np.where(upper, row + step, row - step)
-    parting = np.where((parting < CANVAS // 2) == upper, parting, _GONE)
-    shown = np.stack([np.where(up < CANVAS, up, _GONE), np.where(down >= 0, down, _GONE), parting])
-    return shown.astype(np.intp)
+    up, down, parting = row + 2 * step, row - 2 * step, np.where(upper, row + step, row - step)
+    there = [up < CANVAS, down >= 0, (parting < CANVAS // 2) == upper]
+    return np.where(there, [up, down, parting], _GONE).astype(np.intp)
 
 
 _SHOWN = _all_shown()
@@ -144,11 +118,10 @@ def _openings(rng: np.random.Generator, count: int) -> Indices:
 
 
 def _enough(scene: _Scene) -> Indices:
-    """From how many steps on the door hides no more of each digit than it may, [n, F]."""
+    """From how many steps on the door leaves ``TO_BE_SEEN`` rows of each digit free, [n, F]."""
     free = np.cumsum(_SHOWN == _GONE, axis=2)  # [3, 17, 32]: uncovered canvas rows up to this one
     free = np.concatenate([np.zeros_like(free[..., :1]), free], axis=2)
-    way = scene.way[:, None, None]
-    steps = np.arange(OPEN + 1)
-    seen = free[way, steps, scene.top[..., None] + SPRITE] - free[way, steps, scene.top[..., None]]
-    steps_needed: Indices = np.argmax(seen >= TO_BE_SEEN, axis=-1)
+    top = scene.top[..., None]
+    before, after = (free[scene.way[:, None, None], np.arange(OPEN + 1), row] for row in (top, top + SPRITE))
+    steps_needed: Indices = np.argmax(after - before >= TO_BE_SEEN, axis=-1)
     return steps_needed

@@ -9,14 +9,13 @@ the digit's), so that its motion says nothing either: a network has to see *what
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.data.clips import CANVAS, Dataset, stamp
-from bench.data.images import DIGITS, SPRITE, DigitPool, Indices, Labels, Pixels, digit_images, split_digits
-from bench.spec.training import Data, RingDigitsData, TrainingRecipe
+from bench.data.images import DIGITS, SPRITE, DigitPool, Indices, Labels, Pixels
+from bench.spec.training import RingDigitsData
 
 POSITIONS = 8  # on the ring; as many as a clip has frames, so that a clip shows each of them once
 STEP = CANVAS // POSITIONS  # 4 px: more than the jitter can hide
@@ -29,18 +28,8 @@ class RingDigits(Dataset[DigitPool]):
 
     how_hard: RingDigitsData
 
-    spatial_classes: ClassVar[int] = DIGITS
     temporal_classes: ClassVar[int] = len(ORDERS)
     frames: ClassVar[int] = POSITIONS
-
-    @classmethod
-    def split(cls, recipe: TrainingRecipe, data: Data, seed: int) -> "RingDigits":
-        """scikit-learn's digits in the shares of ``recipe``. Raises ValueNotAllowed where a part would stay empty."""
-        return cls(*split_digits(recipe, seed), data.ring_digits)
-
-    def source_images(self) -> tuple[NDArray[Any], ...]:
-        """The digits."""
-        return digit_images()
 
     def _single(self, rng: np.random.Generator, labels: Labels, hard: bool) -> Pixels:
         """A digit anywhere. Hard: with distractor, erasure and noise as in the clips."""
@@ -67,7 +56,7 @@ class RingDigits(Dataset[DigitPool]):
         """Digit and distractor with jitter, a band erased in each, maximum of the two, noise: [n, F, 32, 32].
 
         top [n, 1], left [n, F] or [F]: the digit's place in px. other: the distractor's left, half a torus further
-        down. Without the distractor everything else stays the same: it is drawn, but not shown.
+        down. Without the distractor all else stays the same: it is drawn, but not shown.
         """
         how = self.how_hard
         shape = (len(spatial), np.broadcast_shapes(top.shape, left.shape)[1])
@@ -75,7 +64,7 @@ class RingDigits(Dataset[DigitPool]):
         digit = pool.draw(rng, spatial, how.lowest_contrast)
         distractor = pool.draw_scrambled(rng, foreign, how.lowest_contrast)
         layers = []
-        for sprite, y, x in zip((digit, distractor), (top, top + CANVAS // 2), (left, other), strict=True):
+        for sprite, y, x in ((digit, top, left), (distractor, top + CANVAS // 2, other)):
             jitter = rng.integers(-how.jitter, how.jitter + 1, (2, *shape))
             band = rng.integers(0, SPRITE - how.band + 1, shape)
             layers.append(stamp(sprite, y + jitter[0], x + jitter[1], band, how.band))

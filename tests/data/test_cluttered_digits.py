@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 
-from bench.data.cluttered_digits import SEEN, SIZE, ClutteredDigits, Scenes, data_version
-from bench.data.motion_iou import iou, motion_iou, speed_groups
+from bench.data.cluttered_digits import (
+    SEEN,
+    SIZE,
+    ClutteredDigits,
+    Scenes,
+    data_version,
+    iou,
+    motion_iou,
+    speed_groups,
+)
 from bench.spec.training import ClutteredDigitsData, DetectionRecipe
 from bench.store.samples import SPEEDS
 

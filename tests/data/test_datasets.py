@@ -10,7 +10,7 @@ import pytest
 
 from bench.data import cluttered_digits, ring_digits
 from bench.data.clips import CANVAS, Clips, Dataset, one_frame, shuffled
-from bench.data.datasets import SPLITS, data_version, open_dataset
+from bench.data.datasets import SOURCE_IMAGES, SPLITS, data_version, open_dataset
 from bench.data.images import BLOCK, DIGITS, photograph_blocks, split_digits, split_sources
 from bench.spec.axes import DATASETS, ValueNotAllowed
 from bench.spec.settings import validate
@@ -39,7 +39,7 @@ def tested(data_set: Dataset[Any]) -> Clips:
 
 
 def test_registry_matches_the_vocabulary_and_the_settings() -> None:
-    assert set(SPLITS) == set(DATASETS) == set(Data.model_fields)
+    assert set(SPLITS) == set(SOURCE_IMAGES) == set(DATASETS) == set(Data.model_fields)
     for ask in (lambda: open_dataset("no_such", Recipe(), Data(), 0), lambda: data_version("no_such", Data())):
         with pytest.raises(ValueNotAllowed, match=r"'no_such'; there are: ring_digits, opening_digits$"):
             ask()
@@ -62,16 +62,16 @@ def test_photographs_are_split_by_block_and_stratified() -> None:
     every = photograph_blocks()
     photograph = {block.tobytes(): number for number, blocks in enumerate(every) for block in blocks}
     assert every.shape == (2, 40, BLOCK, BLOCK) and len(photograph) == 80
-    parts = [sources.textures for sources in split_sources(Recipe(), seed=3)]
+    parts = split_sources(Recipe(), seed=3)
     assert sorted(block.tobytes() for part in parts for block in part.blocks) == sorted(photograph)
     counts = [Counter(photograph[block.tobytes()] for block in part.blocks) for part in parts]
     assert counts == [{0: 24, 1: 24}, {0: 6, 1: 6}, {0: 10, 1: 10}]
 
 
 def test_a_texture_lies_within_one_block() -> None:
-    textures = split_sources(Recipe(), seed=3)[0].textures
-    numbered = replace(textures, blocks=np.arange(len(textures.blocks))[:, None, None] + np.zeros_like(textures.blocks))
-    cut = numbered.draw(rng(), 500, CANVAS, (0.0, 1.0))
+    sources = split_sources(Recipe(), seed=3)[0]
+    numbered = replace(sources, blocks=np.arange(len(sources.blocks))[:, None, None] + np.zeros_like(sources.blocks))
+    cut = numbered.textures(rng(), 500, CANVAS, (0.0, 1.0))
     assert cut.shape == (500, CANVAS, CANVAS)
     assert np.all(cut == cut[:, :1, :1]) and set(cut[:, 0, 0]) == set(range(48))
 
@@ -80,9 +80,9 @@ def test_splits_depend_on_the_seed_alone() -> None:
     first, again, other = (split_sources(Recipe(), seed) for seed in (3, 3, 4))
     for one, same, another in zip(first, again, other, strict=True):
         assert np.array_equal(one.digits.origins, same.digits.origins)
-        assert np.array_equal(one.textures.blocks, same.textures.blocks)
+        assert np.array_equal(one.blocks, same.blocks)
         assert not np.array_equal(one.digits.origins, another.digits.origins)
-        assert not np.array_equal(one.textures.blocks, another.textures.blocks)
+        assert not np.array_equal(one.blocks, another.blocks)
 
 
 @pytest.mark.parametrize(
@@ -243,6 +243,7 @@ def test_every_parameter_changes_what_is_seen_and_the_version(name: str) -> None
 
 def test_versions_are_those_of_the_published_runs() -> None:
     assert data_version("ring_digits", Data()) == "acaf01109dc8"
+    assert data_version("opening_digits", Data()) == "ed91609e9d5d"
     assert cluttered_digits.data_version(ClutteredDigitsData()) == "409c6d6bc3d9"
 
 
@@ -252,13 +253,12 @@ def test_a_version_depends_on_its_own_data_set_alone() -> None:
 
 
 def test_other_source_images_and_other_rendering_are_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, split in SPLITS.items():
-        usual, kind = data_version(name, Data()), type(split(Recipe(), Data(), 0))
-        *some, last = split(Recipe(), Data(), 0).source_images()
+    for name, images in SOURCE_IMAGES.items():
+        usual, (*some, last) = data_version(name, Data()), images()
         other = last.copy()
         other.flat[-1] += 1
         with monkeypatch.context() as patch:
-            patch.setattr(kind, "source_images", lambda self, arrays=(*some, other): arrays)
+            patch.setitem(SOURCE_IMAGES, name, lambda arrays=(*some, other): arrays)
             assert data_version(name, Data()) != usual
     usual = data_version("ring_digits", Data())
     monkeypatch.setattr(ring_digits, "STEP", 5)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bench.data.clips import CANVAS, Clips
+from bench.data.datasets import open_dataset
 from bench.data.images import SPRITE, Pixels, Sources
 from bench.data.opening_digits import FRAMES, GREY, OPEN, TO_BE_SEEN, OpeningDigits
 from bench.spec.training import Data, OpeningDigitsData, Recipe
@@ -20,7 +21,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 @pytest.fixture(scope="module")
 def opening() -> OpeningDigits:
-    return OpeningDigits.split(Recipe(), Data(), seed=1)
+    return open_dataset("opening_digits", Recipe(), Data(), seed=1)
 
 
 def digits_like(sources: Sources, image: Pixels | float) -> Sources:
@@ -31,7 +32,7 @@ def digits_like(sources: Sources, image: Pixels | float) -> Sources:
 
 def painted(sources: Sources, value: float) -> Sources:
     """Every door is plain."""
-    return replace(sources, textures=replace(sources.textures, blocks=np.full_like(sources.textures.blocks, value)))
+    return replace(sources, blocks=np.full_like(sources.blocks, value))
 
 
 def empty_rooms(opening: OpeningDigits, count: int) -> Clips:

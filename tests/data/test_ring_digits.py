@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bench.data.clips import CANVAS, stamp
+from bench.data.datasets import open_dataset
 from bench.data.images import SCRAMBLES, SPRITE, DigitPool, Pixels
 from bench.data.ring_digits import ORDERS, POSITIONS, STEP, RingDigits
 from bench.spec.training import Data, Recipe, RingDigitsData
@@ -19,7 +20,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 @pytest.fixture(scope="module")
 def ring() -> RingDigits:
-    return RingDigits.split(Recipe(), Data(), seed=1)
+    return open_dataset("ring_digits", Recipe(), Data(), seed=1)
 
 
 def all_like(pool: DigitPool, value: float) -> DigitPool:
