@@ -7,7 +7,6 @@ both say so. Nothing is recommended on intervals that decide nothing.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bench.analysis.run import Analysis
 from bench.report.cost import rankings_in
@@ -152,10 +151,11 @@ def detection(run: Analysis) -> Detection | None:
     return Detection(base, [row for row in trained if row is not base], costs)
 
 
-def on_validation(run: Analysis, section: str) -> bool:
-    """What was trained was judged on validation clips, to choose a recipe: it is no test."""
-    settings: dict[str, Any] = (run.header.get("settings") or {}).get(section) or {}
-    return bool((settings.get("recipe") or {}).get("judged_on") == "validation")
+def on_validation(run: Analysis) -> bool:
+    """Something was judged on validation clips, to choose a recipe: it is no test."""
+    settings = run.header.get("settings") or {}
+    recipes = [(settings.get(section) or {}).get("recipe") or {} for section in ("accuracy", "detection")]
+    return any(recipe.get("judged_on") == "validation" for recipe in recipes)
 
 
 def _joint(arm: Row) -> float:

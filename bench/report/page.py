@@ -27,7 +27,7 @@ from bench.analysis.run import Analysis
 from bench.report import numbers
 from bench.report.cost import online_costs, panel_costs, runtime_costs
 from bench.report.figures.canvas import Figure
-from bench.report.gain import Change, choice, detection, gain, on_validation
+from bench.report.gain import choice, detection, gain, on_validation
 from bench.report.numbers import Estimate, number
 from bench.report.selection import line_text, rows
 from bench.report.tables import plain, sample_lists, sheets
@@ -65,7 +65,6 @@ def page(run: Analysis, figures: Sequence[Figure]) -> str:
         samples=samples,
         places={records: f"samples-{place}" for place, records in enumerate(samples)},
         settings=pd.json_normalize(run.header.get("settings") or {}).iloc[:1].to_dict("records"),
-        on_validation=any(on_validation(run, section) for section in ("accuracy", "detection")),
     )
 
 
@@ -82,6 +81,7 @@ def answers(run: Analysis) -> dict[str, Any]:
         "detection": detection(run),
         "trust": trust(run),
         "judged": Counter(claim.verdict for claim in run.claims),
+        "on_validation": on_validation(run),
         "suspect": run.suspect,
         "online_suspect": run.online_suspect,
     }
@@ -107,7 +107,6 @@ def _environment() -> Environment:
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "verdicts": VERDICTS,
-        "change": Change.of,
         "estimate": Estimate.of,
         "claim_text": _claim_text,
     }

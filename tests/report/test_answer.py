@@ -317,8 +317,9 @@ def test_a_form_that_lost_a_seed_is_not_told(full: Analysis) -> None:
 def test_what_was_judged_on_validation_clips_is_no_test(full: Analysis, section: str) -> None:
     settings = {section: {"recipe": {"judged_on": "validation"}}}
     told = "this is no test of a finding"
-    assert told in said(replace(full, header={**full.header, "settings": settings}))
-    assert told not in said(full)
+    run = replace(full, header={**full.header, "settings": settings})
+    assert told in said(run) and told not in said(full)
+    assert "Judged on validation clips, to choose a recipe: no test of a finding." in answer(run)
 
 
 @pytest.mark.parametrize(
