@@ -15,9 +15,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from bench.analysis.arms import Arm, ArmKey
-from bench.analysis.published import PUBLISHED, USUAL
+from bench.analysis.published import PUBLISHED
 from bench.analysis.results import Comparison
-from bench.analysis.selection import arm_fields, replaced_arm, selects_arm, variant_text
+from bench.analysis.selection import USUAL, arm_fields, replaced_arm, selects_arm, variant_text
 from bench.spec.cases import Variant
 from bench.stats.units import Units
 
@@ -136,7 +136,7 @@ def _difference(sound: _Arms, first: ArmKey, second: ArmKey, outcome: str) -> Un
 
 def _shuffled(sound: _Arms) -> Iterator[_Row]:
     """Tested on frames in random order: in time against chance, in space against ordered frames."""
-    arm = sound.get((Variant(PUBLISHED, Fraction(1, 4), "residual", "bidirectional"), USUAL))
+    arm = sound.get((Variant(PUBLISHED, Fraction(1, 4), "residual", "bidirectional"), USUAL["accuracy"]))
     if arm is None:
         return
     text = variant_text(arm.variant)

@@ -1,15 +1,10 @@
-"""The strategies and conditions that published findings speak of."""
-
-from bench.spec.cases import Condition
+"""The strategies and the cohort that published findings speak of."""
 
 PUBLISHED = "copy_shift"
 """The released code's strategy: its function is the paper's, whatever else computes the same is judged beside it."""
 
 EXCHANGE = "temporal_conv"
 """The strategy that puts a learnable 3×1×1 convolution where the shift would be; it has one setting."""
-
-USUAL = Condition()
-"""The condition under which accuracies are judged."""
 
 REPLICATION = "replication"
 """The cohort of the arms that were trained again with other seeds."""

@@ -102,6 +102,8 @@ def test_a_panel_may_name_its_strategies() -> None:
     assert second == {"no_shift", "copy_shift", "buffer_shift", "view_matmul", "mine"}
     twice = sweep(latency={"groups": groups, "panels": [*panels[:1], {"strategies": ["buffer_shift"]}]})
     assert [case.variant.strategy for case in twice.cases[2:]] == ["copy_shift", "buffer_shift"]
+    (planned,) = sweep(latency={"groups": groups, "panels": [panels[0] | {"weight": 3}, {}]}).panels
+    assert (len(planned.cases), planned.weight) == (2 + 4, 3)  # what either asks for, with the weight of the first
 
 
 def test_panels_share_the_budget_by_weight_and_3d_networks_take_no_shift() -> None:

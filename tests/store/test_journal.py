@@ -91,6 +91,15 @@ def test_half_a_replicate_is_set_aside(tmp_path: Path, panel: object) -> None:
         assert ids(tmp_path) == [*kept, timed(first, 1).id, process(panel, 1).id]  # type: ignore[arg-type]
 
 
+def test_damage_before_a_failed_case_costs_the_whole_replicate(tmp_path: Path) -> None:
+    with Run(tmp_path) as run:
+        run.append(timed(SHIFT), unmeasured(SHIFT), timed(TWIN), process(), *replicate(1))
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"resnet50", b"resnet18", 1))
+    with Run(tmp_path) as run:
+        assert run.ids == {record.id for record in (unmeasured(SHIFT), *replicate(1))}
+
+
 def test_a_doubled_line_is_set_aside(tmp_path: Path) -> None:
     records = whole_run(tmp_path)
     path = tmp_path / "records.jsonl"
@@ -200,12 +209,13 @@ def files_of_at_most(size: int) -> Iterator[None]:
 def test_a_disk_that_takes_half_a_record_leaves_none_of_it(tmp_path: Path) -> None:
     with Run(tmp_path) as run:
         run.append(checked("a"))
-        with files_of_at_most((tmp_path / "records.jsonl").stat().st_size + 100):
+        whole = (tmp_path / "records.jsonl").read_bytes()
+        with files_of_at_most(len(whole) + 100):
             with pytest.raises(FolderError, match=r"File too large\. The 1 records before are kept"):
                 run.append(checked("b"))
             with pytest.raises(FolderError, match="File too large"):
                 run.write_header({"title": "x" * 2000})
-    assert list(read_records(tmp_path)) == [checked("a")]
+    assert (tmp_path / "records.jsonl").read_bytes() == whole
     assert not (tmp_path / "run.json.new").exists()
 
 
