@@ -223,7 +223,7 @@ class Recurrent(nn.Module, ABC):
 
     ``step`` is given what it kept of the frames before and returns what the next frame needs: a tensor [S, K, H, W] for
     S streams, in which the streams do not mix. All zeros: no frame came before. Whoever runs the network puts ``past``
-    in and takes it out (``bench.backbones.OnlineNetwork``); None stands for zeros.
+    in and takes it out (``bench.models.OnlineNetwork``); None stands for zeros.
     """
 
     def __init__(self) -> None:

@@ -4,13 +4,13 @@ Compilers keep features in blocks of 8 or 16 channels; a slice inside a block ha
 packed again. Here one slice is taken, of the moved channels rounded up to whole blocks, and shifted both ways along the
 frame axis; zeros in the weights say which channels of it are meant.
 Traffic beyond the layer's own (B = the bytes of the slice, M = those of the layer's output): 2 B for the slice, 2 B for
-each way and 1 B to convolve it, 3 M to add it. See ``bench.ops.split_convolution``.
+each way and 1 B to convolve it, 3 M to add it. See ``bench.ops.residual``.
 """
 
 from torch import Tensor, nn
 
-from bench.ops.frame_axis import from_next_frame, from_previous_frame
-from bench.ops.split_convolution import SplitConvolution
+from bench.ops.frames import from_next_frame, from_previous_frame
+from bench.ops.residual import SplitConvolution
 from bench.strategy import Site, Strategy
 
 _BLOCK = 16  # channels: the blocks of AVX-512 and AMX kernels, and two of those of AVX2

@@ -1,4 +1,4 @@
-"""Slices and concatenations of frames as they lie, [N*T, C, H, W]: no 5-D view, see ``bench.ops.frame_axis``.
+"""Slices and concatenations of frames as they lie, [N*T, C, H, W]: no 5-D view, see ``bench.ops.frames``.
 
 Traffic: 2 N for the concatenation of the groups, and 2 F for each group's own (N = the bytes of the tensor,
 F = those of one group).
@@ -7,7 +7,7 @@ F = those of one group).
 import torch
 from torch import Tensor, nn
 
-from bench.ops.frame_axis import from_next_frame, from_previous_frame
+from bench.ops.frames import from_next_frame, from_previous_frame
 from bench.strategy import ShiftBefore, Site, Strategy
 
 

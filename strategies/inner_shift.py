@@ -11,49 +11,25 @@ a third of those of all conv1 inputs in ResNet-50 (conv2 of a stage's first bloc
 A block without a narrow part is shifted at its usual site.
 """
 
-from torch import Tensor, nn
+from torch import nn
 
 from bench.ops import in_place
-from bench.ops.groups import Group, moved_groups
-from bench.strategy import Site, Strategy
+from bench.strategy import Site
 
 
-class InnerShift(Strategy):
+class InnerShift(in_place.MovesInPlace):
     """Shift before conv2, at the narrow part of the bottleneck: a quarter of the channels."""
 
     name = "inner_shift"
     placements = ("residual",)  # inside the branch by definition
+    mover = in_place.FrameByFrame()
 
-    def shift(self, clip: Tensor) -> Tensor:
-        """[N, T, C, H, W] -> the same shape. Differentiable; does not overwrite ``clip``."""
-        return in_place.shifted(clip, self._groups(clip.shape[2]), in_place.FrameByFrame())
-
-    def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
-        """Shift before conv2 of a bottleneck, whose conv1 is 1×1; at the site of any other block."""
-        place = _inner(block, site)
-        reader = place.layer(block)
-        groups, mover = self._groups(reader.in_channels), in_place.FrameByFrame()  # type: ignore[arg-type]
-        place.replace(block, in_place.ShiftedInPlace(reader, groups, num_segments, mover, restore=place == site))
-        return block
-
-    def online(self, block: nn.Module, site: Site) -> nn.Module:
-        """Exchange the moved channels with those of the frame before, in their own memory."""
-        place = _inner(block, site)
-        reader = place.layer(block)
-        fold = self.channels_each_way(reader.in_channels)  # type: ignore[arg-type]
-        place.replace(block, in_place.ExchangedInPlace(reader, fold, restore=place == site))
-        return block
+    def reader(self, block: nn.Module, site: Site) -> Site:
+        """conv2 of a bottleneck, whose conv1 is 1×1; the site of any other block."""
+        narrows = getattr(site.layer(block), "kernel_size", None) == (1, 1) and "conv2" in dict(block.named_children())
+        return Site("conv2", "conv2") if narrows else site
 
     def skip(self, backbone: str, frames: int) -> str | None:
         """Blocks without a narrow part have no inner place."""
         without = ("resnet18", "resnet34", "mobilenet_v2", "digits_resnet")
         return f"{backbone} has no bottleneck blocks, so no narrow place to shift at" if backbone in without else None
-
-    def _groups(self, channels: int) -> tuple[Group, ...]:
-        return moved_groups(self.channels_each_way(channels), self.direction)
-
-
-def _inner(block: nn.Module, site: Site) -> Site:
-    """conv2 of a bottleneck, whose conv1 is 1×1; the site of any other block."""
-    bottleneck = getattr(site.layer(block), "kernel_size", None) == (1, 1) and "conv2" in dict(block.named_children())
-    return Site("conv2", "conv2") if bottleneck else site

@@ -7,8 +7,7 @@ The products themselves are those of PyTorch's matrix library. Training takes ``
 
 from torch import nn
 
-from bench.ops import in_place, native, products
-from bench.ops.groups import moved_groups
+from bench.ops import native, products
 from bench.strategy import Site, Strategy
 
 
@@ -23,18 +22,10 @@ class NativeMatmul(Strategy):
 
     def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
         """Put the products in the place of the site's layer."""
-        layer, reason = site.layer(block), native.why_not()
-        groups = moved_groups(self.channels_each_way(layer.in_channels), self.direction)  # type: ignore[arg-type]
-        if reason:
+        if reason := native.why_not():
             self.fall_back(reason)
-        if products.takes(layer):
-            product = None if reason else native.multiply
-            site.replace(block, products.ShiftedProduct(layer, groups, num_segments, product))  # type: ignore[arg-type]
-        elif groups:
-            self.fall_back(f"{site.path} is no 1×1 matrix product: its channels were moved in their own memory")
-            mover: in_place.Mover = in_place.FrameByFrame() if reason else native.Native(in_place.FrameByFrame())
-            site.replace(block, in_place.ShiftedInPlace(layer, groups, num_segments, mover, restore=True))
-        return block
+            return products.install(self, block, site, num_segments)
+        return products.install(self, block, site, num_segments, native.multiply, native.Native())
 
     def skip(self, backbone: str, frames: int) -> str | None:
         """Without a compiler it would be ``view_matmul`` under another name."""

@@ -3,14 +3,13 @@
 The layer that writes the features is split by output channels, the one that reads them by input channels; what moves is
 a tensor of its own and moves along the frame axis. Made for compilers and inference runtimes, which keep features in
 blocks of channels and fuse the sums. Traffic: 2 * fraction * N (N = the bytes of the features at all sites). See
-``bench.ops.parted_block``.
+``bench.ops.residual``.
 """
 
 import torch
 from torch import Tensor, nn
 
-from bench.ops.parted_block import PartedBlock
-from bench.ops.residual import layout_of
+from bench.ops.residual import PartedBlock, layers_of
 from bench.strategy import Site, Strategy
 
 
@@ -34,9 +33,9 @@ class PartedShift(Strategy):
 
     def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
         """Part the block; shift in one tensor where it is no residual block of plain convolutions."""
-        layout = layout_of(block, site)
-        if layout is not None:
-            return PartedBlock(self, block, layout, num_segments)
+        layers = layers_of(block, site)
+        if layers is not None:
+            return PartedBlock(self, block, layers, num_segments)
         if self.fraction == 0:
             return block
         self.fall_back(f"{type(block).__name__} is no residual block of plain convolutions: shifted in one tensor")

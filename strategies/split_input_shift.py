@@ -2,14 +2,14 @@
 
 Only the moved channels are ever sliced, shifted and concatenated; those that stay are read by the layer where they are.
 Traffic beyond the layer's own: 2 F to slice each group, 2 F to shift it, 2 F to concatenate and 1 F to convolve, and
-3 M to add (F = the bytes of a group, M = those of the layer's output). See ``bench.ops.split_convolution``.
+3 M to add (F = the bytes of a group, M = those of the layer's output). See ``bench.ops.residual``.
 """
 
 import torch
 from torch import Tensor, nn
 
-from bench.ops.frame_axis import from_next_frame, from_previous_frame
-from bench.ops.split_convolution import SplitConvolution
+from bench.ops.frames import from_next_frame, from_previous_frame
+from bench.ops.residual import SplitConvolution
 from bench.strategy import Site, Strategy
 
 

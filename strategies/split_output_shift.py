@@ -3,13 +3,13 @@
 In a bottleneck block conv1 gives a quarter of the channels that it reads, so that what moves is small whatever the
 fraction. Each moved group is convolved on its own, shifted in time, and added to what the other channels gave.
 Traffic beyond the layer's own: 2 F to slice each group out, and for each group 5 M to convolve, shift and add (F = the
-bytes of a group, M = those of the layer's output). See ``bench.ops.split_convolution``.
+bytes of a group, M = those of the layer's output). See ``bench.ops.residual``.
 """
 
 from torch import Tensor, nn
 
-from bench.ops.frame_axis import from_next_frame, from_previous_frame
-from bench.ops.split_convolution import SplitConvolution
+from bench.ops.frames import from_next_frame, from_previous_frame
+from bench.ops.residual import SplitConvolution
 from bench.strategy import Site, Strategy
 
 

@@ -12,9 +12,8 @@ is has not been measured yet: what the shift saves, the product can lose against
 
 from torch import Tensor, nn
 
-from bench.ops import products, triton_gate
-from bench.ops.triton_conv import shift_conv
-from bench.ops.triton_shift import triton_shift
+from bench.ops import products, triton_operators
+from bench.ops.triton_operators import shift_conv, triton_shift
 from bench.strategy import Site, Strategy
 
 
@@ -52,7 +51,7 @@ class TritonConv(Strategy):
 
     def skip(self, backbone: str, frames: int) -> str | None:
         """Where no Triton kernel can run."""
-        return triton_gate.why_not()
+        return triton_operators.why_not()
 
 
 class _ShiftConv(nn.Module):

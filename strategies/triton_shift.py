@@ -7,8 +7,7 @@ skipped. How fast it is has not been measured yet.
 
 from torch import Tensor
 
-from bench.ops import triton_gate
-from bench.ops.triton_shift import triton_shift
+from bench.ops import triton_operators
 from bench.strategy import Strategy
 
 
@@ -24,9 +23,9 @@ class TritonShift(Strategy):
         """[N, T, C, H, W] -> the same shape; the first group receives the next frame, the second the previous."""
         fold = self.channels_each_way(clip.shape[2])
         ahead = fold if self.direction == "bidirectional" else 0
-        shifted: Tensor = triton_shift(clip.flatten(0, 1), clip.shape[1], ahead, fold)
+        shifted: Tensor = triton_operators.triton_shift(clip.flatten(0, 1), clip.shape[1], ahead, fold)
         return shifted.view_as(clip)
 
     def skip(self, backbone: str, frames: int) -> str | None:
         """Where no Triton kernel can run."""
-        return triton_gate.why_not()
+        return triton_operators.why_not()

@@ -16,7 +16,6 @@ shifted in their own memory, frame by frame, and put back after it.
 from torch import nn
 
 from bench.ops import in_place, products
-from bench.ops.groups import moved_groups
 from bench.strategy import Site, Strategy
 
 
@@ -30,15 +29,7 @@ class ViewMatmul(Strategy):
 
     def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
         """Put the products in the place of the site's layer."""
-        layer = site.layer(block)
-        groups = moved_groups(self.channels_each_way(layer.in_channels), self.direction)  # type: ignore[arg-type]
-        if products.takes(layer):
-            site.replace(block, products.ShiftedProduct(layer, groups, num_segments))  # type: ignore[arg-type]
-        elif groups:
-            self.fall_back(f"{site.path} is no 1×1 matrix product: its channels were moved in their own memory")
-            mover = in_place.FrameByFrame()
-            site.replace(block, in_place.ShiftedInPlace(layer, groups, num_segments, mover, restore=True))
-        return block
+        return products.install(self, block, site, num_segments)
 
     def online(self, block: nn.Module, site: Site) -> nn.Module:
         """Frame by frame: the moved channels' product reads what was kept of the previous frame."""

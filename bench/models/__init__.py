@@ -6,30 +6,27 @@ takes no shift; it is there to compare with.
 
 ================  ======================================================================================
 ``network``       what a network is; ``sites`` and ``insert``; layout in memory
-``full_size``     ``build``: torchvision's networks, for latency
-``volumetric``    3-D networks at full size, for latency
-``detectors``     ``build_detector``: FCOS, trained small and timed at full size
+``inflation``     convolutions over time in place of a 2-D network's, and the weights they start from
 ``trainable``     ``build_trainable``: networks with two heads, for the accuracy experiment
-``over_time``     convolutions over time in place of a 2-D network's
-``online``        ``go_online``: a network with a causal strategy, frame by frame
+``detectors``     ``build_detector``: FCOS, trained small and timed at full size
+``full_size``     ``build``: torchvision's networks and 3-D ones, for latency
+``online``        ``go_online``: a network with a causal strategy, frame by frame, and the proof of it
 ``weights``       weights from files: torchvision's, released TSM checkpoints, this suite's own
-``learned``       networks that stand for trained ones, for proofs
-``inflation``     weights pre-trained on single frames -> a network of clips
+``runtimes/``     where a network runs: one small file per runtime
+``streaming/``    many streams in one network; sources of frames; pacing
 ================  ======================================================================================
 """
 
 from bench.models.detectors import Detector, EveryPosition, Found, Targets, build_detector
 from bench.models.full_size import build
 from bench.models.inflation import load_pretrained
-from bench.models.network import ClipNetwork, Network, channels_of, insert, lay_out, sites
+from bench.models.network import Network, channels_of, insert, lay_out, sites
 from bench.models.online import OnlineNetwork, State, StreamError, go_online, inputs, joined, prove
-from bench.models.trainable import DigitsResNet, build_trainable, pretrained_form
+from bench.models.trainable import build_trainable, pretrained_form
 from bench.models.weights import load_weights
 
 __all__ = [
-    "ClipNetwork",
     "Detector",
-    "DigitsResNet",
     "EveryPosition",
     "Found",
     "Network",

@@ -26,14 +26,8 @@ Found = list[dict[str, Tensor]]
 """For each frame: boxes, labels and scores, best first."""
 
 _CLASSES = 10
-_VID_CLASSES = 30  # of ImageNet-VID, whose size the full detector has
 _WIDTH = 64  # channels of the pyramid; FCOS normalises groups of 32
-_CONVOLUTIONS = 2  # of each tower of the head
-_STRIDE = 4  # px between two positions
 _FRAME = 64  # px
-_MEAN, _DEVIATION = 0.3, 0.25  # of the grey frames, about
-_LEAST_SCORE = 0.02  # mean average precision asks for the doubtful ones too
-_MOST = 20  # detections of a frame
 
 
 class Pyramid(nn.Module):
@@ -44,20 +38,17 @@ class Pyramid(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        network = DigitsResNet()
-        self.out_channels = _WIDTH
-        self.stem = network.stem
-        self.stages = nn.ModuleList(network.stages)  # no Sequential: the pyramid reads between its members
+        network, self.out_channels = DigitsResNet(), _WIDTH
+        self.stem, self.stages = network.stem, nn.ModuleList(network.stages)  # the pyramid reads between stages
         self.fpn = FeaturePyramidNetwork(list(DigitsResNet.WIDTHS[1:]), _WIDTH)
 
     def forward(self, frames: Tensor) -> Tensor:
         """The finest level."""
-        features, levels = self.stem(frames), OrderedDict[str, Tensor]()
-        for number, stage in enumerate(self.stages):
-            features = stage(features)
-            if number:
-                levels[str(number)] = features
-        finest: Tensor = self.fpn(levels)["1"]
+        first, *others = self.stages
+        features, levels = first(self.stem(frames)), OrderedDict[str, Tensor]()
+        for number, stage in enumerate(others):
+            levels[str(number)] = features = stage(features)
+        finest: Tensor = self.fpn(levels)["0"]
         return finest
 
 
@@ -76,20 +67,17 @@ class DigitsFCOS(FCOS):  # type: ignore[misc]
     """
 
     def __init__(self) -> None:
-        pyramid = Pyramid()
+        size = {"min_size": _FRAME, "max_size": _FRAME, "fixed_size": (_FRAME, _FRAME), "_skip_resize": True}
         super().__init__(
-            pyramid,
+            Pyramid(),
             _CLASSES,
-            min_size=_FRAME,
-            max_size=_FRAME,
-            fixed_size=(_FRAME, _FRAME),
-            _skip_resize=True,
-            image_mean=[_MEAN],
-            image_std=[_DEVIATION],
-            anchor_generator=AnchorGenerator(((_STRIDE,),), ((1.0,),)),
-            head=_Head(_WIDTH, 1, _CLASSES, _CONVOLUTIONS),
-            score_thresh=_LEAST_SCORE,
-            detections_per_img=_MOST,
+            **size,
+            image_mean=[0.3],  # of the grey frames, about
+            image_std=[0.25],
+            anchor_generator=AnchorGenerator(((4,),), ((1.0,),)),  # px between two positions
+            head=_Head(_WIDTH, 1, _CLASSES, num_convs=2),
+            score_thresh=0.02,  # mean average precision asks for the doubtful ones too
+            detections_per_img=20,
         )
 
     def forward(self, frames: Tensor, targets: Targets | None = None) -> Any:
@@ -112,8 +100,7 @@ class Detector(Network):
 
     def normalised(self, frames: Tensor) -> Tensor:
         """The same frames, as ``forward`` gives them to the backbone."""
-        trunk: Any = self.trunk
-        normal: Tensor = trunk.transform.normalize(frames)
+        normal: Tensor = self.trunk.transform.normalize(frames)  # type: ignore[union-attr, operator]
         return normal
 
 
@@ -138,13 +125,12 @@ def build_detector(num_segments: int, seed: int = 0) -> Detector:
     """The trained detector with random weights, in evaluation mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        detector = Detector(num_segments)
-    return detector.eval()
+        return Detector(num_segments).eval()
 
 
 def detector_to_time(name: str, num_segments: int) -> Network:
     """One of ``axes.DETECTORS`` with random weights; its trunk is an ``EveryPosition``."""
     if name == TRAINED_DETECTOR:
         return Network(EveryPosition(DigitsFCOS()), num_segments)
-    full = fcos_resnet50_fpn(weights=None, weights_backbone=None, num_classes=_VID_CLASSES)
-    return Network(EveryPosition(full), num_segments)
+    of_vid_size = fcos_resnet50_fpn(weights=None, weights_backbone=None, num_classes=30)  # as many as ImageNet-VID has
+    return Network(EveryPosition(of_vid_size), num_segments)

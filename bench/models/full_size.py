@@ -2,27 +2,32 @@
 
 BatchNorm statistics are taken from one pass of random frames, so that activations stay near unit scale in every layer:
 latency then does not depend on denormal or infinite values.
+
+The 3-D ones are there to compare their cost with a shift's. torchvision's are as they come: 400 classes (Kinetics),
+time strided inside, pooled over time at the end. On a CPU they pay for PyTorch's 3-D operators too: in fp32 a 3-D
+kernel that is 1×1 in space takes a slow path (``slow_conv3d``) with one thread or at batch 1, most of all in
+r2plus1d_18 and s3d. The inflated ResNet-50 differs from the 2-D one by its convolutions over time alone.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2, resnet18, resnet34, resnet50, resnet101
+from torchvision.models.resnet import Bottleneck
+from torchvision.models.video import mc3_18, r2plus1d_18, r3d_18, s3d
 
-from bench.models import volumetric
 from bench.models.detectors import detector_to_time
-from bench.models.network import Network, channels_of
+from bench.models.inflation import OverTime, VolumeConv
+from bench.models.network import ClipNetwork, Network, channels_of
 from bench.models.trainable import build_trainable
 from bench.spec.axes import ACCURACY_BACKBONES, BACKBONES, DETECTORS, VOLUMETRIC, ValueNotAllowed
 
 _CALIBRATION_FRAMES, _CALIBRATION_SIZE = 8, 64
 _CALIBRATION_CLIPS = 2  # so that the last layer of a 3-D network, which may have 2×2 features, sees a few values
-_MAKERS = {
-    "resnet18": resnet18,
-    "resnet34": resnet34,
-    "resnet50": resnet50,
-    "resnet101": resnet101,
-    "mobilenet_v2": mobilenet_v2,
-}
+_S3D_MIN_FRAMES = 5  # the last halving has no padding: 5 frames become 3, 2, 1, but 4 become 2, 1, none
+_S3D_POOL = (2, 7, 7)  # frames, rows and columns that torchvision averages before it classifies
+_I3D_STEM_FRAMES, _I3D_EVERY = 5, 2
 
 
 def build(name: str, num_segments: int, seed: int = 0) -> Network:
@@ -32,36 +37,101 @@ def build(name: str, num_segments: int, seed: int = 0) -> Network:
     accuracy experiment are built too, as ``build_trainable`` does; these and the trained detector read grey frames.
     Raises ValueNotAllowed for an unknown name, and where a 3-D network needs more frames.
     """
-    if name in ACCURACY_BACKBONES and name not in _MAKERS:
+    if name in ACCURACY_BACKBONES and name not in OF_FRAMES:
         return build_trainable(name, num_segments, seed)
-    if name not in _MAKERS and name not in volumetric.NAMES and name not in DETECTORS:
-        known = (*BACKBONES, *VOLUMETRIC, *DETECTORS)
-        raise ValueNotAllowed(f"unknown backbone {name!r}; there are: {', '.join(known)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if name in DETECTORS:
             network = detector_to_time(name, num_segments)
-            _calibrate(network.trunk, _random_frames(_CALIBRATION_FRAMES, channels_of(network.trunk)))
-        elif name in _MAKERS:
-            network = Network(_MAKERS[name](), num_segments)
-            _calibrate(network.trunk, _random_frames(_CALIBRATION_FRAMES))
+            _calibrate(network.trunk, _CALIBRATION_FRAMES)
+        elif name in OF_FRAMES:
+            network = Network(OF_FRAMES[name](), num_segments)
+            _calibrate(network.trunk, _CALIBRATION_FRAMES)
+        elif name in OF_CLIPS:
+            network = OF_CLIPS[name](num_segments)
+            _calibrate(network, _CALIBRATION_CLIPS * num_segments)
         else:
-            network = volumetric.volumetric(name, num_segments)
-            _calibrate(network, _random_frames(_CALIBRATION_CLIPS * num_segments))
+            known = (*BACKBONES, *VOLUMETRIC, *DETECTORS)
+            raise ValueNotAllowed(f"unknown backbone {name!r}; there are: {', '.join(known)}")
     return network.eval()
 
 
-def _random_frames(count: int, channels: int = 3) -> Tensor:
-    return torch.randn(count, channels, _CALIBRATION_SIZE, _CALIBRATION_SIZE)
-
-
-def _calibrate(network: nn.Module, frames: Tensor) -> None:
-    """Set every BatchNorm's statistics from one batch."""
+def _calibrate(network: nn.Module, frames: int) -> None:
+    """Set every BatchNorm's statistics from one batch of random frames."""
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d)]
     usual = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0
     with torch.no_grad():
-        network.train()(frames)
+        network.train()(torch.randn(frames, channels_of(network), _CALIBRATION_SIZE, _CALIBRATION_SIZE))
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum
+
+
+class _PoolWhatIsThere(nn.Module):
+    """torchvision's average pooling in S3D, with a window that is no larger than the features.
+
+    torchvision's own needs 2×7×7 features, so at least 13 frames of 224². From there on this is the same function; in
+    smaller clips it averages all there is. One dimension after the other: ``avg_pool3d`` knows no bf16 on a CPU.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[N, C, T, H, W] -> [N, C, T', H', W']."""
+        for dimension, window in enumerate(_S3D_POOL, start=2):
+            features = features.unfold(dimension, min(window, features.shape[dimension]), 1).mean(dim=-1)
+        return features
+
+
+def s3d_for_short_clips(num_segments: int) -> Network:
+    """torchvision's S3D, which here runs from 5 frames of 32² on. Raises ValueNotAllowed for fewer."""
+    if num_segments < _S3D_MIN_FRAMES:
+        raise ValueNotAllowed(
+            f"s3d needs clips of at least {_S3D_MIN_FRAMES} frames, not {num_segments}: it halves time three times"
+        )
+    trunk: nn.Module = s3d()
+    trunk.avgpool = _PoolWhatIsThere()
+    return ClipNetwork(trunk, num_segments)
+
+
+def i3d_resnet50(num_segments: int) -> Network:
+    """ResNet-50 inflated as I3D 3×1×1 of "Non-local Neural Networks" (Wang et al., arXiv 1711.07971, section 4).
+
+    As there: the stem is 5×7×7; the first 1×1 convolution of every second residual block is 3×1×1; all other kernels
+    see one frame; 2-D weights are repeated over time and divided by the number of taps.
+    Unlike there: no stride in time, so as many frames come out of every layer as go in, and the paper's FLOPs are not
+    this network's. "Every second block" is counted through the network from the first on: 8 of the 16. (mmaction2's
+    configuration has 9: all three of the first stage, 2, 3, and 1.) It keeps the 2-D one's 1000 classes.
+
+    The average of the frames' logits is what pooling over time before the linear classifier would give.
+    """
+    network: nn.Module = resnet50()
+    stem = network.conv1
+    assert isinstance(stem, nn.Conv2d)
+    network.conv1 = VolumeConv(stem, num_segments, _I3D_STEM_FRAMES)
+    network.conv1.weight.data = stem.weight.data.unsqueeze(2).repeat(1, 1, _I3D_STEM_FRAMES, 1, 1) / _I3D_STEM_FRAMES
+    blocks = [module for module in network.modules() if isinstance(module, Bottleneck)]
+    for block in blocks[::_I3D_EVERY]:
+        flat = block.conv1
+        block.conv1 = OverTime(flat.in_channels, flat.out_channels, num_segments)
+        taps = block.conv1.kernel_size[0]
+        block.conv1.weight.data = flat.weight.data.repeat(1, 1, taps, 1) / taps
+    return Network(network, num_segments, takes_shift=False)
+
+
+OF_FRAMES: dict[str, Callable[[], nn.Module]] = {
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "resnet101": resnet101,
+    "mobilenet_v2": mobilenet_v2,
+}
+"""2-D trunks."""
+
+OF_CLIPS: dict[str, Callable[[int], Network]] = {
+    "r3d_18": lambda num_segments: ClipNetwork(r3d_18(), num_segments),
+    "mc3_18": lambda num_segments: ClipNetwork(mc3_18(), num_segments),
+    "r2plus1d_18": lambda num_segments: ClipNetwork(r2plus1d_18(), num_segments),
+    "s3d": s3d_for_short_clips,
+    "i3d_resnet50": i3d_resnet50,
+}
+"""3-D networks."""

@@ -11,9 +11,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from bench.spec.axes import BASELINE
 from bench.strategy import Site, Strategy, as_clip
 
-_EVERY_SECOND_FROM = (
-    23  # blocks in the longest stage: from ResNet-101 on the released code shifts in every second block
-)
+_LONG_STAGE = 23  # blocks: from ResNet-101 on, which has such a stage, the released code shifts in every second block
 
 
 class Network(nn.Module):
@@ -26,9 +24,7 @@ class Network(nn.Module):
 
     def __init__(self, trunk: nn.Module, num_segments: int, *, takes_shift: bool = True) -> None:
         super().__init__()
-        self.trunk = trunk
-        self.num_segments = num_segments
-        self.takes_shift = takes_shift
+        self.trunk, self.num_segments, self.takes_shift = trunk, num_segments, takes_shift
 
     def forward(self, frames: Tensor) -> Tensor:
         """Clip logits."""
@@ -65,7 +61,7 @@ def sites(network: nn.Module) -> Iterator[tuple[nn.Module, str, Site]]:
         (parent, [name for name, block in parent.named_children() if isinstance(block, BasicBlock | Bottleneck)])
         for parent in parents
     ]
-    step = 2 if any(len(names) >= _EVERY_SECOND_FROM for _, names in stages) else 1
+    step = 2 if any(len(names) >= _LONG_STAGE for _, names in stages) else 1
     for parent, names in stages:
         for name in names[::step]:
             yield parent, name, Site("conv1", "conv1")
@@ -123,23 +119,20 @@ def _neighbours(network: nn.Module) -> list[tuple[int, int]]:
 
     seen: set[int] = set()
     for module in network.modules():
-        if id(module) in seen:
-            continue
+        chain = module
         if isinstance(module, ResNet):
-            stages = [module.layer1, module.layer2, module.layer3, module.layer4]
-            ends(nn.Sequential(*stages))
-            seen |= {id(inner) for stage in stages for inner in stage.modules()}
-        elif isinstance(module, nn.Sequential):
-            ends(module)
-            seen |= {id(inner) for inner in module.modules()}
+            chain = nn.Sequential(module.layer1, module.layer2, module.layer3, module.layer4)
+        if isinstance(chain, nn.Sequential) and id(module) not in seen:
+            ends(chain)
+            seen |= {id(inner) for inner in chain.modules()}
     return pairs
 
 
 def channels_of(trunk: nn.Module) -> int:
     """Of the frames that a trunk reads: 3, or 1 for networks that read grey ones."""
-    told: int | None = getattr(trunk, "channels", None)
-    if told is not None:
-        return told
+    declared: int | None = getattr(trunk, "channels", None)
+    if declared is not None:
+        return declared
     return next(module.in_channels for module in trunk.modules() if isinstance(module, nn.Conv2d | nn.Conv3d))
 
 

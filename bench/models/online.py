@@ -62,8 +62,7 @@ class State:
     def of(self, streams: Sequence[int]) -> "State":
         """The state of some of the streams, in this order."""
         self._require(streams)
-        chosen = list(streams)
-        return replace(self, streams=len(chosen), pasts=tuple(past[chosen] for past in self.pasts))
+        return replace(self, streams=len(streams), pasts=tuple(past[list(streams)] for past in self.pasts))
 
     def _require(self, streams: Sequence[int]) -> None:
         for stream in streams:
@@ -74,9 +73,8 @@ class State:
 def joined(states: Sequence[State]) -> State:
     """The states of several groups of streams of one network as one. Raises StreamError where they do not fit."""
     first = states[0]
-    for state in states:
-        if state.owner is not first.owner or state.frame != first.frame:
-            raise StreamError("states of different networks or frame sizes cannot be joined")
+    if any(state.owner is not first.owner or state.frame != first.frame for state in states):
+        raise StreamError("states of different networks or frame sizes cannot be joined")
     pasts = tuple(torch.cat(own) for own in zip(*(state.pasts for state in states), strict=True))
     return replace(first, streams=sum(state.streams for state in states), pasts=pasts)
 
@@ -117,14 +115,16 @@ class OnlineNetwork(nn.Module):
         if state is not None and state.owner is not self._mark:
             raise StreamError("the state belongs to another network; a stream goes on with the network that made it")
         weight = next(self.parameters())
-        wanted: tuple[object, ...] = (self.channels, "H", "W") if state is None else state.frame
-        streams: object = "S" if state is None else state.streams
+        shape: tuple[object, ...] = ("S", self.channels, "H", "W")
         fits = frame.dim() == 4 and frame.dtype == weight.dtype and frame.device == weight.device
         fits &= fits and frame.shape[1] == self.channels and 0 not in frame.shape
-        if not fits or (state is not None and tuple(frame.shape) != (streams, *wanted)):
+        if state is not None:
+            shape = (state.streams, *state.frame)
+            fits &= tuple(frame.shape) == shape
+        if not fits:
             raise StreamError(
                 f"a frame {list(frame.shape)} of {frame.dtype} on {frame.device} does not fit: expected "
-                f"[{', '.join(map(str, (streams, *wanted)))}] of {weight.dtype} on {weight.device}"
+                f"[{', '.join(map(str, shape))}] of {weight.dtype} on {weight.device}"
             )
 
 
@@ -137,9 +137,9 @@ def go_online(strategy: Strategy, network: Network) -> OnlineNetwork:
     if not network.takes_shift:
         raise CannotStream("a 3-D network cannot stream: its frames meet in its convolutions")
     if strategy.fraction > 0:
-        told = list(strategy.fallbacks)
+        fallbacks = list(strategy.fallbacks)
         prove(strategy)
-        strategy.fallbacks[:] = told  # what it says of the proof's small blocks is not said of this network
+        strategy.fallbacks[:] = fallbacks  # those of the proof's small blocks are not this network's
         wrap_all(strategy, network, lambda block, site: _online(strategy, block, site))
     return OnlineNetwork(network.trunk, channels_of(network.trunk)).eval()
 
@@ -164,10 +164,11 @@ def inputs(network: Network, frame: Tensor) -> dict[str, list[list[int]]]:
     for parent, name, _ in sites(network):
         for path, module in parent.get_submodule(name).named_modules():
             if isinstance(module, nn.Conv2d) and not path.startswith("downsample"):
-                own = seen.setdefault(path, [])
-                hooks.append(
-                    module.register_forward_pre_hook(lambda _, args, own=own: own.append(list(args[0].shape[1:])))
-                )
+
+                def note(_: nn.Module, args: tuple[Tensor, ...], path: str = path) -> None:
+                    seen.setdefault(path, []).append(list(args[0].shape[1:]))
+
+                hooks.append(module.register_forward_pre_hook(note))
     with torch.inference_mode():
         network.trunk(frame)
     for hook in hooks:
@@ -195,8 +196,7 @@ def prove(strategy: Strategy, device: str = "cpu") -> None:
     """
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.no_grad():
         torch.manual_seed(0)
-        blocks = [*(Reads(channels) for channels in _CHANNELS), BasicBlock(16, 16), Bottleneck(16, 4)]
-        for block in blocks:
+        for block in (*map(Reads, _CHANNELS), BasicBlock(16, 16), Bottleneck(16, 4)):
             _prove_in(strategy, block.to(device).eval())
 
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torchvision.models import resnet50
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from bench.models.inflation import SpaceThenTime, VolumeConv
 from bench.models.network import Network
-from bench.models.over_time import SpaceThenTime, VolumeConv
 from bench.spec.axes import ACCURACY_BACKBONES, PRETRAINED_FORM, ValueNotAllowed
 
 CLASSES = (10, 4)
@@ -61,23 +61,21 @@ class _Digits(TwoHeads):
 
     def __init__(self, spatial: int = CLASSES[0], temporal: int = CLASSES[1]) -> None:
         super().__init__()
-        width = self.WIDTHS[0]
+        first = width = self.WIDTHS[0]
         self.stem = nn.Sequential(
             nn.Conv2d(1, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
         )
-        stages = []
+        self.stages = nn.Sequential()
         for depth, inner in zip(self.BLOCKS, self.WIDTHS, strict=True):
-            blocks = []
-            out = inner * self.BLOCK.expansion
+            stage, out = nn.Sequential(), inner * self.BLOCK.expansion
             for index in range(depth):
-                stride = 2 if index == 0 and inner != self.WIDTHS[0] else 1
+                stride = 2 if index == 0 and inner != first else 1
                 matched = None
                 if stride != 1 or width != out:
                     matched = nn.Sequential(nn.Conv2d(width, out, 1, stride, bias=False), nn.BatchNorm2d(out))
-                blocks.append(self.BLOCK(width, inner, stride, matched))
+                stage.append(self.BLOCK(width, inner, stride, matched))
                 width = out
-            stages.append(nn.Sequential(*blocks))
-        self.stages = nn.Sequential(*stages)
+            self.stages.append(stage)
         self.add_heads(width, spatial, temporal)
 
     def features(self, frames: Tensor) -> Tensor:
@@ -150,12 +148,7 @@ def build_trainable(name: str, num_segments: int, seed: int = 0, classes: tuple[
         torch.manual_seed(seed)
         network = Network(_FLAT[flat](*classes), num_segments, takes_shift=name == flat)
         if name in _IN_TIME:
-            _convolve_over_time(network.trunk, _IN_TIME[name], num_segments)
+            for block in [module for module in network.modules() if isinstance(module, BasicBlock)]:
+                block.conv1 = _IN_TIME[name](block.conv1, num_segments)
+                block.conv2 = _IN_TIME[name](block.conv2, num_segments)
     return network.eval()
-
-
-def _convolve_over_time(trunk: nn.Module, make: Callable[[nn.Conv2d, int], nn.Module], num_segments: int) -> None:
-    """Replace both 3×3 convolutions of every basic block."""
-    for block in [module for module in trunk.modules() if isinstance(module, BasicBlock)]:
-        for name in ("conv1", "conv2"):
-            setattr(block, name, make(getattr(block, name), num_segments))

@@ -1,4 +1,4 @@
-"""Weights from files, under the names that the field gives them.
+"""Weights from files, under the names that the field gives them, and weights that stand for trained ones in proofs.
 
 A network is built and loaded without its shift, which has no weights; the shift is inserted afterwards. So what
 released code calls ``conv1.net.weight``, because its shift wraps conv1, is conv1's weight here.
@@ -6,9 +6,9 @@ released code calls ``conv1.net.weight``, because its shift wraps conv1, is conv
 
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,22 +17,21 @@ from bench.models.inflation import load_pretrained
 from bench.models.network import Network
 from bench.spec.axes import ValueNotAllowed
 
+Module = TypeVar("Module", bound=nn.Module)
+
 _WRAPPINGS = ("state", "state_dict", "model")  # under which training scripts and runs of this suite keep a state dict
-_MIT = (  # mit-han-lab/temporal-shift-module
-    (re.compile(r"^module\."), ""),
-    (re.compile(r"^base_model\."), ""),
-    (re.compile(r"^new_fc\."), "fc."),
-    (re.compile(r"\.net\."), "."),
-)
-_MMACTION = (  # open-mmlab/mmaction2, resnet_tsm
-    (re.compile(r"^backbone\."), ""),
-    (re.compile(r"^cls_head\.fc_cls\."), "fc."),
-    (re.compile(r"\.conv\.net\."), ".conv."),
-    (re.compile(r"downsample\.conv\."), "downsample.0."),
-    (re.compile(r"downsample\.bn\."), "downsample.1."),
-    (re.compile(r"conv(\d)\.conv\."), r"conv\1."),
-    (re.compile(r"conv(\d)\.bn\."), r"bn\1."),
-)
+_MIT = {r"^module\.": "", r"^base_model\.": "", r"^new_fc\.": "fc.", r"\.net\.": "."}
+"""mit-han-lab/temporal-shift-module's names -> torchvision's."""
+_MMACTION = {
+    r"^backbone\.": "",
+    r"^cls_head\.fc_cls\.": "fc.",
+    r"\.conv\.net\.": ".conv.",
+    r"downsample\.conv\.": "downsample.0.",
+    r"downsample\.bn\.": "downsample.1.",
+    r"conv(\d)\.conv\.": r"conv\1.",
+    r"conv(\d)\.bn\.": r"bn\1.",
+}
+"""open-mmlab/mmaction2's (resnet_tsm)."""
 
 
 def load_weights(network: Network, path: Path) -> None:
@@ -47,9 +46,9 @@ def load_weights(network: Network, path: Path) -> None:
         if all(key.startswith("trunk.") for key in state):
             load_pretrained(network, state)
             return
-        named = _renamed(state)
-        _fit_head(network.trunk, named)
-        network.trunk.load_state_dict(named)
+        renamed = _renamed(state)
+        _fit_head(network.trunk, renamed)
+        network.trunk.load_state_dict(renamed)
     except (ValueError, RuntimeError) as error:
         raise ValueNotAllowed(f"{path} is of another network: {' '.join(str(error).split())[:200]}") from None
 
@@ -72,20 +71,40 @@ def _state(path: Path) -> dict[str, Tensor]:
 def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Under torchvision's names."""
     rules = _MMACTION if any(key.startswith("backbone.") for key in state) else _MIT
-    named = {}
+    renamed = {}
     for key, value in state.items():
-        for pattern, text in rules:
-            key = pattern.sub(text, key)
-        named[key] = value
-    return named
+        for pattern, replacement in rules.items():
+            key = re.sub(pattern, replacement, key)
+        renamed[key] = value
+    return renamed
 
 
 def _fit_head(trunk: nn.Module, state: Mapping[str, Tensor]) -> None:
     """A last layer for as many classes as the file has; where it has none, the load says so."""
-    for name, layer in reversed(list(trunk.named_modules())):
-        if isinstance(layer, nn.Linear):
-            weight = state.get(f"{name}.weight")
-            if weight is not None and weight.dim() == 2 and len(weight) != layer.out_features:
-                parent, _, child = name.rpartition(".")
-                setattr(trunk.get_submodule(parent), child, nn.Linear(layer.in_features, len(weight)))
-            return
+    for name, layer in [(name, layer) for name, layer in trunk.named_modules() if isinstance(layer, nn.Linear)][-1:]:
+        weight = state.get(f"{name}.weight")
+        if weight is not None and weight.dim() == 2 and len(weight) != layer.out_features:
+            parent, _, child = name.rpartition(".")
+            setattr(trunk.get_submodule(parent), child, nn.Linear(layer.in_features, len(weight)))
+
+
+def learned(network: Module) -> Module:
+    """``network`` with normalisations that have learned something (changed in place): a strategy that folds them into
+    weights and forgets a part of them is not found out with those of an untrained network."""
+    generator = torch.Generator().manual_seed(1)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_var is not None and module.running_mean is not None
+            for scale in (module.weight.data, module.running_var):
+                scale.uniform_(0.8, 1.25, generator=generator)
+            for offset in (module.bias.data, module.running_mean):
+                offset.normal_(0.0, 0.2, generator=generator)
+    return network
+
+
+def disturb(parameters: Iterable[nn.Parameter]) -> None:
+    """Add noise: a strategy that learns may start as the identity and still look where it must not."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.add_(torch.randn(parameter.shape, generator=generator).to(parameter))

@@ -3,39 +3,32 @@
 Traffic (F = the bytes of a group): 4 F to shift two groups, as each moved byte is read and written once, and as much
 for the way back. Nothing else is touched, so the shortcut is exact, bit by bit.
 
-Autograd keeps what a layer reads, so a clip must not be overwritten for good while gradients are recorded. Where the
-layer is a convolution, it becomes one differentiable operation together with its shift: the clip is shifted, read and
-put back, forward and backward, and the gradient, which nobody else sees yet, is shifted back in its own memory. Before
-anything else (a whole block, say) the shift copies the tensor once, and its gradient once.
+Autograd keeps what a layer reads, so a clip must not stay overwritten while gradients are recorded. A convolution
+becomes one differentiable operation together with its shift: the clip is shifted, read and put back, forward and
+backward, and the gradient is shifted back in its own memory. Before anything else (a whole block, say) the shift copies
+the tensor once, and its gradient once.
 """
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from bench.ops.groups import Group, moved_groups
+from bench.ops.frames import Group, autocast, moved_groups
 from bench.strategy import Recurrent, Site, Strategy, as_clip, gradients_wanted, keep
 
 
-class Mover(Protocol):
-    """How the bytes move. clip: [N, T, C, H, W], contiguous or channels_last within each frame; it is overwritten."""
-
-    def shift(self, clip: Tensor, groups: Sequence[Group]) -> list[Tensor]:
-        """Shift ``groups``; the frames that fell off the ends, one tensor per group."""
-
-    def restore(self, clip: Tensor, groups: Sequence[Group], fallen: Sequence[Tensor]) -> None:
-        """Undo ``shift`` exactly."""
-
-
 class FrameByFrame:
-    """Frame by frame with PyTorch's own copies: frame t + 1 is read before it is overwritten, without a buffer."""
+    """Moves bytes with PyTorch's own copies: frame t + 1 is read before it is overwritten, without a buffer.
+
+    clip: [N, T, C, H, W], contiguous or channels_last within each frame; it is overwritten.
+    """
 
     def shift(self, clip: Tensor, groups: Sequence[Group]) -> list[Tensor]:
-        """As ``Mover`` says."""
+        """Shift ``groups``. Returns the frames that fell off the ends, one tensor per group."""
         fallen = []
         for group in groups:
             frames = _in_order(group.of(clip), group.offset)
@@ -46,7 +39,7 @@ class FrameByFrame:
         return fallen
 
     def restore(self, clip: Tensor, groups: Sequence[Group], fallen: Sequence[Tensor]) -> None:
-        """As ``Mover`` says."""
+        """Undo ``shift`` exactly."""
         for group, first in zip(groups, fallen, strict=True):
             frames = _in_order(group.of(clip), -group.offset)
             for target, source in pairwise(frames):
@@ -60,7 +53,7 @@ def _in_order(channels: Tensor, offset: int) -> list[Tensor]:
     return frames if offset > 0 else frames[::-1]
 
 
-def shifted(clip: Tensor, groups: Sequence[Group], mover: Mover) -> Tensor:
+def shifted(clip: Tensor, groups: Sequence[Group], mover: FrameByFrame) -> Tensor:
     """``clip`` [N, T, C, H, W] shifted in a copy; differentiable."""
     return _Shift.apply(clip, groups, mover)  # type: ignore[no-any-return]
 
@@ -72,7 +65,7 @@ class ShiftedInPlace(nn.Module):
     """
 
     def __init__(
-        self, net: nn.Module, groups: Sequence[Group], num_segments: int, mover: Mover, *, restore: bool
+        self, net: nn.Module, groups: Sequence[Group], num_segments: int, mover: FrameByFrame, *, restore: bool
     ) -> None:
         super().__init__()
         self.net, self.groups, self.num_segments = net, tuple(groups), num_segments
@@ -83,7 +76,7 @@ class ShiftedInPlace(nn.Module):
         clip = as_clip(frames, self.num_segments)
         if gradients_wanted():
             if self.restore and _is_plain_convolution(self.net):
-                return self._convolved(frames)
+                return self._convolved(frames, self.net)  # type: ignore[arg-type]
             return self.net(shifted(clip, self.groups, self.mover).flatten(0, 1))  # type: ignore[no-any-return]
         fallen = self.mover.shift(clip, self.groups)
         out: Tensor = self.net(frames)
@@ -91,24 +84,19 @@ class ShiftedInPlace(nn.Module):
             self.mover.restore(clip, self.groups, fallen)
         return out
 
-    def _convolved(self, frames: Tensor) -> Tensor:
+    def _convolved(self, frames: Tensor, layer: nn.Conv2d) -> Tensor:
         """Shift and convolution as one operation that autograd sees."""
-        layer = self.net
-        assert isinstance(layer, nn.Conv2d)
-        device = frames.device.type
-        tensors = [frames, layer.weight, layer.bias]
-        if torch.is_autocast_enabled(device):
-            tensors = [None if t is None else t.to(torch.get_autocast_dtype(device)) for t in tensors]
-        settings = (layer.stride, layer.padding, layer.dilation, layer.groups)
-        with torch.autocast(device, enabled=False):
-            return _ShiftedConvolution.apply(  # type: ignore[no-any-return]
-                *tensors, settings, self.groups, self.num_segments, self.mover
-            )
+        tensors = autocast(frames, layer.weight, layer.bias)
+        how = (layer.stride, layer.padding, layer.dilation, layer.groups), self.groups, self.num_segments, self.mover
+        with torch.autocast(frames.device.type, enabled=False):
+            return _ShiftedConvolution.apply(*tensors, *how)  # type: ignore[no-any-return]
 
 
 class ExchangedInPlace(Recurrent):
-    """Frame by frame: keep the moved channels, put the previous frame's in their place, run ``net``; put them back
-    where ``restore`` asks for it. fold: how many of the first channels move."""
+    """Frame by frame: keep the first ``fold`` channels, put the previous frame's in their place, run ``net``.
+
+    restore: whether the present frame's are put back afterwards.
+    """
 
     def __init__(self, net: nn.Module, fold: int, *, restore: bool) -> None:
         super().__init__()
@@ -132,31 +120,42 @@ class ExchangedInPlace(Recurrent):
 class MovesInPlace(Strategy):
     """A strategy that shifts in the clip's own memory; a subclass says with ``mover`` how the bytes move."""
 
-    mover: Mover
+    mover: FrameByFrame
+
+    def reader(self, block: nn.Module, site: Site) -> Site:
+        """The place in ``block`` whose layer reads the shifted features in residual placement.
+
+        At the site itself the shortcut reads the same features, so they are restored; elsewhere nobody else does.
+        """
+        return site
+
+    def groups(self, channels: int) -> tuple[Group, ...]:
+        """Of ``channels``, those that move."""
+        return moved_groups(self.channels_each_way(channels), self.direction)
 
     def shift(self, clip: Tensor) -> Tensor:
         """[N, T, C, H, W] -> the same shape. Differentiable; does not overwrite ``clip``."""
-        return shifted(clip, self._groups(clip.shape[2]), self.mover)
+        return shifted(clip, self.groups(clip.shape[2]), self.mover)
 
     def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
-        """Shift before the layer (residual: and restore after it) or before the block (in-place)."""
-        layer = site.layer(block)
-        groups = self._groups(layer.in_channels)  # type: ignore[arg-type]
+        """Shift before the reading layer (residual: and restore after it) or before the block (in-place)."""
+        place = self.reader(block, site)
+        layer = place.layer(block)
+        groups = self.groups(layer.in_channels)  # type: ignore[arg-type]
         if self.placement == "inplace":
             return ShiftedInPlace(block, groups, num_segments, self.mover, restore=False)
-        site.replace(block, ShiftedInPlace(layer, groups, num_segments, self.mover, restore=True))
+        place.replace(block, ShiftedInPlace(layer, groups, num_segments, self.mover, restore=place == site))
         return block
 
     def online(self, block: nn.Module, site: Site) -> nn.Module:
         """Exchange the moved channels with those of the frame before: three copies, whatever the mover."""
-        fold = self.channels_each_way(site.layer(block).in_channels)  # type: ignore[arg-type]
+        place = self.reader(block, site)
+        layer = place.layer(block)
+        fold = self.channels_each_way(layer.in_channels)  # type: ignore[arg-type]
         if self.placement == "inplace":
             return ExchangedInPlace(block, fold, restore=False)
-        site.replace(block, ExchangedInPlace(site.layer(block), fold, restore=True))
+        place.replace(block, ExchangedInPlace(layer, fold, restore=place == site))
         return block
-
-    def _groups(self, channels: int) -> tuple[Group, ...]:
-        return moved_groups(self.channels_each_way(channels), self.direction)
 
 
 def _is_plain_convolution(net: nn.Module) -> bool:
@@ -169,7 +168,7 @@ class _Shift(torch.autograd.Function):
     """A copy, shifted; the gradient is copied once and shifted the other way."""
 
     @staticmethod
-    def forward(ctx: Any, clip: Tensor, groups: Sequence[Group], mover: Mover) -> Tensor:
+    def forward(ctx: Any, clip: Tensor, groups: Sequence[Group], mover: FrameByFrame) -> Tensor:
         ctx.groups, ctx.mover = [group.opposite for group in groups], mover
         out = clip.clone()
         mover.shift(out, groups)
@@ -183,21 +182,16 @@ class _Shift(torch.autograd.Function):
 
 
 class _ShiftedConvolution(torch.autograd.Function):
-    """A convolution of shifted frames that keeps the unshifted ones, which the shortcut keeps anyway."""
+    """A convolution of shifted frames that keeps the unshifted ones, which the shortcut keeps anyway.
+
+    Arguments: frames, weight, bias, (stride, padding, dilation, groups), moved groups, num_segments, mover.
+    """
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        frames: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        settings: tuple[Any, ...],
-        groups: Sequence[Group],
-        num_segments: int,
-        mover: Mover,
-    ) -> Tensor:
+    def forward(ctx: Any, frames: Tensor, weight: Tensor, bias: Tensor | None, settings: Any, *moved: Any) -> Tensor:
         ctx.save_for_backward(frames, weight)
-        ctx.settings, ctx.moved, ctx.biased = settings, (groups, num_segments, mover), bias is not None
+        ctx.settings, ctx.moved, ctx.biased = settings, moved, bias is not None
+        groups, num_segments, mover = moved
         clip = as_clip(frames.data, num_segments)  # data: restored before anyone looks, so its version stays
         fallen = mover.shift(clip, groups)
         out = conv2d(frames, weight, bias, *settings)

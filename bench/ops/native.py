@@ -3,8 +3,7 @@
 ``shift_`` and ``restore_`` move the channels of one group in their own memory, each thread taking a few kilobytes
 through all frames while they lie in its cache. ``relu_placed_`` and ``add_placed_`` are a block's last two passes; they
 write and read the moved channels where the next layer wants them (``placed_block``). ``shifted_product`` is a 1×1
-convolution of shifted frames: tile by tile, the products of the three groups are added up before the tile leaves the
-cache.
+convolution of shifted frames: the products of the groups are added up tile by tile before a tile leaves the cache.
 
 The library lies in the user's cache folder under a name that tells source, compiler, torch and processor apart. It is
 written aside and renamed, so a process that dies meanwhile leaves nothing half done, and no lock.
@@ -17,18 +16,16 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.ops import products
-from bench.ops.groups import Group
-
-if TYPE_CHECKING:
-    from bench.ops.in_place import Mover
+from bench.ops.frames import Group, empty_like_with
+from bench.ops.in_place import FrameByFrame, MovesInPlace
 
 _SOURCE = Path(__file__).with_name("native.cpp")
 _FLAGS = ("-O3", "-march=native", "-fopenmp", "-std=c++20", "-shared", "-fPIC")
@@ -66,46 +63,32 @@ def operators() -> Any:
         raise Unavailable(
             f"the native kernels cannot be built or loaded: {str(error.__cause__ or error).splitlines()[0]}"
         ) from error
-    _tell_shapes()
+    for name, shape in _SHAPES.items():
+        torch.library.register_fake(f"shiftbench_native::{name}", shape)
     return torch.ops.shiftbench_native
 
 
-def _tell_shapes() -> None:
-    """What the operators return, for tracing: ``torch.compile`` takes each as it is."""
-    name = "shiftbench_native"
-    torch.library.register_fake(
-        f"{name}::shift_", lambda channels, offset: channels.new_empty(len(channels), channels[0, 0].numel())
-    )
-    torch.library.register_fake(f"{name}::restore_", lambda channels, fallen, offset: None)
-    torch.library.register_fake(
-        f"{name}::relu_placed_",
-        lambda features, num_segments, fold, bidirectional: features.new_empty(
-            len(features) // num_segments, (2 if bidirectional else 1) * fold * features[0, 0].numel()
-        ),
-    )
-    torch.library.register_fake(
-        f"{name}::add_placed_", lambda out, placed, fallen, num_segments, fold, bidirectional: None
-    )
-    torch.library.register_fake(
-        f"{name}::shifted_product",
-        lambda frames, weight, num_segments, fold, bidirectional: products.empty_output(frames, weight),
-    )
+_SHAPES: dict[str, Any] = {
+    "shift_": lambda channels, offset: channels.new_empty(len(channels), channels[0, 0].numel()),
+    "restore_": lambda channels, fallen, offset: None,
+    "relu_placed_": lambda features, num_segments, fold, bidirectional: features.new_empty(
+        len(features) // num_segments, (2 if bidirectional else 1) * fold * features[0, 0].numel()
+    ),
+    "add_placed_": lambda out, placed, fallen, num_segments, fold, bidirectional: None,
+    "shifted_product": lambda frames, weight, num_segments, fold, bidirectional: empty_like_with(frames, len(weight)),
+}
+"""What the operators return, for tracing: ``torch.compile`` takes each as it is."""
 
 
 def _library(compiler: str) -> Path:
-    processor = next(
-        (line for line in _lines("/proc/cpuinfo") if line.startswith(("flags", "Features"))), platform.machine()
-    )
-    told = repr((_SOURCE.read_bytes(), _FLAGS, compiler, torch.__version__, processor))
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "shiftbench" / f"native-{hashlib.sha256(told.encode()).hexdigest()[:16]}.so"
-
-
-def _lines(path: str) -> list[str]:
     try:
-        return Path(path).read_text().splitlines()
+        about = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return []
+        about = []
+    processor = next((line for line in about if line.startswith(("flags", "Features"))), platform.machine())
+    made_from = repr((_SOURCE.read_bytes(), _FLAGS, compiler, torch.__version__, processor))
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "shiftbench" / f"native-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.so"
 
 
 def _compile(compiler: str, library: Path) -> None:
@@ -121,36 +104,48 @@ def _compile(compiler: str, library: Path) -> None:
         try:
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=_SECONDS)
         except subprocess.CalledProcessError as error:
-            told = [line for line in error.stderr.splitlines() if "error" in line] or ["it gave no reason"]
-            raise Unavailable(f"the native kernels do not compile with {compiler}: {told[0]}") from error
+            complaints = [line for line in error.stderr.splitlines() if "error" in line] or ["it gave no reason"]
+            raise Unavailable(f"the native kernels do not compile with {compiler}: {complaints[0]}") from error
         except subprocess.TimeoutExpired as error:
             raise Unavailable(f"the native kernels did not compile within {_SECONDS} s") from error
         os.replace(made, library)
 
 
-class Native:
-    """``in_place.Mover``, threaded; on another device than a CPU it leaves the work to ``elsewhere``.
+class Native(FrameByFrame):
+    """The same by native kernels, threaded, on a CPU. Raises Unavailable where there are none."""
 
-    Raises Unavailable where there are no native kernels.
-    """
-
-    def __init__(self, elsewhere: "Mover") -> None:
+    def __init__(self) -> None:
         operators()
-        self._elsewhere = elsewhere
 
     def shift(self, clip: Tensor, groups: Sequence[Group]) -> list[Tensor]:
-        """As ``in_place.Mover`` says."""
+        """One call for each group."""
         if not clip.is_cpu:
-            return self._elsewhere.shift(clip, groups)
+            return super().shift(clip, groups)
         return [operators().shift_(group.of(clip), group.offset) for group in groups]
 
     def restore(self, clip: Tensor, groups: Sequence[Group], fallen: Sequence[Tensor]) -> None:
-        """As ``in_place.Mover`` says."""
+        """One call for each group."""
         if not clip.is_cpu:
-            self._elsewhere.restore(clip, groups, fallen)
+            super().restore(clip, groups, fallen)
             return
         for group, first in zip(groups, fallen, strict=True):
             operators().restore_(group.of(clip), first, group.offset)
+
+
+class MovesNatively(MovesInPlace):
+    """A strategy that shifts in the clip's own memory by native kernels; by PyTorch's copies without them."""
+
+    @cached_property
+    def mover(self) -> FrameByFrame:  # type: ignore[override]
+        """How the bytes move here."""
+        if reason := why_not():
+            self.fall_back(reason)
+            return FrameByFrame()
+        return Native()
+
+    def skip(self, backbone: str, frames: int) -> str | None:
+        """Without a compiler it would be ``buffer_shift`` under another name."""
+        return why_not()
 
 
 def multiply(frames: Tensor, weight: Tensor, groups: Sequence[Group], num_segments: int) -> Tensor:

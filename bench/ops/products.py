@@ -8,14 +8,15 @@ so nothing is copied: a shift is only another address. Beyond a clip's ends the 
 zeros. The products of one group of frames follow one another while their sum still lies in the cache.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bench.ops.groups import Group
-from bench.strategy import Recurrent, gradients_wanted, keep
+from bench.ops.frames import Group, autocast, empty_like_with, is_channels_last, memory_format, moved_groups
+from bench.ops.in_place import FrameByFrame, ShiftedInPlace
+from bench.strategy import Recurrent, Site, Strategy, gradients_wanted, keep
 
 Product = Callable[[Tensor, Tensor, Sequence[Group], int], Tensor]
 """``multiply``, or what computes the same: frames, weight [C', C], groups, num_segments."""
@@ -27,12 +28,28 @@ def takes(layer: nn.Module) -> bool:
     """Whether ``layer`` is a convolution that is a matrix product: 1×1, stride 1, one group, no padding, no hooks."""
     if type(layer) is not nn.Conv2d or layer._forward_hooks or layer._forward_pre_hooks:
         return False
-    return (
-        layer.kernel_size == (1, 1)
-        and layer.stride == (1, 1)
-        and layer.groups == 1
-        and layer.padding in ((0, 0), "valid", "same")
-    )
+    shape = (layer.kernel_size, layer.stride, layer.groups)
+    return shape == ((1, 1), (1, 1), 1) and layer.padding in ((0, 0), "valid", "same")
+
+
+def install(
+    strategy: Strategy,
+    block: nn.Module,
+    site: Site,
+    num_segments: int,
+    product: Product | None = None,
+    mover: FrameByFrame | None = None,
+) -> nn.Module:
+    """``block`` with products in place of its layer at ``site``; before any other layer ``mover`` shifts in place."""
+    layer: nn.Conv2d = site.layer(block)  # type: ignore[assignment]
+    groups = moved_groups(strategy.channels_each_way(layer.in_channels), strategy.direction)
+    if takes(layer):
+        site.replace(block, ShiftedProduct(layer, groups, num_segments, product or multiply))
+    elif groups:
+        strategy.fall_back(f"{site.path} is no 1×1 matrix product: its channels were moved in their own memory")
+        mover = mover or FrameByFrame()
+        site.replace(block, ShiftedInPlace(layer, groups, num_segments, mover, restore=True))
+    return block
 
 
 class ShiftedProduct(nn.Module):
@@ -41,33 +58,24 @@ class ShiftedProduct(nn.Module):
     product: what computes it in inference; training takes ``multiply``, whose gradients are known.
     """
 
-    def __init__(
-        self, net: nn.Conv2d, groups: Sequence[Group], num_segments: int, product: Product | None = None
-    ) -> None:
+    def __init__(self, net: nn.Conv2d, groups: Sequence[Group], num_segments: int, product: Product) -> None:
         super().__init__()
-        self.net, self.groups, self.num_segments = net, tuple(groups), num_segments
-        self.product = product or multiply
+        self.net, self.groups, self.num_segments, self.product = net, tuple(groups), num_segments, product
 
     def forward(self, frames: Tensor) -> Tensor:
         """[N*T, C, H, W] -> [N*T, C', H, W] in the same memory format."""
         weight, bias = self.net.weight, self.net.bias
         if gradients_wanted():
-            device = frames.device.type
-            if torch.is_autocast_enabled(device):
-                dtype = torch.get_autocast_dtype(device)
-                frames, weight = frames.to(dtype), weight.to(dtype)
-            with torch.autocast(device, enabled=False):
-                out: Tensor = _Product.apply(frames, weight.flatten(1), self.groups, self.num_segments)
+            tensors = autocast(frames, weight.flatten(1))
+            with torch.autocast(frames.device.type, enabled=False):
+                out: Tensor = _Product.apply(*tensors, self.groups, self.num_segments)
         else:
             out = self.product(frames, weight.flatten(1), self.groups, self.num_segments)
         return out if bias is None else out.add_(bias.to(out.dtype)[:, None, None])
 
 
 class ProductOfPast(Recurrent):
-    """The same frame by frame: the moved channels' product reads what was kept of the previous frame.
-
-    fold: how many of the first channels move.
-    """
+    """The same frame by frame: the product of the first ``fold`` channels reads what was kept of the previous frame."""
 
     def __init__(self, net: nn.Conv2d, fold: int) -> None:
         super().__init__()
@@ -79,11 +87,10 @@ class ProductOfPast(Recurrent):
 
     def step(self, frame: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         """[S, C, H, W] -> [S, C', H, W] in the same memory format; nothing of ``frame`` is copied but what is kept."""
-        weight, bias, rows = self.net.weight.flatten(1), self.net.bias, _lies_in_rows(frame)
-        out = empty_output(frame, weight)
-        still = slice(self.fold, frame.shape[1])
-        _product(_matrix(out, rows), _matrix(frame, rows), weight, still, rows, add=False)
-        before = past.contiguous(memory_format=_layout(rows))
+        weight, bias, rows = self.net.weight.flatten(1), self.net.bias, is_channels_last(frame)
+        out = empty_like_with(frame, len(weight))
+        _product(_matrix(out, rows), _matrix(frame, rows), weight, slice(self.fold, None), rows, add=False)
+        before = past.contiguous(memory_format=memory_format(frame))
         _product(_matrix(out, rows), _matrix(before, rows), weight[:, : self.fold], slice(None), rows, add=True)
         kept = keep(frame, list(range(self.fold)))
         return (out if bias is None else out.add_(bias[:, None, None])), kept
@@ -91,26 +98,17 @@ class ProductOfPast(Recurrent):
 
 def multiply(frames: Tensor, weight: Tensor, groups: Sequence[Group], num_segments: int) -> Tensor:
     """The convolution of shifted ``frames`` [N*T, C, H, W] with ``weight`` [C', C]: [N*T, C', H, W]."""
-    rows = _lies_in_rows(frames)
-    x = _matrix(frames, rows)
-    out = empty_output(frames, weight)
+    rows = is_channels_last(frames)
+    x, out = _matrix(frames, rows), empty_like_with(frames, len(weight))
     y = _matrix(out, rows)
     at_once = _frames_at_once(y, num_segments)
     for first in range(0, len(frames), at_once):
         some = slice(first, first + at_once)
-        _product(y[some], x[some], weight, _still(frames.shape[1], groups), rows, add=False)
+        _product(y[some], x[some], weight, _still(groups), rows, add=False)
         for group in groups:
-            low, high = group.targets(first, first + at_once, num_segments)
-            if low < high:
-                sources = slice(low + group.offset, high + group.offset)
-                _product(y[low:high], x[sources], weight, group.channels, rows, add=True)
+            for targets, sources in group.pairs(first, first + at_once, num_segments):
+                _product(y[targets], x[sources], weight, group.channels, rows, add=True)
     return out
-
-
-def empty_output(frames: Tensor, weight: Tensor) -> Tensor:
-    """[N*T, C', H, W] in the memory format of ``frames``, not filled."""
-    shape, layout = (len(frames), len(weight), *frames.shape[2:]), _layout(_lies_in_rows(frames))
-    return torch.empty(shape, dtype=frames.dtype, device=frames.device, memory_format=layout)
 
 
 def _product(out: Tensor, x: Tensor, weight: Tensor, channels: slice, rows: bool, *, add: bool) -> None:
@@ -136,18 +134,20 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         frames, weight = ctx.saved_tensors
-        rows, count = _lies_in_rows(frames), len(frames)
-        x, dy = _matrix(frames, rows), _matrix(grads[0].contiguous(memory_format=_layout(rows)), rows)
+        rows, count = is_channels_last(frames), len(frames)
+        x, dy = _matrix(frames, rows), _matrix(grads[0].contiguous(memory_format=memory_format(frames)), rows)
         of_frames = torch.zeros_like(frames) if ctx.needs_input_grad[0] else None
         of_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
-        pieces = [(_still(frames.shape[1], ctx.groups), [(slice(0, count), slice(0, count))])]
-        pieces += [(group.channels, list(_pairs(group, count, ctx.num_segments))) for group in ctx.groups]
-        for channels, pairs in pieces:
-            for targets, sources in pairs:
-                if of_frames is not None:
-                    _input_gradient(_matrix(of_frames, rows)[sources], dy[targets], weight, channels, rows)
-                if of_weight is not None:
-                    of_weight[:, channels] += _weight_gradient(x[sources], dy[targets], channels, rows)
+        pieces = [(_still(ctx.groups), slice(0, count), slice(0, count))]
+        for group in ctx.groups:
+            for first in range(0, count, ctx.num_segments):
+                pairs = group.pairs(first, first + ctx.num_segments, ctx.num_segments)
+                pieces += [(group.channels, targets, sources) for targets, sources in pairs]
+        for channels, targets, sources in pieces:
+            if of_frames is not None:
+                _input_gradient(_matrix(of_frames, rows)[sources], dy[targets], weight, channels, rows)
+            if of_weight is not None:
+                of_weight[:, channels] += _weight_gradient(x[sources], dy[targets], channels, rows)
         return of_frames, of_weight, None, None
 
 
@@ -166,30 +166,13 @@ def _weight_gradient(x: Tensor, dy: Tensor, channels: slice, rows: bool) -> Tens
     return (dy @ x[:, channels].mT).sum(0)
 
 
-def _still(channels: int, groups: Sequence[Group]) -> slice:
+def _still(groups: Sequence[Group]) -> slice:
     """The channels that stay."""
-    return slice(groups[-1].last if groups else 0, channels)
-
-
-def _pairs(group: Group, frames: int, num_segments: int) -> Iterator[tuple[slice, slice]]:
-    """(frames that receive, frames that are read), clip by clip."""
-    for first in range(0, frames, num_segments):
-        low, high = group.targets(first, first + num_segments, num_segments)
-        if low < high:
-            yield slice(low, high), slice(low + group.offset, high + group.offset)
-
-
-def _lies_in_rows(frames: Tensor) -> bool:
-    """channels_last: a pixel's channels lie side by side."""
-    return not frames.is_contiguous() and frames.is_contiguous(memory_format=torch.channels_last)
-
-
-def _layout(rows: bool) -> torch.memory_format:
-    return torch.channels_last if rows else torch.contiguous_format
+    return slice(groups[-1].last if groups else 0, None)
 
 
 def _matrix(frames: Tensor, rows: bool) -> Tensor:
-    """[M, H*W, C] of channels_last frames, [M, C, H*W] of all others: a view of what lies in one of the two layouts."""
+    """A view: [M, H*W, C] of channels_last frames (``rows``: a pixel's channels side by side), else [M, C, H*W]."""
     return frames.permute(0, 2, 3, 1).flatten(1, 2) if rows else frames.flatten(2)
 
 

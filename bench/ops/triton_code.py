@@ -48,89 +48,52 @@ def shift(
 
 
 @triton.jit
-def _rows_of_frames(row, channels, pixels, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROW_RUN: tl.constexpr):
-    """Where each row (a pixel of a frame) begins in memory, and the frame that it is in."""
+def _tile(row, channel, shape, moves, LAST: tl.constexpr, RUN: tl.constexpr, ROW_RUN: tl.constexpr):
+    """Of a tile [rows, channels]: where its elements lie in memory, and the places in their clip that they come from.
+
+    row: a pixel of a frame; shape: (rows, channels, pixels); moves: (num_segments, ahead, behind); LAST: channels last.
+    """
+    channels, pixels = shape[1], shape[2]
+    hop = _hop(channel, moves[1], moves[2], RUN)
     frame = tl.max_constancy(row // pixels, ROW_RUN)
-    if CHANNELS_LAST:
+    if LAST:
         begin = tl.multiple_of(row * channels, RUN)
-    else:
-        begin = frame * channels * pixels + (row - frame * pixels)
-        begin = tl.multiple_of(tl.max_contiguous(begin, ROW_RUN), ROW_RUN)
-    return begin, frame
-
-
-@triton.jit
-def _columns(channel, hop, channels, pixels, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROW_RUN: tl.constexpr):
-    """How far beyond a row's beginning each channel lies, ``hop`` frames later."""
-    if CHANNELS_LAST:
         column = channel + hop * channels * pixels
         column = tl.multiple_of(tl.max_contiguous(column, RUN), RUN)
     else:
+        begin = frame * channels * pixels + (row - frame * pixels)
+        begin = tl.multiple_of(tl.max_contiguous(begin, ROW_RUN), ROW_RUN)
         column = tl.multiple_of(channel * pixels + hop * channels * pixels, ROW_RUN)
-    return column
+    return begin[:, None] + column[None, :], (frame % moves[0])[:, None] + hop[None, :]
 
 
 @triton.jit
-def _read(
-    source,
-    row,
-    rows,
-    channel,
-    channels,
-    pixels,
-    num_segments,
-    ahead,
-    behind,
-    CHANNELS_LAST: tl.constexpr,
-    RUN: tl.constexpr,
-    ROW_RUN: tl.constexpr,
-):
+def _read(source, row, channel, shape, moves, LAST: tl.constexpr, RUN: tl.constexpr, ROW_RUN: tl.constexpr):
     """A tile [rows, channels] of the shifted frames, from where they lie; zeros beyond clips, rows and channels."""
-    hop = _hop(channel, ahead, behind, RUN)
-    begin, frame = _rows_of_frames(row, channels, pixels, CHANNELS_LAST, RUN, ROW_RUN)
-    column = _columns(channel, hop, channels, pixels, CHANNELS_LAST, RUN, ROW_RUN)
-    origin = (frame % num_segments)[:, None] + hop[None, :]
-    inside = (row < rows)[:, None] & (channel < channels)[None, :]
-    found = inside & (origin >= 0) & (origin < num_segments)
-    return tl.load(source + (begin[:, None] + column[None, :]), mask=found, other=0.0)
+    where, origin = _tile(row, channel, shape, moves, LAST, RUN, ROW_RUN)
+    inside = (row < shape[0])[:, None] & (channel < shape[1])[None, :]
+    found = inside & (origin >= 0) & (origin < moves[0])
+    return tl.load(source + where, mask=found, other=0.0)
 
 
 @triton.jit
-def _write(
-    target,
-    tile,
-    row,
-    rows,
-    channel,
-    channels,
-    pixels,
-    num_segments,
-    ahead,
-    behind,
-    CHANNELS_LAST: tl.constexpr,
-    RUN: tl.constexpr,
-    ROW_RUN: tl.constexpr,
-):
+def _write(target, tile, row, channel, shape, moves, LAST: tl.constexpr, RUN: tl.constexpr, ROW_RUN: tl.constexpr):
     """The opposite of ``_read``: each channel goes to the frame that ``_read`` would fetch it from.
 
     What falls off one end of a clip is written as zeros at the other, where nothing else arrives: every element of
     the target is written exactly once.
     """
-    hop = _hop(channel, ahead, behind, RUN)
-    begin, frame = _rows_of_frames(row, channels, pixels, CHANNELS_LAST, RUN, ROW_RUN)
-    column = _columns(channel, hop, channels, pixels, CHANNELS_LAST, RUN, ROW_RUN)
-    goal = (frame % num_segments)[:, None] + hop[None, :]
-    around = tl.where(goal < 0, num_segments, tl.where(goal >= num_segments, -num_segments, 0))
+    where, goal = _tile(row, channel, shape, moves, LAST, RUN, ROW_RUN)
+    around = tl.where(goal < 0, moves[0], tl.where(goal >= moves[0], -moves[0], 0))
     value = tl.where(around == 0, tile, 0.0).to(target.dtype.element_ty)
-    where = begin[:, None] + column[None, :] + around * channels * pixels
-    tl.store(target + where, value, mask=(row < rows)[:, None] & (channel < channels)[None, :])
+    where += around * shape[1] * shape[2]
+    tl.store(target + where, value, mask=(row < shape[0])[:, None] & (channel < shape[1])[None, :])
 
 
 @triton.jit(do_not_specialize=["num_segments", "read_ahead", "read_behind", "write_ahead", "write_behind"])
 def product(
     source,
     weight,
-    scale,
     bias,
     target,
     rows,
@@ -144,9 +107,7 @@ def product(
     write_behind,
     weight_in,
     weight_out,
-    SCALED: tl.constexpr,
     BIASED: tl.constexpr,
-    RELU: tl.constexpr,
     PRECISION: tl.constexpr,
     WIDEN: tl.constexpr,
     CHANNELS_LAST: tl.constexpr,
@@ -157,7 +118,7 @@ def product(
     IN: tl.constexpr,
     OUT: tl.constexpr,
 ):
-    """A tile of target = source × weight, then scale, bias and ReLU; accumulated in fp32.
+    """A tile of target = source × weight, then bias; accumulated in fp32.
 
     WIDEN: multiply in fp32 what is stored in fewer bits; for Triton's interpreter, which cannot multiply bf16.
     Either the source is read shifted (``read_``) or, for the transpose, the target is written shifted (``write_``).
@@ -166,49 +127,20 @@ def product(
     tiles = tl.cdiv(channels_out, OUT)
     row = tl.program_id(0) // tiles * ROWS + tl.arange(0, ROWS)
     out = tl.program_id(0) % tiles * OUT + tl.arange(0, OUT)
+    shape, moves = (rows, channels_in, pixels), (num_segments, read_ahead, read_behind)
     total = tl.zeros((ROWS, OUT), dtype=tl.float32)
     for start in range(0, channels_in, IN):
         channel = start + tl.arange(0, IN)
-        tile = _read(
-            source,
-            row,
-            rows,
-            channel,
-            channels_in,
-            pixels,
-            num_segments,
-            read_ahead,
-            read_behind,
-            CHANNELS_LAST,
-            RUN_IN,
-            ROW_RUN,
-        )
+        tile = _read(source, row, channel, shape, moves, CHANNELS_LAST, RUN_IN, ROW_RUN)
         held = (channel < channels_in)[:, None] & (out < channels_out)[None, :]
         factors = tl.load(weight + (channel[:, None] * weight_in + out[None, :] * weight_out), mask=held, other=0.0)
         if WIDEN:
             tile, factors = tile.to(tl.float32), factors.to(tl.float32)
         total = tl.dot(tile, factors, total, input_precision=PRECISION)
-    if SCALED:
-        total *= tl.load(scale + out, mask=out < channels_out, other=0.0).to(tl.float32)[None, :]
     if BIASED:
         total += tl.load(bias + out, mask=out < channels_out, other=0.0).to(tl.float32)[None, :]
-    if RELU:
-        total = tl.where(total < 0, 0.0, total)  # unlike a maximum, keeps NaN
-    _write(
-        target,
-        total,
-        row,
-        rows,
-        out,
-        channels_out,
-        pixels,
-        num_segments,
-        write_ahead,
-        write_behind,
-        CHANNELS_LAST,
-        RUN_OUT,
-        ROW_RUN,
-    )
+    shape, moves = (rows, channels_out, pixels), (num_segments, write_ahead, write_behind)
+    _write(target, total, row, out, shape, moves, CHANNELS_LAST, RUN_OUT, ROW_RUN)
 
 
 @triton.jit(do_not_specialize=["num_segments", "ahead", "behind", "blocks_each"])
@@ -242,15 +174,13 @@ def weight_gradient(
     out = tl.program_id(0) // tiles * OUT + tl.arange(0, OUT)
     channel = tl.program_id(0) % tiles * IN + tl.arange(0, IN)
     part = tl.program_id(1)
+    shape_in, shape_out = (rows, channels_in, pixels), (rows, channels_out, pixels)
+    moves, none = (num_segments, ahead, behind), (num_segments, 0, 0)
     total = tl.zeros((OUT, IN), dtype=tl.float32)
     for block in range(part * blocks_each, min(tl.cdiv(rows, ROWS), (part + 1) * blocks_each)):
         row = block * ROWS + tl.arange(0, ROWS)
-        felt = _read(
-            gradient, row, rows, out, channels_out, pixels, num_segments, 0, 0, CHANNELS_LAST, RUN_OUT, ROW_RUN
-        )
-        seen = _read(
-            source, row, rows, channel, channels_in, pixels, num_segments, ahead, behind, CHANNELS_LAST, RUN_IN, ROW_RUN
-        )
+        felt = _read(gradient, row, out, shape_out, none, CHANNELS_LAST, RUN_OUT, ROW_RUN)
+        seen = _read(source, row, channel, shape_in, moves, CHANNELS_LAST, RUN_IN, ROW_RUN)
         if WIDEN:
             felt, seen = felt.to(tl.float32), seen.to(tl.float32)
         total = tl.dot(tl.trans(felt), seen, total, input_precision=PRECISION)

@@ -1,4 +1,4 @@
-"""Grids and tile sizes of the Triton kernels. Imported only where ``triton_gate.takes`` says yes.
+"""Grids and tile sizes of the Triton kernels. Imported only where ``triton_operators.takes`` says yes.
 
 The product is tuned: at the first call with a shape, a few configurations are timed and the best is kept, on disk too,
 so that every process of a sweep on this machine computes in the same way. That first call synchronises and so must come
@@ -6,15 +6,15 @@ before a CUDA graph is captured; the warm-up passes before every capture see to 
 """
 
 from math import gcd
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import triton
 from torch import Tensor
 
 from bench.ops import triton_code
-from bench.ops.layout import empty_like_with, is_channels_last
-from bench.ops.triton_gate import interpreted
+from bench.ops.frames import empty_like_with, is_channels_last
+from bench.ops.triton_operators import Moves, interpreted
 
 _SHIFT_BLOCK = 1024  # elements a program
 _WIDEST = 16  # elements in a row that the compiler may be told of: 16 bytes, the widest load, of any dtype
@@ -38,25 +38,23 @@ _KEY = ["rows", "channels_in", "channels_out", "pixels", "CHANNELS_LAST", "PRECI
 _tuned_product = triton.autotune(_CONFIGURATIONS, _KEY, cache_results=True)(triton_code.product)
 
 
-class Moves(NamedTuple):
-    """How many of a clip's channels hold the next frame, and how many after them the previous."""
-
-    ahead: int
-    behind: int
-
-
-_NONE = Moves(0, 0)
-
-
-def _run(moves: Moves, times: int, whole: int) -> int:
+def _run(ahead: int, behind: int, times: int, whole: int) -> int:
     """How many neighbours surely share a source: boundaries lie ``times`` elements a channel apart, up to ``whole``."""
-    return gcd(moves.ahead * times, (moves.ahead + moves.behind) * times, whole, _WIDEST)
+    return gcd(ahead * times, (ahead + behind) * times, whole, _WIDEST)
 
 
-def _precision(dtype: torch.dtype) -> str:
-    """How exact a product of float32 is: as exact as the convolution that it replaces would be."""
-    tf32 = dtype == torch.float32 and torch.backends.cudnn.conv.fp32_precision == "tf32"  # type: ignore[attr-defined]
-    return "tf32" if tf32 else "ieee"
+def _how(frames: Tensor) -> dict[str, Any]:
+    """What both products are told of the frames that they read, and how exact they are in float32.
+
+    As exact as the convolution that they replace would be.
+    """
+    tf32 = frames.dtype == torch.float32 and torch.backends.cudnn.conv.fp32_precision == "tf32"  # type: ignore[attr-defined]
+    return {
+        "PRECISION": "tf32" if tf32 else "ieee",
+        "WIDEN": interpreted(),
+        "CHANNELS_LAST": is_channels_last(frames),
+        "ROW_RUN": gcd(frames.shape[2] * frames.shape[3], _WIDEST),
+    }
 
 
 def _sizes(frames: Tensor) -> tuple[int, int, int]:
@@ -68,60 +66,32 @@ def _sizes(frames: Tensor) -> tuple[int, int, int]:
 def shift(frames: Tensor, num_segments: int, ahead: int, behind: int, back: bool) -> Tensor:
     """As ``triton_shift``; ``frames`` are dense."""
     _, channels, pixels = _sizes(frames)
-    channels_last = is_channels_last(frames)
-    size = channels * pixels
-    run = _run(Moves(ahead, behind), 1 if channels_last else pixels, channels if channels_last else size)
+    channels_last, size = is_channels_last(frames), channels * pixels
+    run = _run(ahead, behind, 1, channels) if channels_last else _run(ahead, behind, pixels, size)
     target = torch.empty_like(frames)
     triton_code.shift[(frames.shape[0] * triton.cdiv(size, _SHIFT_BLOCK),)](
-        frames,
-        target,
-        channels,
-        pixels,
-        num_segments,
-        ahead,
-        behind,
-        BACK=back,
-        CHANNELS_LAST=channels_last,
-        RUN=run,
-        BLOCK=_SHIFT_BLOCK,
+        *(frames, target, channels, pixels, num_segments, ahead, behind),
+        **{"BACK": back, "CHANNELS_LAST": channels_last, "RUN": run, "BLOCK": _SHIFT_BLOCK},
     )
     return target
 
 
-def product(
-    source: Tensor,
-    weight: Tensor,
-    num_segments: int,
-    *,
-    read: Moves = _NONE,
-    write: Moves = _NONE,
-    scale: Tensor | None = None,
-    bias: Tensor | None = None,
-    relu: bool = False,
-) -> Tensor:
-    """source [N*T, I, H, W] × weight [O, I] -> [N*T, O, H, W], read shifted or written shifted; ``source`` is dense.
+def product(source: Tensor, weight: Tensor, bias: Tensor | None, moves: Moves, *, transposed: bool = False) -> Tensor:
+    """source [N*T, I, H, W] × weight [O, I] + bias [O] -> [N*T, O, H, W]; ``source`` is dense.
 
-    scale, bias: [O], applied in this order, then ReLU. ``weight`` may be a transposed view.
+    The source is read shifted, or, for the transpose, the target is written shifted the other way.
     """
     rows, channels_in, pixels = _sizes(source)
     channels_out = weight.shape[0]
     target = empty_like_with(source, channels_out)
+    read, write = ((0, 0), moves[1:]) if transposed else (moves[1:], (0, 0))
     arguments = (
-        *(source, weight, scale, bias, target),
-        *(rows, channels_in, channels_out, pixels, num_segments, *read, *write),
+        *(source, weight, bias, target),
+        *(rows, channels_in, channels_out, pixels, moves[0], *read, *write),
         *(weight.stride(1), weight.stride(0)),
     )
-    constants = {
-        "SCALED": scale is not None,
-        "BIASED": bias is not None,
-        "RELU": relu,
-        "PRECISION": _precision(source.dtype),
-        "WIDEN": interpreted(),
-        "CHANNELS_LAST": is_channels_last(source),
-        "RUN_IN": _run(read, 1, channels_in),
-        "RUN_OUT": _run(write, 1, channels_out),
-        "ROW_RUN": gcd(pixels, _WIDEST),
-    }
+    runs = {"RUN_IN": _run(*read, 1, channels_in), "RUN_OUT": _run(*write, 1, channels_out)}
+    constants = {"BIASED": bias is not None, **runs, **_how(source)}
     if interpreted() or rows * channels_in * channels_out < _TUNED_FROM:
         triton_code.product[_grid](*arguments, **constants, **_SMALL)
     else:
@@ -133,7 +103,7 @@ def _grid(meta: dict[str, Any]) -> tuple[int]:
     return (triton.cdiv(meta["rows"], meta["ROWS"]) * triton.cdiv(meta["channels_out"], meta["OUT"]),)
 
 
-def weight_gradient(source: Tensor, gradient: Tensor, num_segments: int, moves: Moves) -> Tensor:
+def weight_gradient(source: Tensor, gradient: Tensor, moves: Moves) -> Tensor:
     """The gradient [O, I], in fp32, of a weight that met the shifted ``source``; both are dense, in one layout."""
     rows, channels_in, pixels = _sizes(source)
     channels_out = gradient.shape[1]
@@ -142,15 +112,9 @@ def weight_gradient(source: Tensor, gradient: Tensor, num_segments: int, moves: 
     blocks_each = triton.cdiv(blocks, max(1, min(_PROGRAMS // tiles, blocks // _BLOCKS_EACH)))
     parts = triton.cdiv(blocks, blocks_each)
     partial = torch.empty((parts, channels_out, channels_in), dtype=torch.float32, device=source.device)
+    runs = {"RUN_IN": _run(moves[1], moves[2], 1, channels_in), "RUN_OUT": _run(0, 0, 1, channels_out)}
     triton_code.weight_gradient[(tiles, parts)](
-        *(source, gradient, partial, rows, blocks_each),
-        *(channels_in, channels_out, pixels, num_segments, *moves),
-        PRECISION=_precision(source.dtype),
-        WIDEN=interpreted(),
-        CHANNELS_LAST=is_channels_last(source),
-        RUN_IN=_run(moves, 1, channels_in),
-        RUN_OUT=_run(_NONE, 1, channels_out),
-        ROW_RUN=gcd(pixels, _WIDEST),
-        **_SMALL,
+        *(source, gradient, partial, rows, blocks_each, channels_in, channels_out, pixels, *moves),
+        **{**runs, **_how(source), **_SMALL},
     )
     return partial.sum(0)

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench import models
-from bench.models.learned import disturb, learned
 from bench.models.online import Reads
+from bench.models.runtimes.exactness import NETWORK_TOLERANCE
+from bench.models.weights import disturb, learned
 from bench.plugins.discovery import load_class
 from bench.plugins.side_effects import SideEffectError, no_side_effects
 from bench.spec.axes import ACCURACY_BACKBONE, parse_fraction
@@ -26,7 +27,6 @@ from bench.strategy import CannotStream, Site, Strategy
 from bench.system import workers
 
 BLOCK_TOLERANCE = 1e-5  # max |difference| / max |reference| in fp32: one block's rounding
-NETWORK_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}  # rounding, piled up over a whole network
 
 _LENGTHS = (1, 2, 3, 8, 16)
 _CHANNELS = (16, 7, 12)  # 7 and 12: counts that most fractions do not divide

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from bench.ops import in_place, native
-from bench.ops.groups import moved_groups
+from bench.ops.frames import moved_groups
 from bench.plugins.discovery import load_class, strategy_files
 from bench.strategy import Site
 from tests.ops import needs_compiler

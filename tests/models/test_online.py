@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from bench import models
 from bench.models import Network, OnlineNetwork, State, StreamError
-from bench.plugins.conformance import NETWORK_TOLERANCE, conformance
+from bench.models.runtimes.exactness import NETWORK_TOLERANCE
+from bench.plugins.conformance import conformance
 from bench.plugins.discovery import load_file, strategy_files
 from bench.spec.axes import Placement
 from bench.spec.cases import Variant
@@ -21,7 +22,7 @@ from bench.strategy import CannotStream, Recurrent, Site, Strategy
 from tests.plugins.test_conformance import _Honest, _LearnsToLookAhead, _LooksAhead
 
 CLASSES = {cls.name: cls for cls in map(load_file, strategy_files())}
-FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
+FRACTIONS = (1 / 8, 1 / 4, 1.0)
 STREAMS = {  # a strategy that puts its own modules into a network says how they run frame by frame, or cannot stream
     name: cls for name, cls in CLASSES.items() if cls.wrap is Strategy.wrap or cls.online is not Strategy.online
 }
@@ -84,14 +85,11 @@ def assert_equal(got: Tensor, want: Tensor) -> None:
 
 
 @pytest.mark.parametrize(("name", "placement", "fraction"), VARIANTS)
-@settings(deadline=None, max_examples=6, derandomize=True)
-@given(length=st.integers(1, 7), streams=st.integers(1, 3), seed=st.integers(0, 99))
-def test_a_stream_equals_its_clip(
-    name: str, placement: Placement, fraction: float, length: int, streams: int, seed: int
-) -> None:
+def test_a_stream_equals_its_clip(name: str, placement: Placement, fraction: float) -> None:
     clips, online = pair(name, placement, fraction)
-    frames = random_frames(streams, length, seed=seed)
-    assert_equal(all_logits(online, frames), frame_logits(clips, frames))
+    for streams, length in ((1, 1), (2, 3), (3, 7)):
+        frames = random_frames(streams, length, seed=length)
+        assert_equal(all_logits(online, frames), frame_logits(clips, frames))
 
 
 def test_the_mechanisms_of_the_online_section_can_stream() -> None:
@@ -106,9 +104,9 @@ def test_what_does_not_say_how_it_streams_is_refused(name: str) -> None:
         models.go_online(strategy, models.build(GREY, 1))
 
 
-@pytest.mark.parametrize(("name", "placement", "fraction"), [v for v in VARIANTS if v[2] in (1 / 8, 1.0)])
-def test_so_it_does_in_a_network_of_another_kind(name: str, placement: Placement, fraction: float) -> None:
-    clips, online = pair(name, placement, fraction, RGB)
+@pytest.mark.parametrize(("name", "placement"), sorted({(name, placement) for name, placement, _ in VARIANTS}))
+def test_so_it_does_in_a_network_of_another_kind(name: str, placement: Placement) -> None:
+    clips, online = pair(name, placement, (CLASSES[name].fractions or (1 / 8,))[0], RGB)
     frames = random_frames(2, 4, channels=3, size=32)
     assert_equal(all_logits(online, frames), frame_logits(clips, frames))
 
@@ -137,29 +135,19 @@ def test_resets_begin_streams_anew_and_leave_the_others_alone(
 
 
 @pytest.mark.parametrize("name", [name for name in STREAMS if name != "no_shift"])
-def test_a_reset_leaves_other_streams_bit_identical(name: str) -> None:
-    fraction = (CLASSES[name].fractions or (1 / 4,))[0]
-    _, online = pair(name, "residual", fraction)
+def test_a_reset_leaves_other_streams_bit_identical_and_the_state_as_it_was(name: str) -> None:
+    _, online = pair(name, "residual", (CLASSES[name].fractions or (1 / 4,))[0])
     frames = random_frames(3, 3)
     *_, (_, state) = streamed(online, frames[:, :2])
-    with torch.inference_mode():
-        untouched, _ = online.step(frames[:, 2].clone(), state)
-        again, _ = online.step(frames[:, 2].clone(), state.reset([1]))
-    assert torch.equal(untouched[[0, 2]], again[[0, 2]])
-    assert not torch.equal(untouched[1], again[1])
-
-
-@pytest.mark.parametrize("name", [name for name in STREAMS if name != "no_shift"])
-def test_the_state_that_goes_in_is_left_as_it_was(name: str) -> None:
-    _, online = pair(name, "residual", (CLASSES[name].fractions or (1 / 4,))[0])
-    frames = random_frames(1, 2)
-    (_, state), _ = streamed(online, frames)
     kept = [past.clone() for past in state.pasts]
-    outs = [all_logits(online, frames)[:, 1]]
     with torch.inference_mode():
-        outs += [online.step(frames[:, 1].clone(), state)[0] for _ in range(2)]
-    assert all(torch.equal(out, outs[0]) for out in outs)
+        untouched, again, reset = (
+            online.step(frames[:, 2].clone(), before)[0] for before in (state, state, state.reset([1]))
+        )
+    assert torch.equal(untouched, again)
     assert all(torch.equal(a, b) for a, b in zip(kept, state.pasts, strict=True))
+    assert torch.equal(untouched[[0, 2]], reset[[0, 2]])
+    assert not torch.equal(untouched[1], reset[1])
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -249,14 +237,23 @@ class _Averages(_Honest):
 
 
 @pytest.mark.parametrize(
-    ("cls", "ok"), [(_Honest, True), (_Averages, True), (_TwoBackOnline, True), (_TwoBack, None), (_Wrong, False)]
+    ("cls", "ok"),
+    [
+        (_Honest, True),
+        (_Averages, True),
+        (_TwoBackOnline, True),
+        (_TwoBack, None),
+        (_LooksAhead, None),
+        (_Wrong, False),
+    ],
 )
 def test_check_tells_who_streams(cls: type[Strategy], ok: bool | None) -> None:
     """What does not promise to stream may be of use in clips; what promises it must hold."""
     variant = Variant(cls.__name__, Fraction(1, 4), "residual", "unidirectional")
     verdicts = {v.check: v for v in conformance(cls, variant, None)}
     assert verdicts["streams"].ok is ok, verdicts["streams"]
-    assert [v.check for v in verdicts.values() if v.ok is False] == ([] if ok is not False else ["streams"])
+    broken = [v.check for v in verdicts.values() if v.ok is False]
+    assert broken == (["causal"] if cls is _LooksAhead else [] if ok is not False else ["streams"])
 
 
 def test_a_derived_step_in_a_whole_network() -> None:
@@ -265,12 +262,6 @@ def test_a_derived_step_in_a_whole_network() -> None:
         clips, online = models.insert(strategy, models.build(GREY, 5)), models.build(GREY, 1)
         frames = random_frames(2, 5)
         assert_equal(all_logits(models.go_online(strategy, online), frames), frame_logits(clips, frames))
-
-
-def test_a_look_ahead_is_caught_by_check() -> None:
-    variant = Variant("ahead", Fraction(1, 4), "residual", "unidirectional")
-    verdicts = {v.check: v.ok for v in conformance(_LooksAhead, variant, None)}
-    assert (verdicts["causal"], verdicts["streams"]) == (False, None)
 
 
 FRAME = random_frames(2, 1)[:, 0]

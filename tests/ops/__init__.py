@@ -1,4 +1,4 @@
-"""Tests of bench/kernels."""
+"""Tests of bench/ops."""
 
 import pytest
 

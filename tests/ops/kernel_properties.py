@@ -11,14 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from bench.ops import triton_gate
-from bench.ops.triton_conv import shift_conv, triton_conv_folded
-from bench.ops.triton_shift import triton_shift
+from bench.ops.triton_operators import interpreted, shift_conv, takes, triton_shift
 from bench.plugins.discovery import load_class, strategy_files
 from bench.spec.axes import DIRECTIONS, Direction
 from bench.strategy import Strategy
 
-DEVICE = "cpu" if triton_gate.interpreted() else "cuda"
+DEVICE = "cpu" if interpreted() else "cuda"
 COPY_SHIFT = load_class("copy_shift", strategy_files())
 LENGTHS = (1, 2, 3, 8, 16)
 FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0, 0.3)
@@ -38,7 +36,7 @@ def frames_of(
     """Two clips of random frames [2*T, C, H, W] that a kernel takes."""
     generator = torch.Generator().manual_seed(t * 100 + c)
     frames = torch.randn(2 * t, c, *size, generator=generator).to(DEVICE, dtype).contiguous(memory_format=layout)
-    assert triton_gate.takes(frames)
+    assert takes(frames)
     return frames
 
 
@@ -70,7 +68,7 @@ def _hints_are_true(monkeypatch: pytest.MonkeyPatch) -> None:
     After ``AxisInfo`` in Triton: values come in aligned groups that are equal (constancy) or count up (contiguity);
     what is divisible is every value, or the first of every group that counts up.
     """
-    if not triton_gate.interpreted():
+    if not interpreted():
         return
     from triton.runtime import interpreter
 
@@ -197,7 +195,7 @@ def test_the_weight_gradient_adds_up_many_parts(layout: torch.memory_format) -> 
     close(weight.grad, exact.grad, torch.float32)
 
 
-@pytest.mark.skipif(not triton_gate.interpreted(), reason="a device is tuned by its own times")
+@pytest.mark.skipif(not interpreted(), reason="a device is tuned by its own times")
 def test_tuning_tries_every_configuration_and_computes_with_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     from bench.ops import triton_launch
 
@@ -217,24 +215,6 @@ def test_tuning_tries_every_configuration_and_computes_with_the_best(monkeypatch
         close(shift_conv(frames, weight, None, 3, 5, 9), want, torch.float32)
     assert len(tried) == len(triton_launch._CONFIGURATIONS)  # once, not at the second call
     assert triton_launch._tuned_product.best_config == triton_launch._CONFIGURATIONS[-1]
-
-
-@pytest.mark.parametrize("relu", [False, True])
-def test_scale_bias_and_relu_follow_the_product(relu: bool) -> None:
-    frames, weight = frames_of(2, 19, LAYOUTS[0], torch.float16), weight_of(7, 19, torch.float16)
-    scale, bias = weight_of(7, 1, torch.float32).flatten(), weight_of(7, 2, torch.float32)[:, 1, 0, 0].contiguous()
-    got = triton_conv_folded(frames, weight, scale, bias, 2, 3, 2, relu)
-    want = conv2d(triton_shift(frames, 2, 3, 2).double(), weight.double())
-    want = want * scale.double()[:, None, None] + bias.double()[:, None, None]
-    close(got, want.relu() if relu else want, torch.float16)
-    assert (got.min() < 0).item() is not relu
-
-
-def test_not_a_number_survives_the_relu() -> None:
-    frames, weight = frames_of(2, 4, LAYOUTS[0], torch.float32), weight_of(7, 4, torch.float32)
-    frames[0, 3] = torch.nan
-    out = triton_conv_folded(frames, weight, weight[:, 0, 0, 0], weight[:, 0, 0, 0], 2, 1, 1, True)
-    assert out[0].isnan().all() and not out[1:].isnan().any()
 
 
 def test_frames_with_gaps_are_brought_together() -> None:

@@ -1,7 +1,6 @@
 """Channels moved in their own memory: there, back, and through autograd."""
 
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 import torch
@@ -9,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from bench.ops.groups import Group, moved_groups
-from bench.ops.in_place import FrameByFrame, Mover, ShiftedInPlace, shifted
+from bench.ops.frames import Group, moved_groups
+from bench.ops.in_place import FrameByFrame, ShiftedInPlace, shifted
 from bench.ops.native import Native
 from bench.spec.axes import DIRECTIONS, Direction
 from tests.ops import needs_compiler
 
-MOVERS = [FrameByFrame, pytest.param(partial(Native, FrameByFrame()), marks=needs_compiler, id="Native")]
+MOVERS = [FrameByFrame, pytest.param(Native, marks=needs_compiler)]
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 
@@ -26,17 +25,20 @@ def test_groups_are_in_the_released_order() -> None:
 
 
 @given(st.integers(1, 5), st.integers(0, 2), st.integers(0, 5), st.integers(0, 5), st.sampled_from([1, -1]))
-def test_targets_are_the_frames_with_a_source_in_their_clip(t: int, clip: int, a: int, b: int, offset: int) -> None:
+def test_pairs_are_the_frames_with_a_source_in_their_clip(t: int, clip: int, a: int, b: int, offset: int) -> None:
     first, last = sorted((min(a, t), min(b, t)))
-    low, high = Group(0, 1, offset).targets(clip * t + first, clip * t + last, t)
-    wanted = [clip * t + frame for frame in range(first, last) if 0 <= frame + offset < t]
-    assert list(range(low, high)) == (wanted if first < last else [])
+    pairs = Group(0, 1, offset).pairs(clip * t + first, clip * t + last, t)
+    found = [pair for targets, sources in pairs for pair in zip(range(99)[targets], range(99)[sources], strict=True)]
+    wanted = [(clip * t + frame, clip * t + frame + offset) for frame in range(first, last)]
+    assert found == [pair for pair in wanted if clip * t <= pair[1] < (clip + 1) * t]
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("mover", MOVERS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_there_and_back_is_exact(mover: Callable[[], Mover], direction: Direction, layout: torch.memory_format) -> None:
+def test_there_and_back_is_exact(
+    mover: Callable[[], FrameByFrame], direction: Direction, layout: torch.memory_format
+) -> None:
     for n, t, c, size, dtype in ((2, 8, 16, 9, torch.float32), (3, 1, 5, 2, torch.bfloat16), (1, 3, 4, 70, torch.half)):
         frames = torch.randn(n * t, c, size, size).to(dtype).contiguous(memory_format=layout)
         clip, before, moves = frames.unflatten(0, (n, t)), frames.unflatten(0, (n, t)).clone(), mover()
@@ -53,7 +55,7 @@ def test_there_and_back_is_exact(mover: Callable[[], Mover], direction: Directio
 
 
 @pytest.mark.parametrize("mover", MOVERS)
-def test_a_copy_is_differentiable(mover: Callable[[], Mover]) -> None:
+def test_a_copy_is_differentiable(mover: Callable[[], FrameByFrame]) -> None:
     clip = torch.randn(2, 3, 5, 2, 2, dtype=torch.double, requires_grad=True)
     groups, moves = moved_groups(2, "bidirectional"), mover()
     assert torch.autograd.gradcheck(lambda x: shifted(x, groups, moves), (clip,))
@@ -61,7 +63,7 @@ def test_a_copy_is_differentiable(mover: Callable[[], Mover]) -> None:
 
 @pytest.mark.parametrize("mover", MOVERS)
 @pytest.mark.parametrize("bias", [True, False])
-def test_shift_and_convolution_are_one_differentiable_operation(mover: Callable[[], Mover], bias: bool) -> None:
+def test_shift_and_convolution_are_one_differentiable_operation(mover: Callable[[], FrameByFrame], bias: bool) -> None:
     layer = nn.Conv2d(6, 4, 3, stride=2, padding=1, groups=2, bias=bias).double()
     module = ShiftedInPlace(layer, moved_groups(2, "bidirectional"), 3, mover(), restore=True)
     frames = torch.randn(6, 6, 4, 4, dtype=torch.double, requires_grad=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.ops import native, products
-from bench.ops.groups import moved_groups
+from bench.ops.frames import moved_groups
 from bench.ops.in_place import FrameByFrame
 from bench.ops.products import ShiftedProduct, multiply, takes
 from bench.spec.axes import DIRECTIONS, Direction
@@ -63,14 +63,14 @@ def test_native_tiles_do_not_overlap() -> None:
 @pytest.mark.parametrize("bias", [True, False])
 def test_gradients(layout: torch.memory_format, direction: Direction, bias: bool) -> None:
     layer = nn.Conv2d(6, 3, 1, bias=bias).double()
-    module = ShiftedProduct(layer, moved_groups(2, direction), 3)
+    module = ShiftedProduct(layer, moved_groups(2, direction), 3, multiply)
     frames = torch.randn(6, 6, 2, 2, dtype=torch.double).contiguous(memory_format=layout).requires_grad_()
     assert torch.autograd.gradcheck(lambda x, *_: module(x * 1.0), [frames, *layer.parameters()])
 
 
 def test_one_frame_has_no_neighbours_and_gives_no_gradient_to_moved_weights() -> None:
     layer = nn.Conv2d(4, 2, 1, bias=False)
-    ShiftedProduct(layer, moved_groups(1, "bidirectional"), 1)(torch.randn(3, 4, 2, 2)).sum().backward()
+    ShiftedProduct(layer, moved_groups(1, "bidirectional"), 1, multiply)(torch.randn(3, 4, 2, 2)).sum().backward()
     assert layer.weight.grad is not None
     assert (layer.weight.grad[:, :2] == 0).all() and (layer.weight.grad[:, 2:] != 0).all()
 

@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION"),
 ]
 
-PROPERTIES = ROOT / "tests" / "kernels" / "kernel_properties.py"
+PROPERTIES = ROOT / "tests" / "ops" / "kernel_properties.py"
 
 
 def properties_hold(interpreted: bool) -> None:
@@ -48,16 +48,8 @@ def compiled(name: str, capability: int, constants: dict[str, Any], pointers: di
 
     kernel = getattr(triton_code, name)
     runtime = {n: pointers.get(n, "i32") for n in kernel.arg_names if n not in constants}
-    unaligned = {
-        "num_segments",
-        "ahead",
-        "behind",
-        "read_ahead",
-        "read_behind",
-        "write_ahead",
-        "write_behind",
-        "blocks_each",
-    }
+    moves = [f"{which}{way}" for which in ("", "read_", "write_") for way in ("ahead", "behind")]
+    unaligned = {"num_segments", "blocks_each", *moves}
     source = ASTSource(
         kernel,
         {n: runtime.get(n, "constexpr") for n in kernel.arg_names},
@@ -85,10 +77,9 @@ def test_compiled_kernels_load_16_bytes_at_a_time(capability: int, channels_last
     pointers = dict.fromkeys(("source", "target", "weight", "gradient"), "*fp16")
     shift = compiled("shift", capability, {**shared, "BACK": False, "RUN": 16, "BLOCK": 1024}, pointers)
     tiles = {"RUN_IN": 16, "RUN_OUT": 16, "ROW_RUN": 16, "ROWS": 64, "IN": 32, "OUT": 64, "PRECISION": "ieee"}
-    absent = {"scale": None, "bias": None, "SCALED": False, "BIASED": False, "RELU": False, "WIDEN": False}
-    constants = {**shared, **tiles, **absent, "weight_in": 1}
-    product = compiled("product", capability, constants, pointers, num_warps=4, num_stages=3)
     constants = {**shared, **tiles, "WIDEN": False}
+    no_bias = {"bias": None, "BIASED": False, "weight_in": 1}
+    product = compiled("product", capability, {**constants, **no_bias}, pointers, num_warps=4, num_stages=3)
     gradient = compiled("weight_gradient", capability, constants, pointers | {"partial": "*fp32"}, num_warps=4)
     for code in (shift, product, gradient):
         assert WIDE.search(code) and not NARROW.search(code)

@@ -10,8 +10,7 @@ from torchvision.models.resnet import Bottleneck
 
 from bench import models
 from bench.models import runtimes
-from bench.ops.triton_conv import shift_conv
-from bench.ops.triton_shift import triton_shift
+from bench.ops.triton_operators import shift_conv, triton_shift
 from bench.plugins.conformance import conformance, variants_of
 from bench.strategy import Site, Strategy
 from strategies.copy_shift import CopyShift

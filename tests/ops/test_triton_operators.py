@@ -12,15 +12,14 @@ from torch.nn.functional import conv2d
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.measure.latency.traffic import count
-from bench.ops import triton_gate
-from bench.ops.triton_conv import (
+from bench.ops import triton_operators
+from bench.ops.triton_operators import (
     shift_conv,
     triton_conv,
-    triton_conv_folded,
     triton_conv_input_gradient,
     triton_conv_weight_gradient,
+    triton_shift,
 )
-from bench.ops.triton_shift import triton_shift
 from strategies.copy_shift import CopyShift
 from tests.conftest import ROOT
 
@@ -45,7 +44,7 @@ FRAMES, WEIGHT, BIAS = random(8, 16, 5, 6), random(12, 16, 1, 1), random(12)
 def test_without_a_kernel_the_operators_are_exact(dtype: torch.dtype, channels_last: bool) -> None:
     frames = random(8, 16, 5, 6, channels_last=channels_last, dtype=dtype)
     weight, bias = WEIGHT.to(dtype), BIAS.to(dtype)
-    assert not triton_gate.takes(frames)
+    assert not triton_operators.takes(frames)
     assert torch.equal(triton_shift(frames, *MOVES), by_copying(frames))
     got, want = shift_conv(frames, weight, bias, *MOVES), conv2d(by_copying(frames), weight, bias)
     rounding = 1e-2 if dtype == torch.bfloat16 else 1e-5
@@ -75,7 +74,6 @@ OPERATORS = {
     "triton_conv": (triton_conv, (FRAMES.clone().requires_grad_(), WEIGHT.clone().requires_grad_(), BIAS, *MOVES)),
     "triton_conv, channels_last": (triton_conv, (random(8, 16, 5, 6, channels_last=True), WEIGHT, None, *MOVES)),
     "triton_conv, gaps": (triton_conv, (random(8, 16, 5, 12)[..., ::2], WEIGHT, BIAS, *MOVES)),
-    "triton_conv_folded": (triton_conv_folded, (FRAMES.bfloat16(), WEIGHT.bfloat16(), BIAS, BIAS, *MOVES, True)),
     "triton_conv_input_gradient": (triton_conv_input_gradient, (OUTPUT, WEIGHT, *MOVES)),
     "triton_conv_weight_gradient": (triton_conv_weight_gradient, (FRAMES, OUTPUT, *MOVES)),
 }
@@ -133,9 +131,6 @@ def test_the_flop_counter_sees_a_convolution_and_its_gradients() -> None:
     inputs = [FRAMES.clone().requires_grad_(), WEIGHT.clone().requires_grad_()]
     fused = flops(lambda x, w: shift_conv(x, w, None, *MOVES), *inputs)
     assert fused == flops(conv2d, *inputs) == 3 * 2 * FRAMES.numel() * 12
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        triton_conv_folded(FRAMES, WEIGHT, BIAS, BIAS, *MOVES, True)
-    assert counter.get_total_flops() == 2 * FRAMES.numel() * 12
 
 
 def test_traffic_counts_what_the_operators_move() -> None:
@@ -155,14 +150,13 @@ WITHOUT_TRITON = """
 import sys
 sys.modules["triton"] = None  # as on macOS and Windows: importing it raises ImportError
 import torch
-from bench.kernels import triton_gate
-from bench.kernels.triton_conv import shift_conv
+from bench.ops.triton_operators import shift_conv, takes
 from strategies.triton_conv import TritonConv
 from strategies.triton_shift import TritonShift
 clip = torch.randn(1, 3, 8, 2, 2)
 assert not torch.equal(TritonShift().shift(clip), clip)
 assert shift_conv(clip[0], torch.randn(4, 8, 1, 1), None, 3, 1, 1).shape == (3, 4, 2, 2)
-assert not triton_gate.takes(clip)
+assert not takes(clip)
 print({TritonShift().skip("resnet50", 8), TritonConv().skip("resnet50", 8)})
 """
 

@@ -11,9 +11,8 @@ from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench import models
-from bench.models.learned import learned
-from bench.ops.parted_block import PartedBlock
-from bench.ops.split_convolution import SplitConvolution
+from bench.models.weights import learned
+from bench.ops.residual import PartedBlock, SplitConvolution
 from bench.plugins.discovery import load_class, strategy_files
 from bench.strategy import Site
 

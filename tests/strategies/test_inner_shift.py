@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench import models
-from bench.ops.groups import moved_groups
+from bench.ops.frames import moved_groups
 from bench.ops.in_place import FrameByFrame
 from bench.plugins.discovery import load_class, strategy_files
 from bench.spec.axes import DIRECTIONS, Direction

@@ -13,7 +13,7 @@ import torch
 from bench.measure.latency import timing
 from bench.measure.latency.builder import PanelBuilder
 from bench.measure.latency.devices import Call, Device, device_for
-from bench.models.runtimes.inspection import INSPECTED, executed
+from bench.models.runtimes import INSPECTED, executed
 from bench.plugins.side_effects import LeftRunning
 from bench.spec.axes import EAGER
 from bench.spec.cases import Case

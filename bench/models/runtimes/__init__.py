@@ -3,11 +3,15 @@
     prepare(model, example, cuda, export) -> a callable that runs the model on frames of the example's shape
 
 ``prepare`` is expensive and untimed; the callable is what a slot times. A runtime takes as many threads as torch has
-been told to take, and computes in the example's dtype. The names are in ``bench.axes.RUNTIMES``. torch is imported with
-a runtime, not here: a plan asks which runtimes there are.
+been told to take, and computes in the example's dtype. The names are in ``bench.spec.axes.RUNTIMES``. torch is imported
+with a runtime, not here: a plan asks which runtimes there are.
+
+Some runtimes tell what they made of a network, in a run of their own with their profiler on::
+
+    executed(model, example, export) -> the nodes of one forward, by kind
 
 ``exactness`` holds every prepared model against eager before it is timed; ``onnx_file`` is the file that deployment
-runtimes load, ``inspection`` what a runtime made of a model, ``export`` the command of that name.
+runtimes load.
 """
 
 import os
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
 
 Forward = Callable[["Tensor"], "Tensor"]
 
+Executed = dict[str, tuple[int, float | None]]
+"""{kind: (how many nodes of it run in a forward, their seconds in all or None where the runtime does not say)}."""
+
 NEEDS: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("onnx", "onnxscript", "onnxruntime"),
     "openvino": ("onnx", "onnxscript", "openvino"),
@@ -34,6 +41,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
 
 COMPUTES_IN: dict[str, tuple[str, ...]] = {"onnxruntime": ("fp32",), "openvino": ("fp32", "bf16")}
 """The dtypes of runtimes that have not all of them."""
+
+INSPECTED: tuple[str, ...] = ("onnxruntime", "openvino", "compile")
+"""The runtimes that tell what they execute."""
 
 
 def why_not(runtime: str, device: str, dtype: str = "fp32") -> str | None:
@@ -74,5 +84,28 @@ def prepare(
     dtype = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}[str(example.dtype).removeprefix("torch.")]
     if reason := why_not(runtime, "cpu" if cuda is None else "cuda", dtype):
         raise ValueNotAllowed(reason)
-    forward: Forward = import_module(f"bench.models.runtimes.{runtime}").prepare(model, example, cuda, export)
+    forward: Forward = _module(runtime).prepare(model, example, cuda, export)
     return forward
+
+
+def executed(runtime: str, model: "nn.Module", example: "Tensor", export: Path | None) -> Executed:
+    """The nodes of one forward in one of ``INSPECTED``, by kind: they explain and are no measurement.
+
+    A shift that is written as slices and concatenations may bring reorders and transposes with it that nobody wrote;
+    the difference to the network without a shift says which. Raises what the runtime raises where it cannot run
+    ``model``.
+    """
+    nodes: Executed = _module(runtime).executed(model, example, export)
+    return nodes
+
+
+def _module(runtime: str) -> Any:
+    return import_module(f"bench.models.runtimes.{runtime}")
+
+
+def by_kind(nodes: list[tuple[str, float]], forwards: int) -> Executed:
+    """(kind, seconds) of every node in so many forwards -> one forward, by kind."""
+    kinds: dict[str, list[float]] = {}
+    for kind, seconds in nodes:
+        kinds.setdefault(kind, []).append(seconds)
+    return {kind: (len(each) // forwards, sum(each) / forwards) for kind, each in kinds.items()}

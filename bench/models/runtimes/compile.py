@@ -4,6 +4,8 @@ Freezing lets Inductor fold normalisations into convolutions and lay weights out
 of the whole process: given to ``torch.compile`` as an option it comes too late for Dynamo, and nothing is frozen.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.models.runtimes import Forward
+from bench.models.runtimes import Executed, Forward
 
 
 @contextmanager
-def frozen() -> Iterator[None]:
+def _frozen() -> Iterator[None]:
     """What is compiled inside has its weights frozen, however many networks of the same code were compiled before.
 
     Past Dynamo's usual limit of recompilations it would go on in eager without a word.
@@ -31,7 +33,7 @@ def prepare(model: nn.Module, example: Tensor, cuda: Any, export: Path | None) -
 
     The callable raises ValueError for another shape.
     """
-    with frozen():
+    with _frozen():
         compiled: Forward = torch.compile(model, dynamic=False)
         compiled(example)
     with torch.inference_mode(False):
@@ -45,3 +47,21 @@ def prepare(model: nn.Module, example: Tensor, cuda: Any, export: Path | None) -
         return compiled(frames)
 
     return forward
+
+
+def executed(model: nn.Module, example: Tensor, export: Path | None) -> Executed:
+    """The kernels that Inductor's code calls; it does not tell their times."""
+    from torch._inductor.utils import run_and_get_code
+
+    with _frozen():
+        _, sources = run_and_get_code(torch.compile(model, dynamic=False), example)
+    return {kind: (count, None) for kind, count in Counter(calls("\n".join(sources))).items()}
+
+
+_KERNEL = r"cpp_fused_\w+?|extern_kernels\.\w+|torch\.ops\.[\w.]+|triton_\w+?"
+_CALL = re.compile(rf"^ +(?:\w+ = )?({_KERNEL})(?:_\d+)?(?:\.run)?\(", re.MULTILINE)
+
+
+def calls(source: str) -> list[str]:
+    """The kernels that Inductor's code calls, in order; fused ones by the names of what was fused, without numbers."""
+    return _CALL.findall(source)

@@ -7,15 +7,23 @@ the rest (fusing, layouts, folding normalisations) is each runtime's own busines
 import io
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from bench.models.network import Network
+from bench.models.runtimes.exactness import Inexact, deviation, tolerance
+
 INPUT, OUTPUT = "frames", "logits"
+_CLIPS = (1, 2, 3)  # batches that a file for any number of clips is tried with
+_TRACED = 1  # which of them: what is captured with two clips is right for one; the other way round it need not be
 
 
 def exported(model: nn.Module, example: Tensor, keep: Path | None = None) -> bytes:
@@ -36,25 +44,43 @@ def export(model: nn.Module, example: Tensor, clips_of: int | None = None) -> by
     clips_of: T, where the file is to take any number of clips; ``example`` must then hold several of them. None: the
     file takes the example's shape only. Raises RuntimeError with the exporter's own reason.
     """
-    shapes = (
-        None if clips_of is None else ({0: clips_of * torch.export.Dim("clips", min=2)},)
-    )  # one clip may take a path of its own
+    how: dict[str, Any] = {"dynamo": True, "verbose": False, "input_names": [INPUT], "output_names": [OUTPUT]}
+    if clips_of is not None:  # at least two: one clip may take a path of its own
+        how["dynamic_shapes"] = ({0: clips_of * torch.export.Dim("clips", min=2)},)
     with _quietly(), torch.inference_mode():
         try:
-            program = torch.onnx.export(
-                model,
-                (example,),
-                dynamo=True,
-                verbose=False,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                dynamic_shapes=shapes,
-            )
+            program = torch.onnx.export(model, (example,), **how)
         except torch.onnx.errors.OnnxExporterError as error:
             raise RuntimeError(_root(error)) from error
     assert program is not None
     data: bytes = program.model_proto.SerializeToString()
     return data
+
+
+def export_checked(network: Network, runtime: str, out: Path, size: int) -> float:
+    """Write ``network`` to ``out`` for any number of clips of RGB frames, once ``runtime`` answers as eager does.
+
+    size: of the frames, in px. Returns the largest deviation from eager. Raises RuntimeError where the network cannot
+    be exported, Inexact where the file does not compute what the network does; then there is no file.
+    """
+    clips_of = network.num_segments
+    tried = [torch.randn(n * clips_of, 3, size, size, generator=torch.Generator().manual_seed(n)) for n in _CLIPS]
+    data = export(network, tried[_TRACED], clips_of)
+    with tempfile.NamedTemporaryFile(dir=out.parent, suffix=".onnx", delete=False) as kept:
+        kept.write(data)
+    try:
+        run = import_module(f"bench.models.runtimes.{runtime}").load_file(kept.name)
+        with torch.inference_mode():
+            worst = max(deviation(run(frames), network(frames)) for frames in tried)
+        allowed = tolerance(tried[0])
+        if not worst <= allowed:
+            raise Inexact(
+                f"the exported file deviates from eager by {worst:.2g} of the largest value ({allowed:g} allowed)"
+            )
+        os.replace(kept.name, out)
+    finally:
+        Path(kept.name).unlink(missing_ok=True)
+    return worst
 
 
 def _root(error: BaseException) -> str:
@@ -66,7 +92,7 @@ def _root(error: BaseException) -> str:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """The exporter tells of its steps, of deprecations inside of torch and prints graphs; what it raises is told."""
+    """The exporter logs its steps, warns of deprecations inside of torch and prints graphs; what it raises is shown."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

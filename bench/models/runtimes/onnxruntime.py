@@ -1,5 +1,7 @@
 """ONNX Runtime on a CPU: the exported file in an inference session, with all of its graph optimisations."""
 
+import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +9,12 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from bench.models.runtimes import Forward
+from bench.models.runtimes import Executed, Forward, by_kind
 from bench.models.runtimes.onnx_file import INPUT, exported
 
+_PROVIDERS = ["CPUExecutionProvider"]
 _ERRORS_ONLY = 3  # onnxruntime's severity; below it there are warnings about initialisers that no node uses
+_PROFILED = 3  # forwards
 
 
 def options(threads: int) -> onnxruntime.SessionOptions:
@@ -26,23 +30,33 @@ def options(threads: int) -> onnxruntime.SessionOptions:
     return chosen
 
 
-def session(data: bytes, chosen: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
-    """The file in a session. Raises what ONNX Runtime raises: NotImplemented for an operator that it lacks."""
-    return onnxruntime.InferenceSession(data, chosen, providers=["CPUExecutionProvider"])
-
-
 def load_file(file: str) -> Forward:
     """An exported file with the runtime's own defaults, for any number of clips."""
-    return _runner(onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"]))
+    return _runner(onnxruntime.InferenceSession(file, providers=_PROVIDERS))
 
 
 def prepare(model: nn.Module, example: Tensor, cuda: Any, export: Path | None) -> Forward:
-    """Export ``model`` for the example's shape and load it. The callable raises InvalidArgument for another shape."""
-    return _runner(session(exported(model, example, export), options(torch.get_num_threads())))
+    """Export ``model`` for the example's shape and load it. The callable raises InvalidArgument for another shape.
+
+    Raises what ONNX Runtime raises: NotImplemented for an operator that it lacks.
+    """
+    data = exported(model, example, export)
+    return _runner(onnxruntime.InferenceSession(data, options(torch.get_num_threads()), providers=_PROVIDERS))
 
 
-def _runner(loaded: onnxruntime.InferenceSession) -> Forward:
-    def forward(frames: Tensor) -> Tensor:
-        return torch.from_numpy(loaded.run(None, {INPUT: frames.numpy()})[0])
+def _runner(session: onnxruntime.InferenceSession) -> Forward:
+    return lambda frames: torch.from_numpy(session.run(None, {INPUT: frames.numpy()})[0])
 
-    return forward
+
+def executed(model: nn.Module, example: Tensor, export: Path | None) -> Executed:
+    """The nodes of the optimised graph, on the average of a few forwards."""
+    chosen = options(torch.get_num_threads())
+    chosen.enable_profiling = True
+    with tempfile.TemporaryDirectory() as folder:
+        chosen.profile_file_prefix = f"{folder}/profile"
+        session = onnxruntime.InferenceSession(exported(model, example, export), chosen, providers=_PROVIDERS)
+        for _ in range(_PROFILED):
+            session.run(None, {INPUT: example.numpy()})
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    ran = [event for event in events if event["cat"] == "Node" and event["name"].endswith("_kernel_time")]
+    return by_kind([(event["args"]["op_name"], event["dur"] / 1e6) for event in ran], _PROFILED)

@@ -12,13 +12,13 @@ import openvino
 import torch
 from torch import Tensor, nn
 
-from bench.models.runtimes import Forward
+from bench.models.runtimes import Executed, Forward, by_kind
 from bench.models.runtimes.onnx_file import exported
 
+_WARM_UPS = 3  # before the forward that is profiled: the first ones allocate
 
-def load(
-    model: nn.Module, example: Tensor, export: Path | None, more: dict[str, Any] | None = None
-) -> openvino.CompiledModel:
+
+def load(model: nn.Module, example: Tensor, export: Path | None, **more: Any) -> openvino.CompiledModel:
     """Export and compile ``model`` for the example's shape, dtype and torch's number of threads.
 
     more: further properties. Raises RuntimeError with OpenVINO's own reason.
@@ -30,7 +30,7 @@ def load(
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": "f32" if example.dtype == torch.float32 else "bf16",
-        **(more or {}),
+        **more,
     }
     return core.compile_model(core.read_model(data), "CPU", properties)
 
@@ -38,11 +38,7 @@ def load(
 def load_file(file: str) -> Forward:
     """An exported file in fp32, for any number of clips."""
     network = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-
-    def forward(frames: Tensor) -> Tensor:
-        return torch.from_numpy(network(frames.numpy())[0].copy())
-
-    return forward
+    return lambda frames: torch.from_numpy(network(frames.numpy())[0].copy())
 
 
 def prepare(model: nn.Module, example: Tensor, cuda: Any, export: Path | None) -> Forward:
@@ -66,3 +62,12 @@ def prepare(model: nn.Module, example: Tensor, cuda: Any, export: Path | None) -
         return torch.from_numpy(request.get_output_tensor().data.copy())
 
     return forward
+
+
+def executed(model: nn.Module, example: Tensor, export: Path | None) -> Executed:
+    """The nodes of the last of a few forwards."""
+    request = load(model, example, export, PERF_COUNT=True).create_infer_request()
+    for _ in range(_WARM_UPS):
+        request.infer([example.float().numpy()])
+    ran = [node for node in request.get_profiling_info() if node.status == node.Status.EXECUTED]
+    return by_kind([(node.node_type, node.real_time.total_seconds()) for node in ran], 1)

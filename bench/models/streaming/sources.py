@@ -1,4 +1,4 @@
-"""Where frames come from: a video file, decoded by PyAV (the extra ``video``), or a generator.
+"""Where frames come from: a video file, decoded by PyAV (the extra ``video``), or a generator; and what networks read.
 
 A source gives frames as [C, H, W] tensors from 0 to 1 at its own rate. A file that cannot be read, holds no frame, ends
 before it should or changes its resolution raises VideoError with what was expected; frames before that are given.
@@ -9,14 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
+from bench.data.datasets import open_dataset
 from bench.spec.axes import ValueNotAllowed
+from bench.spec.training import Data, Recipe
 
-_USUAL_FPS = 30.0  # where a file does not say
+Prepare = Callable[[Tensor], Tensor]
+
+_USUAL_FPS = 30.0  # where a file does not say, and of generated frames
+_EVENTS_AT_ONCE = 8  # generated clips drawn together
 _TICKS = 1_000_000  # of a container's duration in a second (av.time_base)
 _SURE = 0.95  # of the frames that a duration stands for: rates are rounded, and sound may last longer
+_MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]  # ImageNet's, as networks that are trained on it expect
+_DEVIATION = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+_GREY = torch.tensor([0.299, 0.587, 0.114])[:, None, None]  # ITU-R BT.601
 
 
 class VideoError(ValueNotAllowed):
@@ -39,6 +49,22 @@ class Source:
     name: str
     fps: float
     frames: Callable[[], Iterator[Frame]]
+
+
+def generated_digits() -> Source:
+    """Digits that move on a ring, event after event without an end; each is 8 frames in one of four orders."""
+    return Source("generated digits", _USUAL_FPS, _ring_digits)
+
+
+def _ring_digits() -> Iterator[Frame]:
+    rng = np.random.default_rng(0)
+    dataset = open_dataset("ring_digits", Recipe(), Data(), 0)
+    while True:
+        clips = dataset.judged(rng, _EVENTS_AT_ONCE, "test")
+        for place in rng.permutation(len(clips)):
+            label = f"digit {clips.spatial[place]}, order {clips.temporal[place] + 1}"
+            for t, pixels in enumerate(clips.pixels[place]):
+                yield Frame(torch.from_numpy(pixels), begins=t == 0, label=label)
 
 
 def video_file(path: Path) -> Source:
@@ -102,3 +128,25 @@ def _pixels(picture: Any) -> Tensor:
 
 def _words(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
+
+
+def prepare_for(channels: int, size: int) -> Prepare:
+    """[1 or 3, H, W] from 0 to 1 -> [1, channels, size, size]: the largest middle square, resized.
+
+    channels: 1, grey as it is, for the digits; 3, normalised with ImageNet's mean and deviation.
+    """
+
+    def prepare(pixels: Tensor) -> Tensor:
+        if channels == 1 and len(pixels) == 3:
+            pixels = (pixels * _GREY).sum(dim=0, keepdim=True)
+        elif channels == 3:
+            pixels = (pixels.expand(3, -1, -1) - _MEAN) / _DEVIATION
+        height, width = pixels.shape[1:]
+        edge = min(height, width)
+        top, left = (height - edge) // 2, (width - edge) // 2
+        square = pixels[None, :, top : top + edge, left : left + edge]
+        if edge == size:
+            return square.contiguous()
+        return interpolate(square, size=(size, size), mode="bilinear", antialias=edge > size, align_corners=False)
+
+    return prepare

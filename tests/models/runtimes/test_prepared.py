@@ -1,5 +1,6 @@
 """Every runtime that PyPI gives on a CPU computes what the model computes, with its threads, for its shape only."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,14 @@ import torch
 
 from bench.models import runtimes
 from bench.models.runtimes import exactness
+from bench.models.runtimes.compile import calls
 from bench.models.runtimes.exactness import Inexact, deviation, require_exact
 from tests.models.runtimes.small import frames, network
 
-PREPARED = [(runtime, name) for runtime in ("onnxruntime", "openvino") for name in ("copy_shift", "parted_shift")]
+DEPLOYED = ("onnxruntime", "openvino")
+PREPARED = [(runtime, name) for runtime in DEPLOYED for name in ("copy_shift", "parted_shift")]
 PREPARED.append(("compile", "parted_shift"))  # compiling takes longer than all the others together
+EXAMPLE = frames(2)
 
 
 def needs(runtime: str) -> None:
@@ -19,46 +23,97 @@ def needs(runtime: str) -> None:
         pytest.skip(reason)
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str | None], Path]:
+    """Where the export of the small network with a strategy is kept: exporting takes two seconds."""
+    folder = tmp_path_factory.mktemp("exports")
+    return lambda strategy: folder / f"{strategy}.onnx"
+
+
 @pytest.mark.filterwarnings("ignore")  # of the exporters and compilers, about their own insides
 @pytest.mark.parametrize(("runtime", "strategy"), PREPARED)
-def test_a_prepared_model_answers_as_eager_does(runtime: str, strategy: str) -> None:
+def test_a_prepared_model_answers_as_eager_does(
+    runtime: str, strategy: str, kept: Callable[[str | None], Path]
+) -> None:
     needs(runtime)
-    model, example = network(strategy), frames(2)
+    model, plain = network(strategy), network()
     with torch.inference_mode():
-        forward = runtimes.prepare(runtime, model, example)
-        require_exact(forward, model, example, runtime)
-        assert deviation(forward(example), model(example)) < 1e-4
-        assert deviation(forward(example), network()(example)) > 1e-3  # without its shift it would be another one
+        forward = runtimes.prepare(runtime, model, EXAMPLE, export=kept(strategy))
+        require_exact(forward, model, EXAMPLE, runtime)
+        assert deviation(forward(EXAMPLE), model(EXAMPLE)) < 1e-4
+        with pytest.raises(Inexact, match="deviates from eager"):  # without its shift it would be another one
+            require_exact(forward, plain, EXAMPLE, runtime)
         with pytest.raises(Exception, match=r"(?s)prepared for|compiled for|[Ii]nvalid dimensions"):
             forward(frames(3))
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-def test_an_export_is_kept_for_the_next_process(runtime: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("runtime", DEPLOYED)
+def test_an_export_is_kept_for_the_next_process(runtime: str, kept: Callable[[str | None], Path]) -> None:
     needs(runtime)
-    kept, example = tmp_path / "kept.onnx", frames(1)
+    file, shifted = kept("copy_shift"), network("copy_shift")
     with torch.inference_mode():
-        runtimes.prepare(runtime, network("frame_concat_shift"), example, export=kept)
-        assert kept.stat().st_size > 10_000
-        again = runtimes.prepare(runtime, network(), example, export=kept)  # reads what is there
-        assert deviation(again(example), network("copy_shift")(example)) < 1e-4
-        with pytest.raises(Inexact, match="deviates from eager"):
-            require_exact(again, network(), example, runtime)
+        runtimes.prepare(runtime, shifted, EXAMPLE, export=file)
+        assert file.stat().st_size > 10_000
+        again = runtimes.prepare(runtime, network(), EXAMPLE, export=file)  # reads what is there
+        assert deviation(again(EXAMPLE), shifted(EXAMPLE)) < 1e-4
 
 
-def test_openvino_takes_torchs_threads_and_the_examples_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("runtime", "convolution"), [("onnxruntime", "Conv"), ("openvino", "Convolution")])
+def test_a_released_shift_brings_transposes_that_nobody_wrote(
+    runtime: str, convolution: str, kept: Callable[[str | None], Path]
+) -> None:
+    needs(runtime)
+    with torch.inference_mode():
+        plain, shifted = (
+            runtimes.executed(runtime, network(name), EXAMPLE, kept(name)) for name in (None, "copy_shift")
+        )
+    assert plain[convolution][0] == shifted[convolution][0] == 7
+    assert "Transpose" not in plain and shifted["Transpose"][0] >= 8
+    assert all(seconds is not None and seconds >= 0 for _, seconds in shifted.values())
+
+
+def test_inductor_is_given_frozen_weights() -> None:
+    """Then no normalisation is left, and no weight is split while the network runs: all of it is in the weights."""
+    needs("compile")
+    kernels = runtimes.executed("compile", network("parted_shift"), EXAMPLE, None)
+    assert kernels and not [name for name in kernels if "batch_norm" in name or "zeros_like" in name], kernels
+
+
+INDUCTOR = """
+cpp_fused_cat_0 = async_compile.cpp_pybinding(['float*'], '''
+class Runner:
+    def call(self, args):
+        buf0 = torch.ops.mkldnn._convolution_pointwise.default(arg0_1, _frozen_param1)
+        cpp_fused_cat_slice_0(buf0, buf1)
+        cpp_fused_cat_slice_1(buf1, buf2)
+        extern_kernels.addmm(arg1_1, buf2)
+"""
+
+
+def test_inductors_kernels_are_read_from_its_code() -> None:
+    assert calls(INDUCTOR) == [
+        "torch.ops.mkldnn._convolution_pointwise.default",
+        "cpp_fused_cat_slice",
+        "cpp_fused_cat_slice",
+        "extern_kernels.addmm",
+    ]
+
+
+def test_openvino_takes_torchs_threads_and_the_examples_precision(
+    monkeypatch: pytest.MonkeyPatch, kept: Callable[[str | None], Path]
+) -> None:
     needs("openvino")
     from bench.models.runtimes import openvino
 
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     with torch.inference_mode():
-        compiled = openvino.load(network(), frames(1), None)
+        compiled = openvino.load(network(), EXAMPLE, kept(None))
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
     assert compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() == "f32"
     assert "LATENCY" in str(compiled.get_property("PERFORMANCE_HINT"))
 
 
-def test_onnx_runtime_takes_the_threads_that_it_is_told() -> None:
+def test_onnx_runtime_takes_the_threads_that_it_is_given() -> None:
     needs("onnxruntime")
     from bench.models.runtimes import onnxruntime
 
@@ -69,7 +124,7 @@ def test_onnx_runtime_takes_the_threads_that_it_is_told() -> None:
 
 def test_two_inputs_are_tried_and_the_example_is_left_as_it_was() -> None:
     model, example = network(), frames(1)
-    kept, seen = example.clone(), []
+    before, seen = example.clone(), []
 
     def right(given: torch.Tensor) -> torch.Tensor:
         seen.append(given.clone())
@@ -79,43 +134,17 @@ def test_two_inputs_are_tried_and_the_example_is_left_as_it_was() -> None:
     with torch.inference_mode():
         require_exact(right, model, example, "fake")
         assert len(seen) == 2 and not torch.equal(seen[0], seen[1])
-        assert torch.equal(example, kept)
+        assert torch.equal(example, before)
         constant = model(seen[0])
-        with pytest.raises(Inexact, match=r"in the runtime 'fake' the output deviates from eager by \d"):
-            require_exact(lambda _: constant, model, example, "fake")
-        with pytest.raises(Inexact, match="inf"):
-            require_exact(lambda given: model(given)[:, :5], model, example, "fake")
-        with pytest.raises(Inexact, match="nan"):
-            require_exact(lambda given: model(given) * float("nan"), model, example, "fake")
+        for wrong, message in (
+            (lambda _: constant, r"in the runtime 'fake' the output deviates from eager by \d"),
+            (lambda given: model(given)[:, :5], "inf"),
+            (lambda given: model(given) * float("nan"), "nan"),
+        ):
+            with pytest.raises(Inexact, match=message):
+                require_exact(wrong, model, example, "fake")
 
 
 def test_half_precision_is_allowed_its_own_rounding() -> None:
     assert exactness.tolerance(frames(1)) == 1e-4
     assert exactness.tolerance(frames(1).bfloat16()) == exactness.tolerance(frames(1).half()) == 3e-2
-
-
-@pytest.mark.parametrize(
-    ("runtime", "dtype", "words"),
-    [
-        ("onnxruntime", "bf16", "computes in fp32 only"),
-        ("openvino", "fp16", "computes in fp32 or bf16 only"),
-        ("openvino", "bf16", "would compute in fp32 instead"),
-        ("eager", "bf16", "would emulate them"),
-    ],
-)
-def test_a_wrong_precision_is_a_sentence(runtime: str, dtype: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    needs(runtime)
-    monkeypatch.setattr(runtimes, "cpu_bf16", lambda: False)
-    assert words in (runtimes.why_not(runtime, "cpu", dtype) or "")
-
-
-def test_a_missing_package_is_a_sentence_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes, "find_spec", lambda name: None if name == "openvino" else object())
-    assert runtimes.why_not("onnxruntime", "cpu") is None
-    reason = runtimes.why_not("openvino", "cpu") or ""
-    assert "needs openvino: pip install 'shiftbench[runtimes]'" in reason
-
-
-def test_a_missing_compiler_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    assert "no-such-compiler is not here" in (runtimes.why_not("compile", "cpu") or "")

@@ -30,23 +30,34 @@ def test_every_runtime_that_can_be_named_says_where_it_exists() -> None:
         assert len(refused) == (1 if name in ONLY_ON else 0)
 
 
-def test_eager_is_the_model_itself() -> None:
-    model = small_network()
-    assert runtimes.prepare("eager", model, frames(0)) is model
-
-
 @pytest.mark.parametrize(
-    ("runtime", "device", "words"),
+    ("runtime", "device", "dtype", "words"),
     [
-        ("cudagraph", "cpu", "exists on cuda only"),
-        ("cudgraph", "cuda", "runtimes: eager, compile"),
-        ("eager", "cuda", None),
-        ("cudagraph", "cuda", None),
+        ("eager", "cuda", "fp32", None),
+        ("cudagraph", "cuda", "fp32", None),
+        ("cudagraph", "cpu", "fp32", "exists on cuda only"),
+        ("cudgraph", "cuda", "fp32", "runtimes: eager, compile"),
+        ("onnxruntime", "cpu", "bf16", "computes in fp32 only"),
+        ("openvino", "cpu", "fp16", "computes in fp32 or bf16 only"),
+        ("openvino", "cpu", "bf16", "would compute in fp32 instead"),
+        ("eager", "cpu", "bf16", "would emulate them"),
     ],
 )
-def test_why_a_runtime_cannot_be_had(runtime: str, device: str, words: str | None) -> None:
-    reason = runtimes.why_not(runtime, device)
+def test_why_a_runtime_cannot_be_had_is_a_sentence(
+    runtime: str, device: str, dtype: str, words: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtimes, "cpu_bf16", lambda: False)
+    monkeypatch.setattr(runtimes, "find_spec", lambda name: object())
+    reason = runtimes.why_not(runtime, device, dtype)
     assert reason is None if words is None else words in (reason or "")
+
+
+def test_what_is_not_installed_is_a_sentence_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes, "find_spec", lambda name: None if name == "openvino" else object())
+    assert runtimes.why_not("onnxruntime", "cpu") is None
+    assert "needs openvino: pip install 'shiftbench[runtimes]'" in (runtimes.why_not("openvino", "cpu") or "")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert "no-such-compiler is not here" in (runtimes.why_not("compile", "cpu") or "")
 
 
 @pytest.mark.parametrize("runtime", ["cudagraph", "nonsense"])
@@ -55,22 +66,19 @@ def test_a_runtime_that_is_not_there_is_refused_in_words(runtime: str) -> None:
         runtimes.prepare(runtime, small_network(), frames(0))
 
 
+def test_eager_is_the_model_itself() -> None:
+    model = small_network()
+    assert runtimes.prepare("eager", model, frames(0)) is model
+
+
 def test_a_graph_is_warmed_up_aside_captured_once_and_replayed() -> None:
     cuda, model = FakeCuda(), small_network()
     model.register_forward_hook(lambda *_: cuda.told.append("forward"))
     with torch.inference_mode():
         example = frames(0)
         forward = runtimes.prepare("cudagraph", model, example, cuda)
-        assert cuda.told == [
-            "side waits for default",
-            "on side",
-            *["forward"] * 3,
-            "on default",
-            "default waits for side",
-            "capture",
-            "forward",
-            "captured",
-        ]
+        aside = ["side waits for default", "on side", *["forward"] * 3, "on default", "default waits for side"]
+        assert cuda.told == [*aside, "capture", "forward", "captured"]
         cuda.told.clear()
         forward(example)
         forward(example)
@@ -81,19 +89,11 @@ def test_a_graph_answers_for_the_frames_that_it_is_given() -> None:
     model, example = small_network(), frames(0)
     with torch.inference_mode():
         forward = runtimes.prepare("cudagraph", model, example, FakeCuda())
-        expected = {seed: model(frames(seed)) for seed in (0, 1, 2)}
+        expected = {seed: model(frames(seed)) for seed in (0, 1, 2, 3)}
         answers = {0: forward(example).clone(), 1: forward(frames(1)).clone(), 2: forward(frames(2)).clone()}
+        first = forward(example)
+        example.copy_(frames(3))  # no copy inside a slot: what stands in the input at replay is what is used
+        assert forward(example) is first and torch.equal(first, expected[3])
     assert not torch.equal(expected[0], expected[1])
     for seed, answer in answers.items():
         assert torch.equal(answer, expected[seed])
-
-
-def test_a_graph_reads_its_own_input_where_it_lies() -> None:
-    """No copy inside a slot: what stands in the input at replay is what is used."""
-    model, example = small_network(), frames(0)
-    with torch.inference_mode():
-        forward = runtimes.prepare("cudagraph", model, example, FakeCuda())
-        first = forward(example)
-        example.copy_(frames(3))
-        assert forward(example) is first
-        assert torch.equal(first, model(frames(3)))

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.models.streaming.preparation import prepare_for
-from bench.models.streaming.sources import Frame, VideoError, video_file
+from bench.models.streaming.sources import Frame, VideoError, prepare_for, video_file
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 24
 

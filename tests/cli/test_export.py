@@ -14,6 +14,8 @@ from bench.models import runtimes
 from bench.plugins.discovery import load_class, strategy_files
 from tests.models.runtimes.small import BRANCHES, FROZEN
 
+pytestmark = pytest.mark.skipif(bool(runtimes.why_not("onnxruntime", "cpu")), reason="needs the extra: runtimes")
+
 ASK = ["--backbone", "resnet18", "--frames", "2", "--size", "32"]
 
 
@@ -50,8 +52,6 @@ def test_the_printed_loader_runs_the_file_without_torch(
 def test_what_cannot_be_exported_leaves_no_file(
     code: str, name: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if reason := runtimes.why_not("onnxruntime", "cpu"):
-        pytest.skip(reason)
     (tmp_path / f"{name}.py").write_text(code)
     out = tmp_path / "network.onnx"
     assert export(name, "onnxruntime", out, "--strategies-dir", str(tmp_path)) == 2
@@ -61,32 +61,29 @@ def test_what_cannot_be_exported_leaves_no_file(
     assert not list(tmp_path.glob("*.onnx"))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "mentioned"),
-    [
-        (["copy_shift", "--runtime", "tvm"], ["'tvm'", "onnxruntime, openvino"]),
-        (["copy_shift", "--runtime", "eager"], ["'eager'", "onnxruntime, openvino"]),
-        (["nobody", "--runtime", "onnxruntime"], ["'nobody'", "copy_shift"]),
-        (["copy_shift", "--runtime", "onnxruntime", "--backbone", "vgg16"], ["'vgg16'", "resnet50"]),
-        (["copy_shift", "--runtime", "onnxruntime", "--fraction", "2"], ["'2'", "0 to 1"]),
-        (["copy_shift", "--runtime", "onnxruntime", "--fraction", "0"], ["fraction 0", "no_shift"]),
-        (["no_shift", "--runtime", "onnxruntime"], ["no_shift does not exist at fraction 1/4", "0"]),
-        (["split_input_shift", "--runtime", "onnxruntime", "--placement", "inplace"], ["'inplace'", "residual"]),
-    ],
-)
-def test_what_cannot_be_asked_for_is_one_line(
-    arguments: list[str], mentioned: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    if reason := runtimes.why_not("onnxruntime", "cpu"):
-        pytest.skip(reason)
-    assert main(["export", *arguments, "--out", str(tmp_path / "x.onnx")]) == 2
+MISTAKES = {
+    "copy_shift --runtime tvm": ["'tvm'", "onnxruntime, openvino"],
+    "copy_shift --runtime eager": ["'eager'", "onnxruntime, openvino"],
+    "nobody --runtime onnxruntime": ["'nobody'", "copy_shift"],
+    "copy_shift --runtime onnxruntime --backbone vgg16": ["'vgg16'", "resnet50"],
+    "copy_shift --runtime onnxruntime --fraction 2": ["'2'", "0 to 1"],
+    "copy_shift --runtime onnxruntime --fraction 0": ["fraction 0", "no_shift"],
+    "copy_shift --runtime onnxruntime --direction up": ["'up'", "bidirectional, unidirectional"],
+    "no_shift --runtime onnxruntime": ["no_shift does not exist at fraction 1/4", "0"],
+    "split_input_shift --runtime onnxruntime --placement inplace": ["'inplace'", "residual"],
+    "inner_shift --runtime onnxruntime --backbone resnet18": ["resnet18 has no bottleneck"],
+    "copy_shift --runtime onnxruntime --backbone resnet18 --weights nowhere.pth": ["there is no file nowhere.pth"],
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_what_cannot_be_asked_for_is_one_line(line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", *line.split(), "--out", str(tmp_path / "x.onnx")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
-    assert all(text in error for text in mentioned), error
+    assert all(text in error for text in MISTAKES[line]), error
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if reason := runtimes.why_not("onnxruntime", "cpu"):
-        pytest.skip(reason)
     assert export("copy_shift", "onnxruntime", tmp_path / "nowhere" / "x.onnx") == 2
     assert "cannot be written" in capsys.readouterr().err

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from bench import models
 from bench.models import OnlineNetwork, StreamError
-from bench.models.streaming.many import Streams
-from bench.plugins.conformance import NETWORK_TOLERANCE
+from bench.models.runtimes.exactness import NETWORK_TOLERANCE
+from bench.models.streaming.streams import Streams
 from bench.plugins.discovery import load_class, strategy_files
 
 SIZE = 16
@@ -99,7 +99,7 @@ def test_a_stream_that_is_not_there_is_named(online: OnlineNetwork) -> None:
 
 
 def test_memory_stays_flat() -> None:
-    """2,000 frames, in a process where nothing else allocates; ``python -m tests.scripts.memory_of_a_stream`` does 100,000."""
+    """2,000 frames, in a process where nothing else allocates; ``tests.scripts.memory_of_a_stream`` does 100,000."""
     ran = subprocess.run(
         [sys.executable, "-m", "tests.scripts.memory_of_a_stream", "2000"],
         cwd=Path(__file__).parents[3],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.models import OnlineNetwork, State, StreamError, joined
+from bench.models.online import OnlineNetwork, State, StreamError, joined
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,6 @@ class Running:
     def mean(self) -> Tensor:
         """[classes]."""
         return self.total / self.frames
-
-    def add(self, logits: Tensor) -> "Running":
-        """One more frame's."""
-        return Running(self.total + logits, self.frames + 1)
 
 
 @dataclass(frozen=True)
@@ -73,8 +69,8 @@ class Streams:
         for names in groups.values():
             logits |= self._together(names, torch.stack([frames[name] for name in names]))
         for name, own in logits.items():
-            known = self._running.get(name)
-            self._running[name] = known.add(own) if known else Running(own, 1)
+            known = self._running.get(name, Running(torch.zeros_like(own), 0))
+            self._running[name] = Running(known.total + own, known.frames + 1)
         return Stepped(logits, refused)
 
     def prediction(self, name: str) -> Running:

@@ -57,7 +57,7 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Pat
         ("--strategy", "foo"): "unknown strategy 'foo'; there are: aligned_split_shift",
         ("--placement", "sideways"): "'sideways'; there are: residual, inplace",
         ("--fraction", "2"): "0 to 1",
-        ("--strategy", "temporal_conv"): "has the fractions 1.0, not 1/8",
+        ("--strategy", "temporal_conv"): "does not exist at fraction 1/8; it does at: 1",
         ("--backbone", "r3d_18"): "unknown backbone 'r3d_18'; there are: digits_resnet, resnet18",
         ("--device", "tpu"): "'tpu' is not on this machine; there are: cpu",
         ("--frames", "0"): "--frames 0 is too small",

@@ -1,0 +1,110 @@
+"""Frames [N*T, C, H, W]: which channels move, neighbours in time, and layout in memory.
+
+``from_next_frame`` and ``from_previous_frame`` need no 5-D view: compilers for inference keep features in blocked
+layouts (nChw8c, nChw16c), which exist for four axes only, and would reorder a 5-D tensor to a plain layout and back.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench.spec.axes import Direction
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighbouring channels that move together: those of frame t receive frame t + ``offset`` (1 or -1), or zeros."""
+
+    first: int
+    last: int
+    offset: int
+
+    @property
+    def channels(self) -> slice:
+        """The channels of the group."""
+        return slice(self.first, self.last)
+
+    @property
+    def opposite(self) -> "Group":
+        """The same channels, moved the other way: what the gradient does."""
+        return Group(self.first, self.last, -self.offset)
+
+    def of(self, clip: Tensor) -> Tensor:
+        """The group's channels of ``clip`` [N, T, C, H, W], as a view."""
+        return clip[:, :, self.channels]
+
+    def pairs(self, first: int, last: int, num_segments: int) -> list[tuple[slice, slice]]:
+        """(frames that receive, frames that they receive from), of ``first`` to ``last`` (exclusive) in one clip.
+
+        Frames are counted through the whole batch. Empty where no frame has a source in the clip.
+        """
+        begin = first - first % num_segments
+        low, high = max(first, begin - self.offset), min(last, begin + num_segments - self.offset)
+        return [(slice(low, high), slice(low + self.offset, high + self.offset))] if low < high else []
+
+
+def moved_groups(fold: int, direction: Direction) -> tuple[Group, ...]:
+    """The groups that move, ``fold`` channels each, in the released order; none where ``fold`` is zero.
+
+    Bidirectional: the first group receives the next frame, the second the previous one. Unidirectional: the first
+    receives the previous one. The channels after them stay.
+    """
+    if not fold:
+        return ()
+    if direction == "bidirectional":
+        return Group(0, fold, 1), Group(fold, 2 * fold, -1)
+    return (Group(0, fold, -1),)
+
+
+def from_next_frame(frames: Tensor, num_segments: int) -> Tensor:
+    """[N*T, C, H, W] -> the same shape: each frame as the one after it in its clip, zeros in a clip's last frame."""
+    moved = torch.cat((frames[1:], _blank(frames)))
+    return moved if frames.shape[0] == num_segments else _without(moved, num_segments, num_segments - 1)
+
+
+def from_previous_frame(frames: Tensor, num_segments: int) -> Tensor:
+    """[N*T, C, H, W] -> the same shape: each frame as the one before it in its clip, zeros in a clip's first frame."""
+    moved = torch.cat((_blank(frames), frames[:-1]))
+    return moved if frames.shape[0] == num_segments else _without(moved, num_segments, 0)
+
+
+def _blank(frames: Tensor) -> Tensor:
+    """One frame of zeros in the memory format of ``frames``, which the concatenation would otherwise lose."""
+    zeros = frames.new_zeros(1, *frames.shape[1:])
+    return zeros.contiguous(memory_format=torch.channels_last) if is_channels_last(frames) else zeros
+
+
+def _without(frames: Tensor, num_segments: int, position: int) -> Tensor:
+    """Zeros in the frame at ``position`` of every clip: it came from another clip. Reads and writes all frames."""
+    places = torch.arange(frames.shape[0], device=frames.device) % num_segments
+    return torch.where((places == position)[:, None, None, None], 0.0, frames)
+
+
+def is_channels_last(frames: Tensor) -> bool:
+    """Whether [N*T, C, H, W] lies channels last. False where it is NCHW as well (one channel or one pixel)."""
+    return not frames.is_contiguous() and frames.is_contiguous(memory_format=torch.channels_last)
+
+
+def memory_format(frames: Tensor) -> torch.memory_format:
+    """Channels last where ``frames`` lie so, else contiguous."""
+    return torch.channels_last if is_channels_last(frames) else torch.contiguous_format
+
+
+def dense(frames: Tensor) -> Tensor:
+    """``frames`` [N*T, C, H, W] without gaps, NCHW or channels_last; copied to NCHW only where it is neither."""
+    return frames if is_channels_last(frames) else frames.contiguous()
+
+
+def empty_like_with(frames: Tensor, channels: int) -> Tensor:
+    """Uninitialised frames with another number of channels, in the memory format of ``frames``."""
+    shape = (frames.shape[0], channels, *frames.shape[2:])
+    return torch.empty(shape, dtype=frames.dtype, device=frames.device, memory_format=memory_format(frames))
+
+
+def autocast(*tensors: Tensor | None) -> list[Tensor | None]:
+    """``tensors`` in the dtype of autocasting where it is on: for operations that it does not know."""
+    device = next(tensor.device.type for tensor in tensors if tensor is not None)
+    if not torch.is_autocast_enabled(device):
+        return list(tensors)
+    return [None if tensor is None else tensor.to(torch.get_autocast_dtype(device)) for tensor in tensors]

@@ -1,0 +1,221 @@
+"""The shift, and the shift fused into the 1×1 convolution that reads it, as operators: Triton kernels or plain torch.
+
+``triton_shift`` is one launch. Traffic: 2 N (N = the bytes of the tensor, read once and written once), where the
+released code moves 3 N. ``triton_conv`` is a matrix product that loads each channel from the frame where it lies, so no
+shifted tensor exists; backward it is two such products, one that stores each channel's gradient into the frame where it
+belongs, one over shifted loads for the weight. No traffic on top of the baseline. None of it has been timed yet.
+
+Autograd, torch.compile, dispatch modes and the FLOP counter know the operators. ``ahead`` of the channels hold the next
+frame, the ``behind`` after them the previous; beyond a clip's ends there are zeros. Results are dense, in the memory
+format of ``frames``. ValueError where T = num_segments does not divide the frames.
+"""
+
+import functools
+import importlib.util
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+from torch.utils.flop_counter import register_flop_formula
+
+from bench.ops.frames import autocast, dense, empty_like_with, memory_format
+from bench.strategy import as_clip
+
+Moves = tuple[int, int, int]
+"""num_segments, ahead, behind."""
+
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+_LEAST_CAPABILITY = (8, 0)  # what Triton supports on NVIDIA devices
+_MOST_ELEMENTS = 2**31 - 1  # the kernels count elements in 32 bits
+
+
+@functools.cache
+def why_not() -> str | None:
+    """A sentence that says why no Triton kernel can run on this machine's CUDA device; None where one can.
+
+    Where there is no CUDA device, only Triton is asked for.
+    """
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed; PyTorch for Linux brings it"
+    if torch.cuda.is_available() and (capability := torch.cuda.get_device_capability()) < _LEAST_CAPABILITY:
+        needed, found = (".".join(map(str, version)) for version in (_LEAST_CAPABILITY, capability))
+        return f"Triton needs a CUDA device of compute capability {needed}, and this one has {found}"
+    return None
+
+
+@functools.cache
+def interpreted() -> bool:
+    """Triton's interpreter is on (``TRITON_INTERPRET=1``): kernels run on CPU tensors, slowly, in numpy."""
+    if why_not():
+        return False
+    from triton import knobs
+
+    return bool(knobs.runtime.interpret)
+
+
+def takes(*tensors: Tensor, written: int = 0) -> bool:
+    """All ``tensors`` can go into a kernel: on a CUDA device (or interpreted), fp32, fp16 or bf16, 1 to 2^31 elements.
+
+    written: the elements that the kernel will write. Where it is False, operators compute the same in plain torch.
+    """
+    if why_not() is not None or written > _MOST_ELEMENTS:
+        return False
+    return all(
+        (tensor.is_cuda or interpreted()) and tensor.dtype in _DTYPES and 0 < tensor.numel() <= _MOST_ELEMENTS
+        for tensor in tensors
+    )
+
+
+@torch.library.custom_op("shiftbench::triton_shift", mutates_args=())
+def triton_shift(frames: Tensor, num_segments: int, ahead: int, behind: int, back: bool = False) -> Tensor:
+    """[N*T, C, H, W] -> the same shape, shifted; ``back``: the opposite way, as the gradient is."""
+    as_clip(frames, num_segments)
+    frames = dense(frames)
+    if not takes(frames):
+        return _shift_by_slices(frames, num_segments, ahead, behind, back)
+    from bench.ops import triton_launch
+
+    return triton_launch.shift(frames, num_segments, ahead, behind, back)
+
+
+def _shift_by_slices(frames: Tensor, num_segments: int, ahead: int, behind: int, back: bool = False) -> Tensor:
+    """The same in plain torch, out of place: for any device and dtype."""
+    clip = as_clip(frames, num_segments)
+    out = torch.zeros_like(clip)
+    first, second, rest = slice(ahead), slice(ahead, ahead + behind), slice(ahead + behind, None)
+    from_next, from_previous = (second, first) if back else (first, second)
+    out[:, :-1, from_next] = clip[:, 1:, from_next]
+    out[:, 1:, from_previous] = clip[:, :-1, from_previous]
+    out[:, :, rest] = clip[:, :, rest]
+    return out.flatten(0, 1)
+
+
+@triton_shift.register_fake
+def _(frames: Tensor, num_segments: int, ahead: int, behind: int, back: bool = False) -> Tensor:
+    as_clip(frames, num_segments)
+    return torch.empty_like(dense(frames))
+
+
+def _remember_shift(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, *ctx.moves, ctx.back = inputs
+
+
+def _shift_backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+    return triton_shift(gradient, *ctx.moves, not ctx.back), None, None, None, None
+
+
+triton_shift.register_autograd(_shift_backward, setup_context=_remember_shift)
+
+
+def shift_conv(
+    frames: Tensor, weight: Tensor, bias: Tensor | None, num_segments: int, ahead: int, behind: int
+) -> Tensor:
+    """``conv2d(triton_shift(frames, …), weight, bias)``: [N*T, C, H, W] -> [N*T, O, H, W], differentiable.
+
+    weight: [O, C, 1, 1]; bias: [O] or None. Takes part in autocasting as a convolution does.
+    """
+    return triton_conv(*autocast(frames, weight, bias), num_segments, ahead, behind)  # type: ignore[no-any-return]
+
+
+@torch.library.custom_op("shiftbench::triton_conv", mutates_args=())
+def triton_conv(
+    frames: Tensor, weight: Tensor, bias: Tensor | None, num_segments: int, ahead: int, behind: int
+) -> Tensor:
+    """The operator of ``shift_conv``; all tensors have one dtype."""
+    as_clip(frames, num_segments)
+    frames = dense(frames)
+    if not takes(frames, weight, written=_elements(frames, weight.shape[0])):
+        out = conv2d(_shift_by_slices(frames, num_segments, ahead, behind), weight)
+        out = out if bias is None else out + bias[:, None, None]
+        return out.contiguous(memory_format=memory_format(frames))
+    from bench.ops import triton_launch
+
+    return triton_launch.product(frames, weight.flatten(1), bias, (num_segments, ahead, behind))
+
+
+@torch.library.custom_op("shiftbench::triton_conv_input_gradient", mutates_args=())
+def triton_conv_input_gradient(gradient: Tensor, weight: Tensor, num_segments: int, ahead: int, behind: int) -> Tensor:
+    """The gradient [N*T, C, H, W] of the frames that ``triton_conv`` read, from that of its output [N*T, O, H, W]."""
+    gradient, transposed = dense(gradient), weight.transpose(0, 1)
+    if not takes(gradient, weight, written=_elements(gradient, weight.shape[1])):
+        of_shifted = conv2d(gradient, transposed).contiguous(memory_format=memory_format(gradient))
+        return _shift_by_slices(of_shifted, num_segments, ahead, behind, back=True)
+    from bench.ops import triton_launch
+
+    return triton_launch.product(gradient, transposed.flatten(1), None, (num_segments, ahead, behind), transposed=True)
+
+
+@torch.library.custom_op("shiftbench::triton_conv_weight_gradient", mutates_args=())
+def triton_conv_weight_gradient(frames: Tensor, gradient: Tensor, num_segments: int, ahead: int, behind: int) -> Tensor:
+    """The gradient [O, C, 1, 1] of the weight, from the frames and the gradient of the output."""
+    frames = dense(frames)
+    gradient = gradient.contiguous(memory_format=memory_format(frames))
+    if not takes(frames, gradient):
+        shifted = _shift_by_slices(frames, num_segments, ahead, behind)
+        return torch.einsum("fohw,fchw->oc", gradient, shifted).contiguous()[:, :, None, None]
+    from bench.ops import triton_launch
+
+    total = triton_launch.weight_gradient(frames, gradient, (num_segments, ahead, behind))
+    return total.to(frames.dtype)[:, :, None, None]
+
+
+def _elements(frames: Tensor, channels: int) -> int:
+    """How many elements ``frames`` would have with another number of channels."""
+    return frames.numel() // frames.shape[1] * channels
+
+
+@triton_conv.register_fake
+def _(frames: Tensor, weight: Tensor, bias: Tensor | None, num_segments: int, ahead: int, behind: int) -> Tensor:
+    as_clip(frames, num_segments)
+    return empty_like_with(dense(frames), weight.shape[0])
+
+
+@triton_conv_input_gradient.register_fake
+def _(gradient: Tensor, weight: Tensor, num_segments: int, ahead: int, behind: int) -> Tensor:
+    return empty_like_with(dense(gradient), weight.shape[1])
+
+
+@triton_conv_weight_gradient.register_fake
+def _(frames: Tensor, gradient: Tensor, num_segments: int, ahead: int, behind: int) -> Tensor:
+    return frames.new_empty(gradient.shape[1], frames.shape[1], 1, 1)
+
+
+def _remember_conv(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    frames, weight, _, *ctx.moves = inputs
+    ctx.save_for_backward(frames, weight)
+
+
+def _conv_backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+    frames, weight = ctx.saved_tensors
+    of_frames, of_weight, of_bias, *_ = ctx.needs_input_grad
+    return (
+        triton_conv_input_gradient(gradient, weight, *ctx.moves) if of_frames else None,
+        triton_conv_weight_gradient(frames, gradient, *ctx.moves) if of_weight else None,
+        gradient.sum((0, 2, 3)) if of_bias else None,
+        *(None,) * len(ctx.moves),
+    )
+
+
+triton_conv.register_autograd(_conv_backward, setup_context=_remember_conv)
+
+
+Shape = Sequence[int]
+
+
+@register_flop_formula(torch.ops.shiftbench.triton_conv)
+def _(frames: Shape, weight: Shape, *_: Any, **__: Any) -> int:
+    """Multiply-adds count twice, bias and the rest not at all: as the counter does for convolutions."""
+    return 2 * prod(frames) * weight[0]
+
+
+@register_flop_formula(torch.ops.shiftbench.triton_conv_input_gradient)
+def _(gradient: Shape, weight: Shape, *_: Any, **__: Any) -> int:
+    return 2 * prod(gradient) * weight[1]
+
+
+@register_flop_formula(torch.ops.shiftbench.triton_conv_weight_gradient)
+def _(frames: Shape, gradient: Shape, *_: Any, **__: Any) -> int:
+    return 2 * prod(frames) * gradient[1]
