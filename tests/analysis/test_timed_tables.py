@@ -10,7 +10,7 @@ import pytest
 
 from bench.analysis.frame_times import FrameTimes
 from bench.analysis.overheads import overheads
-from bench.analysis.tables.timed import LOAD, latency_table, online_table, quantile_table, superblock_table
+from bench.analysis.tables.timed import LOAD, latency_table, online_table, quantile_table
 from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.store.records import Record
 from tests.store.synthetic import BASE, PANEL, SHIFT, STREAM, TWIN, checked, process, shift, static, timed, unmeasured
@@ -126,15 +126,6 @@ def test_an_estimate_that_hangs_on_what_is_left_out_is_flagged() -> None:
     own = row([*records, *disturbed(1)])
     assert (own.overhead_pct, own.excluded, own.blocks) == (pytest.approx(2.5, abs=0.01), 6, 24)
     assert own.overhead_all_pct == pytest.approx(3.0, abs=0.01) and "estimates_differ" in own["flags"]
-
-
-def test_the_raw_differences_of_every_superblock() -> None:
-    records = [*run(THREE), *disturbed(1)]
-    table = superblock_table(records, overheads(records))
-    assert len(table) == 2 * 6 * BLOCKS and set(table.strategy) == {"no_shift", "copy_shift"}
-    own = table[table.strategy == "copy_shift"]
-    assert own.overhead_pct.median() == pytest.approx(2.0, abs=0.1)
-    assert (own.disturbed == (own.superblock == 1)).all() and (own.excluded == own.disturbed).all()
 
 
 # --- frame by frame ---------------------------------------------------------------------------------------------------

@@ -102,9 +102,11 @@ def test_the_gap_to_the_best_is_paired_and_holds_for_all_arms_at_once() -> None:
     assert pd.isna(row(records, control).joint_gap_to_best_pct)  # a control is ranked with no other arm
 
 
-def test_where_the_training_time_went() -> None:
+def test_shuffled_frames_and_where_the_training_time_went() -> None:
     seconds = {"forward_seconds": 9.0, "backward_seconds": 15.0, "update_seconds": 3.0}
-    found = row([drawn(QUARTER, 0.9, 0.25, 1, **seconds)], QUARTER)
+    shuffled = {"shuffled_spatial_accuracy": 0.88, "shuffled_temporal_accuracy": 0.26}
+    found = row([drawn(QUARTER, 0.9, 0.25, 1, **seconds, **shuffled)], QUARTER)
+    assert (found.shuffled_spatial_mean_pct, found.shuffled_temporal_mean_pct) == pytest.approx((88.0, 26.0))
     assert (found.forward_share_pct, found.backward_share_pct, found.update_share_pct) == pytest.approx((30, 50, 10))
     assert pd.isna(row([drawn(QUARTER, 0.9, 0.25, 1)], QUARTER).forward_share_pct)
 
@@ -131,12 +133,6 @@ def test_one_seed_has_no_interval() -> None:
     without = "joint_ci_low_pct joint_delta_ci_low_pct joint_delta_p joint_delta_mde_pct clip_share_pct"
     assert found.joint_mean_pct > 0
     assert pd.isna([getattr(found, name) for name in (*without.split(), "joint_delta_boot_low_pct")]).all()
-
-
-def test_shuffled_frames_stand_beside_the_ordered_ones() -> None:
-    shuffled = {"shuffled_spatial_accuracy": 0.88, "shuffled_temporal_accuracy": 0.26}
-    found = row([drawn(QUARTER, 0.9, 0.9, seed, **shuffled) for seed in (1, 2)], QUARTER)
-    assert (found.shuffled_spatial_mean_pct, found.shuffled_temporal_mean_pct) == pytest.approx((88.0, 26.0))
 
 
 def test_learning_curves() -> None:

@@ -61,20 +61,6 @@ def test_append_and_reload(tmp_path: Path) -> None:
             run.append(checked("a"))
 
 
-def test_a_torn_last_line_is_set_aside(tmp_path: Path) -> None:
-    with Run(tmp_path) as run:
-        run.append(checked("a"))
-    path = tmp_path / "records.jsonl"
-    whole, torn = path.read_bytes(), seal(checked("b"))[:-1]
-    for cut in (1, len(torn) // 2, len(torn)):
-        path.write_bytes(whole + torn[:cut])
-        assert list(read_records(tmp_path)) == [checked("a")]
-        with Run(tmp_path) as run:
-            assert run.ids == {checked("a").id}
-        assert path.read_bytes() == whole
-    assert torn in (tmp_path / "records.torn").read_bytes()
-
-
 @pytest.mark.parametrize("panel", [PANEL, STREAM])
 def test_half_a_replicate_is_set_aside(tmp_path: Path, panel: object) -> None:
     """Killed between two lines of one process: its cases must be measured again together."""
