@@ -103,16 +103,14 @@ def measure(
     elif out is not None or asked != Request(executor=asked.executor, ray_address=asked.ray_address):
         raise ValueNotAllowed("--resume goes on with what the run's folder says; give it alone")
 
-    from rich.console import Console
-
     from bench.measure import runner
     from bench.measure.executors import executor_for
     from bench.measure.plan import prepare
     from bench.store.records import FolderError, refuse_used
     from bench.system.environment import usable_cores
-    from bench.system.progress import Bar, Silent
+    from bench.system.progress import Reporter
 
-    reporter = Silent() if quiet or as_json else Bar(Console(stderr=True))
+    reporter = Reporter(quiet=quiet or as_json)
     folder = resume or out
     try:
         if resume is not None:

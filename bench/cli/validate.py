@@ -17,17 +17,15 @@ def command(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> int:
     """Measure known effects, zero among them, with the same harness: what differences can this machine tell?"""
-    from rich.console import Console
-
     from bench.spec.schema import parse_duration
     from bench.store.records import FolderError, refuse_used
-    from bench.system.progress import Bar, Silent
+    from bench.system.progress import Reporter
     from bench.system.workers import WorkerDied
     from bench.validation.results import validate
 
     seconds = parse_duration(budget)
     folder = out or places.results() / f"{datetime.now():%Y-%m-%d-%H%M%S}-validate"
-    reporter = Silent() if quiet else Bar(Console(stderr=True))
+    reporter = Reporter(quiet)
     try:
         with stopping_in_order():
             refuse_used(folder)

@@ -7,8 +7,9 @@ import math
 import os
 import resource
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -17,7 +18,6 @@ from bench.system.environment import load_average
 _TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100  # kernel ticks in a second
 _PROC_STAT = Path("/proc/stat")
 _PRESSURE = Path("/proc/pressure")
-_MICRO = 1e-6
 
 
 @dataclass(frozen=True)
@@ -35,36 +35,27 @@ class Counters:
     faults: int
 
     @classmethod
-    def now(cls) -> "Counters":
+    def now(cls) -> Self:
         """Read them: about 20 µs, never inside a slot."""
         busy, steal = _machine_times()
         usage = resource.getrusage(resource.RUSAGE_SELF)
         own, faults = usage.ru_utime + usage.ru_stime, usage.ru_minflt + usage.ru_majflt
         return cls(own, busy, steal, usage.ru_nivcsw, faults)
 
-    def since(self, earlier: "Counters") -> dict[str, float]:
+    def since(self, earlier: Self) -> dict[str, float]:
         """The differences, and ``foreign``: CPU time that other processes used meanwhile."""
-        own, busy = self.own - earlier.own, self.busy - earlier.busy
-        return {
-            "own": own,
-            "busy": busy,
-            "foreign": max(0.0, busy - own),
-            "steal": self.steal - earlier.steal,
-            "switches": self.switches - earlier.switches,
-            "faults": self.faults - earlier.faults,
-        }
+        spent = {name: value - getattr(earlier, name) for name, value in vars(self).items()}
+        return {**spent, "foreign": max(0.0, spent["busy"] - spent["own"])}
 
 
 @dataclass(frozen=True)
-class Disturbance:
+class Disturbance(Counters):
     """The same, and what is read once a superblock.
 
     wall: seconds on the monotonic clock. major_faults: page faults that waited for a disk. load: the load average, a
-    level and not a total. pressure: seconds in which some process waited for CPU, memory or disk (Linux's
-    pressure-stall information).
+    level and not a total. pressure_…: seconds in which some process waited for it (Linux's pressure-stall information).
     """
 
-    counters: Counters
     wall: float
     major_faults: int
     load: float
@@ -73,11 +64,11 @@ class Disturbance:
     pressure_io: float
 
     @classmethod
-    def now(cls) -> "Disturbance":
+    def now(cls) -> Self:
         """Read everything: about 100 µs."""
         load = load_average()
         return cls(
-            counters=Counters.now(),
+            **vars(Counters.now()),
             wall=time.monotonic(),
             major_faults=resource.getrusage(resource.RUSAGE_SELF).ru_majflt,
             load=math.nan if load is None else load,
@@ -86,11 +77,9 @@ class Disturbance:
             pressure_io=_pressure("io"),
         )
 
-    def since(self, earlier: "Disturbance") -> dict[str, float]:
+    def since(self, earlier: Self) -> dict[str, float]:
         """What happened between the two, and the load at the end."""
-        own = {key: value for key, value in asdict(self).items() if key != "counters"}
-        spent = {key: value - getattr(earlier, key) for key, value in own.items()}
-        return {**self.counters.since(earlier.counters), **spent, "load": self.load}
+        return {**super().since(earlier), "load": self.load}
 
 
 def foreign_share(seconds: float) -> float:
@@ -113,9 +102,8 @@ def _machine_times() -> tuple[float, float]:
 
 
 def _pressure(resource_name: str) -> float:
-    """Seconds of stall since the machine began."""
-    try:  # "some avg10=0.00 avg60=0.00 avg300=0.00 total=1234"
+    try:  # "some avg10=0.00 avg60=0.00 avg300=0.00 total=1234", in microseconds
         first = (_PRESSURE / resource_name).read_text().splitlines()[0]
-        return int(first.rsplit("total=", 1)[1]) * _MICRO
+        return int(first.rsplit("total=", 1)[1]) * 1e-6
     except (OSError, IndexError, ValueError):
         return math.nan

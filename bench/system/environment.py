@@ -27,7 +27,7 @@ def usable_cores() -> int:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Plain values: processor, cores, memory, system, versions, commit."""
+    """Plain values for the run's header."""
     flags = cpu_flags()
     return {
         "cpu": cpu_model(),
@@ -104,13 +104,10 @@ def _version(package: str) -> str | None:
 
 def _commit() -> str | None:
     """The commit of this checkout, with ``+`` where files were changed; None outside a checkout."""
+    command, here = ["git", "status", "--porcelain=v2", "--branch"], Path(__file__).parent
     try:
-        return _git("rev-parse", "HEAD") + ("+" if _git("status", "--porcelain") else "")
+        done = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _git(*arguments: str) -> str:
-    command = ["git", *arguments]
-    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True)
-    return done.stdout.strip()
+    lines = done.stdout.splitlines()  # "# branch.oid COMMIT", other headers, and a line for each changed file
+    return lines[0].split()[-1] + ("" if lines[-1].startswith("#") else "+")

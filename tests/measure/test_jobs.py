@@ -13,7 +13,7 @@ from bench.spec.axes import DETECTION_DATASET, TRAINED_DETECTOR
 from bench.spec.cases import BASELINE_VARIANT, Condition, Training, Trial, Variant, parse_fraction
 from bench.spec.training import ClutteredDigitsData, Data, DetectionRecipe, Recipe
 from bench.store.records import Record, TrainedRecord
-from bench.system.progress import Silent
+from bench.system.progress import Reporter
 
 SHIFT = Variant("copy_shift", parse_fraction("1/4"), "residual", "bidirectional")
 OF_DETECTORS = Condition(dataset=DETECTION_DATASET, backbone=TRAINED_DETECTOR)
@@ -81,7 +81,7 @@ def train(
 ) -> tuple[int, list[TrainedRecord], list[str]]:
     """Trials left by a pause, records, jobs that were begun."""
     kept, executor = list[Record](), Scripted(failing)
-    trainer = Trainer(executor, Silent(), kept.append, refused or {}, pause_at, [], Path("/nowhere"))
+    trainer = Trainer(executor, Reporter(quiet=True), kept.append, refused or {}, pause_at, [], Path("/nowhere"))
     left = trainer.train(every, known)
     records = [record for record in kept if isinstance(record, TrainedRecord)]
     assert len(records) == len(kept)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.system.gpu import Gpu, GpuState, gpu_states, is_throttled, reason_names, visible_gpu
+from bench.system.gpu import Gpu, GpuState, gpu_states, reason_names, visible_gpu
 
 
 class Driver:
@@ -42,7 +42,7 @@ SENSORS = {
     "PowerUsage": 350_000,
     "Temperature": 61,
     "CurrentClocksEventReasons": 0x40,
-    "SystemGetDriverVersion": b"590.01",
+    "SystemGetDriverVersion": "590.01",
 }
 
 
@@ -77,8 +77,7 @@ def test_what_a_driver_cannot_tell_is_nan(missing: str, more: dict[str, int], un
 
 def test_without_package_or_driver_nothing_is_known_and_nothing_raised() -> None:
     for gpu in (Gpu(), visible_gpu(nvml=Driver(Init=Driver.NVMLError("no")))):
-        assert (gpu.known, gpu.sensors(), gpu.driver) == (False, {}, "")
-        assert math.isnan(gpu.sm_mhz()) and math.isnan(gpu.throttle_reasons())
+        assert (gpu.sensors(), gpu.driver) == ({}, "") and math.isnan(gpu.sm_mhz())
     assert isinstance(visible_gpu().sensors(), dict)  # whatever this machine has
 
 
@@ -110,12 +109,14 @@ def test_the_driver_is_asked_for_the_device_that_torch_uses(
 
 def test_reasons_in_words_and_which_of_them_disturb() -> None:
     assert reason_names(0) == () and reason_names(0x806) == ("application clocks", "software power cap", "bit 11")
-    assert [bits for bits in (0x001, 0x006, 0x024, 0x048, 0x080, 0x800) if is_throttled(bits)] == [0x024, 0x048, 0x080]
+    drivers = {bits: Driver(CurrentClocksEventReasons=bits) for bits in (0x001, 0x006, 0x024, 0x048, 0x080, 0x800)}
+    throttled = {bits for bits, driver in drivers.items() if visible_gpu(nvml=driver).sensors()["throttled"]}
+    assert throttled == {0x024, 0x048, 0x080}
 
 
 def test_settings_and_use_are_read_into_plain_values() -> None:
     driver = Driver(
-        Name=b"NVIDIA H200",
+        Name="NVIDIA H200",
         PersistenceMode=0,
         ComputeRunningProcesses=[SimpleNamespace(pid=1)],
         SystemGetProcessName="/usr/bin/trainer",

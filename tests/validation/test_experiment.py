@@ -12,7 +12,7 @@ import pytest
 
 from bench.spec.axes import ValueNotAllowed
 from bench.store.records import FolderError
-from bench.system.progress import Silent
+from bench.system.progress import Reporter
 from bench.validation.design import Design
 from bench.validation.experiment import Experiment, busy_process
 from bench.validation.findings import findings
@@ -36,12 +36,12 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def experiment(design: Design = SMALL) -> Experiment:
-    return Experiment(design, AMPLE, Silent(), module=obedient_worker.__name__)
+    return Experiment(design, AMPLE, Reporter(quiet=True), module=obedient_worker.__name__)
 
 
 def test_the_real_thing_end_to_end(tmp_path: Path) -> None:
     """Small stacks in four real processes, one of them beside a busy one: files and structure, not times."""
-    lines = validate(AMPLE, tmp_path, Silent(), SMALL)
+    lines = validate(AMPLE, tmp_path, Reporter(quiet=True), SMALL)
     content = json.loads((tmp_path / "validation.json").read_text())
     assert content["text"] == lines and len(lines) > 5
     assert [(p["phase"], len(p["blocks"])) for p in content["processes"]] == [("quiet", 3), ("quiet", 3), ("busy", 3)]
@@ -87,14 +87,14 @@ def test_an_interruption_keeps_what_was_measured(script: Path, turns: str, enoug
 def test_too_small_a_budget_leaves_an_earlier_validation_alone(tmp_path: Path) -> None:
     (tmp_path / "validation.json").write_text("earlier")
     with pytest.raises(ValueNotAllowed, match="too small"):
-        validate(5, tmp_path, Silent())
+        validate(5, tmp_path, Reporter(quiet=True))
     assert (tmp_path / "validation.json").read_text() == "earlier"
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(FolderError, match="cannot write"):
-        validate(AMPLE, tmp_path / "taken", Silent())
+        validate(AMPLE, tmp_path / "taken", Reporter(quiet=True))
 
 
 def test_the_busy_process_ends_with_its_block() -> None:
