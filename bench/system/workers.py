@@ -1,10 +1,9 @@
 """Worker processes: plug-ins are foreign code, so each job runs in a process of its own that may die.
 
 The parent starts ``python -m MODULE``, sends the job as JSON on standard input and reads events, one JSON object a
-line, from a pipe of its own, which a plug-in that prints cannot disturb. The parent blocks while it waits: polling
-would use one of the cores under test. The worker ends with an event ``done``; anything else (a crash, an early exit,
-silence beyond the limit) raises WorkerDied with the reason. Beyond its memory limit PyTorch raises in the code that
-allocates.
+line, from a pipe of its own, which a plug-in that prints cannot disturb. It blocks while it waits: polling would use
+one of the cores under test. The worker ends with an event ``done``; anything else (a crash, an early exit, silence
+beyond the limit) raises WorkerDied with the reason.
 """
 
 import contextlib
@@ -45,10 +44,7 @@ _alive: set[Child] = set()
 
 
 class WorkerDied(Exception):
-    """A worker ended before it was done; the message says how.
-
-    fatal: it hung, was killed or vanished, rather than ending with an exception of its own.
-    """
+    """A worker ended before it was done; the message says how. fatal: otherwise than by an exception of its own."""
 
     def __init__(self, reason: str, *, fatal: bool = True) -> None:
         super().__init__(reason)
@@ -66,9 +62,9 @@ def stream(
 ) -> Iterator[Event]:
     """Run ``module`` as a worker and yield its events as they come. Leaving the loop early kills it.
 
-    silence_limit: seconds without an event after which the worker counts as hung and is killed. memory_share: the share
-    of the memory free now that it may allocate; None: no limit (CUDA reserves addresses freely). memory_gib: a smaller
-    limit. Raises WorkerDied where it ends without ``done``.
+    silence_limit: seconds without an event after which the worker is killed. memory_share: the share of the memory free
+    now that it may allocate, beyond which PyTorch raises; None: no limit (CUDA reserves addresses freely). memory_gib:
+    a smaller limit. Raises WorkerDied where it ends without ``done``.
     """
     limit = _memory_limit(memory_share, memory_gib)
     read_fd, write_fd = os.pipe()
@@ -93,7 +89,10 @@ def stream(
                 yield event
                 if event.get("event") == "done":
                     return  # whatever a plug-in left running in it is killed now
-            _wait_for_end(child)
+            try:
+                child.wait(_EXIT_PATIENCE)
+            except subprocess.TimeoutExpired:
+                _kill(child)
             raise WorkerDied(_exit_description(child.returncode, output), fatal=child.returncode != 1)
         finally:
             _kill(child)
@@ -101,26 +100,20 @@ def stream(
 
 
 def _bytecode_cache() -> dict[str, str]:
-    """Without bytecode every start of a process, which imports torch, takes seconds longer. Where the user does not
-    want bytecode beside the sources, the workers share a folder of their own."""
+    """Where the user wants no bytecode beside the sources, the workers share a folder of their own: they start seconds
+    sooner with it."""
     if not sys.dont_write_bytecode:
         return {}
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    folder = os.path.join(tempfile.gettempdir(), f"shiftbench-bytecode-{user}")
+    folder = os.path.join(tempfile.gettempdir(), f"shiftbench-bytecode-{os.getuid()}")
     return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": folder}
 
 
 def _memory_limit(share: float | None, gib: float | None) -> dict[str, str]:
     if share is None or sys.platform != "linux":  # elsewhere the limit is not enforced, or covers mapped files too
         return {}
-    limit = share * (1 - _MEMORY_RESERVE) * free_memory()
+    free, in_container = psutil.virtual_memory().available, cgroups.memory_left()
+    limit = share * (1 - _MEMORY_RESERVE) * (free if in_container is None else min(free, in_container))
     return {_MEMORY_LIMIT: str(int(limit if gib is None else min(limit, gib * 2**30)))}
-
-
-def free_memory() -> int:
-    """Bytes that new processes can have: what the system can give, or what is left to its container."""
-    available, left = psutil.virtual_memory().available, cgroups.memory_left()
-    return int(available if left is None else min(available, left))
 
 
 def kill_all() -> None:
@@ -130,15 +123,14 @@ def kill_all() -> None:
 
 
 def _read_events(fd: int, child: Child, silence_limit: float) -> Iterator[Event]:
-    """Events until the child closes the pipe or ends; processes that it started may hold the pipe open for longer.
-
-    Raises WorkerDied after ``silence_limit`` seconds without one, and for what is not an event.
-    """
+    """Events until the child closes the pipe or ends: processes that it started may hold the pipe open for longer."""
     pending = b""
     os.set_blocking(fd, False)
-    with selectors.DefaultSelector() as selector, _end_of(child) as end:
+    with selectors.DefaultSelector() as selector, contextlib.ExitStack() as opened:
         selector.register(fd, selectors.EVENT_READ)
-        if end is not None:
+        with contextlib.suppress(AttributeError, OSError):  # a system without: then only the pipe's end is seen
+            end = os.pidfd_open(child.pid)  # readable when the child has ended
+            opened.callback(os.close, end)
             selector.register(end, selectors.EVENT_READ)
         deadline = time.monotonic() + silence_limit
         while True:
@@ -168,27 +160,6 @@ def _event(line: bytes) -> Event:
     return event
 
 
-@contextlib.contextmanager
-def _end_of(child: Child) -> Iterator[int | None]:
-    """A file descriptor that becomes readable when ``child`` ends; None where the system has no such thing."""
-    try:
-        descriptor = os.pidfd_open(child.pid)
-    except (AttributeError, OSError):
-        yield None
-        return
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _wait_for_end(child: Child) -> None:
-    try:
-        child.wait(_EXIT_PATIENCE)
-    except subprocess.TimeoutExpired:
-        _kill(child)
-
-
 def _exit_description(code: int, output: IO[bytes]) -> str:
     """How a process ended, with the last line of its output."""
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code} before it was done"
@@ -210,7 +181,8 @@ def serve(handler: Callable[[Event, Emit], None]) -> None:
     Only this process may emit: a copy of it that a plug-in forked ends where it tries to.
     """
     own = os.getpid()
-    _die_with_parent()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # the kernel kills it when its parent is gone
     if limit := os.environ.pop(_MEMORY_LIMIT, None):
         with contextlib.suppress(OSError, ValueError):  # a smaller limit is set already
             resource.setrlimit(resource.RLIMIT_DATA, (int(limit), int(limit)))
@@ -244,20 +216,7 @@ def progress(emit: Emit) -> Callable[[float], None]:
     return report
 
 
-def noting(emit: Emit) -> Callable[[str], None]:
-    """A function that emits a sentence for the user."""
-    return lambda message: emit({"event": "note", "message": message})
-
-
-def _die_with_parent() -> None:
-    """Have the kernel kill this process when its parent is gone."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def one_line(error: BaseException, limit: int = 400) -> str:
-    """An exception as one line for a table: its type and the first line of its message."""
+    """An exception as one line for a table."""
     text = " ".join(str(error).split()) or "no message"
-    if isinstance(error, ValueNotAllowed):
-        return text[:limit]
-    return f"{type(error).__name__}: {text}"[:limit]
+    return (text if isinstance(error, ValueNotAllowed) else f"{type(error).__name__}: {text}")[:limit]
