@@ -36,7 +36,7 @@ benchmark 3 different (randomized) hash functions"); its default, 20, would need
 PYPERF_STARTS_AT_MOST = 0.85  # of the time: where even three processes leave less for measuring, two, then one
 PYPERF_MIN_TIME = 0.1  # seconds of a raw value: pyperf's default
 
-_READINGS = ("foreign", "steal", "major_faults", "pressure_memory")  # what the rules of bench.interference look at
+_READINGS = ("foreign", "steal", "major_faults", "pressure_memory")  # what the rules of bench.stats.exclusion look at
 SILENCE = 300.0  # seconds without a sign of life after which a trial is given up
 _SCRIPT = Path(__file__).with_name("pyperf_trial.py")
 

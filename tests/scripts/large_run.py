@@ -10,14 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bench.spec.panel import Panel  # noqa: E402
 from bench.store.journal import Run, read_records, seal  # noqa: E402
-from bench.store.records import SCHEMA, Record  # noqa: E402
+from bench.store.migrations import SCHEMA  # noqa: E402
+from bench.store.records import ProcessRecord, Record, TimedRecord, TrainedRecord  # noqa: E402
 
 REFERENCE = ROOT / "results" / "reference"
 LATENCY, ACCURACY = REFERENCE / "amd-zen5-2-cores-mechanisms", REFERENCE / "amd-zen5-2-cores-accuracy"
@@ -26,38 +29,34 @@ TRAININGS = 3  # times as many as the paper's preset has
 
 def multiplied(wanted: int) -> Iterator[Record]:
     """The records of both runs, then again and again with other processes and seeds."""
-    once = list(read_records(LATENCY))
-    single = [record for record in once if record.replicate is None]
-    replicates: dict[tuple[str, int], list[Record]] = {}
-    for record in once:
-        if record.replicate is not None:
-            panel = json.dumps({key: record.case[key] for key in ("dtype", "memory_format", "threads")})
-            replicates.setdefault((panel, record.replicate), []).append(record)
-    trained = list(read_records(ACCURACY))
-    made = 0
-    several = [again(record, 10_000 * n) for n in range(TRAININGS) for record in trained if record.kind == "accuracy"]
-    for record in (*single, *several):
-        made += 1
+    processes: dict[tuple[Panel, int], list[Record]] = {}
+    for record in read_records(LATENCY):
+        if isinstance(record, TimedRecord | ProcessRecord) and record.replicate is not None:
+            panel = record.panel if isinstance(record, ProcessRecord) else record.case.panel
+            processes.setdefault((panel, record.replicate), []).append(record)
+        else:
+            yield record
+            wanted -= 1
+    trained = [record for record in read_records(ACCURACY) if isinstance(record, TrainedRecord)]
+    for record in [again(record, 10_000 * n) for n in range(TRAININGS) for record in trained]:
         yield record
-    highest = 1 + max(number for _, number in replicates)
+        wanted -= 1
+    highest = 1 + max(number for _, number in processes)
     for turn in count():
-        for (_, number), records in replicates.items():
-            if made >= wanted:
+        for (_, number), records in processes.items():
+            if wanted <= 0:
                 return
             for record in records:
-                made += 1
-                name = record.id.rsplit("/r", 1)[0]
                 fresh = number + turn * highest
+                name = record.id.rsplit("/r", 1)[0]
                 yield record.model_copy(update={"replicate": fresh, "id": f"{name}/r{fresh}"})
+                wanted -= 1
 
 
-def again(record: Record, more: int) -> Record:
+def again(record: TrainedRecord, more: int) -> TrainedRecord:
     """A training with another seed."""
-    assert record.seed is not None
-    seed = record.seed + more
-    case = {key: seed if key == "seed" else value for key, value in record.case.items()}
-    name = record.id.replace(f"seed{record.seed}", f"seed{seed}")
-    return record.model_copy(update={"seed": seed, "id": name, "case": case})
+    trial = replace(record.trial, seed=record.trial.seed + more)
+    return record.model_copy(update={"trial": trial, "id": trial.key})
 
 
 def main(folder: Path, wanted: int) -> None:
