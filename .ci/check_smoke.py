@@ -16,7 +16,7 @@ missing = [
         "report.html",
         *(
             f"tables/{name}.{kind}"
-            for name in ("latency", "online", "accuracy", "early", "claims", "contests", "quality", "bandwidth")
+            for name in ("latency", "online", "accuracy", "early", "claims", "rankings", "quality", "bandwidth")
             for kind in ("csv", "md")
         ),
         *(
