@@ -8,7 +8,7 @@ import base64
 import time
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -76,7 +76,7 @@ class DetectionTask(Task):
         recipe, dataset = self.recipe, self.dataset
         assert isinstance(network, Detector)
         rng = np.random.default_rng([self.seed, _CLIPS])
-        train(lambda: self._batches(dataset.scenes(rng, recipe.clips), recipe.batch), None)
+        fit = train(lambda: self._batches(dataset.scenes(rng, recipe.clips), recipe.batch), None)
         judged = dataset.scenes(np.random.default_rng([self.seed, _JUDGED]), recipe.test_clips, recipe.judged_on)
         start = time.perf_counter()
         found = find(network, judged, recipe.device)
@@ -86,6 +86,7 @@ class DetectionTask(Task):
             played = min(_PLAYED, len(judged))
             _require_the_same(strategy, network, next(judged.batches(played)), recipe.device)
         return {
+            **asdict(fit),
             **score(judged, found),
             "test_clips": len(judged),
             "test_seconds": seconds,

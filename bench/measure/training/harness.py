@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -106,7 +106,7 @@ class Task(ABC):
 
     @abstractmethod
     def fine_tune(self, network: Network, strategy: Strategy, train: Train) -> dict[str, Any]:
-        """Train on clips, judge after the last epoch: the fields of ``SAMPLES`` that are not of every training."""
+        """Train on clips, judge after the last epoch: the fit's values, and what else ``SAMPLES`` has of the task."""
 
     def load(self, network: Network, state: State) -> None:
         """Give ``network``, which has no strategy yet, the pre-trained weights."""
@@ -153,13 +153,12 @@ def fine_tune(task: Task, strategy: Strategy, state: State, report: Report) -> t
         network = task.network(task.condition.backbone, task.segments)
         task.load(network, state)
         network = task.place(insert(strategy, network))
-        recipe, condition, fits = task.recipe, task.condition, list[Fit]()
+        recipe, condition = task.recipe, task.condition
 
         def train(epoch: Epoch, after_epoch: AfterEpoch | None) -> Fit:
             epochs = [epoch] * max(1, round(recipe.epochs * condition.length_factor))
             steps = math.ceil(recipe.clips / recipe.batch)
-            fits.append(fit(task, network, epochs, recipe.lr * condition.lr_factor, steps, report, after_epoch))
-            return fits[-1]
+            return fit(task, network, epochs, recipe.lr * condition.lr_factor, steps, report, after_epoch)
 
         own = task.fine_tune(network, strategy, train)
         of_all = {
@@ -168,7 +167,7 @@ def fine_tune(task: Task, strategy: Strategy, state: State, report: Report) -> t
             "data_version": task.data_version,
             "judged_on": recipe.judged_on,
         }
-        return task.SAMPLES.model_validate({**asdict(fits[-1]), **of_all, **own}), _state(network)
+        return task.SAMPLES.model_validate(of_all | own), _state(network)
 
 
 def fit(

@@ -5,7 +5,7 @@ Judged per test clip, right or wrong: in fp32, in evaluation mode, once, after t
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -128,7 +128,9 @@ class RecognitionTask(Task):
         causal = strategy.fraction == 0 or strategy.direction == "unidirectional"
         if self.segments > 1 and causal and network.takes_shift:
             samples["early"] = _by_part(self.evaluate_early(network, test))
-        return samples | {
+        return {
+            **asdict(fit),
+            **samples,
             "train_loss": [self.segments * loss for loss in fit.train_loss],  # of a clip's frames, as in all records
             "spatial_correct": pack(scores["spatial"]),
             "temporal_correct": pack(scores["temporal"]),

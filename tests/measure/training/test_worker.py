@@ -1,7 +1,7 @@
 """The worker's jobs and events, in this process and as the process that it is meant to be; a task of one's own."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -95,8 +95,7 @@ class Brightness(Task):
         return torch.nn.functional.cross_entropy(network(batch.frames)[:, :2], batch.targets)
 
     def fine_tune(self, network: Network, strategy: Strategy, train: Train) -> dict[str, Any]:
-        train(lambda: self._clips(2), None)
-        return {"test_seconds": 0.0, "test_clips": 4}
+        return asdict(train(lambda: self._clips(2), None)) | {"test_seconds": 0.0, "test_clips": 4}
 
     def _clips(self, frames: int) -> Iterator[Batch]:
         for bright in (0, 1):
