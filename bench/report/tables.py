@@ -19,7 +19,6 @@ from bench.analysis.tables.raw import comparison_table, quality_table
 from bench.report.numbers import Estimate, fixed, fraction_text, number, p_text
 from bench.report.selection import CONDITION_COLUMNS, PANEL_COLUMNS, TWIN_FLAG, Row, finished, flags_of, rows
 from bench.spec.cases import Condition
-from bench.spec.panel import Panel
 from bench.store.samples import MEASURES, PARTS
 
 _FILE = Path(__file__).with_name("templates") / "columns.toml"
@@ -61,16 +60,17 @@ class Sheet:
 
 def sheets(run: Analysis) -> dict[str, Sheet | None]:
     """Every table of a run by its name; None where there is nothing to show."""
+    clips = [name for name in PANEL_COLUMNS if name != "streams"]
     trained = ("direction", "dataset", "backbone")
     detectors = ("detector", "form", "direction", "lr_factor", "length_factor")
     return {
-        "latency": _sheet("latency", run.latency, ("direction", *Panel.COLUMNS), named=True),
+        "latency": _sheet("latency", run.latency, ("direction", *clips), named=True),
         "online": _sheet("online", run.online, ("direction", *PANEL_COLUMNS), named=True),
         "accuracy": _sheet("accuracy", run.accuracy, trained, named=True),
         "controls": _sheet("controls", comparison_table(run.comparisons)),
         "detection": _sheet("detection", run.detection, detectors, named=True),
-        "quality": _sheet("quality", quality_table(run.quality), Panel.COLUMNS),
-        "bandwidth": _sheet("bandwidth", run.bandwidth, Panel.COLUMNS),
+        "quality": _sheet("quality", quality_table(run.quality), clips),
+        "bandwidth": _sheet("bandwidth", run.bandwidth, clips),
     }
 
 
