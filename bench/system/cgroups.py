@@ -30,11 +30,11 @@ class Quota:
 
 def cpu_quota(root: Path = ROOT) -> Quota:
     """The tightest CPU quota above this process; infinite cores without one."""
-    found = [Quota()]
-    for folder in _folders(root, "cpu"):
-        stat = _stat(folder / "cpu.stat")
-        found.append(Quota(_cores(folder), stat.get("nr_throttled", 0), stat.get("nr_periods", 0)))
-    return min(found, key=lambda quota: quota.cores)
+    tightest = min(_folders(root, "cpu"), key=_cores, default=None)
+    if tightest is None or math.isinf(cores := _cores(tightest)):
+        return Quota()
+    stat = _stat(tightest / "cpu.stat")
+    return Quota(cores, stat.get("nr_throttled", 0), stat.get("nr_periods", 0))
 
 
 def memory_left(root: Path = ROOT) -> int | None:
@@ -49,7 +49,7 @@ def memory_left(root: Path = ROOT) -> int | None:
 
 
 def _folders(root: Path, controller: str) -> Iterator[Path]:
-    """The folders that may limit this process, from its own group up to the mount. Some may not exist."""
+    """What may limit this process, from its own group up to the mount; some may not exist."""
     top = root / "sys/fs/cgroup"
     for line in (read_text(root / "proc/self/cgroup") or "").splitlines():
         _, controllers, path = line.split(":", 2)
@@ -66,19 +66,17 @@ def _folders(root: Path, controller: str) -> Iterator[Path]:
 
 def _cores(folder: Path) -> float:
     """cpu.max is "150000 100000" or "max 100000"; version 1 has two files, -1 for no limit."""
-    both = (read_text(folder / "cpu.max") or "").split()
-    if len(both) == 2 and all(value.isdigit() for value in both):
-        return int(both[0]) / int(both[1])
-    share, period = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
-    return share / period if share and period and share > 0 else math.inf
+    share, _, period = (read_text(folder / "cpu.max") or "").partition(" ")
+    if share.isdigit() and period.isdigit():
+        return int(share) / int(period)
+    quota, every = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
+    return quota / every if quota and every and quota > 0 else math.inf
 
 
 def _number(path: Path) -> int | None:
-    """A file that holds one whole number."""
-    try:
-        return int(read_text(path) or "")
-    except ValueError:
-        return None
+    """A file that holds one whole number; None for ``max`` too."""
+    text = read_text(path) or ""
+    return int(text) if text.removeprefix("-").isdigit() else None
 
 
 def _stat(path: Path) -> dict[str, int]:

@@ -1,10 +1,12 @@
 """The machine and its software. No torch: versions are read from package metadata."""
 
+import contextlib
 import hashlib
 import os
 import platform
 import socket
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -42,9 +44,13 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str | None]:
+def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str | None]:
     """The packages that a measurement depends on; None where one is not installed."""
-    return {name: _version(name) for name in _PACKAGES}
+    installed: dict[str, str | None] = dict.fromkeys(packages)
+    for name in packages:
+        with contextlib.suppress(PackageNotFoundError):
+            installed[name] = version(name)
+    return installed
 
 
 def machine_id() -> str:
@@ -55,8 +61,7 @@ def machine_id() -> str:
 
 def where_trained() -> dict[str, Any]:
     """The machine and the packages of a training; it may run elsewhere than where the run began."""
-    packages = {name: _version(name) for name in ("torch", "torchvision", "numpy")}
-    return {"id": machine_id(), "python": platform.python_version(), **packages}
+    return {"id": machine_id(), "python": platform.python_version(), **versions(("torch", "torchvision", "numpy"))}
 
 
 def load_average() -> float | None:
@@ -93,13 +98,6 @@ def read_text(path: Path) -> str | None:
 def _cpuinfo(key: str, root: Path) -> str:
     lines = (read_text(root / "proc/cpuinfo") or "").splitlines()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _commit() -> str | None:

@@ -16,7 +16,7 @@ from bench.system.doctor.host import Look
 from bench.system.gpu import GpuState
 
 GIB = 2**30
-QUIET = Look(seconds=1.0, foreign=0.01, steal=0.0, steal_since_boot=0.0)
+QUIET = Look(foreign=0.01, steal=0.0, steal_since_boot=0.0)
 GPU = GpuState("H200", persistent=True, busy=0, application_mhz=1980, default_mhz=1980, sliced=False)
 CPU, NODE, GROUP = "sys/devices/system/cpu", "sys/devices/system/node", "sys/fs/cgroup/user.slice"
 PSI, HUGE, CGROUP = "proc/pressure", "sys/kernel/mm/transparent_hugepage/enabled", "proc/self/cgroup"

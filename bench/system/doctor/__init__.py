@@ -1,6 +1,6 @@
 """What will disturb a measurement on this machine, what the user can do about it, and what it can measure at all.
 
-``host`` reads, ``findings`` judges. Nothing is ever changed.
+``host`` reads, ``findings`` judges. Nothing is changed.
 """
 
 import warnings
@@ -8,14 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.spec.axes import ONLY_ON, RUNTIMES, SECTIONS
-from bench.system.doctor.findings import CHECKS, Finding, Severity, Unknown, note, one_line
+from bench.system.doctor.findings import CHECKS, Finding, Unknown, finding, one_line
 from bench.system.doctor.host import Host
 from bench.system.environment import ROOT, cpu_flags, cpu_model, usable_cores
 
 __all__ = ["Finding", "Host", "capabilities", "diagnose", "lines"]
 
-_ORDER: tuple[Severity, ...] = ("warning", "note")
-_INDENT = " " * 9  # the width of "warning: "
 _FP32 = {"avx512f": "AVX-512", "avx2": "AVX2", "sve": "SVE", "asimd": "NEON"}  # the widest first
 _BF16 = {  # the fastest first
     "amx_bf16": "matrix units (amx_bf16): arithmetic shrinks by more than the bytes, so a shift costs relatively more",
@@ -37,23 +35,15 @@ def diagnose(host: Host | None = None) -> list[Finding]:
             found += check(host)
         except Unknown as missing:
             unknown.append(str(missing))
-    if unknown:
-        what = f"this system does not tell: {', '.join(unknown)}"
-        remedy = "look at them by other means; the A/A twin of every run still shows whether the machine was quiet"
-        found.append(note(what, "these may disturb a measurement unseen", remedy))
-    return found
+    return [*found, finding("unknown", unknown=", ".join(unknown))] if unknown else found
 
 
 def lines(findings: Iterable[Finding]) -> list[str]:
     """For a terminal, the most severe first: three lines for each thing found, and one for all that is in order."""
     findings = list(findings)
     text = []
-    for item in (item for severity in _ORDER for item in findings if item.severity == severity):
-        text += [
-            f"{item.severity + ':':9}{item.what}",
-            f"{_INDENT}effect: {item.effect}",
-            f"{_INDENT}do: {item.remedy}",
-        ]
+    for item in (item for severity in ("warning", "note") for item in findings if item.severity == severity):
+        text += [f"{item.severity + ':':9}{item.what}", f"{'':9}effect: {item.effect}", f"{'':9}do: {item.remedy}"]
     fine = "; ".join(item.what for item in findings if item.severity == "ok")
     if not text:
         return ["nothing found that would disturb a measurement" + (f" ({fine})" if fine else "")]
@@ -80,12 +70,9 @@ def capabilities(root: Path = ROOT, cores: int | None = None, cuda: Sequence[Cud
 
 
 def _device_line(name: str, capability: tuple[int, int]) -> str:
-    units = (
-        " and ".join(dtype for dtype, since in _TENSOR_CORES.items() if capability >= since) or "neither fp16 nor bf16"
-    )
-    return (
-        f"device cuda: {one_line(name)}, compute capability {'.'.join(map(str, capability))}, matrix units for {units}"
-    )
+    units = [dtype for dtype, since in _TENSOR_CORES.items() if capability >= since]
+    version, used = ".".join(map(str, capability)), " and ".join(units) or "neither fp16 nor bf16"
+    return f"device cuda: {one_line(name)}, compute capability {version}, matrix units for {used}"
 
 
 def _cuda_devices() -> list[CudaDevice]:

@@ -1,4 +1,4 @@
-"""Where the doctor reads. Tests give a folder with a few files, and values in place of what psutil and NVML say."""
+"""What the doctor reads. Tests give a folder with a few files, and values in place of what psutil and NVML say."""
 
 import os
 import time
@@ -17,7 +17,6 @@ from bench.system.gpu import GpuState, gpu_states
 LOOK_SECONDS = 1.0  # the kernel counts CPU time in ticks of 10 ms: one second resolves a hundredth of a core
 _NAMES_AT_MOST = 3
 _WORTH_NAMING = 0.02  # cores
-_DMI = "sys/class/dmi/id"
 _VIRTUAL = ("KVM", "QEMU", "VMware", "VirtualBox", "Virtual Machine", "HVM domU", "Google Compute Engine", "Amazon EC2")
 
 T = TypeVar("T")
@@ -25,12 +24,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Look:
-    """The machine during ``seconds``, in cores. busiest: (name, cores) of other processes, as far as they are visible.
+    """The machine during ``LOOK_SECONDS``, in cores. busiest: (name, cores) of other processes that are visible.
 
     steal_since_boot: the share of all CPU time that a hypervisor took since the machine started, 0 … 1.
     """
 
-    seconds: float
     foreign: float
     steal: float
     steal_since_boot: float
@@ -42,7 +40,7 @@ class Host:
     """A machine as it was read; None where the system does not tell. root: the parent of /proc and /sys.
 
     affinity: the logical cores that this process may use. available, swapped: bytes that can be had without swapping,
-    and bytes in swap. on_mains: a laptop is plugged in; None without a battery too.
+    and in swap. on_mains: None without a battery too.
     """
 
     root: Path = ROOT
@@ -59,7 +57,7 @@ class Host:
 
     @classmethod
     def read(cls, root: Path = ROOT) -> "Host":
-        """This machine; takes ``LOOK_SECONDS``."""
+        """This machine."""
         gpus, problem = gpu_states()
         return cls(
             root=root,
@@ -83,17 +81,17 @@ class Host:
     @property
     def product(self) -> str:
         """The machine's name in the firmware's tables; empty where there is none."""
-        return self.text(f"{_DMI}/product_name") or ""
+        return self.text("sys/class/dmi/id/product_name") or ""
 
     @property
     def is_virtual(self) -> bool | None:
-        """Whether this is a virtual machine. On x86 the flag ``hypervisor`` decides, elsewhere the firmware's names;
-        bare-metal machines of a cloud carry the same vendor, but ``metal`` in the product."""
+        """On x86 the flag ``hypervisor`` decides, elsewhere the firmware's names."""
         flags = cpu_flags(self.root)
         if "fpu" in flags:  # an x86 processor
             return "hypervisor" in flags
-        named = f"{self.text(f'{_DMI}/sys_vendor') or ''} {self.product}".strip()
-        return any(word in named for word in _VIRTUAL) and "metal" not in self.product if named else None
+        names = f"{self.text('sys/class/dmi/id/sys_vendor') or ''} {self.product}".strip()
+        bare = "metal" in self.product  # a cloud's bare-metal machines carry the same vendor
+        return any(word in names for word in _VIRTUAL) and not bare if names else None
 
     def text(self, path: str) -> str | None:
         """A file below the root; None where it is not there."""
@@ -129,13 +127,11 @@ def _ask(read: Callable[[], T]) -> T | None:
 
 
 def _look() -> Look:
-    """What others do during ``LOOK_SECONDS``."""
     _ask(_busiest)  # psutil's first answer for a process is zero: it starts a clock
     before, start = Counters.now(), time.monotonic()
     time.sleep(LOOK_SECONDS)
     seconds, spent, totals = time.monotonic() - start, Counters.now().since(before), psutil.cpu_times()
     return Look(
-        seconds=seconds,
         foreign=spent["foreign"] / seconds,
         steal=spent["steal"] / seconds,
         steal_since_boot=getattr(totals, "steal", 0.0) / max(sum(totals), 1.0),
