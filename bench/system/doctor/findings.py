@@ -54,7 +54,7 @@ class Finding:
     remedy: str = ""
 
 
-def finding(name: str, fine: bool = False, severity: Severity | None = None, **values: Any) -> Finding:
+def finding(name: str, fine: bool = False, severity: Severity | None = None, /, **values: Any) -> Finding:
     """What ``findings.toml`` says of ``name``. severity: another than there."""
     text = _TEXTS[name]
     if fine:
