@@ -93,7 +93,7 @@ def test_a_failed_control_or_case_is_invalid() -> None:
     assert (
         verdict("partial-cpu", overhead([1.0, 1.1], EIGHTH), suspect={"online": "they differ"}).verdict == "reproduced"
     )
-    found = verdict("naive-cpu", failed_cases={ALL: "it leaks"})
+    found = verdict("naive-cpu", overhead(NAIVE, ALL), failed_cases={ALL: "it leaks"})
     assert (found.subject, found.verdict, found.why) == ("copy_shift residual", "invalid", "the case failed: it leaks")
 
 

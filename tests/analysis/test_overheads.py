@@ -93,10 +93,15 @@ def test_records_that_come_process_by_process_give_what_all_at_once_give() -> No
 
 
 def test_an_unlike_twin_makes_the_run_suspect() -> None:
-    honest = simulate(3, (0.0, 0.0), noise_sd=0.005)
-    assert suspicion(overheads(honest)) is None
-    tilted = [changed(r, seconds=[1.01 * seconds for seconds in r.samples.seconds]) if r.case.aa else r for r in honest]
-    assert "two identical baselines differ by +" in (suspicion(overheads(tilted)) or "")
+    honest = simulate(3, (0.0, 0.0), noise_sd=0.0005)
+
+    def tilted(factor: float) -> str:
+        unlike = [changed(r, seconds=[factor * s for s in r.samples.seconds]) if r.case.aa else r for r in honest]
+        return suspicion(overheads(unlike)) or ""
+
+    assert tilted(1.0) == tilted(1.003) == ""  # too small to hide a finding
+    assert "two identical baselines differ by +1." in tilted(1.015)
+    assert "two identical baselines differ by -1." in tilted(0.985)
     alone = [record for record in honest if not record.case.aa]
     assert suspicion(overheads(alone)) == f"there is no A/A control in {PANEL.label}"
     assert suspicion([]) is None
@@ -155,6 +160,9 @@ def test_in_a_panel_the_machines_weather_cancels() -> None:
     found = {o.case: o for o in overheads(records)}
     assert over(found[CONVOLUTION], found[SHIFT]).values == pytest.approx([50.0, 60.0])
     assert over(found[SHIFT], found[BASE]).values == pytest.approx(found[SHIFT].pct.values)
+    spoilt = {0: {0: 0.1, 1: 9.0, 2: 0.1}}
+    left_out = replace(found[SHIFT], every=spoilt, left_out={0: frozenset({1})})
+    assert over(left_out, found[BASE]).by_unit == pytest.approx({0: 100 * math.expm1(0.1)})
 
 
 def test_across_panels_processes_are_paired_by_number() -> None:
