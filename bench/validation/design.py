@@ -32,9 +32,9 @@ class Design:
 
     pairs: disjoint pairs of identical stacks; more would make superblocks longer than a machine keeps its speed.
     group_size: five are the fewest processes of a run, so their intervals are the hardest to get right. burn_share: of
-    the base's time. busy_least: the fewest processes with a useful interval. most_…: more would tell nothing new, so a
-    large budget is not used up; superblocks are those of one process. threads: the layers are small, and more threads
-    would wait longer than they work. gate_share: of a process's time that the quiet-machine gate may wait, as in runs.
+    the base's time. busy_least: the fewest processes with a useful interval. most_…: more would tell nothing new;
+    superblocks are those of one process. threads: the layers are small, more threads would wait longer than they work.
+    gate_share: of a process's time that the quiet-machine gate may wait, as in runs.
     """
 
     base: int = BASE_LAYERS
@@ -59,10 +59,8 @@ class Design:
 
     @property
     def busy_calls(self) -> tuple[int, ...]:
-        """Indices of those that run beside the busy process: the base and the effects of about 3 %.
-
-        A forward takes many times as long there; with more calls there would be fewer superblocks to count alarms in.
-        """
+        """Indices of the base and the effects of about 3 %: a forward takes many times as long beside a busy process,
+        and with more calls there would be fewer superblocks to count alarms in."""
         threes = [i for i, call in enumerate(self.calls) if not call.burns and abs(self.nominal_pct(call) - 3) < 0.5]
         return (0, *threes)
 
@@ -78,11 +76,9 @@ class Design:
 
 @dataclass(frozen=True)
 class Plan:
-    """groups × group_size quiet processes in quiet_seconds, then ``busy`` ones in busy_seconds."""
+    """Numbers of processes, and the seconds that the last ones, beside a busy process, may take."""
 
-    groups: int
-    group_size: int
-    quiet_seconds: float
+    quiet: int
     busy: int
     busy_seconds: float
 
@@ -105,10 +101,9 @@ def plan(design: Design, budget: float, startup: float, superblock: float, *, us
             "10m shows what this machine can do"
         )
     busy_seconds = max(_BUSY_SHARE * left, design.busy_least * busy_least)
-    quiet_seconds = left - busy_seconds
     busy = max(design.busy_least, int(busy_seconds / (busy_least + _LEAST * _BUSY_SUPERBLOCK * superblock)))
-    comfortable = int(quiet_seconds / (design.group_size * (startup + _COMFORT * superblock)))
-    possible = int(quiet_seconds / (design.group_size * least))
+    group_seconds = (left - busy_seconds) / design.group_size  # of all processes that have one place in their groups
+    comfortable = int(group_seconds / (startup + _COMFORT * superblock))
+    possible = int(group_seconds / least)
     groups = max(1, comfortable, min(possible, math.ceil(PAIRS_WANTED / design.pairs)))
-    most = min(groups, design.most_groups)
-    return Plan(most, design.group_size, quiet_seconds, min(busy, design.most_busy), busy_seconds)
+    return Plan(min(groups, design.most_groups) * design.group_size, min(busy, design.most_busy), busy_seconds)

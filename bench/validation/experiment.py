@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Literal
 
 from bench.system import environment, workers
@@ -49,17 +48,6 @@ class Process:
     wall: float
     blocks: tuple[dict[str, Any], ...]
 
-    @cached_property
-    def logs(self) -> tuple[dict[int, float], ...]:
-        """For each superblock {call: the mean log-seconds of its slots}."""
-        found = []
-        for block in self.blocks:
-            slots: dict[int, list[float]] = {}
-            for index, _, seconds, *_ in block["slots"]:
-                slots.setdefault(int(index), []).append(math.log(seconds))
-            found.append({index: sum(own) / len(own) for index, own in slots.items()})
-        return tuple(found)
-
 
 @dataclass
 class Measured:
@@ -91,7 +79,7 @@ class Experiment:
         self.measured = Measured(design, min(design.threads, environment.usable_cores()))
         self._budget, self._reporter, self._module = budget, reporter, module
         self._began = time.monotonic()
-        self._base = _PILOT_BURN / design.burn_share
+        self._burn = _PILOT_BURN
         self._worth = 0.0  # seconds that a process takes before it has measured anything
         self._deaths = 0
 
@@ -102,7 +90,7 @@ class Experiment:
         """
         self._reporter.expect(_SECTION, self._budget)
         try:
-            pilots = (self._process("quiet", 0, math.inf, superblocks=_PILOT_SUPERBLOCKS) for _ in range(_DEATHS))
+            pilots = (self._process("quiet", 0, math.inf, _PILOT_SUPERBLOCKS) for _ in range(_DEATHS))
             if pilot := next(filter(None, pilots), None):
                 self._phases(pilot)
         except KeyboardInterrupt:
@@ -112,13 +100,12 @@ class Experiment:
 
     def _phases(self, pilot: Process) -> None:
         """The pilot's fastest base is the nominal one: all that a busy machine does makes it slower."""
-        self._base = min(slot[2] for block in pilot.blocks for slot in block["slots"] if slot[0] == 0)
-        superblock = min(block["wall"] for block in pilot.blocks)
-        self._worth = pilot.startup + superblock
-        design, used = self.measured.design, time.monotonic() - self._began
-        planned = self.measured.plan = plan(design, self._budget, pilot.startup, superblock, used=used)
-        quiet = planned.groups * planned.group_size
-        self._phase("quiet", quiet, self._budget - planned.busy_seconds, design.group_size)
+        design, superblock = self.measured.design, min(block["wall"] for block in pilot.blocks)
+        base = min(slot[2] for block in pilot.blocks for slot in block["slots"] if slot[0] == 0)
+        self._burn, self._worth = design.burn_share * base, pilot.startup + superblock
+        planned = plan(design, self._budget, pilot.startup, superblock, used=time.monotonic() - self._began)
+        self.measured.plan = planned
+        self._phase("quiet", planned.quiet, self._budget - planned.busy_seconds, design.group_size)
         with busy_process(at_most=10 * planned.busy_seconds):
             self._phase("busy", planned.busy, self._budget, design.busy_least)
         self._reporter.advance(_SECTION, 1.0)
@@ -139,7 +126,7 @@ class Experiment:
             self._reporter.advance(_SECTION, (time.monotonic() - self._began) / self._budget, doing)
             gate = self.measured.design.gate_share * share if phase == "quiet" else 0.0
             most = self.measured.design.most_superblocks
-            process = self._process(phase, attempts, time.monotonic() + share, superblocks=most, gate=gate)
+            process = self._process(phase, attempts, time.monotonic() + share, most, gate)
             attempts += 1
             if process:
                 self.measured.processes.append(process)
@@ -147,17 +134,15 @@ class Experiment:
                 done += 1
 
     def _process(
-        self, phase: Phase, number: int, deadline: float, *, superblocks: int | None = None, gate: float = 0.0
+        self, phase: Phase, number: int, deadline: float, superblocks: int | None, gate: float = 0.0
     ) -> Process | None:
         """One process; None where it died, which is noted."""
-        start, startup, blocks = time.monotonic(), 0.0, list[dict[str, Any]]()
-        design = self.measured.design
-        burn = design.burn_share * self._base
-        indices = design.busy_calls if phase == "busy" else range(len(design.calls))
-        running = [design.calls[index] for index in indices]
+        start, startup, blocks, burn = time.monotonic(), 0.0, list[dict[str, Any]](), self._burn
+        calls = self.measured.design.calls
+        running = self.measured.design.busy_calls if phase == "busy" else range(len(calls))
         job = {
             "threads": self.measured.threads,
-            "calls": [[call.layers, burn if call.burns else 0.0] for call in running],
+            "calls": [[calls[index].layers, burn if calls[index].burns else 0.0] for index in running],
             "seed": random.Random(f"{_SEED}/{phase}/{number}/{superblocks}").getrandbits(48),
             "deadline": min(deadline, start + 10 * self._budget),  # JSON knows no infinity
             "superblocks": superblocks,
@@ -166,13 +151,12 @@ class Experiment:
         try:
             limit = _SILENCE + 2 * _SLOT_LIMIT * len(running) + gate
             for event in workers.stream(self._module, job, silence_limit=limit):
-                match event["event"]:
-                    case "ready":
-                        startup, self.measured.backend = time.monotonic() - start, event["backend"]
-                    case "superblock":
-                        blocks.append({**event, "slots": [[indices[row[0]], *row[1:]] for row in event["slots"]]})
-                    case "failed":
-                        raise workers.WorkerDied(f"failed in {running[event['case']].name}: {event['reason']}")
+                if event["event"] == "ready":
+                    startup, self.measured.backend = time.monotonic() - start, event["backend"]
+                elif event["event"] == "superblock":
+                    blocks.append({**event, "slots": [[running[row[0]], *row[1:]] for row in event["slots"]]})
+                elif event["event"] == "failed":
+                    raise workers.WorkerDied(f"failed in {calls[running[event['case']]].name}: {event['reason']}")
             if not blocks:
                 raise workers.WorkerDied("measured nothing")
         except workers.WorkerDied as death:
@@ -190,7 +174,7 @@ class Experiment:
 def busy_process(at_most: float) -> Iterator[int]:
     """A process that keeps one core busy while the block runs, at most so many seconds. Yields its id.
 
-    Should this process be killed before it can end the busy one, that one notices that its parent is gone, and ends.
+    It ends too where this process is killed before it can end it.
     """
     command = [sys.executable, "-c", _BUSY_CODE, str(os.getpid()), str(at_most)]
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)

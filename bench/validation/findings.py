@@ -1,8 +1,7 @@
 """Raw samples -> what the harness recovered of the effects that were built in, and whether that is good enough.
 
-The estimator is that of every run (``analysis.overheads``): declared exclusions, a robust location over the superblocks
-of a process, the mean and a t interval over processes. One *group* of consecutive processes is one experiment, as a
-user would run it; all quiet processes together give the bias.
+The estimator is that of every run (``analysis.overheads``). One *group* of consecutive processes is one experiment, as
+a user would run it; all quiet processes together give the bias.
 
 The truth of N layers against the base B: a call takes a fixed part F and N times one layer's time L, so the effect is
 (N - B)·L / (F + B·L). Two depths measured in the same superblocks give F and L: with r the time of H layers over that
@@ -40,7 +39,7 @@ _CASE = Case(BASELINE_VARIANT, Panel("stack", "cpu", "eager", "fp32", "nchw", 0,
 
 @dataclass(frozen=True)
 class Share:
-    """``count`` of ``total``."""
+    """So many of all."""
 
     count: int
     total: int
@@ -99,14 +98,15 @@ class Sample:
     """Processes of one phase that are analysed together: a group, or all of them."""
 
     def __init__(self, design: Design, processes: Sequence[Process]) -> None:
+        self.design, self.processes = design, processes
+        self._logs = {process.number: dict(enumerate(map(_mean_logs, process.blocks))) for process in processes}
         readings = {p.number: [(block["disturbance"], block["wall"]) for block in p.blocks] for p in processes}
-        self.design, self.processes, self._left_out = design, processes, exclusion.excluded(readings)
+        self._left_out = exclusion.excluded(readings)
 
     def overhead(self, call: int, reference: int = BASE) -> Overhead:
         """One call against another, as a run compares a strategy with the baseline."""
-        logs = {p.number: dict(enumerate(p.logs)) for p in self.processes}
-        every = {n: {block: log[call] - log[reference] for block, log in own.items()} for n, own in logs.items()}
-        single = {n: {block: log[call] for block, log in own.items()} for n, own in logs.items()}
+        every = {n: {block: log[call] - log[reference] for block, log in own.items()} for n, own in self._logs.items()}
+        single = {n: {block: log[call] for block, log in own.items()} for n, own in self._logs.items()}
         return Overhead(_CASE, every, self._left_out, {}, math.nan, math.nan, math.nan, single)
 
     def seconds(self) -> Units:
@@ -132,30 +132,31 @@ class Sample:
         return Share(sum(bool(exclusion.reasons(block["disturbance"], block["wall"])) for block in blocks), len(blocks))
 
 
+def _mean_logs(block: dict[str, Any]) -> dict[int, float]:
+    """{call: the mean log-seconds of its slots}."""
+    slots: dict[int, list[float]] = {}
+    for call, _, seconds, *_ in block["slots"]:
+        slots.setdefault(int(call), []).append(math.log(seconds))
+    return {call: sum(logs) / len(logs) for call, logs in slots.items()}
+
+
 def built_in_pct(design: Design, layers: int, half_over_base: float) -> float:
     """The effect of ``layers`` against the base in per cent, given the time of the half stack over the base's."""
     return 100 * (layers - design.base) / (design.base - design.half) * (1 - half_over_base)
 
 
-def grouped(processes: Sequence[Process], size: int) -> list[Sequence[Process]]:
-    """Consecutive groups; what is left over joins none."""
-    return [processes[start : start + size] for start in range(0, len(processes) - size + 1, size)]
-
-
 def findings(measured: Measured) -> Validation:
     """All that can be said. Raises ValueError where there is not one group."""
     design, quiet = measured.design, measured.phase("quiet")
-    chunks = grouped(quiet, design.group_size)
-    if not chunks:
-        raise ValueError(f"{len(quiet)} processes are no experiment; it takes {design.group_size}")
-    sample, groups = Sample(design, quiet), [Sample(design, chunk) for chunk in chunks]
-    busy = Sample(design, measured.phase("busy"))
-    twins = [sample.overhead(*design.twins(pair)) for pair in range(design.pairs)]
-    by_process = np.array([twin.pct.values for twin in twins])  # [pairs, processes]
+    size, (sample, busy) = design.group_size, (Sample(design, own) for own in (quiet, measured.phase("busy")))
+    groups = [Sample(design, quiet[start : start + size]) for start in range(0, len(quiet) - size + 1, size)]
+    if not groups:
+        raise ValueError(f"{len(quiet)} processes are no experiment; it takes {size}")
+    twins = [sample.overhead(*design.twins(pair)).pct for pair in range(design.pairs)]
+    by_process = np.array([twin.values for twin in twins])  # [pairs, processes]
     deviation = float(np.sqrt((by_process.std(axis=1, ddof=1) ** 2).mean()))
     spread = np.array([-1.0, 1.0]) * deviation / math.sqrt(2)  # two values with that deviation
-    base = estimators.hodges_lehmann(sample.seconds().values)
-    half = math.exp(sample.half_logs().interval().mean)
+    base, half = estimators.hodges_lehmann(sample.seconds().values), math.exp(sample.half_logs().interval().mean)
     table = _table(sample, groups, busy)
     pairs = table[table["kind"] == "aa"]
     small = table[(table["kind"] == "effect") & (table["truth_pct"] <= _SMALL_EFFECTS)]
@@ -167,14 +168,14 @@ def findings(measured: Measured) -> Validation:
         fixed_seconds=base * (1 - design.base / (design.base - design.half) * (1 - half)),
         processes=len(quiet),
         superblocks=float(np.median([len(process.blocks) for process in quiet])),
-        group_size=design.group_size,
+        group_size=size,
         groups=len(groups),
-        group_seconds=float(np.mean([sum(process.wall for process in chunk) for chunk in chunks])),
+        group_seconds=float(np.mean([sum(process.wall for process in group.processes) for group in groups])),
         aa_held=Share(int(pairs["covered"].sum()), len(pairs)),
         aa_bias=estimators.t_interval(by_process.mean(axis=0)),
         aa_half_width=float(((pairs["ci_high_pct"] - pairs["ci_low_pct"]) / 2).median()),
         detectable_pct=float(pairs["detectable_pct"].median()),
-        detectable_all_pct=float(np.median([twin.pct.mde() for twin in twins])),
+        detectable_all_pct=float(np.median([twin.mde() for twin in twins])),
         processes_for={difference: estimators.count_needed(spread, difference) for difference in _DIFFERENCES},
         biased=list(small["name"][(low > BIAS_AT_MOST) | (high < -BIAS_AT_MOST)]),
         bias_half_width=float(((high - low) / 2).max()),
@@ -216,8 +217,7 @@ def _table(sample: Sample, groups: Sequence[Sample], busy: Sample) -> pd.DataFra
             rows.append(beside | nominal | {"groups_covered": int(beside["covered"]), "groups": 1})
         rows += each
     for n, group in enumerate(groups):
-        for pair in range(design.pairs):
-            rows.append(_row("aa", f"pair {pair}", n, group.overhead(*design.twins(pair)).pct, 0.0))
+        rows += [_row("aa", f"pair {i}", n, group.overhead(*design.twins(i)).pct, 0.0) for i in range(design.pairs)]
     return pd.DataFrame(rows).astype(dict.fromkeys(("group", "groups_covered", "groups"), "Int64"))
 
 
@@ -229,17 +229,9 @@ def _row(kind: str, name: str, group: int | None, found: Units, truth: Units | f
     truths = truth if isinstance(truth, Units) else Units(dict.fromkeys(found.by_unit, truth))
     estimate, bias, known = found.interval(), (found - truths).interval(), truths.interval().mean
     return {
-        "kind": kind,
-        "name": name,
-        "group": group,
-        "processes": len(found),
-        "truth_pct": known,
-        "estimate_pct": estimate.mean,
-        "ci_low_pct": estimate.low,
-        "ci_high_pct": estimate.high,
+        **{"kind": kind, "name": name, "group": group, "processes": len(found), "truth_pct": known},
+        **{"estimate_pct": estimate.mean, "ci_low_pct": estimate.low, "ci_high_pct": estimate.high},
         "covered": estimate.low <= known <= estimate.high,
-        "bias_points": bias.mean,
-        "bias_ci_low_points": bias.low,
-        "bias_ci_high_points": bias.high,
+        **{"bias_points": bias.mean, "bias_ci_low_points": bias.low, "bias_ci_high_points": bias.high},
         "detectable_pct": found.mde(),
     }

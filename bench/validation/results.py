@@ -1,6 +1,5 @@
 """``validate``, and what it leaves behind: validation.json (everything), validation.csv, README.md and a figure."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +9,32 @@ import numpy as np
 import pandas as pd
 import pydantic_core
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from bench.report.figures.canvas import Figure, at_least, blank, finish
-from bench.report.numbers import count_text, duration_text, fixed, listed
-from bench.report.style import BAND, BUILT_IN, INK, RC, REMAINING, legend_below
+from bench.report.figures.canvas import WIDTH, Figure, at_least, blank, categories, finish, intervals, zero
+from bench.report.numbers import Estimate, count_text, duration_text, fixed, listed
+from bench.report.style import BAND, BUILT_IN, INK, RC, REMAINING
 from bench.store.records import FolderError, write_atomically
 from bench.store.samples import Slots
 from bench.system import environment, workers
 from bench.system.progress import Reporter
 from bench.validation.design import PAIRS_WANTED, Design
-from bench.validation.experiment import Experiment, Measured
+from bench.validation.experiment import Experiment
 from bench.validation.findings import BIAS_AT_MOST, RECOVERED_WITHIN, Validation, checks, findings
 
-SCHEMA_VERSION = 2
-"""2: results.table has the rows of validation.csv, in place of effects, pairs and busy; design.group_size in place of
-group_sizes; ``words`` is ``text``. 1: the first. Times in seconds, effects in per cent."""
+SCHEMA_VERSION = 3
+"""3: plan has the number of quiet processes, in place of groups, their size and seconds. 2: results.table has the rows
+of validation.csv, in place of effects, pairs and busy; design.group_size in place of group_sizes; ``words`` is
+``text``. 1: the first. Times in seconds, effects in per cent."""
 
 SLOT_COLUMNS = ("case", *list(Slots.model_fields)[1:])  # a record keeps the superblock in place of the case
 
-_HELD, _MISSED = BUILT_IN["buffer_shift"], BUILT_IN["copy_shift"]  # blue and vermilion: distinct for everybody
-_ZERO: dict[str, Any] = {"color": REMAINING[1], "linestyle": (0, (3, 1.5))}
+_ESTIMATE = ["estimate_pct", "ci_low_pct", "ci_high_pct"]
+_BIAS = ["bias_points", "bias_ci_low_points", "bias_ci_high_points"]
+_EXPERIMENT: dict[bool, dict[str, Any]] = {  # by whether it holds the truth; colours that are distinct for everybody
+    True: {"color": BUILT_IN["buffer_shift"], "label": "95 % interval of an experiment"},
+    False: {"color": BUILT_IN["copy_shift"], "label": "one that misses the truth"},
+}
 _GROUPS_FROM, _GROUPS_TO, _ALL_AT = -0.36, 0.18, 0.34  # beside an effect's place, in units of the distance of two
 _HEADROOM = 1.15  # of the widest interval
 _FEW_GROUPS = 5  # with fewer, coverage is counted but proves nothing
@@ -47,62 +50,45 @@ def validate(budget_seconds: float, out: Path, reporter: Reporter, design: Desig
     the processes die, KeyboardInterrupt where there is too little to report; raw samples are kept in any case.
     """
     experiment = Experiment(design, budget_seconds, reporter)
-    _prepare(out)
-    machine = environment.describe_machine()
-    measured = experiment.run()
+    try:  # before anything is measured
+        (out / "figures").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FolderError(f"cannot write to {out}: {error.strerror}") from None
+    machine, measured = environment.describe_machine(), experiment.run()
     validation = findings(measured) if measured.enough else None
-    _write_json(out, measured, validation, budget_seconds, machine)
-    if validation:
-        _write_results(out, validation, machine)
-        return lines(validation)
+    text = lines(validation) if validation else None
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "command": f"run_bench.py validate --budget {budget_seconds:g}s",
+        "machine": machine,
+        "machine_id": environment.machine_id(),
+        "budget_seconds": budget_seconds,
+        "calls": design.calls,
+        "results": validation,
+        "checks": checks(validation) if validation else None,
+        "text": text,
+        "slot_columns": SLOT_COLUMNS,
+        **vars(measured),
+    }
+    write_atomically(out / "validation.json", pydantic_core.to_json(content, inf_nan_mode="null", fallback=_rows))
+    if validation and text:
+        where = f"{machine['cpu']}, {machine['cores']} cores; torch {machine['versions']['torch']}"
+        items = "\n".join(f"- {line.strip()}" for line in text)
+        page = f"# The harness against known effects\n\n{where}\n\n![validation](figures/validation.svg)\n\n{items}\n"
+        figure = draw(validation)
+        write_atomically(out / "README.md", page)
+        write_atomically(out / "validation.csv", validation.table.to_csv(index=False))
+        write_atomically(out / "figures" / "validation.svg", figure.svg)
+        write_atomically(out / "figures" / "validation.png", figure.png)
+        return text
     if measured.interrupted:
         raise KeyboardInterrupt
     raise workers.WorkerDied(f"too few processes lived to say anything: {'; '.join(measured.notes)}")
 
 
-def _prepare(out: Path) -> None:
-    """Make the folder before anything is measured."""
-    try:
-        (out / "figures").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FolderError(f"cannot write to {out}: {error.strerror}") from None
-    if not os.access(out, os.W_OK):
-        raise FolderError(f"cannot write to {out}: it is write-protected")
-
-
-def _write_json(
-    out: Path, measured: Measured, validation: Validation | None, budget: float, machine: dict[str, Any]
-) -> None:
-    content = {
-        "schema_version": SCHEMA_VERSION,
-        "command": f"run_bench.py validate --budget {budget:g}s",
-        "machine": machine,
-        "machine_id": environment.machine_id(),
-        "budget_seconds": budget,
-        "calls": measured.design.calls,
-        "results": validation,
-        "checks": checks(validation) if validation else None,
-        "text": lines(validation) if validation else None,
-        "slot_columns": SLOT_COLUMNS,
-        **vars(measured),
-    }
-    write_atomically(out / "validation.json", pydantic_core.to_json(content, inf_nan_mode="null", fallback=_rows))
-
-
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """A table for JSON, which has one kind of missing value."""
     return frame.astype(object).where(frame.notna(), None).to_dict("records")  # type: ignore[return-value]
-
-
-def _write_results(out: Path, validation: Validation, machine: dict[str, Any]) -> None:
-    where = f"{machine['cpu']}, {machine['cores']} cores; torch {machine['versions']['torch']}"
-    text = "\n".join(f"- {line.strip()}" for line in lines(validation))
-    page = f"# The harness against known effects\n\n{where}\n\n![validation](figures/validation.svg)\n\n{text}\n"
-    write_atomically(out / "README.md", page)
-    write_atomically(out / "validation.csv", validation.table.to_csv(index=False))
-    figure = draw(validation)
-    write_atomically(out / "figures" / "validation.svg", figure.svg)
-    (out / "figures" / "validation.png").write_bytes(figure.png)
 
 
 def lines(validation: Validation) -> list[str]:
@@ -123,51 +109,47 @@ def lines(validation: Validation) -> list[str]:
 def draw(validation: Validation) -> Figure:
     """Left the A/A intervals, sorted; right what was recovered, less what was built in."""
     with matplotlib.rc_context(RC):
-        drawing = blank(7.2, 4.2)
+        drawing = blank(WIDTH, 4.2)
         left, right = drawing.subplots(1, 2, width_ratios=[1, 1.25])
-        _draw_pairs(left, sorted(validation.rows("aa"), key=lambda pair: pair.estimate_pct))
-        _draw_effects(right, validation.rows("effect"), validation.rows("group"))
-        handles = [
-            Line2D([], [], color=_HELD, label="95 % interval of an experiment"),
-            Line2D([], [], color=_MISSED, label="one that misses the truth"),
-            Line2D([], [], color=INK, marker="o", label="all processes together"),
-            Line2D([], [], **_ZERO, label="where no effect would lie"),
-        ]
-        legend_below(drawing, handles)
+        kinds = dict(list(validation.table.groupby("kind")))
+        _draw_pairs(left, kinds["aa"].sort_values("estimate_pct"))
+        _draw_effects(right, kinds["effect"], kinds["group"])
         return finish(drawing, "validation", "The harness against known effects", caption="")
 
 
-def _draw_pairs(ax: Axes, pairs: list[Any]) -> None:
-    for place, pair in enumerate(pairs):
-        colour = _HELD if pair.covered else _MISSED
-        ax.plot([pair.ci_low_pct, pair.ci_high_pct], [place, place], color=colour, linewidth=1.3, alpha=0.8)
-        ax.plot([pair.estimate_pct], [place], "o", color=colour, markersize=2.4)
+def _draw_pairs(ax: Axes, pairs: pd.DataFrame) -> None:
+    _draw_experiments(ax, pairs.assign(place=range(len(pairs))), _ESTIMATE, horizontal=True)
     ax.axvline(0, color=INK, linewidth=0.8)
-    ax.set_yticks([])
     ax.xaxis.set_major_locator(MaxNLocator(5))
-    ax.set_ylim(-1, len(pairs))
-    ax.set_xlabel("difference of two identical stacks [%]")
-    ax.set_title(f"A/A: {sum(pair.covered for pair in pairs)} of {len(pairs)} intervals hold zero")
+    ax.set(yticks=[], ylim=(-1, len(pairs)), xlabel="difference of two identical stacks [%]")
+    ax.set_title(f"A/A: {pairs['covered'].sum()} of {len(pairs)} intervals hold zero")
 
 
-def _draw_effects(ax: Axes, effects: list[Any], groups: list[Any]) -> None:
+def _draw_effects(ax: Axes, effects: pd.DataFrame, groups: pd.DataFrame) -> None:
     """The differences to the truth: on the scale of 10 % nobody could see half a point."""
+    places = np.arange(len(effects))
+    beside = np.linspace(_GROUPS_FROM, _GROUPS_TO, len(groups) // len(effects))
     ax.axhspan(-RECOVERED_WITHIN, RECOVERED_WITHIN, color=BAND, linewidth=0, zorder=0.5)
-    ax.axhline(0, color=INK, linewidth=0.8)
-    for place, effect in enumerate(effects):
-        places = place + np.linspace(_GROUPS_FROM, _GROUPS_TO, effect.groups)
-        for x, group in zip(places, [group for group in groups if group.name == effect.name], strict=True):
-            ends = [group.bias_ci_low_points, group.bias_ci_high_points]
-            ax.plot([x, x], ends, color=_HELD if group.covered else _MISSED, linewidth=1.3, alpha=0.8)
-        middle, ends = place + _ALL_AT, [effect.bias_ci_low_points, effect.bias_ci_high_points]
-        ax.plot([middle, middle], ends, color=INK, linewidth=2.4)
-        ax.plot([middle], [effect.bias_points], "o", color=INK, markersize=4.5)
-        ax.plot([place - 0.42, place + 0.42], [-effect.truth_pct] * 2, **_ZERO, scaley=False)  # as wide as its groups
-    widest = max(max(-row.bias_ci_low_points, row.bias_ci_high_points) for row in (*effects, *groups))
+    zero(ax)
+    _draw_experiments(ax, groups.assign(place=np.add.outer(places, beside).ravel()), _BIAS)
+    together: dict[str, Any] = {"color": INK, "linestyle": "none", "marker": "o", "label": "all processes together"}
+    intervals(ax, [*(places + _ALL_AT)], _estimates(effects, _BIAS), **together)
+    dashes: dict[str, Any] = {"color": REMAINING[1], "linestyle": (0, (3, 1.5)), "label": "where no effect would lie"}
+    ax.hlines(-effects["truth_pct"], places - 0.42, places + 0.42, **dashes)
+    widest = max(float(frame[_BIAS].abs().to_numpy().max()) for frame in (effects, groups))
     ax.set_ylim(-_HEADROOM * widest, _HEADROOM * widest)
     at_least(ax, 4 * RECOVERED_WITHIN)
-    ax.set_xticks(range(len(effects)), [f"{effect.name}\n{fixed(effect.truth_pct, 2)} %" for effect in effects])
-    ax.set_xlim(-0.6, len(effects) - 0.4)
-    ax.grid(axis="x", visible=False)
+    truths = zip(effects["name"], effects["truth_pct"], strict=True)
+    categories(ax, [f"{name}\n{fixed(truth, 2)} %" for name, truth in truths], 0.6)
     ax.set_ylabel("recovered less built in [pp]")
     ax.set_title(f"Built-in effects (grey: ±{RECOVERED_WITHIN} pp)")
+
+
+def _draw_experiments(ax: Axes, frame: pd.DataFrame, columns: list[str], horizontal: bool = False) -> None:
+    for covered, own in frame.groupby("covered"):
+        style = {**_EXPERIMENT[bool(covered)], "linestyle": "none", "marker": "o", "markersize": 2.4, "alpha": 0.8}
+        intervals(ax, list(own["place"]), _estimates(own, columns), horizontal, capsize=0, **style)
+
+
+def _estimates(frame: pd.DataFrame, columns: list[str]) -> list[Estimate]:
+    return [Estimate(*row) for row in frame[columns].itertuples(index=False)]

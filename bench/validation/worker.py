@@ -1,11 +1,9 @@
 """One process of the validation: stacks of known depth in the timed loop of real runs.
 
 A stack of 220 layers costs 10 % more than one of 200 only where every layer takes the same time. So all layers of all
-stacks of a process are the same multiplication of the same shapes with the same weights, and write in turn into the
-same two buffers: nothing is allocated, and weights and activations stay in the cache whatever the depth. The weights
-are orthogonal, so values neither vanish nor explode, and no layer runs slower on denormal numbers.
-
-Events: ``ready`` (all calls are built and warm), then those of ``bench.measure.latency.timing.measure``.
+stacks of a process are the same multiplication with the same weights, and write in turn into the same two buffers:
+nothing is allocated, and all stays in the cache whatever the depth. The weights are orthogonal, so values neither
+vanish nor explode, and no layer runs slower on denormal numbers.
 """
 
 import time
@@ -59,23 +57,23 @@ def burning(forward: Callable[[], Tensor], seconds: float) -> Callable[[], Tenso
 
 
 def _answer(job: dict[str, Any], emit: workers.Emit) -> None:
-    """job: threads, calls [[layers, seconds to burn]], seed, deadline, superblocks, gate_seconds."""
+    """job: threads, calls [[layers, seconds to burn]], seed, deadline, superblocks, gate_seconds.
+
+    Events: ``ready`` (all calls are built and warm), then those of ``timing.measure``.
+    """
     from bench.measure.latency import timing  # not above: other harnesses time a stack, and would wait for this import
     from bench.measure.latency.devices import device_for
 
     torch.set_num_threads(job["threads"])
     device = device_for("cpu")
     backend = device.freeze()
-    calls: dict[int, Callable[[], Any]] = {
-        index: burning(stack(layers), burn) if burn else stack(layers)
-        for index, (layers, burn) in enumerate(job["calls"])
-    }
-    for call in calls.values():
+    built = [burning(stack(layers), burn) if burn else stack(layers) for layers, burn in job["calls"]]
+    for call in built:
         call()
-    device.warm_up(list(calls.values()))
+    device.warm_up(built)
     emit({"event": "ready", "backend": backend})
     order = timing.Order(job["seed"], job["deadline"], job["superblocks"], gate_seconds=job["gate_seconds"])
-    timing.measure(calls, emit, order, device)
+    timing.measure(dict(enumerate(built)), emit, order, device)
 
 
 if __name__ == "__main__":

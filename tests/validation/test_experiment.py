@@ -49,7 +49,7 @@ def test_the_real_thing_end_to_end(tmp_path: Path) -> None:
     calls = [slot[0] for slot in slots]
     assert calls == calls[::-1] and sorted(set(calls)) == list(range(len(SMALL.calls)))
     assert all(len(slot) == len(content["slot_columns"]) and slot[2] > 0 for slot in slots)
-    assert content["machine"]["cores"] >= 1 and content["schema_version"] == 2
+    assert content["machine"]["cores"] >= 1 and content["schema_version"] == 3
     assert content["results"]["flagged_busy"]["total"] == 3 and content["checks"]["alarms"] in (True, False)
     table = pd.read_csv(tmp_path / "validation.csv")
     assert list(table["kind"]) == ["effect", "group", "effect", "group", "aa"]

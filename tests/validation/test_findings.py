@@ -7,7 +7,7 @@ import pytest
 
 from bench.validation.design import Design
 from bench.validation.experiment import Measured
-from bench.validation.findings import Share, Validation, built_in_pct, checks, findings, grouped
+from bench.validation.findings import Share, Validation, built_in_pct, checks, findings
 from bench.validation.results import draw, lines
 from tests.validation.synthetic import BUSY, QUIET, Machine, measured, process
 
@@ -115,7 +115,13 @@ def test_disturbed_superblocks_are_left_out_as_in_a_run() -> None:
 
 def test_groups_are_consecutive_and_what_is_left_over_joins_none() -> None:
     processes = [process(Machine(), DESIGN, i, i) for i in range(9)]
-    assert [[p.number for p in group] for group in grouped(processes, 4)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    design = replace(DESIGN, group_size=4)
+    every, eight, last = (
+        findings(Measured(design, 2, processes=own)).table.query("kind == 'aa'").reset_index(drop=True)
+        for own in (processes, processes[:8], processes[4:8])
+    )
+    assert every.equals(eight) and list(every["group"]) == [0, 0, 0, 1, 1, 1]
+    assert list(every["estimate_pct"])[3:] == list(last["estimate_pct"])
     with pytest.raises(ValueError, match="no experiment"):
         findings(Measured(DESIGN, 2, processes=processes[:4]))
 
