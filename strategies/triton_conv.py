@@ -4,7 +4,7 @@ Traffic: none on top of the baseline, forward and backward; the shortcut is neve
 it works in residual placement, where the site's layer is a plain 1×1 convolution (bottleneck blocks, MobileNetV2).
 Before any other layer (a 3×3 one, grouped, strided, padded, quantised) the shift takes one launch that writes the
 shifted tensor, as in ``triton_shift``: exact too, but 2 N of traffic (N = the bytes of the tensor); the table says so.
-The case at fraction 0 (the same product, nothing moved) tells what the product costs, and what the shift.
+The case at fraction 0 (the same product, nothing moved) shows what the product costs, and what the shift.
 
 Written for CUDA devices; on a CPU the operators compute the same in plain torch, and its cases are skipped. How fast it
 is has not been measured yet: what the shift saves, the product can lose against cuDNN's.

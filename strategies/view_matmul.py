@@ -7,7 +7,7 @@ touched. Works in inference and in training, NCHW and channels_last.
 Traffic: none on top of the convolution, except that the sum of conv1's output (a quarter as wide as its input in a
 bottleneck) is read and written again for the second and third product; frames are taken a few at a time, so that this
 happens in the cache. Since the convolution itself is computed in another way, the case at fraction 0 (the same way,
-with nothing moved) tells what the way costs and what the shift costs.
+with nothing moved) shows what the way costs and what the shift costs.
 
 A conv1 that is no plain matrix product (3×3, strided, grouped) is left to the layer, and the moved channels are
 shifted in their own memory, frame by frame, and put back after it.

@@ -25,27 +25,6 @@ from bench.models.online import OnlineNetwork, State, StreamError, go_online, in
 from bench.models.trainable import build_trainable, pretrained_form
 from bench.models.weights import load_weights
 
-__all__ = [
-    "Detector",
-    "EveryPosition",
-    "Found",
-    "Network",
-    "OnlineNetwork",
-    "State",
-    "StreamError",
-    "Targets",
-    "build",
-    "build_detector",
-    "build_trainable",
-    "channels_of",
-    "go_online",
-    "inputs",
-    "insert",
-    "joined",
-    "lay_out",
-    "load_pretrained",
-    "load_weights",
-    "pretrained_form",
-    "prove",
-    "sites",
-]
+__all__ = ["Detector", "EveryPosition", "Found", "Network", "OnlineNetwork", "State", "StreamError", "Targets"]
+__all__ += ["build", "build_detector", "build_trainable", "channels_of", "go_online", "inputs", "insert", "joined"]
+__all__ += ["lay_out", "load_pretrained", "load_weights", "pretrained_form", "prove", "sites"]

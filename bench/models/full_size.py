@@ -9,13 +9,10 @@ kernel that is 1×1 in space takes a slow path (``slow_conv3d``) with one thread
 r2plus1d_18 and s3d. The inflated ResNet-50 differs from the 2-D one by its convolutions over time alone.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
-from torchvision.models import mobilenet_v2, resnet18, resnet34, resnet50, resnet101
+from torchvision.models import get_model
 from torchvision.models.resnet import Bottleneck
-from torchvision.models.video import mc3_18, r2plus1d_18, r3d_18, s3d
 
 from bench.models.detectors import detector_to_time
 from bench.models.inflation import OverTime, VolumeConv
@@ -37,22 +34,23 @@ def build(name: str, num_segments: int, seed: int = 0) -> Network:
     accuracy experiment are built too, as ``build_trainable`` does; these and the trained detector read grey frames.
     Raises ValueNotAllowed for an unknown name, and where a 3-D network needs more frames.
     """
-    if name in ACCURACY_BACKBONES and name not in OF_FRAMES:
+    known = (*BACKBONES, *VOLUMETRIC, *DETECTORS)
+    if name in ACCURACY_BACKBONES and name not in known:
         return build_trainable(name, num_segments, seed)
+    if name not in known:
+        raise ValueNotAllowed(f"unknown backbone {name!r}; there are: {', '.join(known)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if name in DETECTORS:
             network = detector_to_time(name, num_segments)
             _calibrate(network.trunk, _CALIBRATION_FRAMES)
-        elif name in OF_FRAMES:
-            network = Network(OF_FRAMES[name](), num_segments)
+        elif name in BACKBONES:
+            network = Network(get_model(name), num_segments)
             _calibrate(network.trunk, _CALIBRATION_FRAMES)
-        elif name in OF_CLIPS:
-            network = OF_CLIPS[name](num_segments)
-            _calibrate(network, _CALIBRATION_CLIPS * num_segments)
         else:
-            known = (*BACKBONES, *VOLUMETRIC, *DETECTORS)
-            raise ValueNotAllowed(f"unknown backbone {name!r}; there are: {', '.join(known)}")
+            special = {"s3d": s3d_for_short_clips, "i3d_resnet50": i3d_resnet50}
+            network = special[name](num_segments) if name in special else ClipNetwork(get_model(name), num_segments)
+            _calibrate(network, _CALIBRATION_CLIPS * num_segments)
     return network.eval()
 
 
@@ -88,7 +86,7 @@ def s3d_for_short_clips(num_segments: int) -> Network:
         raise ValueNotAllowed(
             f"s3d needs clips of at least {_S3D_MIN_FRAMES} frames, not {num_segments}: it halves time three times"
         )
-    trunk: nn.Module = s3d()
+    trunk = get_model("s3d")
     trunk.avgpool = _PoolWhatIsThere()
     return ClipNetwork(trunk, num_segments)
 
@@ -104,7 +102,7 @@ def i3d_resnet50(num_segments: int) -> Network:
 
     The average of the frames' logits is what pooling over time before the linear classifier would give.
     """
-    network: nn.Module = resnet50()
+    network = get_model("resnet50")
     stem = network.conv1
     assert isinstance(stem, nn.Conv2d)
     network.conv1 = VolumeConv(stem, num_segments, _I3D_STEM_FRAMES)
@@ -116,22 +114,3 @@ def i3d_resnet50(num_segments: int) -> Network:
         taps = block.conv1.kernel_size[0]
         block.conv1.weight.data = flat.weight.data.repeat(1, 1, taps, 1) / taps
     return Network(network, num_segments, takes_shift=False)
-
-
-OF_FRAMES: dict[str, Callable[[], nn.Module]] = {
-    "resnet18": resnet18,
-    "resnet34": resnet34,
-    "resnet50": resnet50,
-    "resnet101": resnet101,
-    "mobilenet_v2": mobilenet_v2,
-}
-"""2-D trunks."""
-
-OF_CLIPS: dict[str, Callable[[int], Network]] = {
-    "r3d_18": lambda num_segments: ClipNetwork(r3d_18(), num_segments),
-    "mc3_18": lambda num_segments: ClipNetwork(mc3_18(), num_segments),
-    "r2plus1d_18": lambda num_segments: ClipNetwork(r2plus1d_18(), num_segments),
-    "s3d": s3d_for_short_clips,
-    "i3d_resnet50": i3d_resnet50,
-}
-"""3-D networks."""

@@ -103,7 +103,7 @@ def wrap_all(strategy: Strategy, network: Network, wrap: Callable[[nn.Module, Si
 
 
 def _neighbours(network: nn.Module) -> list[tuple[int, int]]:
-    """Pairs of blocks, by ``id``, of which the second reads what the first gives and nobody else does.
+    """Pairs of blocks, by ``id``, of which the second alone reads what the first gives.
 
     Children of a ``Sequential`` that follow each other, and the last and first of two ``Sequential`` that do; so do the
     stages of a torchvision ResNet.

@@ -125,7 +125,7 @@ class MovesInPlace(Strategy):
     def reader(self, block: nn.Module, site: Site) -> Site:
         """The place in ``block`` whose layer reads the shifted features in residual placement.
 
-        At the site itself the shortcut reads the same features, so they are restored; elsewhere nobody else does.
+        Features at the site itself are restored after it, as the shortcut reads them too.
         """
         return site
 

@@ -1,12 +1,12 @@
 """Native CPU kernels: compiled on first use with the compiler at hand, kept for the next time.
 
 ``shift_`` and ``restore_`` move the channels of one group in their own memory, each thread taking a few kilobytes
-through all frames while they lie in its cache. ``relu_placed_`` and ``add_placed_`` are a block's last two passes; they
-write and read the moved channels where the next layer wants them (``placed_block``). ``shifted_product`` is a 1×1
-convolution of shifted frames: the products of the groups are added up tile by tile before a tile leaves the cache.
+through all frames while they lie in its cache. ``relu_placed_`` and ``add_placed_`` are the last two passes of a
+``placed_block``. ``shifted_product`` is a 1×1 convolution of shifted frames: the products of the groups are added up
+tile by tile before a tile leaves the cache.
 
-The library lies in the user's cache folder under a name that tells source, compiler, torch and processor apart. It is
-written aside and renamed, so a process that dies meanwhile leaves nothing half done, and no lock.
+The library lies in the user's cache folder; its name is a hash of source, compiler, torch and processor. It is written
+aside and renamed, so a process that dies meanwhile leaves nothing half done, and no lock.
 """
 
 import hashlib

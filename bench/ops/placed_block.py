@@ -24,7 +24,7 @@ from bench.strategy import as_clip, gradients_wanted, keep
 
 
 class Handed(NamedTuple):
-    """Features that nobody but the block that takes them will read.
+    """Features that only the block which takes them will read.
 
     frames: [N*T, C, H, W]; fallen: what has fallen off the clips' ends, [N, elements], where the moved channels of
     ``frames`` lie shifted; None where all lie in their own frame.

@@ -152,7 +152,7 @@ class _Product(torch.autograd.Function):
 
 
 def _input_gradient(dx: Tensor, dy: Tensor, weight: Tensor, channels: slice, rows: bool) -> None:
-    """Written to the frames that were read; those that nobody read keep their zeros."""
+    """Written to the frames that were read; all others keep their zeros."""
     if rows:
         torch.mm(dy.flatten(0, 1), weight[:, channels], out=dx[:, :, channels].flatten(0, 1))
     else:

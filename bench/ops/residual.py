@@ -196,15 +196,14 @@ class SplitConvolution(nn.Module):
 class PartedBlock(nn.Module):
     """A residual block whose features stay in parts: each group that moves together is a tensor of its own.
 
-    Runtimes keep features in blocks of 8 or 16 channels, and every slice of channels unpacks what it touches. Here
-    nobody slices: the layer that writes the features is split by output channels, the one that reads them by input
-    channels, and a part that moves is moved along the frame axis, whole. The sums of the smaller convolutions are fused
-    into them by runtimes as the shortcut's is. Traffic beyond the network's own: 2 F for each part that moves (F = its
-    bytes), and the sums where a runtime does not fuse them.
+    Runtimes keep features in blocks of 8 or 16 channels, and every slice of channels unpacks what it touches. So no
+    channel is sliced: the layer that writes the features is split by output channels, the one that reads them by input
+    channels, and a part that moves is moved along the frame axis, whole. Traffic beyond the network's own: 2 F for each
+    part that moves (F = its bytes), and the sums of the smaller convolutions where a runtime does not fuse them.
 
     Blocks that follow each other hand on a tuple (``hand_to``); at both ends there is one tensor. Weights are the
-    block's own, named ``block.…``. In training it is the block itself, its input shifted in one tensor: the
-    normalisations take their statistics there.
+    block's own, named ``block.…``. In training the block itself runs, its input shifted in one tensor: normalisations
+    need the statistics of the whole.
     """
 
     def __init__(self, strategy: Strategy, block: nn.Module, layers: Layers, num_segments: int) -> None:

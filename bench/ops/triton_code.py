@@ -107,7 +107,6 @@ def product(
     write_behind,
     weight_in,
     weight_out,
-    BIASED: tl.constexpr,
     PRECISION: tl.constexpr,
     WIDEN: tl.constexpr,
     CHANNELS_LAST: tl.constexpr,
@@ -137,7 +136,7 @@ def product(
         if WIDEN:
             tile, factors = tile.to(tl.float32), factors.to(tl.float32)
         total = tl.dot(tile, factors, total, input_precision=PRECISION)
-    if BIASED:
+    if bias is not None:
         total += tl.load(bias + out, mask=out < channels_out, other=0.0).to(tl.float32)[None, :]
     shape, moves = (rows, channels_out, pixels), (num_segments, write_ahead, write_behind)
     _write(target, total, row, out, shape, moves, CHANNELS_LAST, RUN_OUT, ROW_RUN)

@@ -17,7 +17,7 @@ from bench.ops.frames import empty_like_with, is_channels_last
 from bench.ops.triton_operators import Moves, interpreted
 
 _SHIFT_BLOCK = 1024  # elements a program
-_WIDEST = 16  # elements in a row that the compiler may be told of: 16 bytes, the widest load, of any dtype
+_WIDEST = 16  # elements in a row that the compiler is given as a hint: 16 bytes, the widest load, of any dtype
 _TUNED_FROM = 1 << 24  # multiply-adds: below, tuning takes longer than it can ever save
 _PROGRAMS = 512  # that the weight gradient is split into: a few for each multiprocessor of a large device
 _BLOCKS_EACH = 4  # blocks of rows that a program adds up at the least, or its result costs more than the sum
@@ -44,10 +44,7 @@ def _run(ahead: int, behind: int, times: int, whole: int) -> int:
 
 
 def _how(frames: Tensor) -> dict[str, Any]:
-    """What both products are told of the frames that they read, and how exact they are in float32.
-
-    As exact as the convolution that they replace would be.
-    """
+    """The constants of both products. In float32 they are as exact as the convolution that they replace."""
     tf32 = frames.dtype == torch.float32 and torch.backends.cudnn.conv.fp32_precision == "tf32"  # type: ignore[attr-defined]
     return {
         "PRECISION": "tf32" if tf32 else "ieee",
@@ -91,11 +88,10 @@ def product(source: Tensor, weight: Tensor, bias: Tensor | None, moves: Moves, *
         *(weight.stride(1), weight.stride(0)),
     )
     runs = {"RUN_IN": _run(*read, 1, channels_in), "RUN_OUT": _run(*write, 1, channels_out)}
-    constants = {"BIASED": bias is not None, **runs, **_how(source)}
     if interpreted() or rows * channels_in * channels_out < _TUNED_FROM:
-        triton_code.product[_grid](*arguments, **constants, **_SMALL)
+        triton_code.product[_grid](*arguments, **runs, **_how(source), **_SMALL)
     else:
-        _tuned_product[_grid](*arguments, **constants)
+        _tuned_product[_grid](*arguments, **runs, **_how(source))
     return target
 
 

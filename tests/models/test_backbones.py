@@ -9,10 +9,9 @@ from torch.nn.functional import conv3d, cross_entropy
 from torchvision.models import resnet50
 
 from bench import models
-from bench.models import full_size
 from bench.models.full_size import i3d_resnet50, s3d_for_short_clips
 from bench.models.inflation import OverTime, SpaceThenTime, VolumeConv
-from bench.spec.axes import ACCURACY_BACKBONES, ACCURACY_VOLUMETRIC, BACKBONES, VOLUMETRIC, ValueNotAllowed
+from bench.spec.axes import ACCURACY_BACKBONES, ACCURACY_VOLUMETRIC, VOLUMETRIC, ValueNotAllowed
 from strategies.copy_shift import CopyShift
 from strategies.no_shift import NoShift
 
@@ -32,13 +31,6 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     return states[0].keys() == states[1].keys() and all(
         torch.equal(states[0][key], states[1][key]) for key in states[0]
     )
-
-
-def test_every_name_can_be_built() -> None:
-    """The lists of names and what builds them are two places: they must not drift apart."""
-    assert set(SIZES) == set(ACCURACY_BACKBONES)
-    assert set(full_size.OF_FRAMES) == set(BACKBONES)
-    assert set(full_size.OF_CLIPS) == set(VOLUMETRIC)
 
 
 @pytest.mark.parametrize("build", [models.build, models.build_trainable])

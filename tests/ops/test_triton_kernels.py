@@ -21,14 +21,21 @@ pytestmark = [
 PROPERTIES = ROOT / "tests" / "ops" / "kernel_properties.py"
 
 
-def properties_hold(interpreted: bool) -> None:
+def properties_hold(interpreted: bool, *more: str) -> None:
     """In a process of its own: whether kernels are interpreted is settled when they are defined."""
-    line = [sys.executable, "-m", "pytest", "-q", "-x", "-W", "ignore:TRITON_DEFAULT_FP_FUSION", str(PROPERTIES)]
+    line = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-W", "ignore:TRITON_DEFAULT_FP_FUSION"]
     environment = {**os.environ, "TRITON_INTERPRET": "1" if interpreted else "0", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(
+        [*line, str(PROPERTIES), *more], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_few_properties_under_the_interpreter() -> None:
+    properties_hold(True, "-k", "groups_may_end or adds_up_many_parts or repeat")
+
+
+@pytest.mark.slow
 def test_the_kernels_are_exact_under_the_interpreter() -> None:
     properties_hold(interpreted=True)
 
@@ -78,7 +85,7 @@ def test_compiled_kernels_load_16_bytes_at_a_time(capability: int, channels_last
     shift = compiled("shift", capability, {**shared, "BACK": False, "RUN": 16, "BLOCK": 1024}, pointers)
     tiles = {"RUN_IN": 16, "RUN_OUT": 16, "ROW_RUN": 16, "ROWS": 64, "IN": 32, "OUT": 64, "PRECISION": "ieee"}
     constants = {**shared, **tiles, "WIDEN": False}
-    no_bias = {"bias": None, "BIASED": False, "weight_in": 1}
+    no_bias = {"bias": None, "weight_in": 1}
     product = compiled("product", capability, {**constants, **no_bias}, pointers, num_warps=4, num_stages=3)
     gradient = compiled("weight_gradient", capability, constants, pointers | {"partial": "*fp32"}, num_warps=4)
     for code in (shift, product, gradient):

@@ -2,16 +2,14 @@
 
     prepare(model, example, cuda, export) -> a callable that runs the model on frames of the example's shape
 
-``prepare`` is expensive and untimed; the callable is what a slot times. A runtime takes as many threads as torch has
-been told to take, and computes in the example's dtype. The names are in ``bench.spec.axes.RUNTIMES``. torch is imported
-with a runtime, not here: a plan asks which runtimes there are.
+``prepare`` is expensive and untimed; the callable is what a slot times. A runtime uses torch's number of threads and
+the example's dtype. The names are in ``bench.spec.axes.RUNTIMES``. torch is imported with a runtime, not here: a plan
+asks which runtimes there are. The ``INSPECTED`` ones also have::
 
-Some runtimes tell what they made of a network, in a run of their own with their profiler on::
+    executed(model, example, export) -> the nodes of one forward, by kind; in a run of its own with the profiler on
 
-    executed(model, example, export) -> the nodes of one forward, by kind
-
-``exactness`` holds every prepared model against eager before it is timed; ``onnx_file`` is the file that deployment
-runtimes load.
+``exactness`` compares every prepared model with eager before it is timed; ``onnx_file`` is what deployment runtimes
+load.
 """
 
 import os
@@ -43,7 +41,7 @@ COMPUTES_IN: dict[str, tuple[str, ...]] = {"onnxruntime": ("fp32",), "openvino":
 """The dtypes of runtimes that have not all of them."""
 
 INSPECTED: tuple[str, ...] = ("onnxruntime", "openvino", "compile")
-"""The runtimes that tell what they execute."""
+"""The runtimes that report what they execute."""
 
 
 def why_not(runtime: str, device: str, dtype: str = "fp32") -> str | None:
@@ -91,9 +89,8 @@ def prepare(
 def executed(runtime: str, model: "nn.Module", example: "Tensor", export: Path | None) -> Executed:
     """The nodes of one forward in one of ``INSPECTED``, by kind: they explain and are no measurement.
 
-    A shift that is written as slices and concatenations may bring reorders and transposes with it that nobody wrote;
-    the difference to the network without a shift says which. Raises what the runtime raises where it cannot run
-    ``model``.
+    A shift written as slices and concatenations may bring reorders and transposes with it: the difference to the
+    network without a shift. Raises what the runtime raises where it cannot run ``model``.
     """
     nodes: Executed = _module(runtime).executed(model, example, export)
     return nodes

@@ -50,7 +50,7 @@ def prepare(model: nn.Module, example: Tensor, cuda: Any, export: Path | None) -
 
 
 def executed(model: nn.Module, example: Tensor, export: Path | None) -> Executed:
-    """The kernels that Inductor's code calls; it does not tell their times."""
+    """The kernels that Inductor's code calls; their times are not known."""
     from torch._inductor.utils import run_and_get_code
 
     with _frozen():

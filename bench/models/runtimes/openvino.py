@@ -1,7 +1,7 @@
 """OpenVINO on a CPU: the exported file, compiled for the latency of one request at a time.
 
 bf16 is a matter of execution there: a network with fp32 weights and input is computed in bf16 where that is faster.
-So a bf16 network is exported with its (already rounded) weights in fp32, and the runtime is told to compute in bf16.
+So a bf16 network is exported with its (already rounded) weights in fp32, and the runtime's precision is set to bf16.
 """
 
 import copy
