@@ -82,11 +82,17 @@ class Disturbance(Counters):
         return {**super().since(earlier), "load": self.load}
 
 
-def foreign_share(seconds: float) -> float:
-    """The number of cores that others kept busy during a short sleep: what the quiet-machine gate reads."""
+def cores_used(seconds: float) -> dict[str, float]:
+    """``Counters.since`` a short sleep, for each second of it: how many cores were busy for whom."""
     before, start = Counters.now(), time.monotonic()
     time.sleep(seconds)
-    return Counters.now().since(before)["foreign"] / (time.monotonic() - start)
+    spent, wall = Counters.now().since(before), time.monotonic() - start
+    return {name: value / wall for name, value in spent.items()}
+
+
+def foreign_share(seconds: float) -> float:
+    """The number of cores that others kept busy: what the quiet-machine gate reads."""
+    return cores_used(seconds)["foreign"]
 
 
 def _machine_times() -> tuple[float, float]:

@@ -60,7 +60,7 @@ class GpuState:
 
 
 class Gpu:
-    """One device of the management library. nvml: the module ``pynvml``. Without a handle nothing is known."""
+    """One device of the management library. nvml: the module ``pynvml``, or a fake. Without a handle: nothing known."""
 
     def __init__(self, nvml: Any = None, handle: Any = None) -> None:
         self._nvml, self._handle = nvml, handle
@@ -119,29 +119,25 @@ class Gpu:
 
 
 def visible_gpu(uuid: str | None = None, nvml: Any = None) -> Gpu:
-    """The device that torch uses, which carries this ``uuid`` (torch writes it without NVML's prefix).
+    """The device that torch uses, by its ``uuid`` (torch writes it without NVML's prefix), else the machine's only one.
 
-    Without it: what CUDA_VISIBLE_DEVICES names by its UUID, else the only device of the machine. Numbers are not used:
-    CUDA and the driver count differently, and the clock of another device is worse than none. nvml: for tests.
+    Numbers are not used: CUDA and the driver count differently, and another device's clock is worse than none.
     """
     nvml = nvml or _NVML
     if nvml is None:
         return Gpu()
-    named = uuid or os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
-    names = [named] if named.startswith(("GPU-", "MIG-")) else [f"GPU-{named}", f"MIG-{named}"] if uuid else []
     try:
         nvml.nvmlInit()
-        handles = (_ask(nvml, "nvmlDeviceGetHandleByUUID", name) for name in names)
-        handle = next((handle for handle in handles if handle is not None), None)
-        if handle is None and nvml.nvmlDeviceGetCount() == 1:
-            handle = nvml.nvmlDeviceGetHandleByIndex(0)
+        named = (_ask(nvml, "nvmlDeviceGetHandleByUUID", f"{kind}-{uuid}") for kind in ("GPU", "MIG"))
+        if (handle := next((it for it in named if it is not None), None)) is not None:
+            return Gpu(nvml, handle)
+        return Gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(0)) if nvml.nvmlDeviceGetCount() == 1 else Gpu()
     except nvml.NVMLError:
         return Gpu()
-    return Gpu(nvml, handle)
 
 
 def gpu_states(nvml: Any = None) -> tuple[tuple[GpuState, ...], str]:
-    """(all GPUs of the machine, why they cannot be read); both empty where there is none. nvml: for tests."""
+    """(all GPUs of the machine, why they cannot be read); both empty where there is none."""
     nvml = nvml or _NVML
     if nvml is None:
         present = shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()

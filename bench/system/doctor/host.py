@@ -1,7 +1,6 @@
 """What the doctor reads. Tests give a folder with a few files, and values in place of what psutil and NVML say."""
 
 import os
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import TypeVar
 
 import psutil
 
-from bench.system.counters import Counters
+from bench.system.counters import cores_used
 from bench.system.environment import ROOT, cpu_flags, load_average, read_text
 from bench.system.gpu import GpuState, gpu_states
 
@@ -128,15 +127,9 @@ def _ask(read: Callable[[], T]) -> T | None:
 
 def _look() -> Look:
     _ask(_busiest)  # psutil's first answer for a process is zero: it starts a clock
-    before, start = Counters.now(), time.monotonic()
-    time.sleep(LOOK_SECONDS)
-    seconds, spent, totals = time.monotonic() - start, Counters.now().since(before), psutil.cpu_times()
-    return Look(
-        foreign=spent["foreign"] / seconds,
-        steal=spent["steal"] / seconds,
-        steal_since_boot=getattr(totals, "steal", 0.0) / max(sum(totals), 1.0),
-        busiest=_ask(_busiest) or (),
-    )
+    used, totals = cores_used(LOOK_SECONDS), psutil.cpu_times()
+    steal_since_boot = getattr(totals, "steal", 0.0) / max(sum(totals), 1.0)
+    return Look(used["foreign"], used["steal"], steal_since_boot, _ask(_busiest) or ())
 
 
 def _busiest() -> tuple[tuple[str, float], ...]:
