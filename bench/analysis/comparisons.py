@@ -6,6 +6,7 @@ comparison; what a run has not trained has none.
 
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
@@ -15,13 +16,46 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from bench.analysis.arms import Arm, ArmKey
-from bench.analysis.published import PUBLISHED
-from bench.analysis.results import Comparison
-from bench.analysis.selection import USUAL, arm_fields, replaced_arm, selects_arm, variant_text
+from bench.analysis.selection import PUBLISHED, USUAL, arm_fields, replaced_arm, selects_arm, variant_text
 from bench.spec.cases import Variant
+from bench.stats.estimators import Interval
 from bench.stats.units import Units
 
 _FILE = Path(__file__).with_name("comparisons.toml")
+ABOVE, BELOW, HOLDS_REFERENCE, NO_INTERVAL = "above", "below", "holds reference", "no interval"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One comparison of a control, with its 95 % interval over seeds (not corrected for their number).
+
+    control, title: which control it belongs to. explains: whether the control asks for another explanation of the main
+    result (else: whether that result lasts). outcome: joint, spatial, temporal or mixture. words: what is compared,
+    like ``residual minus in-place``; subject: for which arm. interval: in ``unit``, percentage points (pp) for a
+    difference and % for a level. reference: what it is held against, 0 for a difference and chance for a level.
+    mde: the minimum detectable effect, in pp. seeds: how many pairs.
+    """
+
+    control: str
+    title: str
+    explains: bool
+    outcome: str
+    words: str
+    subject: str
+    interval: Interval
+    unit: str
+    reference: float
+    mde: float
+    seeds: int
+
+    @property
+    def answer(self) -> str:
+        """Where the interval lies: above or below the reference, or around it."""
+        if self.interval.low != self.interval.low:
+            return NO_INTERVAL
+        if self.interval.low > self.reference:
+            return ABOVE
+        return BELOW if self.interval.high < self.reference else HOLDS_REFERENCE
 
 
 class Compared(BaseModel):

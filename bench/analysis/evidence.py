@@ -16,8 +16,9 @@ from typing import Any
 
 from bench.analysis.arms import Arm, ArmKey
 from bench.analysis.overheads import Overhead, Slope, over
-from bench.analysis.published import PUBLISHED, REPLICATION
 from bench.analysis.selection import (
+    PUBLISHED,
+    REPLICATION,
     USUAL,
     Selector,
     named_arm,

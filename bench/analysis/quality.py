@@ -2,12 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from bench.analysis.overheads import Overhead
-from bench.analysis.results import PanelQuality
 from bench.spec.cases import BASELINE_VARIANT
 from bench.spec.panel import Panel
 from bench.stats import estimators, exclusion
@@ -17,6 +17,31 @@ from bench.store.samples import Process
 SIGNIFICANT = 0.01  # shared by all cases of a panel (Bonferroni): one false alarm in a hundred runs
 
 Processes = dict[Panel, dict[int, Process]]
+
+
+@dataclass(frozen=True)
+class PanelQuality:
+    """How well one panel was measured.
+
+    reasons: {rule: superblocks that it declared disturbed}. between_sd_pct, within_sd_pct: standard deviations of
+    processes and of superblocks, of the median case. autocorrelated, trending: how many cases were flagged for it.
+    backend: numeric settings in force. sensors: {sensor: median reading}.
+    """
+
+    panel: Panel
+    replicates: int
+    superblocks: int
+    disturbed_pct: float
+    excluded: int
+    waited_seconds: float
+    reasons: Mapping[str, int]
+    between_sd_pct: float
+    within_sd_pct: float
+    autocorrelated: int
+    trending: int
+    page_microseconds: float
+    backend: Mapping[str, object]
+    sensors: Mapping[str, float]
 
 
 def processes(records: Sequence[Record]) -> Processes:

@@ -5,13 +5,47 @@ intervals of all their pairs hold at once (Bonferroni), so that the best may be 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
 
 from bench.analysis.overheads import Overhead
-from bench.analysis.results import Ranked, Ranking
 from bench.spec.panel import Panel
 from bench.stats.estimators import CONFIDENCE, Interval
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A mechanism's place among those of one function. gap: pp behind the first, simultaneous; mde: of that gap."""
+
+    strategy: str
+    overhead: Interval
+    gap: Interval
+    mde: float
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Mechanisms that compute the same function in one panel, the least overhead first.
+
+    The intervals of their gaps hold for all pairs at once (Bonferroni), so the best may be chosen after seeing them.
+    """
+
+    panel: Panel
+    fraction: Fraction
+    placement: str
+    direction: str
+    ranked: tuple[Ranked, ...]
+
+    @property
+    def decided(self) -> bool:
+        """Every gap has an interval."""
+        return all(one.gap.low == one.gap.low for one in self.ranked[1:])
+
+    @property
+    def tied(self) -> tuple[Ranked, ...]:
+        """Those that are not shown to be slower than the first."""
+        return tuple(one for one in self.ranked[1:] if not one.gap.low > 0)
 
 
 def rankings(measured: Sequence[Overhead]) -> list[Ranking]:

@@ -1,7 +1,9 @@
 """A run's folder -> all that is known of it. Everything here is derived from raw samples, anywhere and again."""
 
+import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +11,28 @@ import pandas as pd
 
 from bench.analysis.arms import arms, lost_seeds
 from bench.analysis.claims import Verdict, judge, load_claims
-from bench.analysis.comparisons import compare_controls
+from bench.analysis.comparisons import Comparison, compare_controls
 from bench.analysis.evidence import Evidence
 from bench.analysis.overheads import overheads, slopes, suspicion
-from bench.analysis.published import PUBLISHED
-from bench.analysis.quality import panel_qualities
-from bench.analysis.rankings import rankings
-from bench.analysis.results import Comparison, PanelQuality, Ranking
-from bench.analysis.tables.raw import bandwidth_table, failure_table, graph_table, sample_table, slope_table
+from bench.analysis.quality import PanelQuality, panel_qualities
+from bench.analysis.rankings import Ranking, rankings
+from bench.analysis.selection import PUBLISHED
+from bench.analysis.tables.raw import (
+    bandwidth_table,
+    comparison_table,
+    failure_table,
+    graph_table,
+    quality_table,
+    ranking_table,
+    sample_table,
+    slope_table,
+)
 from bench.analysis.tables.timed import latency_table, online_table, quantile_table, statics, superblock_table
 from bench.analysis.tables.trained import accuracy_table, curve_table, detection_table, early_table, example_frames
 from bench.spec.cases import Case
 from bench.spec.settings import Online
 from bench.store.journal import read_whole_records
-from bench.store.records import CheckedRecord, Record, StaticRecord, TimedRecord, read_header
+from bench.store.records import CheckedRecord, Record, StaticRecord, TimedRecord, read_header, write_atomically
 
 
 @dataclass(frozen=True)
@@ -131,3 +141,46 @@ def _equivalents(header: dict[str, Any], records: Sequence[Record]) -> dict[str,
         if info.get("same_function_as") and info["name"] in proven:
             found.setdefault(info["same_function_as"], []).append(info["name"])
     return found
+
+
+def frames_of(run: Analysis) -> dict[str, pd.DataFrame]:
+    """{name of the file: table}."""
+    return {
+        "latency": run.latency,
+        "online": run.online,
+        "accuracy": run.accuracy,
+        "detection": run.detection,
+        "claims": pd.DataFrame([asdict(verdict) for verdict in run.claims]),
+        "controls": comparison_table(run.comparisons),
+        "rankings": ranking_table(run.rankings),
+        "quality": quality_table(run.quality),
+        "curves": run.curves,
+        "early": run.early,
+        "bandwidth": run.bandwidth,
+        "runtime_graphs": run.graphs,
+        "samples": run.samples,
+    }
+
+
+def write_tables(run: Analysis) -> None:
+    """``tables/*.csv``, ``*.md`` and ``claims.json`` in the run's folder. Raises OSError."""
+    folder = run.folder / "tables"
+    folder.mkdir(exist_ok=True)
+    for name, frame in frames_of(run).items():
+        write_atomically(folder / f"{name}.csv", frame.to_csv(index=False))
+        write_atomically(folder / f"{name}.md", markdown(frame))
+    text = json.dumps([asdict(verdict) for verdict in run.claims], indent=2, ensure_ascii=False)
+    write_atomically(run.folder / "claims.json", text + "\n")
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A table for people: two decimals; bars in cells escaped."""
+
+    def cell(value: Any) -> str:
+        if isinstance(value, float):
+            return "" if math.isnan(value) else f"{value:.2f}" if value % 1 else f"{value:.0f}"
+        return "" if value is None else " ".join(str(value).replace("|", "\\|").split())
+
+    lines = ["| " + " | ".join(frame.columns) + " |", "|" + " --- |" * len(frame.columns)]
+    lines += ["| " + " | ".join(map(cell, row)) + " |" for row in frame.itertuples(index=False)]
+    return "\n".join(lines) + "\n"

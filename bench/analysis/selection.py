@@ -16,6 +16,16 @@ from bench.spec.axes import BASELINE, DETECTION_DATASET, TRAINED_DETECTOR
 from bench.spec.cases import BASELINE_VARIANT, Case, Condition, Variant
 from bench.spec.panel import Panel
 
+PUBLISHED = "copy_shift"
+"""The released code's strategy: its function is the paper's, whatever else computes the same is judged beside it."""
+
+EXCHANGE = "temporal_conv"
+"""The strategy that puts a learnable 3×1×1 convolution where the shift would be; it has one setting."""
+
+REPLICATION = "replication"
+"""The cohort of the arms that were trained again with other seeds."""
+
+
 ANY, EXACT, SHIFTING, THE_BASELINE = "any", "exact", "shifting", "baseline"
 
 Selector = Mapping[str, Any]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.one_strategy import require, strategy_at
+from bench.cli.session import require, strategy_at
 from bench.spec.axes import BACKBONES, DIRECTIONS, ValueNotAllowed
 
 _LOADERS = {

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import places
+from bench.cli import session
 from bench.spec.axes import ValueNotAllowed
 
 _TEMPLATE = '''"""{name}: say here what the idea is, and what it should cost or buy."""
@@ -44,7 +44,7 @@ def command(
         raise ValueNotAllowed(
             f"{name!r} cannot be a strategy's name; use letters, digits and underscores, like two_back"
         )
-    folder = to or places.strategies()
+    folder = to or session.strategies()
     path = folder / f"{name}.py"
     if path.exists():
         raise ValueNotAllowed(f"{path} exists already; choose another name")
@@ -54,6 +54,6 @@ def command(
         path.write_text(_TEMPLATE.format(name=name, cls=cls), encoding="utf-8")
     except OSError as error:
         raise ValueNotAllowed(f"cannot write {path}: {error.strerror}") from None
-    where = "" if folder == places.BUILTIN else f" --strategies-dir {folder}"
+    where = "" if folder == session.BUILTIN else f" --strategies-dir {folder}"
     print(f"wrote {path}\nnext: change it, then  check {path}  and  run --preset smoke{where}")
     return 0

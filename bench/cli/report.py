@@ -24,8 +24,7 @@ def command(folder: Annotated[Path, typer.Argument(help="A run's folder, or a fo
 
 def write_report(folder: Path) -> "tuple[Analysis, Path]":
     """Tables, figures and report.html of a run. Raises ValueNotAllowed where the folder cannot be used."""
-    from bench.analysis import export
-    from bench.analysis.run import load
+    from bench.analysis.run import load, write_tables
     from bench.report import write
     from bench.store.records import FolderError
 
@@ -33,7 +32,7 @@ def write_report(folder: Path) -> "tuple[Analysis, Path]":
         run = load(folder)
         if run.damaged:
             print(f"warning: passed over in {folder}/records.jsonl: {'; '.join(run.damaged[:3])}", file=sys.stderr)
-        export.write(run)
+        write_tables(run)
         return run, write(run)
     except FolderError as error:
         raise ValueNotAllowed(str(error)) from None
@@ -43,7 +42,7 @@ def write_report(folder: Path) -> "tuple[Analysis, Path]":
 
 def _write_gallery(folder: Path, runs: list[Path]) -> Path:
     from bench.analysis.run import load
-    from bench.report.gallery import exhibit, write_gallery
+    from bench.report.page import exhibit, write_gallery
     from bench.store.records import FolderError
 
     shown, failed = [], []

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli import places
-from bench.cli.interrupts import stopping_in_order
+from bench.cli import session
+from bench.cli.session import stopping_in_order
 from bench.spec.axes import ValueNotAllowed
 from bench.spec.panel import PANEL_AXES
 
@@ -122,7 +122,7 @@ def measure(
             plan = prepare(settings, chosen, asked.strategies_dir)
             if not (plan.sweep.cases or plan.sweep.trials):
                 raise ValueNotAllowed("nothing to measure: no section is left")
-            folder = out or places.results() / f"{datetime.now():%Y-%m-%d-%H%M%S}-{asked.name}"
+            folder = out or session.results() / f"{datetime.now():%Y-%m-%d-%H%M%S}-{asked.name}"
             line = "run_bench.py " + " ".join(sys.argv[1:])
             tally = runner.start(plan, folder, asked.name, line, reporter, executor, pause)
     except FolderError as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.one_strategy import require, strategy_at
+from bench.cli.session import require, strategy_at
 from bench.spec.axes import ACCURACY_BACKBONE, BACKBONES, ValueNotAllowed
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import places
-from bench.cli.interrupts import stopping_in_order
+from bench.cli import session
+from bench.cli.session import stopping_in_order
 from bench.spec.axes import ValueNotAllowed
 
 
@@ -24,7 +24,7 @@ def command(
     from bench.validation.results import validate
 
     seconds = parse_duration(budget)
-    folder = out or places.results() / f"{datetime.now():%Y-%m-%d-%H%M%S}-validate"
+    folder = out or session.results() / f"{datetime.now():%Y-%m-%d-%H%M%S}-validate"
     reporter = Reporter(quiet)
     try:
         with stopping_in_order():

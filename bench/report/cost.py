@@ -1,27 +1,19 @@
 """What the shift costs: in each panel, in each runtime, and frame by frame. Typed results; templates say them."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from bench.analysis.published import PUBLISHED
 from bench.analysis.results import Ranking
 from bench.analysis.run import Analysis
-from bench.report.numbers import Estimate, number
-from bench.report.selection import (
-    Row,
-    baselines,
-    nearest_fraction,
-    online_settings,
-    panel_text,
-    panels,
-    rows,
-    runtime_name,
-    runtime_panels,
-    timed,
-)
+from bench.report import selection
+from bench.report.numbers import estimate, holds_zero, known, number
+from bench.report.selection import Row, baselines, mechanism_of, nearest_fraction, panels, rows, timed
 from bench.spec.panel import Panel
+from bench.stats.estimators import Interval
 
 RELEASED = ("copy_shift", "concat_shift")
 """Mechanisms that people run because published code contains them (mit-han-lab, mmaction2)."""
@@ -31,54 +23,43 @@ FLAT_PP = 2.0  # an interval of the slope that holds zero and ends within this i
 
 @dataclass(frozen=True)
 class MechanismCost:
-    """One mechanism. overheads: at the panel's ``fractions``; slope: pp from no channels to all; mde: of the slope."""
+    """One mechanism. overheads: at the panel's ``fractions``. slope: pp from no channels to all, NaN where the
+    fractions lie too close for one; mde: of the slope."""
 
     strategy: str
     placement: str
     direction: str
-    overheads: tuple[Estimate | None, ...]
-    slope: Estimate
+    overheads: tuple[Interval | None, ...]
+    slope: Interval
     mde: float
-
-    @property
-    def sloped(self) -> bool:
-        """Its fractions lie far enough apart for a slope."""
-        return not math.isnan(self.slope.value)
 
     @property
     def trend(self) -> str:
         """Whether the cost depends on the fraction: ``grows``, ``falls``, ``same``; ``open`` where nothing is shown."""
-        if not self.slope.holds_zero:
-            return "grows" if self.slope.value > 0 else "falls"
-        flat = self.slope.has_interval and max(-self.slope.low, self.slope.high) <= FLAT_PP
+        if not holds_zero(self.slope):
+            return "grows" if self.slope.mean > 0 else "falls"
+        flat = known(self.slope) and max(-self.slope.low, self.slope.high) <= FLAT_PP
         return "same" if flat else "open"
 
 
 @dataclass(frozen=True)
 class PanelCost:
     """One panel. fractions: the least, the usual and the largest. mechanisms: the released ones first, then the
-    cheapest. ranking: of the exact mechanisms, residual, at the fraction nearest to the usual one."""
+    cheapest. usual: cases placed as published, at the fraction nearest to the usual one, the least overhead first;
+    ranking: of the exact mechanisms among them."""
 
+    panel: Panel
     where: str
     baseline_ms: float
     fractions: list[float]
     mechanisms: list[MechanismCost]
+    usual: list[Row]
     ranking: Ranking | None
-
-
-@dataclass(frozen=True)
-class RuntimeCost:
-    """One runtime. cases: residual, at one fraction, the least overhead first."""
-
-    name: str
-    baseline_ms: float
-    ranking: Ranking | None
-    cases: list[Row]
 
     @property
     def released(self) -> Row | None:
         """The published code's case, where there is a better one to take."""
-        own = [case for case in self.cases if case["strategy"] == PUBLISHED]
+        own = [case for case in self.usual if case["strategy"] == PUBLISHED]
         return own[0] if own and self.ranking and self.ranking.ranked[0].strategy != PUBLISHED else None
 
 
@@ -93,34 +74,32 @@ class OnlineCost:
 
 def panel_costs(run: Analysis) -> list[PanelCost]:
     """Every panel in which a mechanism was timed."""
-    base, slopes, found = _baseline_ms(run), dict(panels(run.slopes)), []
+    base, slopes, found = dict(panels(baselines(run.latency))), dict(panels(run.slopes)), []
     for panel, cases in panels(timed(run.latency)):
-        moved = cases[cases["fraction"] > 0]
-        if not moved.empty:
-            ends = sorted({moved["fraction"].min(), nearest_fraction(moved["fraction"]), moved["fraction"].max()})
-            mechanisms = _mechanisms(moved, ends, rows(slopes[panel]) if panel in slopes else [])
-            ranking = _usual(rankings_in(run, panel))
-            found.append(PanelCost(panel_text(panel), base.get(panel, math.nan), ends, mechanisms, ranking))
+        moved = cases[cases["fraction"] > 0].sort_values("overhead_pct")
+        if moved.empty:
+            continue
+        ends = sorted({moved["fraction"].min(), nearest_fraction(moved["fraction"]), moved["fraction"].max()})
+        baseline_ms = number(base[panel]["latency_ms"].iloc[0]) if panel in base else math.nan
+        mechanisms = _mechanisms(moved, ends, rows(slopes[panel]) if panel in slopes else [])
+        rankings = rankings_in(run, panel)
+        ranking = rankings[nearest_fraction(rankings)] if rankings else None
+        where = selection.panel_text(panel)
+        found.append(PanelCost(panel, where, baseline_ms, ends, mechanisms, _usual(moved), ranking))
     return found
 
 
-def runtime_costs(run: Analysis) -> list[RuntimeCost]:
+def runtime_costs(run: Analysis, costs: Sequence[PanelCost]) -> list[PanelCost]:
     """Every runtime and number format, in one setting; none where there is one runtime only."""
-    chosen, base = runtime_panels(run), _baseline_ms(run)
-    cases = {panel: _residual(own) for panel, own in panels(timed(run.latency))}
-    return [
-        RuntimeCost(
-            runtime_name(panel, chosen), base.get(panel, math.nan), _usual(rankings_in(run, panel)), cases[panel]
-        )
-        for panel in chosen
-        if cases[panel]
-    ]
+    chosen = selection.runtime_panels(run)
+    own = [cost for cost in costs if cost.panel in chosen and cost.usual]
+    return [replace(cost, where=selection.runtime_name(cost.panel, chosen)) for cost in own]
 
 
 def online_costs(run: Analysis) -> list[OnlineCost]:
     """Every network and number of streams that was timed with and without a shift."""
     found = []
-    for where, frame in online_settings(run.online):
+    for where, frame in selection.online_settings(run.online):
         base, cases = rows(baselines(frame)), rows(timed(frame).sort_values("overhead_pct"))
         if base and cases:
             found.append(OnlineCost(where, base[0], cases))
@@ -135,35 +114,19 @@ def rankings_in(
     return {float(one.fraction): one for one in run.rankings if (one.panel, one.placement, one.direction) == where}
 
 
-def _usual(rankings: dict[float, Ranking]) -> Ranking | None:
-    return rankings[nearest_fraction(rankings)] if rankings else None
-
-
-def _baseline_ms(run: Analysis) -> dict[Panel, float]:
-    return {panel: number(own["latency_ms"].iloc[0]) for panel, own in panels(baselines(run.latency))}
-
-
 def _mechanisms(moved: pd.DataFrame, fractions: list[float], slopes: list[Row]) -> list[MechanismCost]:
-    slope_of = {_way(row): row for row in slopes}
-    known: dict[tuple[str, str, str], dict[float, Estimate]] = {}
-    for row in rows(moved.sort_values("overhead_pct")):
-        known.setdefault(_way(row), {})[row["fraction"]] = Estimate.of(row, "overhead")
-    return [
-        MechanismCost(*way, tuple(map(own.get, fractions)), *_slope(slope_of.get(way, {})))
-        for way, own in sorted(known.items(), key=lambda one: one[0][0] not in RELEASED or one[0][1] != "residual")
-    ]
+    slope_of = {mechanism_of(row): row for row in slopes}
+    known_of: dict[tuple[str, str, str], dict[float, Interval]] = {}
+    for row in rows(moved):
+        known_of.setdefault(mechanism_of(row), {})[row["fraction"]] = estimate(row, "overhead")
+    found = []
+    for key, own in sorted(known_of.items(), key=lambda one: one[0][0] not in RELEASED or one[0][1] != "residual"):
+        slope = slope_of.get(key, {})
+        overheads = tuple(map(own.get, fractions))
+        found.append(MechanismCost(*key, overheads, estimate(slope, "slope"), number(slope.get("mde_pct"))))
+    return found
 
 
-def _slope(row: Row) -> tuple[Estimate, float]:
-    return Estimate.of(row, "slope"), number(row.get("mde_pct"))
-
-
-def _way(row: Row) -> tuple[str, str, str]:
-    return row["strategy"], row["placement"], row["direction"]
-
-
-def _residual(cases: pd.DataFrame) -> list[Row]:
-    """As published, at the fraction nearest to the usual one; the least overhead first."""
-    usual = (cases["placement"] == "residual") & (cases["direction"] == "bidirectional")
-    own = cases[usual & (cases["fraction"] > 0)].sort_values("overhead_pct")
-    return rows(own if own.empty else own[own["fraction"] == nearest_fraction(own["fraction"])])
+def _usual(moved: pd.DataFrame) -> list[Row]:
+    own = moved[(moved["placement"] == "residual") & (moved["direction"] == "bidirectional")]
+    return [] if own.empty else rows(own[own["fraction"] == nearest_fraction(own["fraction"])])

@@ -9,63 +9,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.analysis.run import Analysis
+from bench.report import selection
 from bench.report.cost import rankings_in
-from bench.report.numbers import Estimate, number
-from bench.report.selection import (
-    CHANCE_TEMPORAL,
-    Offer,
-    Row,
-    arms,
-    baselines,
-    finished,
-    holders,
-    incomplete,
-    main_condition,
-    paired,
-    panels,
-    rows,
-    timed,
-    whole_forms,
-)
+from bench.report.numbers import estimate, holds_zero, known, number, overlap
+from bench.report.selection import CHANCE_TEMPORAL, Offer, Row, arms, panels, rows, timed
 from bench.spec.axes import BASELINE
+from bench.stats.estimators import Interval
 
 SIGNIFICANT = 0.05  # two-sided, after Holm: the level of the 95 % intervals beside it
 _SAME = 1e-6  # percentage points
 
 
 @dataclass(frozen=True)
-class Change:
-    """An arm's difference to the network without a shift, in percentage points."""
-
-    estimate: Estimate
-    p: float
-    mde: float
-
-    @classmethod
-    def of(cls, arm: Row, outcome: str) -> "Change":
-        """In joint, spatial, temporal or mixture accuracy."""
-        p, mde = (number(arm.get(f"{outcome}_delta_{name}")) for name in ("p", "mde_pct"))
-        return cls(Estimate.of(arm, f"{outcome}_delta"), p, mde)
-
-    @property
-    def separated(self) -> bool:
-        """From zero. Rows of older runs have no p: there the interval decides alone."""
-        return not self.estimate.holds_zero and not self.p >= SIGNIFICANT
-
-
-@dataclass(frozen=True)
 class Gain:
-    """The best of ``trained`` arms. joint, space: what it wins, and what it loses of the single frame. equal: arms not
-    separated from it, the nearest first. lost: not judged, because a seed failed. leak: what the network without a
-    shift knows of the order, where that is not chance."""
+    """The best of ``trained`` arms. equal: arms not separated from it, the nearest first. lost: not judged, because a
+    seed failed. leak: what the network without a shift knows of the order, where that is not chance."""
 
     best: Row
     trained: int
-    joint: Change
-    space: Change
     equal: list[Row]
     lost: list[Row]
-    leak: Estimate | None
+    leak: Interval | None
 
 
 @dataclass(frozen=True)
@@ -94,22 +58,21 @@ class Detection:
     costs: list[list[Row]]
 
 
+def separated(arm: Row, outcome: str) -> bool:
+    """An arm differs from the network without a shift in joint, spatial, temporal or mixture accuracy."""
+    p = number(arm.get(f"{outcome}_delta_p"))
+    return not holds_zero(estimate(arm, f"{outcome}_delta")) and not p >= SIGNIFICANT
+
+
 def gain(run: Analysis) -> Gain | None:
     """None where no arm came to its end."""
     trained = sorted(rows(arms(run.accuracy)), key=_joint, reverse=True)
     if not trained:
         return None
-    best, others = trained[0], trained[1:]
-    gaps = [(arm, Estimate.of(arm, "joint_gap_to_best")) for arm in others]
-    return Gain(
-        best,
-        len(trained),
-        Change.of(best, "joint"),
-        Change.of(best, "spatial"),
-        [arm for arm, gap in gaps if gap.has_interval and not gap.low > 0],
-        rows(incomplete(run.accuracy)),
-        _leak(rows(baselines(main_condition(run.accuracy)))),
-    )
+    gaps = [(arm, estimate(arm, "joint_gap_to_best")) for arm in trained[1:]]
+    equal = [arm for arm, gap in gaps if known(gap) and not gap.low > 0]
+    base = rows(selection.baselines(selection.main_condition(run.accuracy)))
+    return Gain(trained[0], len(trained), equal, rows(arms(run.accuracy, lost=True)), _leak(base))
 
 
 def choice(run: Analysis) -> Choice | None:
@@ -117,16 +80,16 @@ def choice(run: Analysis) -> Choice | None:
     trained, shifting = rows(arms(run.accuracy)), timed(run.latency)
     if not trained or shifting.empty:
         return Choice("not timed" if trained else "not trained") if trained or not shifting.empty else None
-    offers = paired(run)
+    offers = selection.paired(run)
     base = [offer for offer in offers if not offer.case["fraction"]]
     shifts = [offer for offer in offers if offer.case["fraction"]]
     if not shifts:
         return Choice("not paired")
-    top = max(offer.joint.value for offer in shifts)
-    best = sorted((o for o in shifts if o.joint.value == top), key=lambda offer: offer.overhead.value)
-    if not best[0].joint.has_interval:
+    top = max(offer.joint.mean for offer in shifts)
+    best = sorted((o for o in shifts if o.joint.mean == top), key=lambda offer: offer.overhead.mean)
+    if not known(best[0].joint):
         return Choice("no interval", best[0])
-    if base and base[0].joint.overlaps(best[0].joint):
+    if base and overlap(base[0].joint, best[0].joint):
         return Choice("no gain", best[0])
     above = max(trained, key=_joint)
     untimed = above if _joint(above) > top else None
@@ -135,12 +98,12 @@ def choice(run: Analysis) -> Choice | None:
 
 def detection(run: Analysis) -> Detection | None:
     """None where no detector was trained frame by frame."""
-    trained = whole_forms(run.detection)
+    trained = selection.whole_forms(run.detection)
     base = next((row for row in trained if row["strategy"] == BASELINE), None)
     if base is None:
         return None
-    measured = [row for row in rows(finished(run.detection)) if math.isfinite(number(row["overhead_pct"]))]
-    measured.sort(key=lambda row: float(row["overhead_pct"]))
+    done = selection.finished(run.detection)
+    measured = rows(done[done["overhead_pct"].notna()].sort_values("overhead_pct", kind="stable"))
     costs = [
         [row for row in same if row is same[0] or row["strategy"] == form["strategy"]]
         for form in trained
@@ -162,13 +125,13 @@ def _joint(arm: Row) -> float:
     return float(arm["joint_mean_pct"])
 
 
-def _leak(base: Sequence[Row]) -> Estimate | None:
+def _leak(base: Sequence[Row]) -> Interval | None:
     """A network without a shift cannot know the order; if it does, nothing here is about order."""
     for row in base:
         chance = CHANCE_TEMPORAL.get(str(row["dataset"]), math.nan)
-        level = Estimate.of(row, "temporal", "temporal_mean_pct")
-        held = level.has_interval and level.low - _SAME <= chance <= level.high + _SAME
-        if not held and abs(level.value - chance) > _SAME:
+        level = estimate(row, "temporal")
+        held = known(level) and level.low - _SAME <= chance <= level.high + _SAME
+        if not held and abs(level.mean - chance) > _SAME:
             return level
     return None
 
@@ -181,21 +144,22 @@ def _tied(run: Analysis, best: Sequence[Offer]) -> tuple[str, ...]:
     if ranking is not None and ranking.decided and ranking.ranked[0].strategy == case["strategy"]:
         names = {one.strategy for one in ranking.tied}
         return tuple(o.case["strategy"] for o in others if o.case["strategy"] in names)
-    return tuple(o.case["strategy"] for o in others if first.overhead.overlaps(o.overhead))
+    return tuple(o.case["strategy"] for o in others if overlap(first.overhead, o.overhead))
 
 
 def _cheaper(taken: Offer, offers: Sequence[Offer]) -> Offer | None:
     rivals = [
         offer
         for offer in offers
-        if offer.overhead.value < taken.overhead.value
-        and not offer.overhead.overlaps(taken.overhead)
-        and offer.joint.has_interval
-        and offer.joint.overlaps(taken.joint)
+        if offer.overhead.mean < taken.overhead.mean
+        and not overlap(offer.overhead, taken.overhead)
+        and known(offer.joint)
+        and overlap(offer.joint, taken.joint)
     ]
-    return min(rivals, key=lambda offer: offer.overhead.value, default=None)
+    return min(rivals, key=lambda offer: offer.overhead.mean, default=None)
 
 
 def _computes(row: Row, form: Row) -> bool:
     """Whether what was timed is the function of what was trained."""
-    return row["strategy"] in holders(form) and all(row[n] == form[n] for n in ("placement", "fraction", "direction"))
+    same = all(row[name] == form[name] for name in ("placement", "fraction", "direction"))
+    return same and row["strategy"] in selection.holders(form)

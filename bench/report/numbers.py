@@ -5,63 +5,13 @@ Text uses ASCII signs and square brackets, so that a number in the report can be
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any
 
 from bench.stats.estimators import Interval
 
 LARGEST_DENOMINATOR = 64  # fractions people ask for are eighths or sixteenths; anything finer reads better in per cent
 _SAME = 1e-6
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its 95 % interval, in per cent or percentage points. NaN ends: one sample, so no interval."""
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any], stem: str, value: str | None = None) -> Self:
-        """From the columns ``<stem>_pct`` (or ``value``), ``<stem>_ci_low_pct`` and ``<stem>_ci_high_pct``."""
-        columns = (value or f"{stem}_pct", f"{stem}_ci_low_pct", f"{stem}_ci_high_pct")
-        return cls(*(number(row.get(column)) for column in columns))
-
-    @classmethod
-    def over(cls, interval: Interval) -> Self:
-        """From an interval over processes or seeds."""
-        return cls(interval.mean, interval.low, interval.high)
-
-    @property
-    def has_interval(self) -> bool:
-        """False with one seed or one replicate."""
-        return math.isfinite(self.low) and math.isfinite(self.high)
-
-    @property
-    def holds_zero(self) -> bool:
-        """True where zero cannot be ruled out; also where there is no interval."""
-        return not self.has_interval or self.low <= 0 <= self.high
-
-    def overlaps(self, other: "Estimate") -> bool:
-        """True unless both intervals are known and apart: without an interval nothing is separated."""
-        if not (self.has_interval and other.has_interval):
-            return True
-        return self.low <= other.high and other.low <= self.high
-
-    def text(self, unit: str = "%", *, signed: bool = True, missing: str = "no interval") -> str:
-        """``+11.2 % [10.6, 11.8]``, or ``+11.2 % (no interval)``."""
-        value = f"{fixed(self.value, self.digits, signed=signed)} {unit}".rstrip()
-        if not self.has_interval:
-            return f"{value} ({missing})" if missing else value
-        return f"{value} [{fixed(self.low, self.digits)}, {fixed(self.high, self.digits)}]"
-
-    @property
-    def digits(self) -> int:
-        """Decimals worth printing: one, but two for very narrow intervals and none for very wide ones."""
-        half = (self.high - self.low) / 2 if self.has_interval else 0.5
-        return 2 if half < 0.1 else 1 if half < 10 else 0
 
 
 def number(value: object) -> float:
@@ -70,6 +20,44 @@ def number(value: object) -> float:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return math.nan
+
+
+def point(value: float) -> Interval:
+    """A value without an interval."""
+    return Interval(value, math.nan, math.nan, 1)
+
+
+def estimate(row: Mapping[str, Any], stem: str, unit: str = "pct") -> Interval:
+    """From the columns ``<stem>_mean_<unit>`` or ``<stem>_<unit>``, and ``<stem>_ci_low_<unit>`` and ``_ci_high_``."""
+    mean = f"{stem}_mean_{unit}"
+    columns = (mean if mean in row else f"{stem}_{unit}", f"{stem}_ci_low_{unit}", f"{stem}_ci_high_{unit}")
+    return Interval(*(number(row.get(column)) for column in columns), count=0)
+
+
+def known(found: Interval) -> bool:
+    """It has an interval: with one seed or one process there is none."""
+    return math.isfinite(found.low) and math.isfinite(found.high)
+
+
+def holds_zero(found: Interval) -> bool:
+    """Zero cannot be ruled out; also where there is no interval."""
+    return not known(found) or found.low <= 0 <= found.high
+
+
+def overlap(first: Interval, second: Interval) -> bool:
+    """True unless both intervals are known and apart: without an interval nothing is separated."""
+    return not (known(first) and known(second)) or (first.low <= second.high and second.low <= first.high)
+
+
+def interval_text(found: Interval, unit: str = "%", *, signed: bool = True, missing: str = "no interval") -> str:
+    """``+11.2 % [10.6, 11.8]``, or ``+11.2 % (no interval)``; two decimals for very narrow intervals, none for very
+    wide ones."""
+    half = found.half_width if known(found) else 0.5
+    digits = 2 if half < 0.1 else 1 if half < 10 else 0
+    value = f"{fixed(found.mean, digits, signed=signed)} {unit}".rstrip()
+    if not known(found):
+        return f"{value} ({missing})" if missing else value
+    return f"{value} [{fixed(found.low, digits)}, {fixed(found.high, digits)}]"
 
 
 def fixed(value: float, digits: int = 1, *, signed: bool = False) -> str:
@@ -130,8 +118,8 @@ def count_text(count: int, singular: str, plural: str | None = None) -> str:
 
 def span_text(values: Sequence[float], digits: int = 0) -> str:
     """``8``, or ``7 to 16`` where they differ; empty without any."""
-    known = [value for value in values if math.isfinite(value)]
-    return " to ".join(dict.fromkeys(fixed(end, digits) for end in (min(known), max(known)))) if known else ""
+    finite = [value for value in values if math.isfinite(value)]
+    return " to ".join(dict.fromkeys(fixed(end, digits) for end in (min(finite), max(finite)))) if finite else ""
 
 
 def listed(names: Sequence[str]) -> str:

@@ -1,20 +1,19 @@
-"""The report as one file: no network, no library, nothing that runs but a few lines that sort and filter tables.
+"""The report as one file, and one page over all runs of a folder: no network, no library, one script to sort tables.
 
-Names, reasons and paths come from plug-ins and are not trusted: templates escape all of them, and the page's own
-policy lets only the script whose hash it names run. Figures are the one thing that goes in unescaped; they are parsed
-and rebuilt first, so that what goes in is what an SVG may hold.
+Names, reasons and paths come from plug-ins and are not trusted: templates escape all of them, the page's own policy
+lets only the script whose hash it names run, and figures go in as pictures, in which nothing runs.
 """
 
 import base64
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
-from xml.etree import ElementTree
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -24,15 +23,14 @@ from bench.analysis.claims import Verdict
 from bench.analysis.comparisons import load_controls
 from bench.analysis.results import Comparison
 from bench.analysis.run import Analysis
-from bench.report import numbers
-from bench.report.cost import online_costs, panel_costs, runtime_costs
+from bench.report import cost, gain, numbers
 from bench.report.figures.canvas import Figure
-from bench.report.gain import choice, detection, gain, on_validation
-from bench.report.numbers import Estimate, number
-from bench.report.selection import line_text, rows
+from bench.report.numbers import interval_text, number
+from bench.report.selection import line_text, mechanism_of, rows
 from bench.report.tables import plain, sample_lists, sheets
 from bench.report.trust import trust
 from bench.stats.estimators import Interval
+from bench.store.records import write_atomically
 
 TEMPLATES = Path(__file__).with_name("templates")
 VERDICTS = {
@@ -45,8 +43,8 @@ VERDICTS = {
 }
 """{verdict: how it looks}, in the order in which a reader wants them: what this run decided comes first."""
 
-_DROPPED = ("metadata", "style")  # matplotlib's style rule would reach the whole page
-_LINKS = ("clip-path", "fill", "style", "mask", "filter")
+MAIN_FIGURES = ("overhead_by_runtime", "latency_overhead", "detection", "online_overhead", "accuracy_by_fraction")
+"""The first of these that a run has stands for it among others."""
 
 
 def page(run: Analysis, figures: Sequence[Figure]) -> str:
@@ -59,7 +57,7 @@ def page(run: Analysis, figures: Sequence[Figure]) -> str:
         claims=sorted(run.claims, key=lambda claim: list(VERDICTS).index(claim.verdict)),
         controls=_by_control(run.comparisons),
         questions={control.title: control.question for control in load_controls()},
-        figures=[(figure, inlined(figure)) for figure in figures],
+        figures=figures,
         sheets=sheets(run),
         failures=rows(run.failures),
         samples=samples,
@@ -72,19 +70,63 @@ def answers(run: Analysis) -> dict[str, Any]:
     """What a reader wants to know, as typed results for the templates. A failed A/A control withholds what rests on
     the clock."""
     suspect = bool(run.suspect)
+    costs = [] if suspect else cost.panel_costs(run)
     return {
-        "choice": None if suspect else choice(run),
-        "costs": [] if suspect else panel_costs(run),
-        "runtimes": [] if suspect else runtime_costs(run),
-        "online": [] if run.online_suspect else online_costs(run),
-        "gain": gain(run),
-        "detection": detection(run),
+        "choice": None if suspect else gain.choice(run),
+        "costs": costs,
+        "runtimes": cost.runtime_costs(run, costs),
+        "online": [] if run.online_suspect else cost.online_costs(run),
+        "gain": gain.gain(run),
+        "detection": gain.detection(run),
         "trust": trust(run),
         "judged": Counter(claim.verdict for claim in run.claims),
-        "on_validation": on_validation(run),
+        "on_validation": gain.on_validation(run),
         "suspect": run.suspect,
         "online_suspect": run.online_suspect,
     }
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One run among others. link, figure: relative to their page. claims: those that the run judged."""
+
+    name: str
+    link: str
+    figure: str | None
+    header: dict[str, Any]
+    answers: dict[str, Any]
+    claims: tuple[Verdict, ...]
+
+
+def exhibit(run: Analysis) -> Exhibit:
+    """A run, loaded."""
+    folder = run.folder
+    figure = next((name for name in MAIN_FIGURES if (folder / "figures" / f"{name}.png").is_file()), None)
+    return Exhibit(
+        name=folder.name,
+        link=f"{folder.name}/report.html" if (folder / "report.html").is_file() else f"{folder.name}/",
+        figure=None if figure is None else f"{folder.name}/figures/{figure}.png",
+        header=run.header,
+        answers=answers(run),
+        claims=tuple(claim for claim in run.claims if claim.verdict != "not measured"),
+    )
+
+
+def findings(exhibits: Sequence[Exhibit]) -> dict[tuple[str, str], dict[str, dict[str, list[str]]]]:
+    """{(finding, in words): {verdict: {run: subjects}}} of all that any run judged."""
+    judged = [(one.name, claim) for one in exhibits for claim in one.claims]
+    found: dict[tuple[str, str], dict[str, dict[str, list[str]]]] = {}
+    for name, claim in sorted(judged, key=lambda one: list(VERDICTS).index(one[1].verdict)):
+        held = found.setdefault((claim.claim, claim.finding), {}).setdefault(claim.verdict, {})
+        held.setdefault(name, []).extend([claim.subject] if claim.subject else [])
+    return dict(sorted(found.items()))
+
+
+def write_gallery(folder: Path, exhibits: Sequence[Exhibit], failed: Sequence[tuple[str, str]]) -> Path:
+    """Write ``index.html`` into ``folder``; failed: (run, why it cannot be shown). Raises OSError."""
+    path = folder / "index.html"
+    write_atomically(path, render("gallery.html", exhibits=exhibits, findings=findings(exhibits), failed=failed))
+    return path
 
 
 def render(template: str, **values: Any) -> str:
@@ -101,17 +143,19 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script = made.loader.get_source(made, "tables.js")[0].strip()  # type: ignore[union-attr]
+    script = (TEMPLATES / "tables.js").read_text(encoding="utf-8").strip()
     made.globals |= {
-        "style": Markup(made.loader.get_source(made, "report.css")[0]),  # type: ignore[union-attr]
+        "style": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "verdicts": VERDICTS,
-        "estimate": Estimate.of,
+        "estimate": numbers.estimate,
+        "separated": gain.separated,
         "claim_text": _claim_text,
     }
+    made.tests |= {"known": numbers.known, "holding_zero": numbers.holds_zero, "nan": lambda value: value != value}
     made.filters |= {
-        "interval": _interval,
+        "interval": interval_text,
         "mde": numbers.mde_text,
         "p": numbers.p_text,
         "ms": numbers.milliseconds_text,
@@ -124,29 +168,20 @@ def _environment() -> Environment:
         "span": numbers.span_text,
         "median": median,
         "listed": lambda names: numbers.listed(list(names)),
-        "line": _line,
+        "line": lambda one: line_text(*mechanism_of(one if isinstance(one, dict) else vars(one))),
         "moment": _moment,
         "plain": plain,
+        "base64": lambda text: base64.b64encode(text.encode()).decode(),
     }
     return made
 
 
-def _line(one: Any) -> str:
-    row = one if isinstance(one, dict) else vars(one)
-    return line_text(row["strategy"], row["placement"], row["direction"])
-
-
-def _interval(value: Estimate | Interval, unit: str = "%", *, signed: bool = True, missing: str = "no interval") -> str:
-    found = value if isinstance(value, Estimate) else Estimate.over(value)
-    return found.text(unit, signed=signed, missing=missing)
-
-
 def _claim_text(claim: Verdict) -> str:
     """What was measured; what is counted and not estimated has no unit and no interval."""
-    found = Estimate(*map(number, (claim.measured, claim.ci_low, claim.ci_high)))
-    if found.value != found.value:
+    found = Interval(*map(number, (claim.measured, claim.ci_low, claim.ci_high)), count=0)
+    if found.mean != found.mean:
         return ""
-    return found.text(claim.unit, signed=False) if claim.unit or found.has_interval else f"{found.value:g}"
+    return interval_text(found, claim.unit, signed=False) if claim.unit or numbers.known(found) else f"{found.mean:g}"
 
 
 def _by_control(comparisons: Sequence[Comparison]) -> dict[str, dict[tuple[str, str], list[Comparison]]]:
@@ -155,37 +190,6 @@ def _by_control(comparisons: Sequence[Comparison]) -> dict[str, dict[tuple[str, 
     for one in comparisons:
         found.setdefault(one.title, {}).setdefault((one.outcome, one.words), []).append(one)
     return found
-
-
-def inlined(figure: Figure) -> Markup:
-    """A figure for use inside a page: ids made its own, no namespaces, as wide as its column."""
-    root = ElementTree.fromstring(figure.svg)
-    for parent in root.iter():
-        for child in [child for child in parent if _local(child.tag) in _DROPPED]:
-            parent.remove(child)
-    for element in root.iter():
-        element.tag = _local(element.tag)
-        element.attrib = {
-            _local(key): _prefixed(_local(key), value, figure.name) for key, value in element.attrib.items()
-        }
-    for size in ("width", "height"):
-        root.attrib.pop(size, None)
-    # what matplotlib's style rule said
-    root.attrib |= {"role": "img", "aria-label": figure.title, "style": "stroke-linejoin:round;stroke-linecap:butt"}
-    return Markup(ElementTree.tostring(root, encoding="unicode"))
-
-
-def _local(name: str) -> str:
-    return name.rpartition("}")[2]
-
-
-def _prefixed(key: str, value: str, name: str) -> str:
-    """Ids and what refers to them, with the figure's name in front."""
-    if key == "id":
-        return f"{name}-{value}"
-    if key == "href" and value.startswith("#"):
-        return f"#{name}-{value[1:]}"
-    return value.replace("url(#", f"url(#{name}-") if key in _LINKS else value
 
 
 def _moment(created: object) -> str:

@@ -1,40 +1,30 @@
 """Which rows of a run the report speaks of: small named filters, and the words for what they find.
 
-Any frame may be empty, with or without its columns, and any figure may be NaN: every filter accepts that.
+A frame may be empty but has its columns, and any figure may be NaN: every filter accepts that.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pandas as pd
 
 from bench.analysis.published import EXCHANGE
 from bench.analysis.run import Analysis
-from bench.report.numbers import Estimate
+from bench.report.numbers import estimate, point
 from bench.spec.axes import BASELINE
 from bench.spec.cases import Condition
 from bench.spec.panel import Panel
+from bench.stats.estimators import Interval
 
 Row = dict[str, Any]
 
-PANEL_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Panel))
-
-CONDITION_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Condition))
-
+MECHANISM = ["strategy", "placement", "direction"]
 USUAL_FRACTION = 1 / 4  # where the paper finds its best accuracy, and the default of the released code
-
-WITHIN = 2.0  # a prediction from bytes and page faults is called good within this factor
-
 CHANCE_TEMPORAL: dict[str, float] = {"ring_digits": 25.0, "opening_digits": 50.0}
 """Per cent right in time without looking at the order: as many orders of the same frames, equally often."""
-
 TWIN_FLAG = "aa"
 """Marks the baseline's twin; every other flag is a warning."""
-
-_TRAINED_ON = ("dataset", "backbone")
-"""What a run may have none of the usual value of, and still a main condition."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +32,8 @@ class Offer:
     """A timed case and the accuracy of the function that it computes."""
 
     case: Row
-    overhead: Estimate
-    joint: Estimate
+    overhead: Interval
+    joint: Interval
 
 
 def rows(frame: pd.DataFrame) -> list[Row]:
@@ -52,27 +42,25 @@ def rows(frame: pd.DataFrame) -> list[Row]:
 
 
 def finished(frame: pd.DataFrame) -> pd.DataFrame:
-    """Only the rows that were measured to the end."""
-    return frame if frame.empty else frame.loc[frame["status"] == "ok"]
+    """Only the rows that were measured to the end; all of a table that has no others."""
+    return frame[frame["status"] == "ok"] if "status" in frame else frame
 
 
 def timed(frame: pd.DataFrame) -> pd.DataFrame:
     """The measured cases without the baseline and its twin, of whole clips or frame by frame."""
     done = finished(frame)
-    return done if done.empty else done[(done["strategy"] != BASELINE) & done["overhead_pct"].notna()]
+    return done[(done["strategy"] != BASELINE) & done["overhead_pct"].notna()]
 
 
 def twins(latency: pd.DataFrame) -> pd.DataFrame:
     """The baseline's identical twins: one A/A control for each panel."""
     done = finished(latency)
-    return done if done.empty else done[done["aa"].astype(bool)]
+    return done[done["aa"].astype(bool)]
 
 
 def baselines(frame: pd.DataFrame) -> pd.DataFrame:
     """The network without a shift: a timed or a trained row, never the twin."""
     done = finished(frame)
-    if done.empty:
-        return done
     done = done[done["strategy"] == BASELINE]
     return done[~done["aa"].astype(bool)] if "aa" in done else done
 
@@ -80,30 +68,28 @@ def baselines(frame: pd.DataFrame) -> pd.DataFrame:
 def main_condition(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows that headlines and figures speak of: means of different conditions must not stand in one plot.
 
-    Everything as usual; where another network or data set was trained, its rows only if the usual one was not. Older
-    tables name fewer conditions, or leave them empty: those are the usual ones.
+    Everything as usual; where another network or data set was trained, its rows only if the usual one was not. A
+    condition that a table does not name, or leaves empty, is as usual.
     """
-    usual, chosen = Condition(), frame
-    for name in (*(column for column in CONDITION_COLUMNS if column not in _TRAINED_ON), *_TRAINED_ON):
-        if chosen.empty or name not in chosen:
+    trained_on = ("dataset", "backbone")
+    for name, usual in sorted(vars(Condition()).items(), key=lambda item: item[0] in trained_on):
+        if name not in frame or frame.empty:
             continue
-        same: pd.Series[bool] = chosen[name].isna() | (chosen[name] == getattr(usual, name))
-        if name in _TRAINED_ON and not same.any():
-            same = chosen[name] == chosen[name].iloc[0]
-        chosen = chosen[same]
-    return chosen
+        same: pd.Series[bool] = frame[name].isna() | (frame[name] == usual)
+        if name in trained_on and not same.any():
+            same = frame[name] == frame[name].iloc[0]
+        frame = frame[same]
+    return frame
 
 
-def arms(accuracy: pd.DataFrame) -> pd.DataFrame:
-    """The trained arms that shift, under the main condition, all of whose seeds came to their end."""
+def arms(accuracy: pd.DataFrame, *, lost: bool = False) -> pd.DataFrame:
+    """The trained arms that shift, under the main condition, all of whose seeds came to their end.
+
+    lost: instead those of which a seed failed; the mean over the others flatters them.
+    """
     done = main_condition(finished(accuracy))
-    return done if done.empty else done[_shifts(done) & done["joint_mean_pct"].notna() & ~_lost(done)]
-
-
-def incomplete(accuracy: pd.DataFrame) -> pd.DataFrame:
-    """Arms of the main condition of which a seed failed: the mean over the others flatters them."""
-    done = main_condition(finished(accuracy))
-    return done if done.empty else done[_shifts(done) & _lost(done)]
+    failed = done["reason"].fillna("") != ""
+    return done[_shifts(done) & (failed if lost else ~failed & done["joint_mean_pct"].notna())]
 
 
 def whole_forms(detection: pd.DataFrame) -> list[Row]:
@@ -112,22 +98,9 @@ def whole_forms(detection: pd.DataFrame) -> list[Row]:
 
 
 def main_curves(curves: pd.DataFrame) -> pd.DataFrame:
-    """The learning curves of the baseline and of the arms that shift, under the main condition."""
+    """Of the baseline and of the arms that shift, under the main condition."""
     main = main_condition(curves)
-    return main if main.empty else main[(main["strategy"] == BASELINE) | _shifts(main)]
-
-
-def arms_that_stream(early: pd.DataFrame) -> list[pd.DataFrame]:
-    """Of the main condition, each causal arm that shifts, frame by frame."""
-    main = main_condition(early)
-    if main.empty:
-        return []
-    shifting = main[_shifts(main)].sort_values("frame")
-    return [arm for _, arm in shifting.groupby(["strategy", "placement", "direction", "fraction"], sort=False)]
-
-
-def _lost(done: pd.DataFrame) -> "pd.Series[bool]":
-    return done["reason"].notna() & (done["reason"] != "")
+    return main[(main["strategy"] == BASELINE) | _shifts(main)]
 
 
 def _shifts(done: pd.DataFrame) -> "pd.Series[bool]":
@@ -135,18 +108,16 @@ def _shifts(done: pd.DataFrame) -> "pd.Series[bool]":
     return ~done["strategy"].isin([BASELINE, EXCHANGE])
 
 
-def panels(frame: pd.DataFrame) -> list[tuple[Panel, pd.DataFrame]]:
-    """Everything that shares one baseline, in order of appearance."""
-    if frame.empty:
-        return []
-    columns = [name for name in PANEL_COLUMNS if name in frame]
+def panels(frame: pd.DataFrame, *ignored: str) -> list[tuple[Panel, pd.DataFrame]]:
+    """Everything that shares one baseline, in order of appearance. ignored: axes in which they may differ."""
+    columns = [name for name in Panel.COLUMNS if name in frame and name not in ignored]
     groups = frame.groupby(columns, sort=False, dropna=False)
     return [(Panel(**dict(zip(columns, cast(tuple[Any, ...], key), strict=True))), group) for key, group in groups]
 
 
 def in_panel(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     """The rows of one panel."""
-    return next((group for other, group in panels(frame) if other == panel), frame.iloc[:0])
+    return dict(panels(frame)).get(panel, frame.iloc[:0])
 
 
 def runtime_panels(run: Analysis) -> list[Panel]:
@@ -155,36 +126,22 @@ def runtime_panels(run: Analysis) -> list[Panel]:
     They agree in everything else, so that what differs between them is where the network runs.
     """
     measured = [panel for panel, _ in panels(timed(run.latency))]
-    settings = Counter(_elsewhere(panel) for panel in measured)
-    usual = max(settings, key=settings.__getitem__, default=None)
+    # threads are those of a CPU: they say nothing about a change of the device
+    settings = [replace(panel, device="", runtime="", dtype="", threads=0) for panel in measured]
+    usual = max(settings, key=settings.count, default=None)
     chosen: dict[tuple[str, ...], Panel] = {}
-    for panel in measured:
-        if _elsewhere(panel) == usual:
+    for panel, setting in zip(measured, settings, strict=True):
+        if setting == usual:
             chosen.setdefault((panel.device, panel.runtime, panel.dtype), panel)
     found = list(chosen.values())
     return found if len({panel.runtime for panel in found}) > 1 else []
 
 
-def _elsewhere(panel: Panel) -> tuple[object, ...]:
-    """All but where it runs. Threads are those of a CPU: they say nothing about a change of the device."""
-    return tuple(value for key, value in asdict(panel).items() if key not in ("device", "runtime", "dtype", "threads"))
-
-
-def online_settings(online: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """(words, rows) of the measured cases that share one baseline, frame by frame."""
-    found = panels(finished(online) if "status" in online else online)
+def online_settings(online: pd.DataFrame, *ignored: str) -> list[tuple[str, pd.DataFrame]]:
+    """(words, rows) of the measured cases that share one baseline, frame by frame. ignored: as for ``panels``."""
+    found = panels(finished(online), *ignored)
     among = [panel for panel, _ in found]
     return [(panel_text(panel, among, always=("backbone",)), group) for panel, group in found]
-
-
-def online_groups(online: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The same, all numbers of streams together."""
-    grouped: dict[Panel, list[pd.DataFrame]] = {}
-    for panel, group in panels(finished(online) if "status" in online else online):
-        grouped.setdefault(replace(panel, streams=1), []).append(group)
-    return [
-        (panel_text(panel, list(grouped), always=("backbone",)), pd.concat(groups)) for panel, groups in grouped.items()
-    ]
 
 
 def flags_of(row: Row) -> list[str]:
@@ -202,14 +159,13 @@ def holders(arm: Row) -> list[str]:
 
 def paired(run: Analysis) -> list[Offer]:
     """Latency rows of the first panel joined with the accuracy of the arm that computes the same function."""
-    shifting, trained = panels(timed(run.latency)), arms(run.accuracy)
-    if not shifting or trained.empty:
-        return []
-    panel, cases = shifting[0]
-    accuracies = {_function(name, arm): arm for arm in rows(trained) for name in holders(arm)}
-    known = [(case, accuracies.get(_function(case["strategy"], case))) for case in rows(cases)]
-    nothing = rows(baselines(in_panel(run.latency, panel))), rows(baselines(main_condition(run.accuracy)))
-    return [_offer(case, arm) for case, arm in [*zip(*nothing, strict=False), *known] if arm is not None]
+    trained = rows(arms(run.accuracy))
+    accuracies = {_function(name, arm): arm for arm in trained for name in holders(arm)}
+    for panel, cases in panels(timed(run.latency))[:1] if trained else ():
+        base = rows(baselines(in_panel(run.latency, panel))), rows(baselines(main_condition(run.accuracy)))
+        shifting = [(case, accuracies.get(_function(case["strategy"], case))) for case in rows(cases)]
+        return [_offer(case, arm) for case, arm in [*zip(*base, strict=False), *shifting] if arm is not None]
+    return []
 
 
 def _function(strategy: str, row: Row) -> tuple[str, str, str, float]:
@@ -217,8 +173,7 @@ def _function(strategy: str, row: Row) -> tuple[str, str, str, float]:
 
 
 def _offer(case: Row, arm: Row) -> Offer:
-    overhead = Estimate.of(case, "overhead") if case["fraction"] else Estimate(0.0)
-    return Offer(case, overhead, Estimate.of(arm, "joint", "joint_mean_pct"))
+    return Offer(case, estimate(case, "overhead") if case["fraction"] else point(0.0), estimate(arm, "joint"))
 
 
 def nearest_fraction(fractions: Iterable[float], wanted: float = USUAL_FRACTION) -> float:
@@ -228,9 +183,9 @@ def nearest_fraction(fractions: Iterable[float], wanted: float = USUAL_FRACTION)
 
 def panel_text(panel: Panel, among: Sequence[Panel] = (), *, always: Sequence[str] = ()) -> str:
     """A panel in words; of several, what is ``always`` named and that in which they differ."""
-    differing = [name for name in PANEL_COLUMNS if len({getattr(other, name) for other in among}) > 1]
-    named = {*always, *differing} or {name for name in PANEL_COLUMNS if getattr(panel, name) != _UNTOLD.get(name)}
-    order = sorted(PANEL_COLUMNS, key=lambda name: name not in ("backbone", "streams", "frames", "size", "batch"))
+    differing = [name for name in Panel.COLUMNS if len({getattr(other, name) for other in among}) > 1]
+    named = {*always, *differing} or {name for name in Panel.COLUMNS if getattr(panel, name) != _UNTOLD.get(name)}
+    order = sorted(Panel.COLUMNS, key=lambda name: name not in ("backbone", "streams", "frames", "size", "batch"))
     return ", ".join(_worded(name, getattr(panel, name)) for name in order if name in named)
 
 
@@ -258,6 +213,11 @@ def runtime_name(panel: Panel, among: Sequence[Panel]) -> str:
     if len({other.device for other in among}) > 1:
         parts.append(f"on {panel.device}")
     return " ".join(parts)
+
+
+def mechanism_of(row: Row) -> tuple[str, str, str]:
+    """Strategy, placement and direction."""
+    return row["strategy"], row["placement"], row["direction"]
 
 
 def line_text(strategy: str, placement: str, direction: str = "bidirectional") -> str:

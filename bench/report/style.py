@@ -7,8 +7,10 @@ cannot be read on white. Text is drawn as paths, so that labels keep their width
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_params_from_file
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
@@ -35,74 +37,17 @@ _LINES: dict[tuple[str, str], tuple[Any, str]] = {
 LONGEST_NAME = 26  # characters of a plug-in's name that fit into half a legend
 _WIDE_LABEL = 24  # three columns of longer labels would be wider than the figure
 
-RC: Any = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 9,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": MUTED,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#ececec",
-    "grid.linewidth": 0.8,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 5,
-    "errorbar.capsize": 2.5,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "legend.handlelength": 2.6,
-    "legend.columnspacing": 1.6,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "svg.fonttype": "path",
-    "svg.hashsalt": "shiftbench",
-    "text.parse_math": False,  # a plug-in's name may hold a dollar sign
-}
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a mechanism is drawn, and its name in the legend."""
-
-    colour: str
-    linestyle: Any
-    marker: str
-    fill: str
-    name: str
-
-    def line(self) -> dict[str, Any]:
-        """Keyword arguments of ``Axes.plot`` and ``errorbar``."""
-        return {**self.points(), "linestyle": self.linestyle}
-
-    def points(self) -> dict[str, Any]:
-        """The same without the line."""
-        return {
-            "color": self.colour,
-            "linestyle": "none",
-            "marker": self.marker,
-            "markerfacecolor": self.fill,
-            "markeredgecolor": self.colour,
-            "label": self.name,
-        }
+RC: Any = rc_params_from_file(Path(__file__).with_name("templates") / "figures.mplstyle", use_default_template=False)
+UNJOINED: Any = {"linestyle": "none"}
+"""Makes points of a line's look."""
 
 
 @dataclass(frozen=True)
 class Palette:
-    """A colour for every strategy of a run, the same in all its figures."""
+    """A colour for every strategy of a run, the same in all its figures. hollow: strategies told apart by that."""
 
     colours: dict[str, str]
-    second_round: frozenset[str]
+    hollow: frozenset[str]
 
     @classmethod
     def of(cls, names: Iterable[str]) -> "Palette":
@@ -111,12 +56,18 @@ class Palette:
         colours = {name: REMAINING[i % len(REMAINING)] for i, name in enumerate(plugins)}
         return cls({**BUILT_IN, **colours}, frozenset(plugins[len(REMAINING) :]))
 
-    def look(self, strategy: str, placement: str, direction: str) -> Look:
-        """The one look of a mechanism in a placement and direction."""
+    def look(self, strategy: str, placement: str, direction: str) -> dict[str, Any]:
+        """A mechanism's keywords for ``Axes.plot`` and ``errorbar``, with its name in the legend as ``label``."""
         colour = self.colours.get(strategy, MUTED)
         linestyle, marker = _LINES.get((placement, direction), ("-", "o"))
-        fill = "white" if strategy in self.second_round else colour
-        return Look(colour, linestyle, marker, fill, line_text(label(strategy), placement, direction))
+        return {
+            "color": colour,
+            "linestyle": linestyle,
+            "marker": marker,
+            "markerfacecolor": "white" if strategy in self.hollow else colour,
+            "markeredgecolor": colour,
+            "label": line_text(label(strategy), placement, direction),
+        }
 
 
 @cache

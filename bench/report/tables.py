@@ -7,7 +7,7 @@ import json
 import math
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +16,15 @@ import pandas as pd
 
 from bench.analysis.run import Analysis
 from bench.analysis.tables.raw import comparison_table, quality_table
-from bench.report.numbers import Estimate, fixed, fraction_text, number, p_text
-from bench.report.selection import CONDITION_COLUMNS, PANEL_COLUMNS, TWIN_FLAG, Row, finished, flags_of, rows
+from bench.report.numbers import estimate, fixed, fraction_text, interval_text, number, p_text
+from bench.report.selection import TWIN_FLAG, Row, flags_of, rows
 from bench.spec.cases import Condition
+from bench.spec.panel import Panel
+from bench.stats.estimators import Interval
 from bench.store.samples import MEASURES, PARTS
 
 _FILE = Path(__file__).with_name("templates") / "columns.toml"
+_COUNTED = ("threads", "frames", "size", "batch", "streams")
 
 
 class Cell(NamedTuple):
@@ -33,11 +36,12 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Column:
-    """A heading and how a row's cell is made."""
+    """A heading and how a row's cell is made. shared: said above the table where all rows agree."""
 
     title: str
     cell: Callable[[Row], Cell]
     numeric: bool = True
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,20 +57,20 @@ class Line:
 class Sheet:
     """A table to print. same: what holds for every row."""
 
-    columns: tuple[Column, ...]
-    lines: tuple[Line, ...]
+    columns: list[Column]
+    lines: list[Line]
     same: str
 
 
 def sheets(run: Analysis) -> dict[str, Sheet | None]:
     """Every table of a run by its name; None where there is nothing to show."""
-    clips = [name for name in PANEL_COLUMNS if name != "streams"]
-    trained = ("direction", "dataset", "backbone")
+    clips = [name for name in Panel.COLUMNS if name != "streams"]
+    latency = run.latency.assign(million_cycles=run.latency["latency_ms"] * run.latency["sm_mhz"] / 1e3)
     detectors = ("detector", "form", "direction", "lr_factor", "length_factor")
     return {
-        "latency": _sheet("latency", run.latency, ("direction", *clips), named=True),
-        "online": _sheet("online", run.online, ("direction", *PANEL_COLUMNS), named=True),
-        "accuracy": _sheet("accuracy", run.accuracy, trained, named=True),
+        "latency": _sheet("latency", latency, ("direction", *clips), named=True),
+        "online": _sheet("online", run.online, ("direction", *Panel.COLUMNS), named=True),
+        "accuracy": _sheet("accuracy", run.accuracy, ("direction", "dataset", "backbone"), named=True),
         "controls": _sheet("controls", comparison_table(run.comparisons)),
         "detection": _sheet("detection", run.detection, detectors, named=True),
         "quality": _sheet("quality", quality_table(run.quality), clips),
@@ -76,8 +80,6 @@ def sheets(run: Analysis) -> dict[str, Sheet | None]:
 
 def sample_lists(samples: pd.DataFrame) -> dict[str, list[tuple[str, str]]]:
     """{how the ids of a case's records begin: [(the rest of the id, value of that process or seed)]}."""
-    if samples.empty:
-        return {}
     return {
         str(name): [(str(row["record"]).removeprefix(str(name)), _values(row)) for row in rows(own)]
         for name, own in samples.groupby("records", sort=False)
@@ -89,8 +91,8 @@ def _values(row: Row) -> str:
     overhead, taken = number(row["overhead_pct"]), number(row["ms"])
     if math.isfinite(overhead):
         return f"{fixed(overhead, 2, signed=True)} %" + ("" if math.isnan(taken) else f", {fixed(taken, 2)} ms")
-    known = {part: value for part in (*PARTS, *MEASURES) if math.isfinite(value := number(row.get(f"{part}_pct")))}
-    return ", ".join(f"{_words(part)} {fixed(value, 1)} %" for part, value in known.items())
+    found = {part: value for part in (*PARTS, *MEASURES) if math.isfinite(value := number(row.get(f"{part}_pct")))}
+    return ", ".join(f"{_words(part)} {fixed(value, 1)} %" for part, value in found.items())
 
 
 def plain(value: Any) -> str:
@@ -104,51 +106,46 @@ def plain(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | tuple) else str(value)
 
 
-_OFTEN_SHARED = ("processes", "superblocks", "seeds", "parameters [M]", "FLOPs [G]", "left out", "disturbed [%]")
-_COUNTED = ("threads", "frames", "size", "batch", "streams")
-
-
 def _sheet(name: str, frame: pd.DataFrame, axes: Sequence[str] = (), *, named: bool = False) -> Sheet | None:
-    """A table of what varies; what is the same in all rows is said once, and what no row has is left away."""
+    """A table of what varies. named: its rows are of strategies, and may have failed."""
     if frame.empty:
         return None
-    everything, done = rows(frame), rows(finished(frame)) if named else rows(frame)
-    present = [axis for axis in axes if axis in frame and frame[axis].notna().any()]
-    varying = [axis for axis in present if frame[axis].astype(str).nunique() > 1]
-    filled = [column for column in _columns(name) if any(column.cell(row).text for row in everything)]
-    shared = [
-        c for c in filled if c.title in _OFTEN_SHARED and len({c.cell(row).text for row in done}) == 1 < len(done)
-    ]
-    same = [f"{_words(axis)} {plain(frame[axis].iloc[0])}" for axis in present if axis not in varying]
-    same += [f"{column.title} {column.cell(done[0]).text}" for column in shared]
-    shown = [*map(_axis, varying), *([_STATUS] if named else []), *(c for c in filled if c not in shared)]
-    shown = [*(_columns("case") if named else ()), *shown]
+    found, along = rows(frame), [_axis(axis) for axis in axes]
+    columns = [*_columns("case"), *along, _STATUS, *_columns(name)] if named else [*along, *_columns(name)]
+    cells = {column: [column.cell(row) for row in found] for column in columns}
+    texts = {column: {cell.text for cell in own} - {""} for column, own in cells.items()}
+    shared = [column for column, own in texts.items() if column.shared and len(own) == 1]
+    shown = [column for column, own in texts.items() if own and column not in shared]
     lines = [
-        Line(tuple(c.cell(row) for c in shown), str(row.get("status", "ok")), str(row.get("records", "")))
-        for row in everything
+        Line(tuple(cells[column][place] for column in shown), row.get("status", "ok"), row.get("records", ""))
+        for place, row in enumerate(found)
     ]
-    return Sheet(tuple(shown), tuple(lines), ", ".join(same))
+    return Sheet(shown, lines, ", ".join(f"{column.title} {texts[column].pop()}" for column in shared))
 
 
 @cache
-def _columns(name: str) -> tuple[Column, ...]:
-    entries = tomllib.loads(_FILE.read_text(encoding="utf-8"))[name]
-    return tuple(_column(**entry) for entry in entries)
+def _columns(name: str) -> list[Column]:
+    return [_column(**entry) for entry in tomllib.loads(_FILE.read_text(encoding="utf-8"))[name]]
 
 
-def _column(title: str, interval: str = "", number: str = "", text: str = "", cell: str = "", **options: Any) -> Column:
+def _column(
+    title: str, interval: str = "", number: str = "", text: str = "", cell: str = "", shared: bool = False, **more: Any
+) -> Column:
     """From an entry of the file."""
     if interval:
-        return Column(title, lambda row: _interval(row, interval, **options))
+        return Column(title, lambda row: _interval(row, interval, **more), shared=shared)
     if number:
-        return Column(title, lambda row: _number(row, number, **options))
+        return Column(title, lambda row: _number(row, number, **more), shared=shared)
     if text:
         return Column(title, lambda row: _text(row.get(text)), numeric=False)
     return Column(title, _CELLS[cell], numeric=cell not in ("strategy", "otherwise"))
 
 
 def _axis(name: str) -> Column:
-    return Column(_words(name), lambda row: _text(plain(row[name]) if _known(row[name]) else None), name in _COUNTED)
+    def cell(row: Row) -> Cell:
+        return _text(plain(row[name]) if _known(row.get(name)) else None)
+
+    return Column(_words(name), cell, name in _COUNTED, shared=True)
 
 
 def _words(name: str) -> str:
@@ -159,17 +156,15 @@ def _known(value: object) -> bool:
     return value is not None and value == value  # NaN differs from itself
 
 
-def _interval(row: Row, stem: str, value: str = "", unit: str = "pct", flag: str = "", *, signed: bool = True) -> Cell:
+def _interval(row: Row, stem: str, unit: str = "pct", flag: str = "", *, signed: bool = True) -> Cell:
     """With its p, where there is one. flag: only in rows that raise it."""
     if flag and flag not in flags_of(row):
         return Cell("", "")
-    found = Estimate(
-        number(row.get(value or f"{stem}_{unit}")), *(number(row.get(f"{stem}_ci_{e}_{unit}")) for e in ("low", "high"))
-    )
-    text = "" if math.isnan(found.value) else found.text("", signed=signed, missing="")
-    if found.low == found.high == found.value:  # the baseline against itself
-        text = fixed(found.value, 0)
-    return Cell(", ".join(filter(None, (text, p_text(number(row.get(f"{stem}_p")))))), _key(found.value))
+    found = estimate(row, stem, unit)
+    text = "" if math.isnan(found.mean) else interval_text(found, "", signed=signed, missing="")
+    if found.low == found.high == found.mean:  # the baseline against itself
+        text = fixed(found.mean, 0)
+    return Cell(", ".join(filter(None, (text, p_text(number(row.get(f"{stem}_p")))))), _key(found.mean))
 
 
 def _number(row: Row, name: str, digits: int = 0, scale: float = 1.0, *, signed: bool = False) -> Cell:
@@ -197,35 +192,23 @@ def _status(row: Row) -> Cell:
     return _text("; ".join(filter(None, (str(row["status"]), *warnings, _text(row.get("reason")).text))))
 
 
-def _cycles(row: Row) -> Cell:
-    """Latency × clock: what stays the same where only the clock changed."""
-    return _number({"": number(row.get("latency_ms")) * number(row.get("sm_mhz"))}, "", 2, 1e3)
-
-
 def _otherwise(row: Row) -> Cell:
     """What differs from the usual condition, beyond data set and network: ``lr factor 0.5, length factor 2``."""
-    usual = asdict(Condition())
-    names = [name for name in CONDITION_COLUMNS if name not in ("dataset", "backbone") and _known(row.get(name))]
-    return _text(", ".join(f"{_words(name)} {plain(row[name])}" for name in names if row[name] != usual[name]))
-
-
-def _bootstrap(row: Row) -> Cell:
-    low, high = (number(row.get(f"joint_delta_boot_{end}_pct")) for end in ("low", "high"))
-    return Cell(f"[{fixed(low)}, {fixed(high)}]" if math.isfinite(low + high) else "", _key(low))
+    usual = {name: value for name, value in vars(Condition()).items() if name not in ("dataset", "backbone")}
+    changed = {name: row[name] for name in usual if _known(row.get(name)) and row[name] != usual[name]}
+    return _text(", ".join(f"{_words(name)} {plain(value)}" for name, value in changed.items()))
 
 
 def _measured(row: Row) -> Cell:
     """Of a control: in pp or %, as its row says."""
-    found = Estimate(row["measured"], row["ci_low"], row["ci_high"])
-    return Cell(found.text(row["unit"], signed=row["unit"] != "%"), _key(found.value))
+    found = Interval(row["measured"], row["ci_low"], row["ci_high"], row["seeds"])
+    return Cell(interval_text(found, row["unit"], signed=row["unit"] != "%"), _key(found.mean))
 
 
 _STATUS = Column("status", _status, numeric=False)
 _CELLS: dict[str, Callable[[Row], Cell]] = {
     "strategy": _strategy,
     "fraction": lambda row: Cell(fraction_text(number(row["fraction"])), str(row["fraction"])),
-    "cycles": _cycles,
     "otherwise": _otherwise,
-    "bootstrap": _bootstrap,
     "measured": _measured,
 }

@@ -6,7 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from bench.stats.packed_booleans import Bools, unpack
+Bools = NDArray[np.bool_]
+
+
+def pack(bits: Bools) -> str:
+    """Bits [N] as hexadecimal text, the first one highest, filled up with zeros to whole bytes."""
+    return np.packbits(bits).tobytes().hex()
+
+
+def unpack(text: str, count: int) -> Bools:
+    """The inverse of ``pack``: the first ``count`` bits."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8), count=count).astype(np.bool_)
 
 
 class Samples(BaseModel):

@@ -10,8 +10,8 @@ import numpy as np
 from bench.analysis.arms import Arm
 from bench.analysis.overheads import Overhead
 from bench.spec.cases import BASELINE_VARIANT, Case, Condition, Trial, Variant
-from bench.stats.packed_booleans import pack
 from bench.store.records import TrainedRecord
+from bench.store.samples import pack
 from tests.store.synthetic import DETECTOR, PANEL, USUAL, detection, recognition, shift, trained
 
 CLIPS, CLASSES = 50, 4

@@ -7,8 +7,7 @@ import pytest
 
 from bench.analysis.arms import Arm, arms, baseline_arm, lost_seeds
 from bench.spec.cases import BASELINE_VARIANT
-from bench.stats.packed_booleans import pack
-from bench.store.samples import MEASURES, OUTCOMES
+from bench.store.samples import MEASURES, OUTCOMES, pack
 from tests.analysis.synthetic import CLIPS, drawn, main_study, of
 from tests.store.synthetic import DETECTOR, USUAL, detection, failed_training, shift, timed, trained
 

@@ -7,8 +7,15 @@ from typing import Any
 import pytest
 
 from bench.analysis.arms import arms, lost_seeds
-from bench.analysis.comparisons import compare_controls, load_controls
-from bench.analysis.results import ABOVE, BELOW, HOLDS_REFERENCE, NO_INTERVAL, Comparison
+from bench.analysis.comparisons import (
+    ABOVE,
+    BELOW,
+    HOLDS_REFERENCE,
+    NO_INTERVAL,
+    Comparison,
+    compare_controls,
+    load_controls,
+)
 from bench.spec.cases import BASELINE_VARIANT, Condition, Variant
 from bench.store.records import TrainedRecord
 from tests.analysis.synthetic import drawn, main_study

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.analysis import export
-from bench.analysis.run import Analysis, load
+from bench.analysis.run import Analysis, load, write_tables
 from bench.spec.cases import Case
 from bench.store.journal import Run
 from bench.store.records import SCHEMA, FolderError, Record
@@ -103,8 +102,8 @@ def test_a_damaged_run_shows_what_is_whole(tmp_path: Path) -> None:
 
 def test_all_tables_are_written_for_programs_and_for_people(tmp_path: Path) -> None:
     run = analysed(tmp_path, [*processes(SHIFT), *main_study([1])])
-    export.write(run)
-    export.write(run)  # and again
+    write_tables(run)
+    write_tables(run)  # and again
     names = "latency online accuracy detection claims controls rankings quality curves early bandwidth samples"
     names += " runtime_graphs"
     assert {path.name for path in (tmp_path / "tables").iterdir()} == {

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis.frame_times import FrameTimes
 from bench.analysis.overheads import overheads
-from bench.analysis.tables.timed import LOAD, latency_table, online_table, quantile_table
+from bench.analysis.tables.timed import LOAD, FrameTimes, latency_table, online_table, quantile_table
 from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.store.records import Record
 from tests.store.synthetic import BASE, PANEL, SHIFT, STREAM, TWIN, checked, process, shift, static, timed, unmeasured

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import places
+from bench.cli import session
 from bench.cli.app import main
 from tests.conftest import LEAKY, SMALL, TWO_BACK
 
@@ -116,8 +116,8 @@ def test_new_makes_a_strategy_that_passes_check(capsys: pytest.CaptureFixture[st
 
 
 def test_in_a_checkout_strategies_and_results_are_its_own() -> None:
-    assert places.strategies() == places.BUILTIN and (places.BUILTIN / "no_shift.py").is_file()
-    assert places.results() == places.BUILTIN.parent / "results"
+    assert session.strategies() == session.BUILTIN and (session.BUILTIN / "no_shift.py").is_file()
+    assert session.results() == session.BUILTIN.parent / "results"
 
 
 def test_an_installed_package_writes_below_the_working_directory(
@@ -127,8 +127,8 @@ def test_an_installed_package_writes_below_the_working_directory(
     installed, here = tmp_path / "site-packages", tmp_path / "here"
     (installed / "strategies").mkdir(parents=True)
     here.mkdir()
-    monkeypatch.setattr(places, "_ROOT", installed)
-    monkeypatch.setattr(places, "BUILTIN", installed / "strategies")
+    monkeypatch.setattr(session, "_ROOT", installed)
+    monkeypatch.setattr(session, "BUILTIN", installed / "strategies")
     monkeypatch.chdir(here)
     (here / "small.toml").write_text(SMALL)
     monkeypatch.setattr("bench.measure.runner.start", lambda plan, folder, *_: pytest.fail(f"into {folder}"))

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.export import frames_of
-from bench.analysis.run import Analysis, load
+from bench.analysis.run import Analysis, frames_of, load
 from bench.analysis.tables.raw import comparison_table
 from bench.store.journal import read_records
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bench.stats.estimators import minimum_detectable_effect, t_interval
-from bench.stats.packed_booleans import pack, unpack
 from bench.stats.units import Units, known
+from bench.store.samples import pack, unpack
 
 
 def test_differences_are_paired_by_unit() -> None:

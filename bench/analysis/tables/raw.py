@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.arms import Arm
+from bench.analysis.comparisons import Comparison
 from bench.analysis.movement import movements
 from bench.analysis.overheads import Overhead, Slope
-from bench.analysis.results import Comparison, PanelQuality, Ranking
-from bench.analysis.tables.columns import AXES, PANEL, interval_columns, of_case
+from bench.analysis.quality import PanelQuality
+from bench.analysis.rankings import Ranking
+from bench.analysis.tables import AXES, PANEL, interval_columns, of_case
 from bench.analysis.tables.timed import Statics
 from bench.spec.cases import BASELINE_VARIANT
 from bench.store.records import Record

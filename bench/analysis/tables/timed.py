@@ -2,20 +2,67 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from bench.analysis.frame_times import PERCENTILES, QUANTILES, FrameTimes, frame_times
 from bench.analysis.movement import Movement, is_off, movements
 from bench.analysis.overheads import Overhead, layer_baseline, over
 from bench.analysis.quality import dependence_flags, disturbed_superblocks, processes, throttled_panels
-from bench.analysis.tables.columns import AXES, MEGA, PANEL, interval_columns, of_case
+from bench.analysis.tables import AXES, MEGA, PANEL, interval_columns, of_case
 from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.stats import estimators, exclusion
+from bench.stats.estimators import Interval
 from bench.store.records import CheckedRecord, Record, StaticRecord, TimedRecord
 from bench.store.samples import Static
+
+PERCENTILES = (50, 95, 99)
+QUANTILES = (*np.linspace(0, 99, 100), 99.5, 99.9, 100)
+
+Seconds = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FrameTimes:
+    """Seconds of single frames, process by process, in the order in which they ran."""
+
+    per_process: tuple[Seconds, ...]
+
+    @property
+    def all(self) -> Seconds:
+        """Of all processes."""
+        return np.concatenate(self.per_process)
+
+    def percentile(self, percentile: float) -> Interval:
+        """In seconds: the mean over processes of each one's percentile, with its t interval."""
+        return estimators.t_interval([float(np.percentile(own, percentile)) for own in self.per_process])
+
+    def missed(self, arrival_fps: float) -> float:
+        """The share of frames that miss their deadline where frames arrive at this rate, 0 to 1."""
+        return float(np.concatenate([_late(own, 1 / arrival_fps) for own in self.per_process]).mean())
+
+
+def _late(seconds: Seconds, interval: float) -> NDArray[np.bool_]:
+    """Which frames are not done when the next one arrives (a queue of one server and fixed arrivals; Lindley, 1952)."""
+    waits, late = 0.0, []
+    for own in seconds:
+        late.append(waits + own > interval)
+        waits = max(0.0, waits + own - interval)
+    return np.array(late)
+
+
+def frame_times(records: Sequence[Record]) -> dict[Case, FrameTimes]:
+    """Of every case that ran frame by frame."""
+    found: dict[Case, dict[int, Seconds]] = {}
+    for record in records:
+        if isinstance(record, TimedRecord) and record.samples.frame_seconds and record.replicate is not None:
+            seconds = np.array([value for slot in record.samples.frame_seconds for value in slot])
+            found.setdefault(record.case, {})[record.replicate] = seconds
+    return {case: FrameTimes(tuple(own for _, own in sorted(processes.items()))) for case, processes in found.items()}
+
 
 LOAD = 0.8
 """Of what the 2-D network can do: the second rate at which frames are taken to arrive, for machines of any speed."""

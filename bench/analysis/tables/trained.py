@@ -9,8 +9,8 @@ import pandas as pd
 
 from bench.analysis.arms import Arm, baseline_arm, lost_seeds
 from bench.analysis.overheads import Overhead
-from bench.analysis.published import EXCHANGE
-from bench.analysis.tables.columns import AXES, CONDITION, interval_columns, of_variant
+from bench.analysis.selection import EXCHANGE
+from bench.analysis.tables import AXES, CONDITION, interval_columns, of_variant
 from bench.spec.axes import BASELINE, DETECTORS
 from bench.spec.cases import Condition, Variant
 from bench.stats import estimators

@@ -23,8 +23,7 @@ from bench.measure.training.harness import Batch, Diverged, Epoch, Task, Train
 from bench.models import Network, build_trainable, load_pretrained
 from bench.spec.cases import Condition
 from bench.spec.training import Data, Recipe
-from bench.stats.packed_booleans import Bools, pack
-from bench.store.samples import PARTS, Fitted, Recognition
+from bench.store.samples import PARTS, Bools, Fitted, Recognition, pack
 from bench.strategy import Strategy
 
 _PRETRAIN, _CLIPS, _TEST, _VALIDATION, _ORDER, _VIEW = range(6)  # streams of random numbers under one seed

@@ -14,13 +14,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Drawing
 from matplotlib.transforms import Bbox
 
-from bench.report.numbers import Estimate, count_text, fraction_text
-from bench.report.selection import Row, rows
-from bench.report.style import BAND, INK, Palette, legend_below
+from bench.report.numbers import count_text, estimate, fraction_text, known
+from bench.report.selection import MECHANISM, Row, rows
+from bench.report.style import BAND, INK, UNJOINED, Palette, legend_below
+from bench.stats.estimators import Interval
 
 WIDTH = 7.2  # inches
 MOST_PLOTS = 4  # small plots in a figure; more cannot be read, and the tables have all
-MECHANISM = ["strategy", "placement", "direction"]
 STAR: dict[str, Any] = {"color": INK, "marker": "*", "markersize": 9, "linestyle": "none", "label": "no shift"}
 _MOST_STEPS = 6  # mechanisms set apart by full steps; with more of them the steps get smaller
 _COMPARABLE = 4.0  # plots whose ranges differ by more than this factor get their own axis
@@ -30,6 +30,8 @@ _GAPS = (5.5, 13.0, 22.0)  # points from a mark to its label: beside it, or fart
 _SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 
 Point = tuple[float, float]
+Drawn = tuple[Drawing, dict[str, object]] | None
+"""A drawing and what its caption is filled with; None with nothing to draw."""
 
 
 @dataclass(frozen=True)
@@ -80,23 +82,17 @@ def further(total: int, shown: int, singular: str = "further setting", plural: s
     return f" {count_text(total - shown, singular, plural)} in the table." if total > shown else ""
 
 
-def estimate(row: Row, stem: str) -> Estimate:
-    """From ``<stem>_mean_pct`` or ``<stem>_pct``, with the ends ``<stem>_ci_low_pct`` and ``<stem>_ci_high_pct``."""
-    mean = f"{stem}_mean_pct"
-    return Estimate.of(row, stem, mean if mean in row else None)
-
-
 def by_mechanism(frame: pd.DataFrame, *more: str) -> list[tuple[tuple[str, str, str], pd.DataFrame]]:
     """((strategy, placement, direction), its rows) in alphabetical order. more: columns that tell rows apart too."""
     return [(cast(Any, key[:3]), own) for key, own in frame.groupby([*MECHANISM, *more], sort=True)]
 
 
-def intervals(ax: Axes, x: Sequence[float], found: Sequence[Estimate], horizontal: bool = False, **style: Any) -> None:
+def intervals(ax: Axes, x: Sequence[float], found: Sequence[Interval], horizontal: bool = False, **style: Any) -> None:
     """Estimates at places ``x`` with their 95 % intervals; horizontal: places along the y axis."""
-    value, low, high = np.array([(e.value, e.low, e.high) for e in found]).T
+    mean, low, high = np.array([(e.mean, e.low, e.high) for e in found]).T
     # an estimate and its interval may come from different estimators: never a negative length
-    reach = np.maximum([value - low, high - value], 0.0)
-    where = {"x": value, "y": x, "xerr": reach} if horizontal else {"x": x, "y": value, "yerr": reach}
+    reach = np.maximum([mean - low, high - mean], 0.0)
+    where = {"x": mean, "y": x, "xerr": reach} if horizontal else {"x": x, "y": mean, "yerr": reach}
     ax.errorbar(**where, elinewidth=1.1, **style)
 
 
@@ -121,8 +117,7 @@ def mechanisms(
     for index, (key, own) in enumerate(groups):
         found = rows(own.sort_values(x, kind="stable"))
         places = [row[x] + (index - (len(groups) - 1) / 2) * step for row in found]
-        look = palette.look(*key)
-        style = look.line() if joined else look.points()
+        style = palette.look(*key) | ({} if joined else UNJOINED)
         if by_fraction:
             style["label"] += f", {fraction_text(found[0]['fraction'])}"
         intervals(ax, places, [estimate(row, stem) for row in found], horizontal, **style)
@@ -130,9 +125,9 @@ def mechanisms(
     return drawn
 
 
-def band(ax: Axes, found: Estimate, name: str, xmin: float = 0.0, xmax: float = 1.0) -> None:
+def band(ax: Axes, found: Interval, name: str, xmin: float = 0.0, xmax: float = 1.0) -> None:
     """The interval of a reference; xmin, xmax: in shares of the axis."""
-    if found.has_interval:
+    if known(found):
         ax.axhspan(found.low, found.high, xmin, xmax, color=BAND, linewidth=0, zorder=0.5, label=name)
 
 
@@ -172,22 +167,22 @@ def at_least(ax: Axes, extent: float, top: float = math.inf) -> None:
 class Mark:
     """A labelled point with the intervals of both coordinates. style: keywords of ``Axes.plot``."""
 
-    x: Estimate
-    y: Estimate
+    x: Interval
+    y: Interval
     text: str
     style: dict[str, Any]
 
     @property
     def point(self) -> Point:
         """Where it stands."""
-        return self.x.value, self.y.value
+        return self.x.mean, self.y.mean
 
     @property
     def bars(self) -> list[tuple[Point, Point]]:
         """Both intervals, as lines through the point."""
         (x, y), across, along = self.point, self.x, self.y
-        bars = [((across.low, y), (across.high, y))] if across.has_interval else []
-        return [*bars, ((x, along.low), (x, along.high))] if along.has_interval else bars
+        bars = [((across.low, y), (across.high, y))] if known(across) else []
+        return [*bars, ((x, along.low), (x, along.high))] if known(along) else bars
 
 
 def draw_marks(ax: Axes, marks: Iterable[Mark]) -> None:
@@ -195,7 +190,7 @@ def draw_marks(ax: Axes, marks: Iterable[Mark]) -> None:
     for mark in sorted(marks, key=lambda mark: str(mark.style["label"])):
         for start, end in mark.bars:
             ax.plot(*zip(start, end, strict=True), color=mark.style["color"], linewidth=1.0, alpha=0.65, zorder=2)
-        ax.plot(*mark.point, **mark.style | {"linestyle": "none"}, zorder=3)
+        ax.plot(*mark.point, **mark.style | UNJOINED, zorder=3)
 
 
 def pieces(corners: Sequence[Point], steps: int = 40) -> list[tuple[Point, Point]]:

@@ -10,9 +10,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from bench.analysis.published import PUBLISHED
-from bench.analysis.results import ABOVE, BELOW, Comparison
+from bench.analysis.comparisons import ABOVE, BELOW, Comparison
 from bench.analysis.run import Analysis
+from bench.analysis.selection import PUBLISHED
 from bench.report.figures import canvas
 from bench.report.figures.canvas import WIDTH, Figure
 from bench.report.numbers import fixed

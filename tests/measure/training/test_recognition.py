@@ -17,8 +17,7 @@ from bench.models import build_trainable, go_online, insert
 from bench.spec.axes import ACCURACY_BACKBONE
 from bench.spec.cases import Condition
 from bench.spec.training import Data
-from bench.stats.packed_booleans import unpack
-from bench.store.samples import PARTS, Recognition
+from bench.store.samples import PARTS, Recognition, unpack
 from bench.strategy import Strategy
 from strategies.copy_shift import CopyShift
 from strategies.no_shift import NoShift

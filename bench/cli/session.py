@@ -1,0 +1,80 @@
+"""What commands share: where they write, how they are interrupted, and the strategy that one of them names."""
+
+import signal
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.spec.axes import PLACEMENTS, ValueNotAllowed, parse_fraction
+
+_ROOT = Path(__file__).resolve().parent.parent.parent
+BUILTIN = _ROOT / "strategies"
+"""The suite's own strategies, found without being asked for."""
+
+
+def _base() -> Path:
+    """The checkout, or the working directory where the suite is installed as a package."""
+    return _ROOT if (_ROOT / "run_bench.py").is_file() else Path.cwd()
+
+
+def results() -> Path:
+    """The folder in which runs get folders of their own."""
+    return _base() / "results"
+
+
+def strategies() -> Path:
+    """The folder for new strategies."""
+    return _base() / "strategies"
+
+
+@contextmanager
+def stopping_in_order() -> Iterator[None]:
+    """The first Ctrl-C, or request to end, ends the processes and keeps what they measured; a second one kills.
+
+    Afterwards signals are handled as they were before.
+    """
+
+    def stop(*_: Any) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if TYPE_CHECKING:
+    from bench.strategy import Strategy
+
+
+def require(value: str, allowed: Collection[str], what: str) -> None:
+    """Raises ValueNotAllowed for a value that is not ``allowed``."""
+    if value not in allowed:
+        raise ValueNotAllowed(f"unknown {what} {value!r}; there are: {', '.join(allowed)}")
+
+
+def strategy_at(
+    name: str, fraction: str, placement: str, direction: str, strategies_dir: Path | None = None
+) -> "Strategy":
+    """The strategy ``name``. Raises ValueNotAllowed, with what is allowed, for a fraction or placement that it lacks.
+
+    strategies_dir: a folder with more strategy files.
+    """
+    from bench.plugins.discovery import info_of, load_class, strategy_files
+
+    files = strategy_files(strategies_dir)
+    require(name, sorted(info.name for info in map(info_of, files) if info.error is None), "strategy")
+    require(placement, PLACEMENTS, "placement")
+    cls, share = load_class(name, files), float(parse_fraction(fraction))
+    if cls.fractions is not None and share not in cls.fractions:
+        allowed = ", ".join(f"{value:g}" for value in cls.fractions)
+        raise ValueNotAllowed(f"{name} does not exist at fraction {fraction}; it does at: {allowed}")
+    require(placement, cls.placements, f"placement of {name}")
+    return cls(share, placement, direction)  # type: ignore[arg-type]
