@@ -86,7 +86,7 @@ STREAM_RUNTIMES: dict[str, str] = {name: RUNTIMES[name] for name in ("eager", "c
 """Runtimes in which a network keeps its state from frame to frame."""
 
 DETECTION_DATASET = "cluttered_digits"
-"""What the detection section trains on; ``bench.data.scenes`` renders it."""
+"""What the detection section trains on; ``bench.data.cluttered_digits`` renders it."""
 
 DATASETS: dict[str, str] = {
     "ring_digits": "real handwritten digits that move on a ring; four orders of the same frames",
