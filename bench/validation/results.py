@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from bench.report.figures.canvas import WIDTH, Figure, at_least, blank, categories, finish, intervals, zero
-from bench.report.numbers import Estimate, count_text, duration_text, fixed, listed
+from bench.report.numbers import count_text, duration_text, fixed, listed
 from bench.report.style import BAND, BUILT_IN, INK, RC, REMAINING
+from bench.stats.estimators import Interval
 from bench.store.records import FolderError, write_atomically
 from bench.store.samples import Slots
 from bench.system import environment, workers
@@ -151,5 +152,5 @@ def _draw_experiments(ax: Axes, frame: pd.DataFrame, columns: list[str], horizon
         intervals(ax, list(own["place"]), _estimates(own, columns), horizontal, capsize=0, **style)
 
 
-def _estimates(frame: pd.DataFrame, columns: list[str]) -> list[Estimate]:
-    return [Estimate(*row) for row in frame[columns].itertuples(index=False)]
+def _estimates(frame: pd.DataFrame, columns: list[str]) -> list[Interval]:
+    return [Interval(mean, low, high, 0) for mean, low, high in frame[columns].itertuples(index=False)]
