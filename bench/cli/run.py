@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bench.measure.runner import Tally
 
 Text = str | None
+_FAILURES_SHOWN = 3  # the answer counts them, and the page has all
 
 
 def _with_axes(function: Callable[..., int]) -> Callable[..., int]:
@@ -151,6 +152,8 @@ def _show(folder: Path, tally: "Tally", *, quiet: bool, as_json: bool) -> None:
     if not quiet:
         for line in answer(run):
             print(line)
-        for row in run.failures.itertuples():
-            print(f"failed: {row.id}: {row.reason}")
+        for row in run.failures.head(_FAILURES_SHOWN).itertuples():
+            print(f"{row.status}: {row.id}: {row.reason}")
+        if len(run.failures) > _FAILURES_SHOWN:
+            print("the others: see the page")
     print(f"report: {page}")

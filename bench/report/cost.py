@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from bench.analysis.published import PUBLISHED
-from bench.analysis.results import Ranking
+from bench.analysis.rankings import Ranking
 from bench.analysis.run import Analysis
+from bench.analysis.selection import PUBLISHED
 from bench.report import selection
 from bench.report.numbers import estimate, holds_zero, known, number
 from bench.report.selection import Row, baselines, mechanism_of, nearest_fraction, panels, rows, timed

@@ -22,16 +22,16 @@ def number(value: object) -> float:
         return math.nan
 
 
-def point(value: float) -> Interval:
-    """A value without an interval."""
-    return Interval(value, math.nan, math.nan, 1)
+def between(value: object, low: object = None, high: object = None) -> Interval:
+    """An estimate from table cells, of which the number of samples is not known; without ends, one without interval."""
+    return Interval(number(value), number(low), number(high), count=0)
 
 
 def estimate(row: Mapping[str, Any], stem: str, unit: str = "pct") -> Interval:
     """From the columns ``<stem>_mean_<unit>`` or ``<stem>_<unit>``, and ``<stem>_ci_low_<unit>`` and ``_ci_high_``."""
     mean = f"{stem}_mean_{unit}"
-    columns = (mean if mean in row else f"{stem}_{unit}", f"{stem}_ci_low_{unit}", f"{stem}_ci_high_{unit}")
-    return Interval(*(number(row.get(column)) for column in columns), count=0)
+    value = row.get(mean, row.get(f"{stem}_{unit}"))
+    return between(value, row.get(f"{stem}_ci_low_{unit}"), row.get(f"{stem}_ci_high_{unit}"))
 
 
 def known(found: Interval) -> bool:

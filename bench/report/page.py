@@ -20,8 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup
 
 from bench.analysis.claims import Verdict
-from bench.analysis.comparisons import load_controls
-from bench.analysis.results import Comparison
+from bench.analysis.comparisons import Comparison, load_controls
 from bench.analysis.run import Analysis
 from bench.report import cost, gain, numbers
 from bench.report.figures.canvas import Figure
@@ -29,7 +28,6 @@ from bench.report.numbers import interval_text, number
 from bench.report.selection import line_text, mechanism_of, rows
 from bench.report.tables import plain, sample_lists, sheets
 from bench.report.trust import trust
-from bench.stats.estimators import Interval
 from bench.store.records import write_atomically
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -168,7 +166,7 @@ def _environment() -> Environment:
         "span": numbers.span_text,
         "median": median,
         "listed": lambda names: numbers.listed(list(names)),
-        "line": lambda one: line_text(*mechanism_of(one if isinstance(one, dict) else vars(one))),
+        "line": lambda one: line_text(*mechanism_of(one)),
         "moment": _moment,
         "plain": plain,
         "base64": lambda text: base64.b64encode(text.encode()).decode(),
@@ -178,7 +176,7 @@ def _environment() -> Environment:
 
 def _claim_text(claim: Verdict) -> str:
     """What was measured; what is counted and not estimated has no unit and no interval."""
-    found = Interval(*map(number, (claim.measured, claim.ci_low, claim.ci_high)), count=0)
+    found = numbers.between(claim.measured, claim.ci_low, claim.ci_high)
     if found.mean != found.mean:
         return ""
     return interval_text(found, claim.unit, signed=False) if claim.unit or numbers.known(found) else f"{found.mean:g}"

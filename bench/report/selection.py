@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pandas as pd
 
-from bench.analysis.published import EXCHANGE
 from bench.analysis.run import Analysis
-from bench.report.numbers import estimate, point
+from bench.analysis.selection import EXCHANGE
+from bench.report.numbers import between, estimate
 from bench.spec.axes import BASELINE
 from bench.spec.cases import Condition
 from bench.spec.panel import Panel
@@ -173,7 +173,7 @@ def _function(strategy: str, row: Row) -> tuple[str, str, str, float]:
 
 
 def _offer(case: Row, arm: Row) -> Offer:
-    return Offer(case, estimate(case, "overhead") if case["fraction"] else point(0.0), estimate(arm, "joint"))
+    return Offer(case, estimate(case, "overhead") if case["fraction"] else between(0.0), estimate(arm, "joint"))
 
 
 def nearest_fraction(fractions: Iterable[float], wanted: float = USUAL_FRACTION) -> float:
@@ -215,8 +215,9 @@ def runtime_name(panel: Panel, among: Sequence[Panel]) -> str:
     return " ".join(parts)
 
 
-def mechanism_of(row: Row) -> tuple[str, str, str]:
-    """Strategy, placement and direction."""
+def mechanism_of(one: Any) -> tuple[str, str, str]:
+    """Strategy, placement and direction, of a row or of an object that has them."""
+    row = one if isinstance(one, dict) else vars(one)
     return row["strategy"], row["placement"], row["direction"]
 
 

@@ -16,11 +16,10 @@ import pandas as pd
 
 from bench.analysis.run import Analysis
 from bench.analysis.tables.raw import comparison_table, quality_table
-from bench.report.numbers import estimate, fixed, fraction_text, interval_text, number, p_text
+from bench.report.numbers import between, estimate, fixed, fraction_text, interval_text, number, p_text
 from bench.report.selection import TWIN_FLAG, Row, flags_of, rows
 from bench.spec.cases import Condition
 from bench.spec.panel import Panel
-from bench.stats.estimators import Interval
 from bench.store.samples import MEASURES, PARTS
 
 _FILE = Path(__file__).with_name("templates") / "columns.toml"
@@ -201,7 +200,7 @@ def _otherwise(row: Row) -> Cell:
 
 def _measured(row: Row) -> Cell:
     """Of a control: in pp or %, as its row says."""
-    found = Interval(row["measured"], row["ci_low"], row["ci_high"], row["seeds"])
+    found = between(row["measured"], row["ci_low"], row["ci_high"])
     return Cell(interval_text(found, row["unit"], signed=row["unit"] != "%"), _key(found.mean))
 
 

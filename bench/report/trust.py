@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.analysis.results import PanelQuality
+from bench.analysis.quality import PanelQuality
 from bench.analysis.run import Analysis
 from bench.report.numbers import estimate, holds_zero, known, number
 from bench.report.selection import TWIN_FLAG, Row, finished, flags_of, panel_text, panels, rows, timed, twins

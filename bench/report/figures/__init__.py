@@ -7,7 +7,13 @@ from pathlib import Path
 import matplotlib
 
 from bench.analysis.run import Analysis
-from bench.report.figures.accuracy import accuracy_by_fraction, accuracy_plane, early_recognition, learning_curves
+from bench.report.figures.accuracy import (
+    accuracy_by_fraction,
+    accuracy_plane,
+    early_recognition,
+    learning_curves,
+    pareto,
+)
 from bench.report.figures.axis_sweeps import latency_overhead, overhead_by_axis, overhead_by_runtime
 from bench.report.figures.canvas import Drawn, Figure, finish
 from bench.report.figures.controls import controls
@@ -15,7 +21,6 @@ from bench.report.figures.data_movement import copy_bandwidth, data_movement
 from bench.report.figures.detection import detection, detection_examples
 from bench.report.figures.measurement_noise import measurement_noise
 from bench.report.figures.online import online_frame_times, online_overhead
-from bench.report.figures.pareto import pareto
 from bench.report.style import RC, Palette
 
 CAPTIONS = Path(__file__).parents[1] / "templates" / "captions.toml"

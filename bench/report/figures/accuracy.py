@@ -1,6 +1,8 @@
-"""Accuracy against the fraction (beside the paper's Fig. 2b), while training, and while a clip is still running."""
+"""Accuracy: by the fraction (beside the paper's Fig. 2b), by its two parts, while training, while a clip is still
+running, and against what it costs."""
 
-from itertools import cycle
+from collections.abc import Sequence
+from itertools import cycle, pairwise
 from typing import Any
 
 import matplotlib
@@ -8,19 +10,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure as Drawing
 
 from bench.analysis.run import Analysis
 from bench.report import selection
 from bench.report.figures import canvas
-from bench.report.figures.canvas import MOST_PLOTS, WIDTH, Figure, estimate, further
-from bench.report.numbers import channels_text, fixed
-from bench.report.selection import rows
-from bench.report.style import INK, MUTED, Palette, fraction_axis
+from bench.report.figures.canvas import MOST_PLOTS, STAR, Drawn, Mark, Point, further
+from bench.report.numbers import channels_text, count_text, estimate, fixed, fraction_text
+from bench.report.selection import Offer, Row, mechanism_of, rows
+from bench.report.style import INK, MUTED, UNJOINED, Palette, fraction_axis
 from bench.spec.axes import BASELINE
+from bench.stats.estimators import Interval
 
 PARTS = ("joint", "spatial", "temporal")
 LEAST_RANGE = 10.0  # pp
+LEAST_SPATIAL_RANGE = 4.0  # pp: the losses are small, but noise must not fill the plot
 HIGHEST = 103.0  # per cent, with room for a mark at 100
 
 PAPER_2D = 70.6  # per cent, Kinetics, TSN (TSM, arXiv 1811.08383, Table 1)
@@ -34,11 +37,11 @@ _BRIGHTEST = 0.78  # of viridis: its yellow end cannot be read on white
 def seeds_text(frame: pd.DataFrame) -> str:
     """``10 seeds, 95 % intervals over seeds``, or that there are no intervals."""
     fewest, most = int(frame["seeds"].min()), int(frame["seeds"].max())
-    count = f"{fewest} seed{'' if fewest == 1 else 's'}" if fewest == most else f"{fewest} to {most} seeds"
+    count = count_text(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
     return f"{count}, {'no intervals: one seed' if most == 1 else '95 % intervals over seeds'}"
 
 
-def accuracy_by_fraction(run: Analysis, palette: Palette) -> Figure | None:
+def accuracy_by_fraction(run: Analysis, palette: Palette) -> Drawn:
     """The paper's plot, then joint accuracy here and the two parts that it is made of."""
     trained = selection.arms(run.accuracy)
     if trained.empty:
@@ -49,19 +52,15 @@ def accuracy_by_fraction(run: Analysis, palette: Palette) -> Figure | None:
         # half a figure is narrow: lines stand farther apart than in the latency figure
         canvas.mechanisms(ax, trained, "fraction", part, palette, step=0.018)
         for row in rows(selection.baselines(selection.main_condition(run.accuracy)))[:1]:
-            ax.axhline(estimate(row, part).value, color=INK, linewidth=1.1, label="no shift (2-D)")
+            ax.axhline(estimate(row, part).mean, color=INK, linewidth=1.1, label="no shift (2-D)")
             canvas.band(ax, estimate(row, part), "no shift, 95 % interval")
         ax.set_title(f"here: {part}")
         fraction_axis(ax, trained["fraction"])
         _accuracy_axis(ax, part, trained)
-    others = len(set(zip(run.accuracy["dataset"], run.accuracy["backbone"], strict=True))) - 1
-    first = trained.iloc[0]
-    caption = (
-        f"Top left: what is known of the paper's Fig. 2b. Others: accuracy on {first['dataset']} with "
-        f"{first['backbone']} ({seeds_text(trained)}); joint: both the spatial and the temporal label are right."
-        + further(others, 0, "further data set or network", "further data sets or networks")
-    )
-    return canvas.finish(drawing, "accuracy_by_fraction", "Accuracy by fraction", caption)
+    others = run.accuracy.groupby(["dataset", "backbone"]).ngroups - 1
+    words = {"seeds": seeds_text(trained), "dataset": trained["dataset"].iloc[0]}
+    words["more"] = further(others, 0, "further data set or network", "further data sets or networks")
+    return drawing, {**words, "backbone": trained["backbone"].iloc[0]}
 
 
 def _draw_paper(ax: Axes, palette: Palette) -> None:
@@ -72,7 +71,8 @@ def _draw_paper(ax: Axes, palette: Palette) -> None:
         ("residual", 1 / 4, PAPER_QUARTER, "residual 74.1", "center"),
         ("inplace", 1.0, PAPER_INPLACE_ALL, "in-place 68.0 (derived)", "right"),
     ):
-        ax.plot(fraction, value, **palette.look("copy_shift", placement, "bidirectional").points() | {"label": None})
+        style = palette.look("copy_shift", placement, "bidirectional") | UNJOINED | {"label": None}
+        ax.plot(fraction, value, **style)
         ax.annotate(text, (fraction, value), (0, 7), textcoords="offset points", ha=side, va="bottom", fontsize=8)
     ax.text(0.03, 0.04, "other values: not found in our source", transform=ax.transAxes, fontsize=7.5, color=MUTED)
     ax.set_title("paper: Kinetics, ResNet-50")
@@ -90,42 +90,29 @@ def _accuracy_axis(ax: Axes, part: str, frame: pd.DataFrame) -> None:
     canvas.at_least(ax, LEAST_RANGE, top=HIGHEST)
 
 
-def learning_curves(run: Analysis, palette: Palette) -> Figure | None:
+def learning_curves(run: Analysis, palette: Palette) -> Drawn:
     """Accuracy on validation clips, epoch by epoch."""
-    curves = selection.main_curves(run.curves)
-    if curves.empty or (curves["strategy"] == BASELINE).all():
-        return None
-    drawing, more = _draw_curves(curves, "clips_seen", "training clips", palette)
-    caption = (
-        f"Accuracy on validation clips after each epoch ({seeds_text(curves)}, as bands). Validation clips share no "
-        f"image with training or test; no epoch is chosen by these curves.{more}"
-    )
-    return canvas.finish(drawing, "learning_curves", "Learning curves", caption)
+    return _draw_curves(run.curves, "clips_seen", "training clips", palette)
 
 
-def early_recognition(run: Analysis, palette: Palette) -> Figure | None:
+def early_recognition(run: Analysis, palette: Palette) -> Drawn:
     """Accuracy of the arms that look at the past alone, against the share of the clip that has been seen."""
-    early = selection.main_curves(run.early)
-    if early.empty or (early["strategy"] == BASELINE).all():
-        return None
-    drawing, more = _draw_curves(early, "seen_pct", "share of the clip seen [%]", palette)
-    caption = (
-        "Accuracy of a running stream after each frame of a test clip, from the mean of the logits so far "
-        f"({seeds_text(early)}, as bands). Only networks that look at the past alone are shown.{more}"
-    )
-    return canvas.finish(drawing, "early_recognition", "Early recognition", caption)
+    return _draw_curves(run.early, "seen_pct", "share of the clip seen [%]", palette)
 
 
-def _draw_curves(curves: pd.DataFrame, x: str, xlabel: str, palette: Palette) -> tuple[Drawing, str]:
-    """A row of plots for each mechanism, a colour for each fraction; and what the caption adds."""
+def _draw_curves(every: pd.DataFrame, x: str, xlabel: str, palette: Palette) -> Drawn:
+    """A row of plots for each mechanism, a colour for each fraction."""
+    curves = selection.main_curves(every)
     base, shifting = curves[curves["strategy"] == BASELINE], curves[curves["strategy"] != BASELINE]
+    if shifting.empty:
+        return None
     found = canvas.by_mechanism(shifting)
     found.sort(key=lambda one: (one[0][0], one[0][2], one[0][1] != "residual"))  # residual before in-place
     shown = found[:MOST_PLOTS]
     shares = sorted(set(shifting["fraction"]))
     viridis = matplotlib.colormaps["viridis"](np.linspace(0, _BRIGHTEST, max(len(shares), 2)))
     looks = list(zip(shares, map(to_hex, viridis), cycle(_MARKERS), strict=False))
-    drawing = canvas.blank(WIDTH, 2.0 * len(shown) + 1.0)
+    drawing = canvas.blank(canvas.WIDTH, 2.0 * len(shown) + 1.0)
     axes = drawing.subplots(len(shown), len(PARTS), squeeze=False, sharex=True, sharey="col")
     for line, (key, own) in zip(axes, shown, strict=True):
         for ax, part in zip(line, PARTS, strict=True):
@@ -135,8 +122,75 @@ def _draw_curves(curves: pd.DataFrame, x: str, xlabel: str, palette: Palette) ->
                 canvas.curve(ax, own[own["fraction"] == share], x, *ends, label=channels_text(share), **style)
             canvas.curve(ax, base, x, *ends, color=INK, linewidth=0.9, label="no shift")
             _accuracy_axis(ax, part, curves)
-        line[0].set_ylabel(palette.look(*key).name.replace(", ", ",\n") + "\naccuracy [%]")
+        line[0].set_ylabel(palette.look(*key)["label"].replace(", ", ",\n") + "\naccuracy [%]")
     for top, bottom, part in zip(axes[0], axes[-1], PARTS, strict=True):
         top.set_title(part)
         bottom.set_xlabel(xlabel)
-    return drawing, further(len(found), len(shown), "further mechanism")
+    return drawing, {"seeds": seeds_text(curves), "more": further(len(found), len(shown), "further mechanism")}
+
+
+def accuracy_plane(run: Analysis, palette: Palette) -> Drawn:
+    """Every bidirectional arm by its two accuracies, joined from few channels to all."""
+    trained = selection.arms(run.accuracy)
+    trained = trained[trained["direction"] == "bidirectional"]
+    if trained.empty:
+        return None
+    drawing, (ax,) = canvas.grid(1, 4.1, "temporal accuracy [%]", "spatial accuracy [%]")
+    base = selection.baselines(selection.main_condition(run.accuracy))[:1]
+    marks, legs = _arm_marks(base, palette), []
+    for _, own in canvas.by_mechanism(trained):
+        path = _arm_marks(own.sort_values("fraction"), palette)
+        ax.plot(*zip(*(mark.point for mark in path), strict=True), **path[0].style)
+        legs += canvas.pieces([mark.point for mark in path])
+        marks += path
+    canvas.draw_marks(ax, marks)
+    ax.margins(0.08)
+    canvas.at_least(ax, LEAST_SPATIAL_RANGE, top=HIGHEST)
+    ax.set_xlim(right=min(ax.get_xlim()[1], HIGHEST + 2.0))  # with room for a label
+    return drawing, {"seeds": seeds_text(trained), "more": canvas.label_marks(drawing, ax, marks, avoid=legs)}
+
+
+def _arm_marks(arms: pd.DataFrame, palette: Palette) -> list[Mark]:
+    return [_mark(row, estimate(row, "temporal"), estimate(row, "spatial"), palette) for row in rows(arms)]
+
+
+def _mark(row: Row, x: Interval, y: Interval, palette: Palette) -> Mark:
+    if not row["fraction"]:
+        return Mark(x, y, "no shift", STAR)
+    return Mark(x, y, fraction_text(row["fraction"]), palette.look(*mechanism_of(row)))
+
+
+def pareto(run: Analysis, palette: Palette) -> Drawn:
+    """Every timed case of the first panel whose accuracy is known, and the front."""
+    offers = selection.paired(run)
+    if not any(offer.case["fraction"] for offer in offers):
+        return None
+    best = front(offers)
+    drawing, (ax,) = canvas.grid(1, 3.9, "latency overhead [%]", "joint accuracy [%]")
+    ordered = [*best, *(offer for offer in offers if offer not in best)]
+    marks = [_mark(offer.case, offer.overhead, offer.joint, palette) for offer in ordered]
+    canvas.draw_marks(ax, marks)
+    corners = _steps(best)
+    ax.plot(*zip(*corners, strict=True), color=MUTED, linewidth=1.0, zorder=1.2, label="Pareto front")
+    ax.margins(0.07)
+    canvas.at_least(ax, LEAST_RANGE)
+    where = selection.panel_text(selection.panels(selection.timed(run.latency))[0][0])
+    return drawing, {"where": where, "more": canvas.label_marks(drawing, ax, marks, avoid=canvas.pieces(corners))}
+
+
+def front(offers: Sequence[Offer]) -> list[Offer]:
+    """The offers that no other beats in both, by rising overhead. On point estimates: intervals may overlap."""
+    best: list[Offer] = []
+    for offer in sorted(offers, key=lambda o: (o.overhead.mean, -o.joint.mean)):
+        if not best or offer.joint.mean > best[-1].joint.mean:
+            best.append(offer)
+    return best
+
+
+def _steps(best: Sequence[Offer]) -> list[Point]:
+    """Corners of the front: an offer's accuracy holds up to the overhead of the next."""
+    points = [(offer.overhead.mean, offer.joint.mean) for offer in best]
+    corners = points[:1]
+    for (_, before), (x, y) in pairwise(points):
+        corners += [(x, before), (x, y)]
+    return corners

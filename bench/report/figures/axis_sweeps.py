@@ -1,7 +1,12 @@
-"""Latency overhead against what was swept: the fraction (the paper's Fig. 2a), any other axis, and the runtime."""
+"""Latency overhead against what was swept: the fraction (the paper's Fig. 2a), any other axis, and the runtime.
+
+An axis counts as swept where panels differ in it and agree in everything else. Sweeps are often made one axis at a
+time from a common centre, so the panels of all axes are chosen to pass through that centre where they can.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -11,23 +16,36 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from bench.analysis.run import Analysis
 from bench.report import selection
 from bench.report.figures import canvas
-from bench.report.figures.canvas import MOST_PLOTS, WIDTH, Figure, estimate, further
-from bench.report.numbers import milliseconds_text
-from bench.report.selection import in_panel, panel_text, panels, rows, timed
+from bench.report.figures.canvas import MOST_PLOTS, Drawn, further
+from bench.report.numbers import estimate, milliseconds_text
+from bench.report.selection import MECHANISM, in_panel, nearest_fraction, panel_text, panels, rows, timed
 from bench.report.style import INK, MUTED, Palette, fraction_axis, label
-from bench.report.sweeps import COUNTED, TITLES, Sweep, swept
-from bench.spec.panel import Panel
+from bench.spec.panel import PANEL_AXES, Panel
 
 PAPER_ALL = {"cpu": 13.7, "cuda": 12.4}  # per cent, all channels; ResNet-50, 8 frames (TSM, section 3.2)
 PAPER_EIGHTH = 3.0  # "about 3 %" with 1/8, on every device; the paper gives no values at 1/4 and 1/2
 MOST_AXES = 8
+TITLES = {
+    "threads": "threads",
+    "dtype": "number format",
+    "memory_format": "memory format",
+    "frames": "frames in a clip",
+    "size": "picture size",
+    "batch": "clips in a batch",
+    "allocator": "memory allocator",
+    "backbone": "network",
+    "runtime": "runtime",
+    "device": "device",
+}
+_COUNTED = {axis.name for axis in PANEL_AXES.values() if axis.counts}
+"""Axes with an order of their own; the values of the others keep the run's."""
 
 _NARROW = 34  # characters of tick labels that fit below half a figure
 _LINEAR_TO = 5.0  # per cent: the runtimes' axis is logarithmic beyond
 _TICKS = (-5, 0, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
-def latency_overhead(run: Analysis, palette: Palette) -> Figure | None:
+def latency_overhead(run: Analysis, palette: Palette) -> Drawn:
     """Overhead against fraction, one plot for each panel, with the A/A control and the paper's two values."""
     found = panels(timed(run.latency))
     shown = found[:MOST_PLOTS]
@@ -47,11 +65,7 @@ def latency_overhead(run: Analysis, palette: Palette) -> Figure | None:
         ax.margins(y=0.08)
         ax.set_title(panel_text(panel, keys) if len(shown) > 1 else "")
     where = panel_text(keys[0]) if len(keys) == 1 else f"{len(keys)} settings, each against its own baseline"
-    caption = (
-        f"Latency overhead against no shift ({where}) with 95 % intervals; points are set slightly apart. The A/A "
-        "control is the interval of two identical networks." + further(len(found), len(shown))
-    )
-    return canvas.finish(drawing, "latency_overhead", "Latency overhead by fraction", caption)
+    return drawing, {"where": where, "more": further(len(found), len(shown))}
 
 
 def _draw_paper(ax: Axes, panel: Panel) -> None:
@@ -64,7 +78,56 @@ def _draw_paper(ax: Axes, panel: Panel) -> None:
             ax.plot(ends, [value] * 2, color=MUTED, linewidth=2.2, zorder=1.5, solid_capstyle="butt", label=name)
 
 
-def overhead_by_axis(run: Analysis, palette: Palette) -> Figure | None:
+@dataclass(frozen=True)
+class Sweep:
+    """One axis: a panel for each value, and their cases, with the ``place`` of their panel."""
+
+    name: str
+    panels: list[Panel]
+    cases: pd.DataFrame
+
+    @property
+    def values(self) -> list[str]:
+        """In words."""
+        return [panel.device if self.name == "device" else panel_text(panel, self.panels) for panel in self.panels]
+
+
+def swept(latency: pd.DataFrame) -> list[Sweep]:
+    """Every axis along which at least one mechanism was measured, each with one fraction."""
+    cases = dict(panels(timed(latency)))
+    found = []
+    for name in TITLES if cases else ():
+        chosen = _chosen(name, list(cases))
+        placed = pd.concat([cases[panel].assign(place=place) for place, panel in enumerate(chosen)])
+        along = []
+        for _, own in placed.groupby(MECHANISM):
+            counts = own["fraction"].value_counts()  # of those measured at most values, the one nearest to the usual
+            along.append(own[own["fraction"] == nearest_fraction(counts.index[counts == counts.max()])])
+        along = [own for own in along if len(own) > 1]
+        if along:
+            found.append(Sweep(name, chosen, pd.concat(along)))
+    return found
+
+
+def _chosen(name: str, measured: Sequence[Panel]) -> list[Panel]:
+    """The panels that differ in this axis alone: those through the centre, or else the longest such row."""
+    centre = max(measured, key=lambda panel: sum(len(_row(axis, panel, measured)) > 1 for axis in Panel.COLUMNS))
+    row = _row(name, centre, measured)
+    if len(row) == 1:
+        row = max((_row(name, panel, measured) for panel in measured), key=len)
+    return [row[value] for value in (sorted(row) if name in _COUNTED else row)]
+
+
+def _row(name: str, panel: Panel, measured: Sequence[Panel]) -> dict[Any, Panel]:
+    """{value: the panel that differs from this one in the axis alone}, with this one."""
+    # threads are those of a CPU: they say nothing about a change of the device
+    left_out = {name, "threads"} if name == "device" else {name}
+    same = {column: value for column, value in vars(panel).items() if column not in left_out}
+    alike = [other for other in measured if same.items() <= vars(other).items()]
+    return {getattr(other, name): other for other in alike} | {getattr(panel, name): panel}
+
+
+def overhead_by_axis(run: Analysis, palette: Palette) -> Drawn:
     """One small plot for each swept axis; the baseline's time stands below each value."""
     found = swept(run.latency)
     shown = found[:MOST_AXES]
@@ -72,12 +135,12 @@ def overhead_by_axis(run: Analysis, palette: Palette) -> Figure | None:
         return None
     times, mosaic = _baseline_times(run), _mosaic(shown)
     alike = canvas.comparable(sweep.cases for sweep in shown)
-    drawing = canvas.blank(WIDTH, 2.6 * len(mosaic) + 0.6)
+    drawing = canvas.blank(canvas.WIDTH, 2.6 * len(mosaic) + 0.6)
     axes = drawing.subplot_mosaic(mosaic, empty_sentinel="", sharey=alike)  # type: ignore[arg-type]
     for sweep in shown:
         ax = axes[sweep.name]
         canvas.zero(ax)
-        joined = sweep.name in COUNTED  # between values without an order of their own there is nothing
+        joined = sweep.name in _COUNTED  # between values without an order of their own there is nothing
         canvas.mechanisms(ax, sweep.cases, "place", "overhead", palette, step=0.09, by_fraction=True, joined=joined)
         named = zip(sweep.values, sweep.panels, strict=True)
         canvas.categories(ax, [f"{label(value)}\n{times[panel]}" for value, panel in named])
@@ -85,11 +148,7 @@ def overhead_by_axis(run: Analysis, palette: Palette) -> Figure | None:
         ax.set_title(TITLES[sweep.name])
     for row in mosaic:
         axes[row[0]].set_ylabel("latency overhead [%]")
-    caption = (
-        "Latency overhead with 95 % intervals. Each plot changes one axis; below each value stands the time of the "
-        "network without a shift." + further(len(found), len(shown), "further axis", "further axes")
-    )
-    return canvas.finish(drawing, "overhead_by_axis", "Latency overhead by axis", caption)
+    return drawing, {"more": further(len(found), len(shown), "further axis", "further axes")}
 
 
 def _mosaic(shown: Sequence[Sweep]) -> list[list[str]]:
@@ -108,14 +167,14 @@ def _baseline_times(run: Analysis) -> defaultdict[Panel, str]:
     return defaultdict(str, {panel: milliseconds_text(own["latency_ms"].iloc[0]) for panel, own in base})
 
 
-def overhead_by_runtime(run: Analysis, palette: Palette) -> Figure | None:
+def overhead_by_runtime(run: Analysis, palette: Palette) -> Drawn:
     """A row for each runtime, on an axis that is logarithmic beyond the noise: one shift costs from 1 % to 400 %."""
     chosen = selection.runtime_panels(run)
     if not chosen:
         return None
     own = [in_panel(timed(run.latency), panel).assign(place=place) for place, panel in enumerate(chosen)]
-    cases = pd.concat([frame[frame["fraction"] == selection.nearest_fraction(frame["fraction"])] for frame in own])
-    drawing = canvas.blank(WIDTH, 1.4 + len(chosen) * (0.35 + 0.1 * cases.groupby(canvas.MECHANISM).ngroups))
+    cases = pd.concat([frame[frame["fraction"] == nearest_fraction(frame["fraction"])] for frame in own])
+    drawing = canvas.blank(canvas.WIDTH, 1.4 + len(chosen) * (0.35 + 0.1 * cases.groupby(MECHANISM).ngroups))
     ax = drawing.subplots()
     style: dict[str, Any] = {"by_fraction": True, "joined": False, "horizontal": True}
     canvas.mechanisms(ax, cases, "place", "overhead", palette, step=0.12, **style)
@@ -125,11 +184,7 @@ def overhead_by_runtime(run: Analysis, palette: Palette) -> Figure | None:
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.hlines([edge - 0.5 for edge in range(1, len(names))], *ax.get_xlim(), color=MUTED, linewidth=0.5)
-    caption = (
-        "Latency overhead with 95 % intervals, against no shift in the same runtime; its time stands below the name. "
-        f"The axis is linear up to {_LINEAR_TO:g} % and logarithmic beyond."
-    )
-    return canvas.finish(drawing, "overhead_by_runtime", "Latency overhead by runtime", caption)
+    return drawing, {"linear_to": _LINEAR_TO}
 
 
 def _overhead_axis(ax: Axes) -> None:

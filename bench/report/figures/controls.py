@@ -14,7 +14,7 @@ from bench.analysis.comparisons import ABOVE, BELOW, Comparison
 from bench.analysis.run import Analysis
 from bench.analysis.selection import PUBLISHED
 from bench.report.figures import canvas
-from bench.report.figures.canvas import WIDTH, Figure
+from bench.report.figures.canvas import WIDTH, Drawn
 from bench.report.numbers import fixed
 from bench.report.style import INK, MUTED, Palette, drawable
 
@@ -28,7 +28,7 @@ _LOOKS = {"joint": (INK, "o"), "spatial": ("#0072B2", "s"), "temporal": ("#D55E0
 _WORDS = {"inplace": "in-place", "1": "all"}
 
 
-def controls(run: Analysis, palette: Palette) -> Figure | None:
+def controls(run: Analysis, palette: Palette) -> Drawn:
     """Every comparison as its distance from what it is held against."""
     found = [one for one in run.comparisons if math.isfinite(one.interval.mean)]
     sides = [[one for one in found if one.explains == explains] for explains in (True, False)]
@@ -50,12 +50,7 @@ def controls(run: Analysis, palette: Palette) -> Figure | None:
             axes[1].plot([], [], color=colour, marker=marker, markersize=4.5, linewidth=1.2, label=outcome)
     for fill, name in ((MUTED, "separated from zero"), ("white", "not separated")):
         axes[1].plot([], [], "o", color=MUTED, markersize=4.5, markerfacecolor=fill, label=name)
-    caption = (
-        "Every comparison with its 95 % interval: a difference, or the distance from chance where chance is named. "
-        "Left: does something else explain the result? Right: does it last? Not separated from zero is no proof of no "
-        f"difference. Arms are those of {PUBLISHED} where no strategy is named. The axis is compressed at its ends."
-    )
-    return canvas.finish(drawing, "controls", "Controls", caption)
+    return drawing, {"published": PUBLISHED}
 
 
 def _draw_side(names: Axes, plot: Axes, found: Sequence[Comparison]) -> float:

@@ -9,39 +9,39 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 
 from bench.analysis.run import Analysis
 from bench.report.figures import canvas
-from bench.report.figures.canvas import WIDTH, Figure, Mark, estimate
-from bench.report.numbers import Estimate, count_text, fraction_text
-from bench.report.selection import WITHIN, panel_text, panels, rows, timed
-from bench.report.style import BAND, INK, MUTED, REMAINING, Palette
+from bench.report.figures.canvas import Drawn, Mark
+from bench.report.numbers import between, count_text, estimate, fraction_text
+from bench.report.selection import mechanism_of, panel_text, panels, rows, timed
+from bench.report.style import BAND, INK, MUTED, REMAINING, UNJOINED, Palette
 from bench.spec.panel import Panel
 
+WITHIN = 2.0  # a prediction from bytes and page faults is called good within this factor
 _APART = 0.014  # of the axis: the width of a mark
 _SEEN = 0.02  # of the axis: a second part that is smaller would lie under the mark
 _HOLLOW: dict[str, Any] = {"marker": "o", "markersize": 3.5, "markerfacecolor": "white", "markeredgewidth": 0.9}
 _LOG_FROM = 8.0  # speeds that differ by more than this factor (CPU and GPU) need a logarithmic scale
 
 
-def data_movement(run: Analysis, palette: Palette) -> Figure | None:
+def data_movement(run: Analysis, palette: Palette) -> Drawn:
     """Predicted against measured overhead, all cases of the first panel that has predictions."""
     cases = timed(run.latency)
-    shown = panels(cases if cases.empty else cases[cases["predicted_overhead_pct"].notna()])
+    shown = panels(cases[cases["predicted_overhead_pct"].notna()])
     if not shown:
         return None
     panel, frame = shown[0]
     frame = frame.assign(x=apart(list(frame["predicted_overhead_pct"])))
     end = 1.12 * max(frame["predicted_overhead_pct"].max(), 0.1)
-    drawing = canvas.blank(WIDTH, 4.4)
-    ax = drawing.subplots()
+    drawing, (ax,) = canvas.grid(1, 3.7, "", "measured overhead [%]")
     marks, faulting = [], []
     for row in rows(frame):
         x, measured = row["x"], estimate(row, "overhead")
-        style = palette.look(row["strategy"], row["placement"], row["direction"]).points()
-        marks.append(Mark(Estimate(x), measured, fraction_text(row["fraction"]), style))
+        style = palette.look(*mechanism_of(row)) | UNJOINED
+        marks.append(Mark(between(x), measured, fraction_text(row["fraction"]), style))
         faults = row.get("predicted_faults_pct", math.nan)
         if abs(faults) > _SEEN * end:  # a thin line leads to where the bytes alone would put the mark
-            colour, height = style["color"], [measured.value] * 2
+            colour, height = style["color"], [measured.mean] * 2
             ax.plot([x - faults, x], height, color=colour, linewidth=0.8, markevery=[0], zorder=1.5, **_HOLLOW)
-            faulting.append(((x - faults, measured.value), (x, measured.value)))
+            faulting.append(((x - faults, measured.mean), (x, measured.mean)))
     canvas.draw_marks(ax, marks)
     low, high = ax.get_ylim()
     least = min(0.0, ax.dataLim.x0)  # below zero where a case saves bytes or page faults
@@ -52,14 +52,9 @@ def data_movement(run: Analysis, palette: Palette) -> Figure | None:
     if faulting:
         ax.plot([], [], color=MUTED, linewidth=0.8, label="from the bytes alone", **_HOLLOW)
     parts = "bytes moved and page faults" if faulting else "bytes moved"
-    ax.set(xlabel=f"predicted from {parts} [%]", ylabel="measured overhead [%]")
+    ax.set_xlabel(f"predicted from {parts} [%]")
     crowded = canvas.label_marks(drawing, ax, marks, avoid=[*canvas.pieces([(0, 0), (end, end)]), *faulting])
-    caption = (
-        f"Measured overhead with its 95 % interval against the prediction from {parts}, at the prices measured in the "
-        f"same run ({panel_text(panel)}). Numbers are the fraction of the channels that move. Above the band something "
-        f"else costs time (small kernels, memory format, cold caches); below it caches absorb traffic.{crowded}"
-    )
-    return canvas.finish(drawing, "data_movement", "Measured against predicted overhead", caption)
+    return drawing, {"parts": parts, "where": panel_text(panel), "more": crowded}
 
 
 def apart(values: Sequence[float]) -> list[float]:
@@ -72,7 +67,7 @@ def apart(values: Sequence[float]) -> list[float]:
     return list(placed.sort_index())
 
 
-def copy_bandwidth(run: Analysis, palette: Palette) -> Figure | None:
+def copy_bandwidth(run: Analysis, palette: Palette) -> Drawn:
     """One curve for each device and number of threads, with the quartiles over superblocks."""
     curves: dict[tuple[str, int], tuple[Panel, pd.DataFrame]] = {}
     for panel, group in panels(run.bandwidth):
@@ -84,8 +79,7 @@ def copy_bandwidth(run: Analysis, palette: Palette) -> Figure | None:
     if not shown:
         return None
     keys = [panel for panel, _ in shown]
-    drawing = canvas.blank(WIDTH, 3.4)
-    ax = drawing.subplots()
+    drawing, (ax,) = canvas.grid(1, 2.7, "size of the tensor [MiB]", "read and written [GB/s]")
     for (panel, points), colour in zip(shown, colours, strict=False):
         name = panel.device if panel.device != "cpu" else panel_text(panel, keys)
         style = {"color": colour, "marker": "o", "label": name if len(shown) > 1 else None}
@@ -101,10 +95,4 @@ def copy_bandwidth(run: Analysis, palette: Palette) -> Figure | None:
     ax.set_xscale("log", base=2)
     ax.set_xticks(sizes, [f"{size:g}" for size in sizes])
     ax.minorticks_off()
-    ax.set(xlabel="size of the tensor [MiB]", ylabel="read and written [GB/s]")
-    where = panel_text(keys[0]) if len(keys) == 1 else count_text(len(keys), "setting")
-    caption = (
-        f"Speed of a plain copy of one contiguous tensor, measured in the same superblocks as the cases ({where}); "
-        "the band holds the middle half of the superblocks. Predictions take the speed at the size that is moved."
-    )
-    return canvas.finish(drawing, "copy_bandwidth", "Copy bandwidth", caption)
+    return drawing, {"where": panel_text(keys[0]) if len(keys) == 1 else count_text(len(keys), "setting")}

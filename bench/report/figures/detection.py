@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from bench.analysis.run import Analysis
 from bench.report.figures import canvas
-from bench.report.figures.canvas import WIDTH, Figure, estimate
-from bench.report.numbers import channels_text, count_text, fraction_text
-from bench.report.selection import Row, whole_forms
-from bench.report.style import MUTED, Palette, label
-from bench.store.samples import SPEEDS
+from bench.report.figures.canvas import WIDTH, Drawn
+from bench.report.numbers import channels_text, count_text, estimate, fraction_text
+from bench.report.selection import Row, mechanism_of, whole_forms
+from bench.report.style import MUTED, UNJOINED, Palette, label
+from bench.store.samples import MEASURES, SPEEDS
 
-MEASURES = ("map", *(f"map_{speed}" for speed in SPEEDS))
 PAPER_GAINS = (1.6, -0.2, 2.3, 4.6)  # pp, of all objects and by speed: R-FCN, ImageNet-VID, online (TSM, Table 7)
 _APART = 0.8  # of the distance between two measures, shared by the forms
 _MATCHED = 0.5  # IoU from which an object counts as found
@@ -30,9 +29,9 @@ _ONE_PLACE = 0.6  # IoU from which two detections share a label
 _TRUTH, _FOUND = "#E69F00", "#56B4E9"
 
 
-def detection(run: Analysis, palette: Palette) -> Figure | None:
+def detection(run: Analysis, palette: Palette) -> Drawn:
     """Mean average precision of every form, of all objects and by speed, and the gains beside the paper's."""
-    forms = [] if run.detection.empty else whole_forms(run.detection)
+    forms = whole_forms(run.detection)
     if not forms:
         return None
     drawing = canvas.blank(WIDTH, 3.4)
@@ -40,7 +39,7 @@ def detection(run: Analysis, palette: Palette) -> Figure | None:
     for index, row in enumerate(forms):
         name = f"{row['form']}: {label(row['strategy'])}, {fraction_text(row['fraction'])}"
         name = name if row["fraction"] else "frame by frame"
-        style = palette.look(row["strategy"], row["placement"], row["direction"]).points() | {"label": name}
+        style = palette.look(*mechanism_of(row)) | UNJOINED | {"label": name}
         offset = (index - (len(forms) - 1) / 2) * _APART / max(len(forms), 3)
         places = [place + offset for place in range(len(MEASURES))]
         canvas.intervals(left, places, [estimate(row, measure) for measure in MEASURES], **style)
@@ -54,11 +53,7 @@ def detection(run: Analysis, palette: Palette) -> Figure | None:
     left.set_ylabel("mean average precision at IoU 0.5 [%]")
     right.set_ylabel("difference to frame by frame [pp]")
     canvas.at_least(left, 0.0, top=100.0)
-    caption = (
-        "Left: mean average precision, of all objects and by their speed. Right: differences to frame by frame, paired "
-        "by seed. 95 % intervals, which hold one at a time. The paper's gains are those of R-FCN on ImageNet-VID."
-    )
-    return canvas.finish(drawing, "detection", "Detection by object speed", caption)
+    return drawing, {}
 
 
 @dataclass(frozen=True)
@@ -79,7 +74,7 @@ class _View:
         }
 
 
-def detection_examples(run: Analysis, palette: Palette) -> Figure | None:
+def detection_examples(run: Analysis, palette: Palette) -> Drawn:
     """Frames in which online finds what frame by frame misses, and the other way round."""
     forms = _two_forms(run.detection_examples)
     if forms is None:
@@ -101,11 +96,8 @@ def detection_examples(run: Analysis, palette: Palette) -> Figure | None:
     axes[0, 0].plot([], [], color=_TRUTH, linestyle="--", label="object (class)")
     axes[0, 0].plot([], [], color=_FOUND, label=f"detection (class, score from {_CONFIDENT:g})")
     online = f"{label(forms[1]['strategy'])}, {channels_text(forms[1]['fraction'])}"
-    caption = (
-        f"Last frames of test clips, one seed. Of {count_text(len(pairs), 'frame')}, online ({online}) finds all that "
-        f"frame by frame finds and more in {len(gained)}, less in {len(lost)}; the first of both are shown."
-    )
-    return canvas.finish(drawing, "detection_examples", "Detection examples", caption)
+    frames = count_text(len(pairs), "frame")
+    return drawing, {"frames": frames, "online": online, "more": len(gained), "less": len(lost)}
 
 
 def _two_forms(examples: Sequence[Row]) -> tuple[Row, Row] | None:

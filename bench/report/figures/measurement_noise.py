@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 
 from bench.analysis.run import Analysis
 from bench.report.figures import canvas
-from bench.report.figures.canvas import WIDTH, Figure, estimate
-from bench.report.numbers import fraction_text
-from bench.report.selection import panels, rows, timed, twins
-from bench.report.style import ALARM, INK, MUTED, Palette, label
+from bench.report.figures.canvas import WIDTH, Drawn
+from bench.report.numbers import estimate, fraction_text
+from bench.report.selection import mechanism_of, panels, rows, timed, twins
+from bench.report.style import ALARM, INK, MUTED, UNJOINED, Palette, label
 
 MOST_CASES = 30  # more rows would be smaller than their labels
 TARGETS = ("target_half_width_pp", "target_half_width_points")  # in settings of latency, and of older runs
@@ -25,7 +25,7 @@ _LOOKS: dict[str, dict[str, Any]] = {
 }
 
 
-def measurement_noise(run: Analysis, palette: Palette) -> Figure | None:
+def measurement_noise(run: Analysis, palette: Palette) -> Drawn:
     """Left: the twin's differences, superblock by superblock. Right: half-widths reached against the target."""
     samples, widths = _first_control(run.superblocks), _widths(run.latency)
     parts = [not samples.empty, not widths.empty]
@@ -33,26 +33,19 @@ def measurement_noise(run: Analysis, palette: Palette) -> Figure | None:
         return None
     drawing = canvas.blank(WIDTH, min(max(3.4, 1.6 + _ROW * len(widths)), 8.5))
     axes = drawing.subplots(1, sum(parts), squeeze=False)[0]
-    texts = []
     if not samples.empty:
         _draw_twin(axes[0], samples, run.latency)
-        texts.append("A/A control: differences of two identical networks; their interval should hold zero.")
     if not widths.empty:
         settings = (run.header.get("settings") or {}).get("latency") or {}
         target = next((settings[name] for name in TARGETS if name in settings), None)
         _draw_widths(axes[-1], widths, target, palette)
-        texts.append("Half-width: a case right of the target ended before its interval was narrow enough.")
-    if len(widths) == MOST_CASES:
-        texts.append(f"Only the {MOST_CASES} widest are shown.")
-    return canvas.finish(drawing, "measurement_noise", "Measurement noise", " ".join(texts))
+    return drawing, {"more": f" Only the {MOST_CASES} widest are shown." if len(widths) == MOST_CASES else ""}
 
 
 def _first_control(superblocks: pd.DataFrame) -> pd.DataFrame:
     """The twin's differences in the first panel: machines and devices scatter differently, so never all together."""
-    if superblocks.empty:
-        return superblocks
     aa = superblocks[superblocks["aa"].astype(bool) & superblocks["overhead_pct"].notna()]
-    return aa if aa.empty else aa[aa["label"] == aa["label"].iloc[0]]
+    return aa[aa["label"].isin(aa["label"].head(1))]
 
 
 def _draw_twin(ax: Axes, samples: pd.DataFrame, latency: pd.DataFrame) -> None:
@@ -88,9 +81,9 @@ def _widths(latency: pd.DataFrame) -> pd.DataFrame:
 def _draw_widths(ax: Axes, widths: pd.DataFrame, target: float | None, palette: Palette) -> None:
     names = []
     for place, row in enumerate(rows(widths)):
-        look, width = palette.look(row["strategy"], row["placement"], row["direction"]), row["half_width_pct"]
-        ax.plot([0, width], [place, place], color=look.colour, linewidth=1.2, alpha=0.5)
-        ax.plot([width], [place], **look.points() | {"label": None})
+        look, width = palette.look(*mechanism_of(row)) | UNJOINED | {"label": None}, row["half_width_pct"]
+        ax.plot([0, width], [place, place], color=look["color"], linewidth=1.2, alpha=0.5)
+        ax.plot([width], [place], **look)
         way = "" if row["direction"] == "bidirectional" else " uni"
         names.append(f"{label(row['strategy'])} {row['placement']} {fraction_text(row['fraction'])}{way}")
     if target is not None:

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 
 from bench.analysis.run import Analysis
 from bench.report.figures import canvas
-from bench.report.figures.canvas import MOST_PLOTS, Figure, estimate, further
-from bench.report.numbers import fraction_text, milliseconds_text
-from bench.report.selection import online_groups, online_settings, rows
+from bench.report.figures.canvas import MOST_PLOTS, Drawn, further
+from bench.report.numbers import estimate, fraction_text, known, milliseconds_text
+from bench.report.selection import online_settings, rows
 from bench.report.style import MUTED, Palette
 from bench.spec.axes import BASELINE
 
@@ -17,9 +17,9 @@ PAPER_ONLINE = 2.1  # per cent: 4.8 ms against 4.7 ms, ResNet-50, 1/8 (TSM, Tabl
 _RAREST = 0.1  # per cent of the frames; beyond it there are too few
 
 
-def online_overhead(run: Analysis, palette: Palette) -> Figure | None:
+def online_overhead(run: Analysis, palette: Palette) -> Drawn:
     """Overhead per frame against the number of streams, one plot for each network and device."""
-    groups = online_groups(run.online)
+    groups = online_settings(run.online, "streams")
     if not groups:
         return None
     shown = groups[:MOST_PLOTS]
@@ -29,11 +29,7 @@ def online_overhead(run: Analysis, palette: Palette) -> Figure | None:
     for ax, (words, frame) in zip(axes, shown, strict=True):
         _draw_overhead(ax, frame, usual, palette)
         ax.set_title(words)
-    caption = (
-        "Overhead per frame against no shift, frame by frame too, with 95 % intervals. Below each number of streams: "
-        "the time of the network without a shift for one frame of each stream." + further(len(groups), len(shown))
-    )
-    return canvas.finish(drawing, "online_overhead", "Overhead frame by frame", caption)
+    return drawing, {"more": further(len(groups), len(shown))}
 
 
 def _draw_overhead(ax: Axes, frame: pd.DataFrame, usual: float, palette: Palette) -> None:
@@ -52,13 +48,13 @@ def _draw_overhead(ax: Axes, frame: pd.DataFrame, usual: float, palette: Palette
     for found, places in canvas.mechanisms(ax, shifting, "place", "overhead", palette, step=0.09, by_fraction=True):
         share, last = found[-1]["fraction"], estimate(found[-1], "overhead")
         if share != usual:
-            top = last.high if last.has_interval else last.value
+            top = last.high if known(last) else last.mean
             ax.annotate(fraction_text(share), (places[-1], top), (0, 3), textcoords="offset points", ha="center")
     times = dict(zip(base.loc[~twin, "streams"], base.loc[~twin, "frame_ms"], strict=True))
     canvas.categories(ax, [f"{count}\n{milliseconds_text(times.get(count, math.nan))}" for count in counts])
 
 
-def online_frame_times(run: Analysis, palette: Palette) -> Figure | None:
+def online_frame_times(run: Analysis, palette: Palette) -> Drawn:
     """For each setting: the share of frames that take longer than so many milliseconds."""
     settings = online_settings(run.frames)
     if not settings:
@@ -68,15 +64,10 @@ def online_frame_times(run: Analysis, palette: Palette) -> Figure | None:
     for ax, (words, frame) in zip(axes, shown, strict=True):
         frame = frame[frame["quantile_pct"] <= 100 - _RAREST]
         for key, own in canvas.by_mechanism(frame, "fraction", "aa"):
-            look, twin = palette.look(*key), own["aa"].iloc[0]
-            style = {"color": look.colour, "linestyle": look.linestyle, "label": look.name, "linewidth": 1.3}
+            style, twin = palette.look(*key) | {"marker": "", "linewidth": 1.3}, own["aa"].iloc[0]
             if key[0] == BASELINE:
                 style |= {"label": "no shift, A/A twin", "linestyle": (0, (2, 2))} if twin else {"label": "no shift"}
             ax.plot(own["frame_ms"], 100 - own["quantile_pct"], **style)
         ax.set(title=words, yscale="log", ylim=(_RAREST, 100))
         ax.set_yticks([100, 10, 1, 0.1], ["100", "10", "1", "0.1"])
-    caption = (
-        "Distribution of the times of single frames, all processes and all frames; the lower end of a curve shows the "
-        "slow ones. How far the two identical networks lie apart is chance." + further(len(settings), len(shown))
-    )
-    return canvas.finish(drawing, "online_frame_times", "Frame times", caption)
+    return drawing, {"more": further(len(settings), len(shown))}
