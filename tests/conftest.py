@@ -1,5 +1,6 @@
-"""Shared by all tests: the one small run that the end-to-end tests look at, made by the command line itself."""
+"""Shared by all tests: the one small run that several files look at, made by the command line itself."""
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -8,7 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.system import workers
+
 ROOT = Path(__file__).resolve().parent.parent
+
+os.environ |= workers._bytecode_cache()  # most processes that tests start import torch, which takes seconds without
 
 TWO_BACK = '''
 from bench.strategy import Strategy
@@ -37,7 +42,7 @@ class Leaky(Strategy):
         return clip
 '''
 
-DEAR = {"small_run", "online_run", "pretrained", "experiments", "good"}
+EXPENSIVE = {"small_run", "described_once", "pretrained", "pretrained_detector", "experiments", "good"}
 """Fixtures that take many seconds to make."""
 
 BROKEN = "raise RuntimeError('this file is broken')\n"
@@ -48,8 +53,9 @@ title = "A sweep that a test can wait for"
 backbones = ["resnet18"]
 frames = [4]
 sizes = [32]
+threads = [1]
 budget = "300s"
-largest_copy_mib = 2
+largest_copy_mib = 1
 target_half_width_pp = 0.01
 min_replicates = 2
 max_replicates = 2
@@ -59,12 +65,28 @@ strategies = ["copy_shift", "buffer_shift"]
 fractions = ["1/8", "1/4", "1"]
 [latency.plugins]
 fractions = ["1/4"]
+[online]
+sizes = [32]
+frames = 2
+threads = [1]
+budget = "60s"
+largest_copy_mib = 1
+min_replicates = 1
+max_replicates = 1
+max_superblocks = 2
+[[online.panels]]
+backbones = ["resnet18"]
+[[online.panels]]
+backbones = ["digits_fcos"]
+sizes = [64]
+[[online.groups]]
+strategies = ["buffer_shift"]
+fractions = ["1/8"]
+directions = ["unidirectional"]
 [accuracy]
 seeds = 2
 [[accuracy.groups]]
 strategies = ["copy_shift"]
-fractions = ["1/4"]
-placements = ["residual", "inplace"]
 [accuracy.recipe]
 pretrain_frames = 256
 pretrain_epochs_easy = 1
@@ -72,7 +94,22 @@ pretrain_epochs_hard = 1
 clips = 32
 epochs = 1
 test_clips = 20
+[detection]
+seeds = 2
+[[detection.groups]]
+strategies = ["copy_shift"]
+fractions = ["1/8"]
+directions = ["unidirectional"]
+[detection.plugins]
+fractions = []
+[detection.recipe]
+pretrain_frames = 64
+pretrain_epochs = 1
+clips = 8
+epochs = 1
+test_clips = 8
 """
+"""All sections, each as small as it can be and still have intervals."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +131,7 @@ def command(*arguments: str, cwd: Path = ROOT, timeout: float = 600) -> subproce
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share what is expensive to make stay on one worker; all others go where there is room."""
     for item in items:
-        for name in DEAR & set(getattr(item, "fixturenames", ())):
+        for name in EXPENSIVE & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group(name))
 
 
@@ -106,7 +143,7 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """Everything once, with two honest strategies, a plug-in, a leaky one and a broken file."""
+    """All sections once, with two mechanisms, a plug-in, a leaky one and a broken file."""
     base = tmp_path_factory.mktemp("small")
     plugins = base / "plugins"
     plugins.mkdir()

@@ -1,15 +1,16 @@
 """What README and the other pages tell people to type is understood by the program, and runs where that is quick."""
 
-import json
 import re
 import shlex
+import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from typer.main import get_command
 
-from bench.cli.app import app
-from tests.conftest import ROOT, Finished, command
+from bench.cli.app import app, main
+from tests.conftest import ROOT, Finished
 
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
@@ -51,29 +52,17 @@ def test_a_written_command_is_understood(text: str) -> None:
     sub.make_context(name, list(rest))
 
 
-@pytest.mark.parametrize("text", ["list strategies", "list backbones", "list presets", "list claims", "list --no-load"])
-def test_lists(text: str) -> None:
-    done = command(*text.split())
-    assert done.returncode == 0 and len(done.stdout.splitlines()) > 3, done.stderr
-
-
-def test_quick_commands_of_the_readme_run(small_run: Finished) -> None:
+def test_quick_commands_of_the_readme_run(small_run: Finished, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        shutil.copytree(small_run.folder, tmp_path / name)
     for arguments in (
-        ["report", str(small_run.folder)],
-        ["compare", str(small_run.folder), str(small_run.folder)],
+        ["report", str(tmp_path / "a")],
+        ["report", str(tmp_path)],
+        ["compare", str(tmp_path / "a"), str(tmp_path / "b")],
         ["doctor"],
-        ["stream", "--source", "synthetic", "--duration", "2s"],
+        ["stream", "--source", "synthetic", "--duration", "1s"],
     ):
-        done = command(*arguments)
-        assert done.returncode == 0, (arguments, done.stderr)
-
-
-@pytest.mark.parametrize("name", ["explore_run", "why_the_shift_costs", "write_a_strategy"])
-def test_notebooks_are_kept_with_their_pictures(name: str) -> None:
-    cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text())["cells"]
-    outputs = [output for cell in cells if cell["cell_type"] == "code" for output in cell["outputs"]]
-    assert any("image/png" in output.get("data", {}) for output in outputs)
-    assert not [output for output in outputs if output["output_type"] == "error"]
+        assert main(arguments) == 0, arguments
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -85,11 +74,11 @@ def test_what_a_page_links_to_is_there(page: str) -> None:
 
 def test_flags_are_explained() -> None:
     """Each flag that a published table holds, and each name that the code gives one, stands in the page on reports."""
-    told = (ROOT / "docs" / "reading_a_report.md").read_text()
+    text = (ROOT / "docs" / "reading_a_report.md").read_text()
     raised = {
         flag
         for table in (ROOT / "results" / "reference").glob("*/tables/latency.csv")
         for flags in pd.read_csv(table)["flags"].dropna()
         for flag in str(flags).split(";")
     }
-    assert raised and not {flag for flag in raised if f"`{flag}`" not in told}
+    assert raised and not {flag for flag in raised if f"`{flag}`" not in text}
