@@ -4,6 +4,7 @@ A case that fails (raises, is not finite, hangs, kills its process) is recorded 
 others go on without it. Where a process dies, the case whose code ran last is to blame.
 """
 
+import functools
 import itertools
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 import psutil
 
 from bench.analysis.overheads import Overhead, OverheadEstimator
-from bench.measure.latency.process import PanelProcesses, ProcessDied, copy_sizes, replicate_records
+from bench.measure.latency.process import PanelProcesses, ProcessDied, Stream, copy_sizes, replicate_records
 from bench.measure.latency.stopping import PILOT_SUPERBLOCKS, Costs, Shape
 from bench.measure.latency.stopping import shape as plan_shape
 from bench.models import runtimes
@@ -25,7 +26,7 @@ from bench.spec.schema import USUAL_LIMITS, ProcessLimits, Stopping
 from bench.store.records import ProcessRecord, Record, StaticRecord, Status, TimedRecord
 from bench.system import allocators, workers
 
-_MODULE = "bench.measure.latency.worker"
+_STREAM = functools.partial(workers.stream, "bench.measure.latency.worker")
 _FELL_WITH_BASELINE = "fell_with_baseline"  # the flag of a case that failed through no fault of its own
 _GATE_SHARE = 0.1  # of the budget: how long the quiet-machine gate may wait in all
 
@@ -54,15 +55,18 @@ class Campaign:
         budget: float,
         seed: int,
         known: Sequence[Record] = (),
-        module: str = _MODULE,
+        stream: Stream = _STREAM,
         exports: Path | None = None,
         limits: ProcessLimits = USUAL_LIMITS,
     ) -> None:
-        """exports: a folder that keeps exported files from process to process; None: each process exports again."""
+        """exports: a folder that keeps exported files from process to process; None: each process exports again.
+
+        stream: tests pass one that starts no process.
+        """
         self.panel, self.cases, self.settings = panel, list(cases), settings
         self.failed: dict[str, str] = {}  # strategy -> why it is measured no further
         self.device_lost: str | None = None  # why the panel ended before its time
-        self._processes = PanelProcesses(panel, self.cases, files, seed, module, exports, limits)
+        self._processes = PanelProcesses(panel, self.cases, files, seed, stream, exports, limits)
         self._estimator = OverheadEstimator()
         self._overheads: list[Overhead] = []
         self._done: set[int] = set()  # replicates

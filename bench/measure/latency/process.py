@@ -3,7 +3,7 @@
 import random
 import struct
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,10 @@ _PREPARING = 5.0  # times the limit of silence, where a runtime exports and comp
 _NO_CASE = -1
 
 
+Stream = Callable[..., Iterator[workers.Event]]
+"""``workers.stream`` for one module."""
+
+
 class ProcessDied(Exception):
     """A process ended before it was done. case: whose code ran last; None: no case's."""
 
@@ -38,7 +42,7 @@ class PanelProcesses:
     cases: Sequence[Case]
     files: Sequence[Path]
     seed: int
-    module: str
+    stream: Stream
     exports: Path | None
     limits: ProcessLimits
 
@@ -66,7 +70,7 @@ class PanelProcesses:
                 "prove": prove,
             }
             try:
-                for event in self._stream(job):
+                for event in self._start(job):
                     if "case" in event:
                         event["case"] = self.cases[event["case"]]
                     if event["event"] in ("enter", "ready"):
@@ -85,13 +89,12 @@ class PanelProcesses:
         except ProcessDied:
             return False
 
-    def _stream(self, job: dict[str, Any]) -> Iterator[workers.Event]:
+    def _start(self, job: dict[str, Any]) -> Iterator[workers.Event]:
         panel, silence = self.panel, self.limits.silence
         limit = silence * (1.0 if panel.runtime == EAGER else _PREPARING)
         if job["order"] is not None:  # a superblock is silent until its end
             limit += 2 * min(_SLOT_LIMIT, silence) * len(job["cases"]) + job["order"]["gate_seconds"]
-        return workers.stream(
-            self.module,
+        return self.stream(
             job,
             silence_limit=limit,
             env=allocators.ENVIRONMENTS[panel.allocator],

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import FlopCounterMode
 
 _EMPTY = {"empty_like", "new_empty"}
 _WRITES_NOTHING = _EMPTY | {"empty", "empty_strided", "new_empty_strided"}
@@ -35,34 +35,7 @@ class Traffic:
     operations: dict[int, int]
 
 
-class _Mode(TorchDispatchMode):
-    """Sees every operator. Nothing is compiled meanwhile: dynamo, whose import takes seconds, is not needed."""
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
-
-
-class _Flops(_Mode):
-    """Adds up what ``torch.utils.flop_counter.FlopCounterMode`` does, which imports dynamo."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        with self:
-            parts = func.decompose(*args, **kwargs)
-        if parts is not NotImplemented:
-            return parts
-        out = func(*args, **kwargs)
-        if formula := flop_registry.get(func.overloadpacket):
-            self.total += formula(*args, **kwargs, out_val=out)
-        return out
-
-
-class _Traffic(_Mode):
+class _Traffic(TorchDispatchMode):
     """Adds up traffic and follows which storages are alive."""
 
     def __init__(self) -> None:
@@ -120,10 +93,10 @@ def _bytes_of(tensors: list[Tensor]) -> int:
 
 def count(call: Callable[[], Any]) -> Traffic:
     """Run ``call`` once and count. The time that it takes means nothing."""
-    with _Flops() as flops:
+    with FlopCounterMode(display=False) as flops:
         call()
     with _Traffic() as counter:
         call()
     operations = dict(sorted(counter.operations.items()))
     moved = sum(size * number for size, number in operations.items())
-    return Traffic(moved, counter.peak_live_bytes, flops.total, operations)
+    return Traffic(moved, counter.peak_live_bytes, int(flops.get_total_flops()), operations)

@@ -7,13 +7,11 @@ from typing import Any
 
 
 class SimulatedClock:
-    """A machine made of arithmetic, for tests: ``call`` returns the true seconds, the clock adds what machines add.
+    """One process on a machine made of arithmetic: calls return their true seconds, the clock adds what machines add.
 
     Log-latency = log(truth) + an effect of its own for each call, as memory layout has in a process (``process_sd``)
     + linear drift per slot + AR(1) noise (``noise_sd``, ``autocorrelation``) + now and then a spike that doubles the
-    slot (``spike_rate``) + what a slot costs more where another call ran before it (``switch_effect``) + bursts, in
-    which somebody else uses the machine: one begins with probability ``burst_rate`` in a slot, lasts ``burst_slots`` on
-    average and adds ``burst_effect``; ``disturbed`` says whether the last slot lay in one. One instance is one process.
+    slot (``spike_rate``) + what a slot costs more where another call ran before it (``switch_effect``).
     """
 
     def __init__(
@@ -26,18 +24,13 @@ class SimulatedClock:
         drift_per_slot: float = 0.0,
         spike_rate: float = 0.0,
         switch_effect: float = 0.0,
-        burst_rate: float = 0.0,
-        burst_slots: float = 20.0,
-        burst_effect: float = 0.3,
     ) -> None:
         self._rng = random.Random(seed)
         self._fresh_sd, self._rho = noise_sd * math.sqrt(1 - autocorrelation**2), autocorrelation
         self._process_sd, self._drift, self._spike_rate = process_sd, drift_per_slot, spike_rate
         self._switch_effect = switch_effect
-        self._begins, self._ends, self._burst_effect = burst_rate, 1 / burst_slots, burst_effect
         self._process_effects: dict[int, float] = {}
         self._slot, self._noise, self._last = 0, 0.0, 0
-        self.disturbed = False
 
     def measure(self, call: Callable[[], Any]) -> tuple[float, Any]:
         """(simulated seconds, the true seconds)."""
@@ -49,9 +42,7 @@ class SimulatedClock:
         log = self._process_effects[who] + self._drift * self._slot + self._noise
         if self._spike_rate and rng.random() < self._spike_rate:
             log += math.log(2.0)
-        if self._switch_effect and who != self._last:
+        if who != self._last:
             log += self._switch_effect
-        if self._begins and rng.random() < (self._ends if self.disturbed else self._begins):
-            self.disturbed = not self.disturbed
         self._last = who
-        return truth * math.exp(log + self._burst_effect * self.disturbed), truth
+        return truth * math.exp(log), truth

@@ -9,7 +9,6 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -235,8 +234,7 @@ class SimulatedGpu(CudaDevice):
     at a clock r ** -power as high, so that it takes r times the cycles and r ** (1 + power) times the time.
     noise_sd: of log-cycles, the same in every process with the same ``seed``. throttled_from: the reading of the
     sensors (the first is 0; a superblock reads them before and after) from which on heat holds the clock down to the
-    share ``throttle``. lost_after: slots after which the device is lost. gone: a file that is made then, and that tells
-    every later process that there is no device.
+    share ``throttle``. lost_after: slots after which the device is lost.
     """
 
     torch_device = "cpu"
@@ -251,15 +249,12 @@ class SimulatedGpu(CudaDevice):
         throttled_from: int | None = None,
         throttle: float = 0.5,
         lost_after: int | None = None,
-        gone: str | None = None,
     ) -> None:
         self.nvml, self.cuda = FakeNvml(), FakeCuda()
         super().__init__(self.cuda, Gpu(self.nvml, "GPU-simulated"))
         self._fall, self._power, self._noise_sd, self._rng = fall_per_slot, power, noise_sd, random.Random(seed)
         self._throttled_from, self._throttle, self._lost_after = throttled_from, throttle, lost_after
-        self._gone = Path(gone) if gone else None
         self._slots = self._readings = 0
-        self.cuda.lost = self._gone is not None and self._gone.exists()
 
     def clock(self) -> Clock:
         return self.run
@@ -282,8 +277,6 @@ class SimulatedGpu(CudaDevice):
         """One slot: (seconds, result). Raises RuntimeError from the slot on in which the device is lost."""
         if self._lost_after is not None and self._slots >= self._lost_after:
             self.cuda.lost = True
-            if self._gone:
-                self._gone.touch()
         if self.cuda.lost:
             raise RuntimeError(LOST)
         needed, result = cycles(call)

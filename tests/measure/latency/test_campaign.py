@@ -1,23 +1,32 @@
-"""A panel with strategies that misbehave only while they are measured: each costs itself, the others are measured."""
+"""A panel of real processes: strategies that misbehave cost themselves, and what cannot be here is said."""
 
+import platform
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench.measure.latency import campaign as campaign_module
-from bench.measure.latency.campaign import Campaign, _copy_sizes
+from bench.measure.latency.campaign import Campaign, failed_while_measured
+from bench.models import runtimes
 from bench.plugins.discovery import strategy_files
 from bench.spec.axes import parse_fraction
-from bench.spec.cases import BASELINE_VARIANT, Case, Panel, Variant
+from bench.spec.cases import BASELINE_VARIANT, Case, Variant
+from bench.spec.panel import Panel
 from bench.spec.schema import ProcessLimits
 from bench.spec.settings import Latency
-from bench.store.records import Record
+from bench.store.records import Record, StaticRecord, TimedRecord
+from bench.system import workers
+from tests.measure.latency import in_process
+from tests.models.runtimes.small import BRANCHES, FROZEN
 
-LIMITS = ProcessLimits(silence=25.0, memory_gib=2.5)
 PANEL = Panel("resnet18", "cpu", "eager", "fp32", "nchw", 1, 2, 32, 1)
+TWICE = Latency(min_replicates=2, max_replicates=2, max_superblocks=6, target_half_width_pp=0.01, largest_copy_mib=1)
+ONCE = Latency(min_replicates=1, max_replicates=1, max_superblocks=2, largest_copy_mib=1)
 
-# 8 sites a forward; the static pass runs 7 forwards, a replicate 2 and then 2 in each superblock. Call 60 is timed.
+# 8 sites a forward; the static pass runs 7 forwards, a replicate 1 and then 2 in each superblock. Call 60 is timed, in
+# the second replicate: the first one has two superblocks.
 EVIL = """
 import os, signal, stat, subprocess, threading, time
 import torch
@@ -38,53 +47,62 @@ DEEDS = {
     "nan_late": (60, "return clip * float('nan')", "not finite"),
     "dies_late": (60, "os._exit(0)", "exited with code 0"),
     "crashes_early": (1, "os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
-    "hangs_late": (60, "time.sleep(1000)", "no sign of life"),
     "sets_threads": (1, "torch.set_num_threads(3)", "the number of threads (1 became 3)"),
     "lingers": (1, "Evil.calls == 1 and threading.Thread(target=time.sleep, args=(999,)).start()", "left a thread"),
-    "scribbles": (
-        1,
-        "[os.write(int(fd), b'rubbish\\n') for fd in os.listdir('/proc/self/fd') if int(fd) > 2 and "
-        "os.path.exists('/proc/self/fd/' + fd) and stat.S_ISFIFO(os.fstat(int(fd)).st_mode)]",
-        "something else into the channel",
-    ),
 }
 HARMLESS = {"prints": (1, "print('nonsense' * 100_000)", "")}
 
 
-def measure(tmp_path: Path, names: tuple[str, ...], budget: float = 120.0) -> list[Record]:
-    for name in names:
-        if deed := {**DEEDS, **HARMLESS}.get(name):
-            when, what, _ = deed
-            (tmp_path / f"{name}.py").write_text(EVIL.format(name=name, when=when, what=what))
-    cases = [Case(BASELINE_VARIANT, PANEL), Case(BASELINE_VARIANT, PANEL, aa=True)]
-    cases += [Case(Variant(name, parse_fraction("1/4"), "residual", "bidirectional"), PANEL) for name in names]
-    settings = Latency(min_replicates=2, max_replicates=2, target_half_width_points=0.01, largest_copy_mib=1)
-    panel = Campaign(PANEL, cases, strategy_files(tmp_path), settings, budget, 0, limits=LIMITS)
-    return [*panel.count(), *(record for records in panel.replicates() for record in records)]
+def cases(panel: Panel, *names: str) -> list[Case]:
+    found = [Case(BASELINE_VARIANT, panel), Case(BASELINE_VARIANT, panel, aa=True)]
+    return found + [Case(Variant(name, parse_fraction("1/4"), "residual", "bidirectional"), panel) for name in names]
 
 
-def test_evil_costs_itself_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaign_module, "_SLOT_LIMIT", 0.1)
-    records = measure(tmp_path, ("copy_shift", *DEEDS, *HARMLESS))
-    failed = {record.case["strategy"]: record.reason for record in records if record.status == "failed"}
+def measured(campaign: Campaign) -> list[Record]:
+    return [*campaign.count(), *(record for records in campaign.replicates() for record in records)]
+
+
+def reasons(records: Sequence[Record], status: str) -> dict[str, str]:
+    """{strategy: reason} of the timed records that ended so."""
+    timed = [record for record in records if isinstance(record, TimedRecord)]
+    return {record.case.variant.strategy: record.reason or "" for record in timed if record.status == status}
+
+
+def test_evil_costs_itself_only(tmp_path: Path) -> None:
+    for name, (when, what, _) in {**DEEDS, **HARMLESS}.items():
+        (tmp_path / f"{name}.py").write_text(EVIL.format(name=name, when=when, what=what))
+    own = cases(PANEL, "copy_shift", *DEEDS, *HARMLESS)
+    records = measured(Campaign(PANEL, own, strategy_files(tmp_path), TWICE, 120.0, 0))
+    failed = reasons(records, "failed")
     assert set(failed) == set(DEEDS)
     for name, (_, _, reason) in DEEDS.items():
-        assert reason in (failed[name] or ""), name
-    honest = [r for r in records if r.kind == "latency" and r.status == "ok"]
-    seen = {(r.case["strategy"], r.case["aa"], r.replicate) for r in honest if r.case["strategy"] not in DEEDS}
-    honest_cases = (("no_shift", False), ("no_shift", True), ("copy_shift", False), ("prints", False))
-    assert seen == {(strategy, aa, r) for strategy, aa in honest_cases for r in (0, 1)}
+        assert reason in failed[name], name
+    assert set(failed_while_measured(records)) == set(DEEDS)
     assert len({record.id for record in records}) == len(records)
+    honest = [case for case in own if case.variant.strategy not in DEEDS]
+    for replicate in (0, 1):
+        slots = {
+            record.case: record.samples
+            for record in records
+            if isinstance(record, TimedRecord) and record.replicate == replicate and record.case in honest
+        }
+        assert list(slots) == honest
+        blocks = {tuple(own.superblock) for own in slots.values()}
+        assert len(blocks) == 1, "all in the same superblocks"
+        positions = sorted(position for own in slots.values() for position in own.position)
+        if replicate == 1:  # nobody fails any more
+            assert positions == sorted(list(range(2 * len(honest))) * (len(blocks.pop()) // 2))
 
 
 SKIPS = """
+import os
 from bench.strategy import Strategy
 
 class Skips(Strategy):
     name = "skips"
 
     def skip(self, backbone, frames):
-        return f"not for {backbone}" if frames == 2 else None
+        return f"not for {backbone} on a heap of {os.environ['MALLOC_TRIM_THRESHOLD_']}" if frames == 2 else None
 
     def shift(self, clip):
         return clip.clone()
@@ -92,36 +110,89 @@ class Skips(Strategy):
 
 
 def test_a_strategy_may_say_why_it_skips_a_case_or_which_devices_it_is_made_for(tmp_path: Path) -> None:
+    """And what it sees of its process: the environment of the panel's allocator."""
     (tmp_path / "skips.py").write_text(SKIPS)
     (tmp_path / "elsewhere.py").write_text(SKIPS.replace('"skips"', '"elsewhere"\n    devices = ("cuda",)'))
-    records = [r for r in measure(tmp_path, ("skips", "elsewhere"), 1.0) if r.case.get("strategy") != "no_shift"]
-    assert [(r.status, r.reason) for r in records if r.kind == "latency"] == [
-        ("skipped", "not for resnet18"),
-        ("skipped", "elsewhere is made for cuda, not for cpu"),
-    ]
+    panel = replace(PANEL, allocator="retained")
+    campaign = Campaign(panel, cases(panel, "skips", "elsewhere"), strategy_files(tmp_path), TWICE, 60.0, 0)
+    assert not list(campaign.skip_where_it_cannot_run())
+    assert reasons(list(campaign.count()), "skipped") == {
+        "skips": f"not for resnet18 on a heap of {1 << 30}",
+        "elsewhere": "elsewhere is made for cuda, not for cpu",
+    }
 
 
-def test_a_network_that_cannot_be_built_is_a_recorded_failure(tmp_path: Path) -> None:
+def test_a_network_that_cannot_be_built_is_a_recorded_failure() -> None:
     impossible = replace(PANEL, dtype="fp8")
-    cases = [Case(BASELINE_VARIANT, impossible), Case(BASELINE_VARIANT, impossible, aa=True)]
-    panel = Campaign(impossible, cases, strategy_files(), Latency(), 5.0, 0)
-    records = [*panel.count(), *(record for records in panel.replicates() for record in records)]
-    assert [r.status for r in records] == ["failed", "failed"]
-    assert "fp8" in (records[0].reason or "")
+    records = measured(Campaign(impossible, cases(impossible), strategy_files(), TWICE, 5.0, 0))
+    assert [record.status for record in records] == ["failed", "failed"]
+    assert "fp8" in reasons(records, "failed")["no_shift"]
 
 
-def test_one_replicate_measures_all_its_cases_in_the_same_superblocks(tmp_path: Path) -> None:
-    records = [r for r in measure(tmp_path, ("copy_shift", "buffer_shift")) if r.kind == "latency"]
-    for replicate in (0, 1):
-        blocks = {tuple(r.samples["superblock"]) for r in records if r.replicate == replicate}
-        assert len(blocks) == 1
-        positions = sorted(p for r in records if r.replicate == replicate for p in r.samples["position"])
-        superblocks = len(next(iter(blocks))) // 2
-        assert positions == sorted(list(range(8)) * superblocks)
+def test_what_a_runtime_cannot_run_costs_itself_only(tmp_path: Path) -> None:
+    panel = replace(PANEL, runtime="onnxruntime")
+    if reason := runtimes.why_not(panel.runtime, panel.device):
+        pytest.skip(reason)
+    for name, code in (("frozen", FROZEN), ("branches", BRANCHES)):
+        (tmp_path / f"{name}.py").write_text(code)
+    exports = tmp_path / "exports"
+    exports.mkdir()
+    own = cases(panel, "frozen", "branches")
+    files = strategy_files(tmp_path)
+    records = measured(Campaign(panel, own, files, ONCE, 20.0, 0, stream=in_process.stream, exports=exports))
+    failed = reasons(records, "failed")
+    assert set(failed) == {"frozen", "branches"}
+    assert "deviates from eager by 0." in failed["frozen"]
+    assert "cannot be exported" in failed["branches"] and "\n" not in failed["branches"]
+    assert not failed_while_measured(records)  # they may run in eager
+    assert [r.case for r in records if isinstance(r, TimedRecord) and r.status == "ok"] == cases(panel)
+    baseline = next(record.samples for record in records if isinstance(record, StaticRecord))
+    assert baseline.executed is not None and baseline.executed["Conv"][0] == 20
+    assert len(list(exports.glob("*.onnx"))) == 2  # the baseline's, which its twin shares, and the frozen one
 
 
-def test_the_copy_curve_leaves_the_memory_to_the_network() -> None:
-    assert _copy_sizes(512, 64 << 30) == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
-    assert _copy_sizes(512, 1 << 30) == [1, 2, 4, 8, 16, 32, 64, 128]
-    assert _copy_sizes(512, 0) == []
-    assert _copy_sizes(3, 64 << 30) == [1, 2]
+@pytest.mark.parametrize(
+    ("change", "silence", "share"),
+    [({}, 25.0, 1.0), ({"runtime": "compile"}, 5 * 25.0, None), ({"device": "cuda"}, 25.0, None)],
+)
+def test_a_process_may_be_silent_and_take_memory_so_far(
+    change: dict[str, str], silence: float, share: float | None
+) -> None:
+    started: list[dict[str, Any]] = []
+
+    def dies(job: dict[str, Any], **limits: Any) -> Iterator[dict[str, Any]]:
+        if job["mode"] == "present":
+            yield {"event": "present", "present": True}
+            return
+        started.append({**limits, "mode": job["mode"]})
+        yield {"event": "enter", "case": 2}
+        raise workers.WorkerDied("was killed")
+
+    panel, limits = replace(PANEL, **change), ProcessLimits(silence=25.0, memory_gib=2.5)
+    campaign = Campaign(panel, cases(panel, "one", "two", "three"), [], ONCE, 100.0, 0, stream=dies, limits=limits)
+    records = [*next(iter(campaign.replicates())), *campaign.drop_strategy("two", "no reason")]
+    assert reasons(records, "failed") == {"one": "the process that ran it was killed", "two": "no reason"}
+    order_and_slots = 0.1 * 100.0 + 2 * 10.0 * 5  # the gate's share of the budget, and five cases twice
+    expected = {"silence_limit": silence + order_and_slots, "memory_share": share, "memory_gib": 2.5, "env": {}}
+    assert started == [{**expected, "mode": "timed"}]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"runtime": "onnxruntime", "dtype": "fp16"}, "not in fp16"),
+        ({"runtime": "openvino"}, "pip install"),
+        ({"allocator": "retained"}, "needs glibc"),
+    ],
+)
+def test_a_panel_that_cannot_be_is_skipped_with_the_reason(
+    change: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtimes, "find_spec", lambda name: None if name == "openvino" else object())
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    panel = replace(PANEL, **change)
+    campaign = Campaign(panel, cases(panel, "copy_shift"), strategy_files(), TWICE, 60.0, 0)
+    skipped = list(campaign.skip_where_it_cannot_run())
+    assert [record.status for record in skipped] == ["skipped"] * 3
+    assert all(words in (record.reason or "") for record in skipped)
+    assert not measured(campaign)

@@ -9,37 +9,27 @@ from torch import Tensor, nn
 
 from bench.measure.latency.traffic import count
 from bench.ops import in_place, native
-from bench.ops.groups import moved_groups
+from bench.ops.frames import moved_groups
 from bench.plugins.discovery import load_class, strategy_files
 from bench.strategy import Site
 from tests.ops import needs_compiler
 
-MOVERS = {"native": lambda: native.Native(in_place.FrameByFrame()), "frame by frame": in_place.FrameByFrame}
+MOVERS = {"native": native.Native, "frame by frame": in_place.FrameByFrame}
 
 N = 2 * 8 * 64 * 14 * 14 * 4  # bytes of the clip below
-
-
-def moved(name: str, fraction: float) -> float:
-    """Bytes that a bare shift moves, in units of the tensor."""
-    strategy = load_class(name, strategy_files())(fraction)
-    clip = torch.randn(2, 8, 64, 14, 14)
-    with torch.inference_mode():
-        return count(lambda: strategy.shift(clip)).bytes_moved / N
 
 
 @pytest.mark.parametrize(
     ("name", "fraction", "expected"),
     [
-        ("no_shift", 0.0, 0.0),
-        ("copy_shift", 1 / 8, 3.0),
-        ("copy_shift", 1.0, 3.0),
-        ("concat_shift", 1 / 8, 2.5),
-        ("concat_shift", 1 / 4, 3.0),
-        ("concat_shift", 1.0, 6.0),
+        *[("no_shift", 0.0, 0.0), ("copy_shift", 1 / 8, 3.0), ("copy_shift", 1.0, 3.0)],
+        *[("concat_shift", 1 / 8, 2.5), ("concat_shift", 1 / 4, 3.0), ("concat_shift", 1.0, 6.0)],
     ],
 )
-def test_traffic_agrees_with_arithmetic(name: str, fraction: float, expected: float) -> None:
-    assert moved(name, fraction) == pytest.approx(expected, rel=0.1, abs=1e-9)
+def test_traffic_of_a_bare_shift_agrees_with_arithmetic(name: str, fraction: float, expected: float) -> None:
+    strategy, clip = load_class(name, strategy_files())(fraction), torch.randn(2, 8, 64, 14, 14)
+    with torch.inference_mode():
+        assert count(lambda: strategy.shift(clip)).bytes_moved / N == pytest.approx(expected, rel=0.1, abs=1e-9)
 
 
 @pytest.mark.parametrize(("placement", "expected"), [("inplace", 0.5), ("residual", 1.0)])
@@ -75,12 +65,21 @@ def test_views_move_nothing_and_self_subtraction_reads_once() -> None:
     assert count(lambda: x - x).bytes_moved == 2 * 64
 
 
+def test_operations_are_what_products_and_convolutions_take() -> None:
+    conv, linear = nn.Conv2d(3, 8, 3), nn.Linear(8, 5)
+    x = torch.randn(2, 3, 6, 6)
+    with torch.inference_mode():
+        flops = count(lambda: linear(conv(x).mean((2, 3)))).flops
+    assert flops == 2 * (2 * 8 * 4 * 4) * (3 * 3 * 3) + 2 * 2 * 8 * 5
+
+
 def test_peak_counts_what_is_alive_at_once() -> None:
     x = torch.randn(256)
 
-    def chain(y: Tensor) -> Tensor:
-        for _ in range(5):
+    def chain() -> Tensor:
+        y = x + 1
+        for _ in range(4):
             y = y + 1
         return y
 
-    assert count(lambda: chain(x)).peak_live_bytes == 2 * 1024  # a link and its successor; x was there before
+    assert count(chain).peak_live_bytes == 2 * 1024  # a link and its successor; x was there before
