@@ -100,6 +100,7 @@ def test_the_gap_to_the_best_is_paired_and_holds_for_all_arms_at_once() -> None:
     )
     assert pd.isna(row(records, QUARTER).joint_gap_to_best_pct)  # the best itself
     assert pd.isna(row(records, control).joint_gap_to_best_pct)  # a control is ranked with no other arm
+    assert found.joint_delta_p == row(main_study(), INPLACE).joint_delta_p  # nor corrected for together with them
 
 
 def test_shuffled_frames_and_where_the_training_time_went() -> None:
@@ -194,8 +195,8 @@ def detectors() -> list[TrainedRecord]:
 def test_detectors_with_what_they_cost() -> None:
     records = [*detectors(), failed_training(shift(), 0, "it diverged", DETECTOR, "detection")]
     buffer = replace(ONLINE, strategy="buffer_shift")
-    timed = [overhead([1.0, 2.0], Case(ONLINE, FRAMES)), overhead([0.5, 0.6], Case(buffer, FRAMES))]
-    timed += [overhead([9.0, 9.0], Case(ONLINE, other)) for other in (replace(FRAMES, streams=4), STREAM)]
+    timed = [overhead([9.0, 9.0], Case(ONLINE, other)) for other in (replace(FRAMES, streams=4), STREAM)]
+    timed += [overhead([1.0, 2.0], Case(ONLINE, FRAMES)), overhead([0.5, 0.6], Case(buffer, FRAMES))]
     table = detection_table(records, arms(records, "detection"), timed, EQUIVALENTS)
     base, online, mechanism, failed = table.itertuples()
     assert list(table.form) == ["frame by frame", "online", "online", "offline"]

@@ -2,12 +2,8 @@
 
 import math
 
-import numpy as np
-import pytest
-
 from bench.stats.estimators import minimum_detectable_effect, t_interval
 from bench.stats.units import Units, known
-from bench.store.samples import pack, unpack
 
 
 def test_differences_are_paired_by_unit() -> None:
@@ -26,9 +22,3 @@ def test_intervals_are_over_units() -> None:
 
 def test_units_without_a_value_are_left_out() -> None:
     assert known([(1, None), (2, 0.0)]) == Units({2: 0.0})
-
-
-@pytest.mark.parametrize("count", [1, 8, 13])
-def test_packed_booleans_come_back(count: int) -> None:
-    booleans = np.random.default_rng(count).random(count) < 0.5
-    assert (unpack(pack(booleans), count) == booleans).all()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -13,6 +14,7 @@ from bench.spec.cases import BASELINE_VARIANT, Case, Condition, Trial, Variant
 from bench.spec.panel import Panel
 from bench.store.journal import Run, read_records
 from bench.store.records import RECORD, SCHEMA, FolderError, Record, read_header, refuse_used
+from bench.store.samples import pack, unpack
 from tests.store.synthetic import (
     DETECTOR,
     PANEL,
@@ -130,6 +132,12 @@ def test_records_of_every_version_are_brought_up_to_date(name: str, tmp_path: Pa
     line = {"id": expected.id, "status": "ok", "reason": None, "flags": [], **old}
     (tmp_path / "records.jsonl").write_text(json.dumps(line) + "\n")
     assert list(read_records(tmp_path)) == [expected]
+
+
+@pytest.mark.parametrize("count", [1, 8, 13])
+def test_packed_booleans_come_back(count: int) -> None:
+    booleans = np.random.default_rng(count).random(count) < 0.5
+    assert (unpack(pack(booleans), count) == booleans).all()
 
 
 def test_ids_begin_with_the_keys_of_what_was_measured() -> None:
