@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -59,7 +59,7 @@ def stream(
     env: dict[str, str] | None = None,
     memory_share: float | None = 1.0,
     memory_gib: float | None = None,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Run ``module`` as a worker and yield its events as they come. Leaving the loop early kills it.
 
     silence_limit: seconds without an event after which the worker is killed. memory_share: the share of the memory free

@@ -1,13 +1,9 @@
 """Processes one after the other: a pilot, the quiet ones, then some beside a busy process. No torch."""
 
 import math
-import os
 import random
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,7 +13,7 @@ from bench.validation.design import FAST_START, FAST_SUPERBLOCK, Design, Plan, p
 
 Phase = Literal["quiet", "busy"]
 
-_MODULE = "bench.validation.worker"
+_MODULE, _BUSY_MODULE = "bench.validation.worker", "bench.validation.busy"
 _SECTION = "validation"
 _SILENCE = 120.0  # seconds without an event: importing torch from a slow disk takes half of it
 _SLOT_LIMIT = 10.0  # seconds more for each slot of a superblock, which is silent until its end
@@ -25,13 +21,6 @@ _PILOT_SUPERBLOCKS = 2  # they give the base's time and a superblock's; nothing 
 _PILOT_BURN = 0.0003  # seconds: 3 % of the 10 ms that 200 layers take on two ordinary cores
 _DEATHS = 3  # processes that die, and it is no accident any more
 _SEED = 9
-_BUSY_CODE = """
-import os, sys, time
-parent, end = int(sys.argv[1]), time.monotonic() + float(sys.argv[2])
-while os.getppid() == parent and time.monotonic() < end:
-    for _ in range(20_000):  # about a millisecond: it must be busy, and still notice its end
-        pass
-"""
 
 
 @dataclass(frozen=True)
@@ -96,6 +85,8 @@ class Experiment:
         except KeyboardInterrupt:
             self.measured.interrupted = True
             self._note("it was interrupted: less was measured than planned")
+        except workers.WorkerDied as death:
+            self._note(f"nothing was measured beside a busy process: it {death}")
         return self.measured
 
     def _phases(self, pilot: Process) -> None:
@@ -106,7 +97,9 @@ class Experiment:
         planned = plan(design, self._budget, pilot.startup, superblock, used=time.monotonic() - self._began)
         self.measured.plan = planned
         self._phase("quiet", planned.quiet, self._budget - planned.busy_seconds, design.group_size)
-        with busy_process(at_most=10 * planned.busy_seconds):
+        busy = workers.stream(_BUSY_MODULE, {"seconds": 10 * planned.busy_seconds}, silence_limit=_SILENCE)
+        with closing(busy):
+            next(busy)  # from now on, until it is closed
             self._phase("busy", planned.busy, self._budget, design.busy_least)
         self._reporter.advance(_SECTION, 1.0)
 
@@ -168,18 +161,3 @@ class Experiment:
     def _note(self, message: str) -> None:
         self.measured.notes.append(message)
         self._reporter.say(message)
-
-
-@contextmanager
-def busy_process(at_most: float) -> Iterator[int]:
-    """A process that keeps one core busy while the block runs, at most so many seconds. Yields its id.
-
-    It ends too where this process is killed before it can end it.
-    """
-    command = [sys.executable, "-c", _BUSY_CODE, str(os.getpid()), str(at_most)]
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    try:
-        yield child.pid
-    finally:
-        child.kill()
-        child.wait()

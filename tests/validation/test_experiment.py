@@ -12,9 +12,10 @@ import pytest
 
 from bench.spec.axes import ValueNotAllowed
 from bench.store.records import FolderError
+from bench.system import workers
 from bench.system.progress import Reporter
 from bench.validation.design import Design
-from bench.validation.experiment import Experiment, busy_process
+from bench.validation.experiment import Experiment
 from bench.validation.findings import findings
 from bench.validation.results import validate
 from tests.conftest import ROOT
@@ -97,30 +98,16 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
         validate(AMPLE, tmp_path / "taken", Reporter(quiet=True))
 
 
-def test_the_busy_process_ends_with_its_block() -> None:
-    alive = []
-
-    def block() -> None:
-        with busy_process(at_most=60) as pid:
-            alive.append((pid, psutil.pid_exists(pid)))
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        block()
-    (pid, was_there) = alive[0]
-    assert was_there and not psutil.pid_exists(pid)
-
-
-def test_the_busy_process_ends_with_its_parent() -> None:
-    code = (
-        "import os, time\nfrom bench.validation.experiment import busy_process\n"
-        "with busy_process(60) as pid:\n    print(pid, flush=True)\n    time.sleep(1)\n    os._exit(0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    pid, patience = int(done.stdout), time.monotonic() + GONE_WITHIN
-    while psutil.pid_exists(pid) and time.monotonic() < patience:
+def test_the_busy_process_uses_a_core_until_it_is_left() -> None:
+    events = workers.stream("bench.validation.busy", {"seconds": 60}, silence_limit=60)
+    assert next(events) == {"event": "ready"}
+    (child,) = workers._alive
+    patience = time.monotonic() + GONE_WITHIN
+    while psutil.Process(child.pid).cpu_times().user < 1.0 and time.monotonic() < patience:
         time.sleep(0.05)
-    assert not psutil.pid_exists(pid)
+    assert time.monotonic() < patience
+    events.close()
+    assert not workers._alive and not psutil.pid_exists(child.pid)
 
 
 def test_the_parent_imports_no_torch() -> None:
