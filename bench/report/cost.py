@@ -1,8 +1,13 @@
-"""What the shift costs: in each panel, in each runtime, and frame by frame. Typed results; templates say them."""
+"""What the shift costs, in each panel, in each runtime and frame by frame, and how far to trust that.
+
+Typed results; templates say them.
+"""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
@@ -14,6 +19,7 @@ from bench.report.numbers import estimate, holds_zero, known, number
 from bench.report.selection import Row, baselines, mechanism_of, nearest_fraction, panels, rows, timed
 from bench.spec.panel import Panel
 from bench.stats.estimators import Interval
+from bench.stats.exclusion import EXCLUDED_AT_MOST
 
 RELEASED = ("copy_shift", "concat_shift")
 """Mechanisms that people run because published code contains them (mit-han-lab, mmaction2)."""
@@ -63,15 +69,6 @@ class PanelCost:
         return own[0] if own and self.ranking and self.ranking.ranked[0].strategy != PUBLISHED else None
 
 
-@dataclass(frozen=True)
-class OnlineCost:
-    """One network frame by frame. cases: the least overhead first."""
-
-    where: str
-    base: Row
-    cases: list[Row]
-
-
 def panel_costs(run: Analysis) -> list[PanelCost]:
     """Every panel in which a mechanism was timed."""
     base, slopes, found = dict(panels(baselines(run.latency))), dict(panels(run.slopes)), []
@@ -96,13 +93,13 @@ def runtime_costs(run: Analysis, costs: Sequence[PanelCost]) -> list[PanelCost]:
     return [replace(cost, where=selection.runtime_name(cost.panel, chosen)) for cost in own]
 
 
-def online_costs(run: Analysis) -> list[OnlineCost]:
-    """Every network and number of streams that was timed with and without a shift."""
+def online_costs(run: Analysis) -> list[dict[str, Any]]:
+    """Every network and number of streams timed with and without a shift. cases: the least overhead first."""
     found = []
     for where, frame in selection.online_settings(run.online):
         base, cases = rows(baselines(frame)), rows(timed(frame).sort_values("overhead_pct"))
         if base and cases:
-            found.append(OnlineCost(where, base[0], cases))
+            found.append({"where": where, "base": base[0], "cases": cases})
     return found
 
 
@@ -112,6 +109,35 @@ def rankings_in(
     """{fraction: the mechanisms of one function in one panel}."""
     where = (panel, placement, direction)
     return {float(one.fraction): one for one in run.rankings if (one.panel, one.placement, one.direction) == where}
+
+
+def trust(run: Analysis) -> dict[str, Any]:
+    """How far to trust a run: its A/A controls, what disturbed it, what was left out, which flags were raised.
+
+    controls: one for each panel; where: what tells it from the others; clean: zero is not ruled out. cases: rows of
+    what was timed. target: the half-width asked for. flags: {flag: how many of the cases raised it}. disturbed: how
+    many superblocks; reasons: {rule: superblocks that it declared disturbed}; noisy: in how many panels more were
+    disturbed than may be left out. seeds: of each trained arm.
+    """
+    cases = rows(timed(run.latency))
+    latency = (run.header.get("settings") or {}).get("latency") or {}
+    found = {panel: rows(twin)[0] for panel, twin in panels(selection.twins(run.latency))}
+    controls = []
+    for panel, row in found.items():
+        overhead, where = estimate(row, "overhead"), selection.panel_text(panel, list(found))
+        clean = known(overhead) and holds_zero(overhead)
+        controls.append({"where": where, "overhead": overhead, "mde": number(row["mde_pct"]), "clean": clean})
+    return {
+        "controls": controls,
+        "cases": cases,
+        "target": number(latency.get("target_half_width_pp", latency.get("target_half_width_points"))),
+        "flags": Counter(flag for row in cases for flag in selection.flags_of(row) if flag != selection.TWIN_FLAG),
+        "quality": run.quality,
+        "disturbed": round(sum(one.disturbed_pct / 100 * one.superblocks for one in run.quality if one.superblocks)),
+        "reasons": sum((Counter(dict(one.reasons)) for one in run.quality), Counter[str]()),
+        "noisy": sum(one.disturbed_pct > 100 * EXCLUDED_AT_MOST for one in run.quality),
+        "seeds": list(selection.finished(run.accuracy)["seeds"]),
+    }
 
 
 def _mechanisms(moved: pd.DataFrame, fractions: list[float], slopes: list[Row]) -> list[MechanismCost]:

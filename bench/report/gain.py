@@ -7,6 +7,7 @@ both say so. Nothing is recommended on intervals that decide nothing.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bench.analysis.run import Analysis
 from bench.report import selection
@@ -18,18 +19,6 @@ from bench.stats.estimators import Interval
 
 SIGNIFICANT = 0.05  # two-sided, after Holm: the level of the 95 % intervals beside it
 _SAME = 1e-6  # percentage points
-
-
-@dataclass(frozen=True)
-class Gain:
-    """The best of ``trained`` arms. equal: arms not separated from it, the nearest first. lost: not judged, because a
-    seed failed. leak: what the network without a shift knows of the order, where that is not chance."""
-
-    best: Row
-    trained: int
-    equal: list[Row]
-    lost: list[Row]
-    leak: Interval | None
 
 
 @dataclass(frozen=True)
@@ -48,31 +37,26 @@ class Choice:
     untimed: Row | None = None
 
 
-@dataclass(frozen=True)
-class Detection:
-    """A detector on a running video. forms: as trained, with a shift. costs: in each detector, the cheapest mechanism
-    that computes the online form, then the trained one."""
-
-    base: Row
-    forms: list[Row]
-    costs: list[list[Row]]
-
-
 def separated(arm: Row, outcome: str) -> bool:
     """An arm differs from the network without a shift in joint, spatial, temporal or mixture accuracy."""
     p = number(arm.get(f"{outcome}_delta_p"))
     return not holds_zero(estimate(arm, f"{outcome}_delta")) and not p >= SIGNIFICANT
 
 
-def gain(run: Analysis) -> Gain | None:
-    """None where no arm came to its end."""
+def gain(run: Analysis) -> dict[str, Any] | None:
+    """The best of ``trained`` arms; None where no arm came to its end.
+
+    equal: arms not separated from it, the nearest first. lost: not judged, because a seed failed. leak: what the
+    network without a shift knows of the order, where that is not chance.
+    """
     trained = sorted(rows(arms(run.accuracy)), key=_joint, reverse=True)
     if not trained:
         return None
     gaps = [(arm, estimate(arm, "joint_gap_to_best")) for arm in trained[1:]]
     equal = [arm for arm, gap in gaps if known(gap) and not gap.low > 0]
-    base = rows(selection.baselines(selection.main_condition(run.accuracy)))
-    return Gain(trained[0], len(trained), equal, rows(arms(run.accuracy, lost=True)), _leak(base))
+    leak = _leak(rows(selection.baselines(selection.main_condition(run.accuracy))))
+    lost = rows(arms(run.accuracy, lost=True))
+    return {"best": trained[0], "trained": len(trained), "equal": equal, "lost": lost, "leak": leak}
 
 
 def choice(run: Analysis) -> Choice | None:
@@ -96,8 +80,12 @@ def choice(run: Analysis) -> Choice | None:
     return Choice("take", best[0], _tied(run, best), _cheaper(best[0], shifts), untimed)
 
 
-def detection(run: Analysis) -> Detection | None:
-    """None where no detector was trained frame by frame."""
+def detection(run: Analysis) -> dict[str, Any] | None:
+    """A detector on a running video; None where none was trained frame by frame.
+
+    forms: as trained, with a shift. costs: in each detector, the cheapest mechanism that computes the online form,
+    then the trained one.
+    """
     trained = selection.whole_forms(run.detection)
     base = next((row for row in trained if row["strategy"] == BASELINE), None)
     if base is None:
@@ -111,7 +99,7 @@ def detection(run: Analysis) -> Detection | None:
         if form["form"] == "online"
         and (same := [row for row in measured if row["detector"] == detector and _computes(row, form)])
     ]
-    return Detection(base, [row for row in trained if row is not base], costs)
+    return {"base": base, "forms": [row for row in trained if row is not base], "costs": costs}
 
 
 def on_validation(run: Analysis) -> bool:

@@ -8,8 +8,6 @@ import base64
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -20,14 +18,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup
 
 from bench.analysis.claims import Verdict
-from bench.analysis.comparisons import Comparison, load_controls
+from bench.analysis.comparisons import load_controls
 from bench.analysis.run import Analysis
 from bench.report import cost, gain, numbers
 from bench.report.figures.canvas import Figure
-from bench.report.numbers import interval_text, number
-from bench.report.selection import line_text, mechanism_of, rows
+from bench.report.selection import grouped, line_text, mechanism_of, rows
 from bench.report.tables import plain, sample_lists, sheets
-from bench.report.trust import trust
 from bench.store.records import write_atomically
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -53,7 +49,10 @@ def page(run: Analysis, figures: Sequence[Figure]) -> str:
         run=run,
         answers=answers(run),
         claims=sorted(run.claims, key=lambda claim: list(VERDICTS).index(claim.verdict)),
-        controls=_by_control(run.comparisons),
+        controls={
+            title: grouped(own, key=lambda one: (one.outcome, one.words))
+            for title, own in grouped(run.comparisons, key=lambda one: one.title).items()
+        },
         questions={control.title: control.question for control in load_controls()},
         figures=figures,
         sheets=sheets(run),
@@ -76,7 +75,7 @@ def answers(run: Analysis) -> dict[str, Any]:
         "online": [] if run.online_suspect else cost.online_costs(run),
         "gain": gain.gain(run),
         "detection": gain.detection(run),
-        "trust": trust(run),
+        "trust": cost.trust(run),
         "judged": Counter(claim.verdict for claim in run.claims),
         "on_validation": gain.on_validation(run),
         "suspect": run.suspect,
@@ -84,35 +83,24 @@ def answers(run: Analysis) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Exhibit:
-    """One run among others. link, figure: relative to their page. claims: those that the run judged."""
-
-    name: str
-    link: str
-    figure: str | None
-    header: dict[str, Any]
-    answers: dict[str, Any]
-    claims: tuple[Verdict, ...]
-
-
-def exhibit(run: Analysis) -> Exhibit:
-    """A run, loaded."""
-    folder = run.folder
-    figure = next((name for name in MAIN_FIGURES if (folder / "figures" / f"{name}.png").is_file()), None)
-    return Exhibit(
-        name=folder.name,
-        link=f"{folder.name}/report.html" if (folder / "report.html").is_file() else f"{folder.name}/",
-        figure=None if figure is None else f"{folder.name}/figures/{figure}.png",
-        header=run.header,
-        answers=answers(run),
-        claims=tuple(claim for claim in run.claims if claim.verdict != "not measured"),
-    )
+def exhibit(run: Analysis) -> dict[str, Any]:
+    """What the page over all runs shows of one. link, figure: relative to that page. claims: those that it judged."""
+    name = run.folder.name
+    links = (f"{name}/report.html", *(f"{name}/figures/{figure}.png" for figure in MAIN_FIGURES))
+    there = [link for link in links if (run.folder.parent / link).is_file()]
+    return {
+        "name": name,
+        "link": links[0] if links[0] in there else f"{name}/",
+        "figure": next((link for link in there if link != links[0]), None),
+        "header": run.header,
+        "answers": answers(run),
+        "claims": [claim for claim in run.claims if claim.verdict != "not measured"],
+    }
 
 
-def findings(exhibits: Sequence[Exhibit]) -> dict[tuple[str, str], dict[str, dict[str, list[str]]]]:
+def findings(exhibits: Sequence[dict[str, Any]]) -> dict[tuple[str, str], dict[str, dict[str, list[str]]]]:
     """{(finding, in words): {verdict: {run: subjects}}} of all that any run judged."""
-    judged = [(one.name, claim) for one in exhibits for claim in one.claims]
+    judged = [(one["name"], claim) for one in exhibits for claim in one["claims"]]
     found: dict[tuple[str, str], dict[str, dict[str, list[str]]]] = {}
     for name, claim in sorted(judged, key=lambda one: list(VERDICTS).index(one[1].verdict)):
         held = found.setdefault((claim.claim, claim.finding), {}).setdefault(claim.verdict, {})
@@ -120,7 +108,7 @@ def findings(exhibits: Sequence[Exhibit]) -> dict[tuple[str, str], dict[str, dic
     return dict(sorted(found.items()))
 
 
-def write_gallery(folder: Path, exhibits: Sequence[Exhibit], failed: Sequence[tuple[str, str]]) -> Path:
+def write_gallery(folder: Path, exhibits: Sequence[dict[str, Any]], failed: Sequence[tuple[str, str]]) -> Path:
     """Write ``index.html`` into ``folder``; failed: (run, why it cannot be shown). Raises OSError."""
     path = folder / "index.html"
     write_atomically(path, render("gallery.html", exhibits=exhibits, findings=findings(exhibits), failed=failed))
@@ -152,22 +140,14 @@ def _environment() -> Environment:
         "claim_text": _claim_text,
     }
     made.tests |= {"known": numbers.known, "holding_zero": numbers.holds_zero, "nan": lambda value: value != value}
-    made.filters |= {
-        "interval": interval_text,
-        "mde": numbers.mde_text,
-        "p": numbers.p_text,
-        "ms": numbers.milliseconds_text,
-        "fixed": numbers.fixed,
-        "number": number,
-        "fraction": numbers.fraction_text,
-        "channels": numbers.channels_text,
-        "duration": lambda seconds: numbers.duration_text(number(seconds)),
+    texts = {name.removesuffix("_text"): text for name, text in vars(numbers).items() if name.endswith("_text")}
+    made.filters |= texts | {
         "counted": numbers.count_text,
-        "span": numbers.span_text,
+        "fixed": numbers.fixed,
+        "number": numbers.number,
         "median": median,
         "listed": lambda names: numbers.listed(list(names)),
         "line": lambda one: line_text(*mechanism_of(one)),
-        "moment": _moment,
         "plain": plain,
         "base64": lambda text: base64.b64encode(text.encode()).decode(),
     }
@@ -179,20 +159,8 @@ def _claim_text(claim: Verdict) -> str:
     found = numbers.between(claim.measured, claim.ci_low, claim.ci_high)
     if found.mean != found.mean:
         return ""
-    return interval_text(found, claim.unit, signed=False) if claim.unit or numbers.known(found) else f"{found.mean:g}"
-
-
-def _by_control(comparisons: Sequence[Comparison]) -> dict[str, dict[tuple[str, str], list[Comparison]]]:
-    """{title: {(outcome, words): comparisons}}, in the order of the table."""
-    found: dict[str, dict[tuple[str, str], list[Comparison]]] = {}
-    for one in comparisons:
-        found.setdefault(one.title, {}).setdefault((one.outcome, one.words), []).append(one)
-    return found
-
-
-def _moment(created: object) -> str:
-    """``2026-01-12 10:00 UTC``; what is not a time is shown as it is."""
-    try:
-        return datetime.fromisoformat(str(created)).strftime("%Y-%m-%d %H:%M %Z").strip()
-    except ValueError:
-        return str(created)
+    return (
+        numbers.interval_text(found, claim.unit, signed=False)
+        if claim.unit or numbers.known(found)
+        else f"{found.mean:g}"
+    )

@@ -3,9 +3,9 @@
 A frame may be empty but has its columns, and any figure may be NaN: every filter accepts that.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pandas as pd
 
@@ -18,6 +18,8 @@ from bench.spec.panel import Panel
 from bench.stats.estimators import Interval
 
 Row = dict[str, Any]
+_T = TypeVar("_T")
+_K = TypeVar("_K")
 
 MECHANISM = ["strategy", "placement", "direction"]
 USUAL_FRACTION = 1 / 4  # where the paper finds its best accuracy, and the default of the released code
@@ -39,6 +41,14 @@ class Offer:
 def rows(frame: pd.DataFrame) -> list[Row]:
     """The rows as plain dicts."""
     return cast(list[Row], frame.to_dict("records"))
+
+
+def grouped(found: Iterable[_T], key: Callable[[_T], _K]) -> dict[_K, list[_T]]:
+    """{key: those that have it}, in order of appearance."""
+    groups: dict[_K, list[_T]] = {}
+    for one in found:
+        groups.setdefault(key(one), []).append(one)
+    return groups
 
 
 def finished(frame: pd.DataFrame) -> pd.DataFrame:
@@ -152,9 +162,8 @@ def flags_of(row: Row) -> list[str]:
 
 def holders(arm: Row) -> list[str]:
     """The strategies that an arm's accuracy holds for: its own and those proven to compute the same function."""
-    inherited = arm.get("equivalents")
-    names = inherited.split(",") if isinstance(inherited, str) else []
-    return [arm["strategy"], *(name.strip() for name in names if name.strip())]
+    equivalents = arm["equivalents"]
+    return [arm["strategy"], *(equivalents.split(",") if isinstance(equivalents, str) else ())]
 
 
 def paired(run: Analysis) -> list[Offer]:
@@ -164,16 +173,16 @@ def paired(run: Analysis) -> list[Offer]:
     for panel, cases in panels(timed(run.latency))[:1] if trained else ():
         base = rows(baselines(in_panel(run.latency, panel))), rows(baselines(main_condition(run.accuracy)))
         shifting = [(case, accuracies.get(_function(case["strategy"], case))) for case in rows(cases)]
-        return [_offer(case, arm) for case, arm in [*zip(*base, strict=False), *shifting] if arm is not None]
+        return [
+            Offer(case, estimate(case, "overhead") if case["fraction"] else between(0.0), estimate(arm, "joint"))
+            for case, arm in [*zip(*base, strict=False), *shifting]
+            if arm is not None
+        ]
     return []
 
 
 def _function(strategy: str, row: Row) -> tuple[str, str, str, float]:
     return strategy, row["placement"], row["direction"], round(float(row["fraction"]), 6)
-
-
-def _offer(case: Row, arm: Row) -> Offer:
-    return Offer(case, estimate(case, "overhead") if case["fraction"] else between(0.0), estimate(arm, "joint"))
 
 
 def nearest_fraction(fractions: Iterable[float], wanted: float = USUAL_FRACTION) -> float:
@@ -186,12 +195,8 @@ def panel_text(panel: Panel, among: Sequence[Panel] = (), *, always: Sequence[st
     differing = [name for name in Panel.COLUMNS if len({getattr(other, name) for other in among}) > 1]
     named = {*always, *differing} or {name for name in Panel.COLUMNS if getattr(panel, name) != _UNTOLD.get(name)}
     order = sorted(Panel.COLUMNS, key=lambda name: name not in ("backbone", "streams", "frames", "size", "batch"))
-    return ", ".join(_worded(name, getattr(panel, name)) for name in order if name in named)
-
-
-def _worded(name: str, value: object) -> str:
-    text = _WORDED.get(name, "{}").format(value)
-    return text.removesuffix("s") if value == 1 else text
+    words = [(_WORDED.get(name, "{}").format(getattr(panel, name)), name) for name in order if name in named]
+    return ", ".join(text.removesuffix("s") if getattr(panel, name) == 1 else text for text, name in words)
 
 
 _UNTOLD = {"streams": 0, "allocator": "default"}
@@ -207,12 +212,9 @@ _WORDED = {
 
 def runtime_name(panel: Panel, among: Sequence[Panel]) -> str:
     """``openvino bf16``; the number format only where a runtime was measured in several, the device likewise."""
-    parts = [panel.runtime]
-    if len({other.dtype for other in among}) > 1:
-        parts.append(panel.dtype)
-    if len({other.device for other in among}) > 1:
-        parts.append(f"on {panel.device}")
-    return " ".join(parts)
+    dtype = f" {panel.dtype}" if len({other.dtype for other in among}) > 1 else ""
+    device = f" on {panel.device}" if len({other.device for other in among}) > 1 else ""
+    return f"{panel.runtime}{dtype}{device}"
 
 
 def mechanism_of(one: Any) -> tuple[str, str, str]:

@@ -8,7 +8,7 @@ import math
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,6 @@ from bench.report.numbers import between, estimate, fixed, fraction_text, interv
 from bench.report.selection import TWIN_FLAG, Row, flags_of, rows
 from bench.spec.cases import Condition
 from bench.spec.panel import Panel
-from bench.store.samples import MEASURES, PARTS
 
 _FILE = Path(__file__).with_name("templates") / "columns.toml"
 _COUNTED = ("threads", "frames", "size", "batch", "streams")
@@ -44,20 +43,11 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Line:
-    """One row. status: ``ok``, ``failed`` or ``skipped``; records: how the ids of its records begin."""
-
-    cells: tuple[Cell, ...]
-    status: str
-    records: str
-
-
-@dataclass(frozen=True)
 class Sheet:
-    """A table to print. same: what holds for every row."""
+    """A table to print. lines: rows with the cells of the columns; same: what holds for every row."""
 
     columns: list[Column]
-    lines: list[Line]
+    lines: list[tuple[Row, list[Cell]]]
     same: str
 
 
@@ -86,12 +76,8 @@ def sample_lists(samples: pd.DataFrame) -> dict[str, list[tuple[str, str]]]:
 
 
 def _values(row: Row) -> str:
-    """``+1.23 %, 251.2 ms`` of a process; ``spatial 90.6 %, temporal 25.0 %, joint 22.7 %`` of a seed."""
-    overhead, taken = number(row["overhead_pct"]), number(row["ms"])
-    if math.isfinite(overhead):
-        return f"{fixed(overhead, 2, signed=True)} %" + ("" if math.isnan(taken) else f", {fixed(taken, 2)} ms")
-    found = {part: value for part in (*PARTS, *MEASURES) if math.isfinite(value := number(row.get(f"{part}_pct")))}
-    return ", ".join(f"{_words(part)} {fixed(value, 1)} %" for part, value in found.items())
+    """``overhead [%] +1.23, slot [ms] 251.20`` of a process; ``spatial [%] 90.6, joint [%] 22.7`` of a seed."""
+    return ", ".join(f"{column.title} {text}" for column in _columns("samples") if (text := column.cell(row).text))
 
 
 def plain(value: Any) -> str:
@@ -115,10 +101,7 @@ def _sheet(name: str, frame: pd.DataFrame, axes: Sequence[str] = (), *, named: b
     texts = {column: {cell.text for cell in own} - {""} for column, own in cells.items()}
     shared = [column for column, own in texts.items() if column.shared and len(own) == 1]
     shown = [column for column, own in texts.items() if own and column not in shared]
-    lines = [
-        Line(tuple(cells[column][place] for column in shown), row.get("status", "ok"), row.get("records", ""))
-        for place, row in enumerate(found)
-    ]
+    lines = [(row, [cells[column][place] for column in shown]) for place, row in enumerate(found)]
     return Sheet(shown, lines, ", ".join(f"{column.title} {texts[column].pop()}" for column in shared))
 
 
@@ -127,43 +110,30 @@ def _columns(name: str) -> list[Column]:
     return [_column(**entry) for entry in tomllib.loads(_FILE.read_text(encoding="utf-8"))[name]]
 
 
-def _column(
-    title: str, interval: str = "", number: str = "", text: str = "", cell: str = "", shared: bool = False, **more: Any
-) -> Column:
+def _column(title: str, shared: bool = False, **entry: Any) -> Column:
     """From an entry of the file."""
-    if interval:
-        return Column(title, lambda row: _interval(row, interval, **more), shared=shared)
-    if number:
-        return Column(title, lambda row: _number(row, number, **more), shared=shared)
-    if text:
-        return Column(title, lambda row: _text(row.get(text)), numeric=False)
-    return Column(title, _CELLS[cell], numeric=cell not in ("strategy", "otherwise"))
+    (kind, name), *options = entry.items()
+    make = _CELLS[name] if kind == "cell" else partial(_CELLS[kind], name=name, **dict(options))
+    return Column(title, make, numeric=kind != "text" and name not in ("strategy", "otherwise"), shared=shared)
 
 
 def _axis(name: str) -> Column:
-    def cell(row: Row) -> Cell:
-        return _text(plain(row[name]) if _known(row.get(name)) else None)
-
-    return Column(_words(name), cell, name in _COUNTED, shared=True)
+    return Column(_words(name), partial(_text, name=name), name in _COUNTED, shared=True)
 
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _known(value: object) -> bool:
-    return value is not None and value == value  # NaN differs from itself
-
-
-def _interval(row: Row, stem: str, unit: str = "pct", flag: str = "", *, signed: bool = True) -> Cell:
+def _interval(row: Row, name: str, unit: str = "pct", flag: str = "", *, signed: bool = True) -> Cell:
     """With its p, where there is one. flag: only in rows that raise it."""
     if flag and flag not in flags_of(row):
         return Cell("", "")
-    found = estimate(row, stem, unit)
+    found = estimate(row, name, unit)
     text = "" if math.isnan(found.mean) else interval_text(found, "", signed=signed, missing="")
     if found.low == found.high == found.mean:  # the baseline against itself
         text = fixed(found.mean, 0)
-    return Cell(", ".join(filter(None, (text, p_text(number(row.get(f"{stem}_p")))))), _key(found.mean))
+    return Cell(", ".join(filter(None, (text, p_text(number(row.get(f"{name}_p")))))), _key(found.mean))
 
 
 def _number(row: Row, name: str, digits: int = 0, scale: float = 1.0, *, signed: bool = False) -> Cell:
@@ -171,9 +141,12 @@ def _number(row: Row, name: str, digits: int = 0, scale: float = 1.0, *, signed:
     return Cell("" if math.isnan(value) else fixed(value, digits, signed=signed), _key(value))
 
 
-def _text(value: Any) -> Cell:
-    """Text that sorts as it reads; empty for what is not known."""
-    text = str(value) if _known(value) else ""
+def _text(row: Row, name: str) -> Cell:
+    return _word(plain(row[name]) if pd.notna(row.get(name)) else "")
+
+
+def _word(text: str) -> Cell:
+    """It sorts as it reads."""
     return Cell(text, text)
 
 
@@ -182,31 +155,29 @@ def _key(value: float) -> str:
     return repr(value) if math.isfinite(value) else ""
 
 
-def _strategy(row: Row) -> Cell:
-    return _text(f"{row['strategy']} (A/A twin)" if TWIN_FLAG in flags_of(row) else row["strategy"])
-
-
 def _status(row: Row) -> Cell:
     warnings = [flag for flag in flags_of(row) if flag != TWIN_FLAG]
-    return _text("; ".join(filter(None, (str(row["status"]), *warnings, _text(row.get("reason")).text))))
+    return _word("; ".join(filter(None, (row["status"], *warnings, _text(row, "reason").text))))
 
 
 def _otherwise(row: Row) -> Cell:
     """What differs from the usual condition, beyond data set and network: ``lr factor 0.5, length factor 2``."""
     usual = {name: value for name, value in vars(Condition()).items() if name not in ("dataset", "backbone")}
-    changed = {name: row[name] for name in usual if _known(row.get(name)) and row[name] != usual[name]}
-    return _text(", ".join(f"{_words(name)} {plain(value)}" for name, value in changed.items()))
+    changed = {name: row[name] for name in usual if pd.notna(row.get(name)) and row[name] != usual[name]}
+    return _word(", ".join(f"{_words(name)} {plain(value)}" for name, value in changed.items()))
 
 
 def _measured(row: Row) -> Cell:
-    """Of a control: in pp or %, as its row says."""
-    found = between(row["measured"], row["ci_low"], row["ci_high"])
-    return Cell(interval_text(found, row["unit"], signed=row["unit"] != "%"), _key(found.mean))
+    found, unit = between(row["measured"], row["ci_low"], row["ci_high"]), row["unit"]
+    return Cell(interval_text(found, unit, signed=unit != "%"), _key(found.mean))
 
 
 _STATUS = Column("status", _status, numeric=False)
-_CELLS: dict[str, Callable[[Row], Cell]] = {
-    "strategy": _strategy,
+_CELLS: dict[str, Callable[..., Cell]] = {
+    "interval": _interval,
+    "number": _number,
+    "text": _text,
+    "strategy": lambda row: _word(row["strategy"] + (" (A/A twin)" if TWIN_FLAG in flags_of(row) else "")),
     "fraction": lambda row: Cell(fraction_text(number(row["fraction"])), str(row["fraction"])),
     "otherwise": _otherwise,
     "measured": _measured,

@@ -7,41 +7,29 @@ from pathlib import Path
 import matplotlib
 
 from bench.analysis.run import Analysis
-from bench.report.figures.accuracy import (
-    accuracy_by_fraction,
-    accuracy_plane,
-    early_recognition,
-    learning_curves,
-    pareto,
-)
-from bench.report.figures.axis_sweeps import latency_overhead, overhead_by_axis, overhead_by_runtime
+from bench.report.figures import accuracy, controls, data_movement, detection, measurement_noise, overheads
 from bench.report.figures.canvas import Drawn, Figure, finish
-from bench.report.figures.controls import controls
-from bench.report.figures.data_movement import copy_bandwidth, data_movement
-from bench.report.figures.detection import detection, detection_examples
-from bench.report.figures.measurement_noise import measurement_noise
-from bench.report.figures.online import online_frame_times, online_overhead
 from bench.report.style import RC, Palette
 
 CAPTIONS = Path(__file__).parents[1] / "templates" / "captions.toml"
 
 FIGURES: dict[str, Callable[[Analysis, Palette], Drawn]] = {
-    "latency_overhead": latency_overhead,
-    "overhead_by_axis": overhead_by_axis,
-    "overhead_by_runtime": overhead_by_runtime,
-    "online_overhead": online_overhead,
-    "online_frame_times": online_frame_times,
-    "accuracy_by_fraction": accuracy_by_fraction,
-    "accuracy_plane": accuracy_plane,
-    "learning_curves": learning_curves,
-    "early_recognition": early_recognition,
-    "controls": controls,
-    "detection": detection,
-    "detection_examples": detection_examples,
-    "pareto": pareto,
-    "data_movement": data_movement,
-    "copy_bandwidth": copy_bandwidth,
-    "measurement_noise": measurement_noise,
+    "latency_overhead": overheads.latency_overhead,
+    "overhead_by_axis": overheads.overhead_by_axis,
+    "overhead_by_runtime": overheads.overhead_by_runtime,
+    "online_overhead": overheads.online_overhead,
+    "online_frame_times": overheads.online_frame_times,
+    "accuracy_by_fraction": accuracy.accuracy_by_fraction,
+    "accuracy_plane": accuracy.accuracy_plane,
+    "learning_curves": accuracy.learning_curves,
+    "early_recognition": accuracy.early_recognition,
+    "controls": controls.controls,
+    "detection": detection.detection,
+    "detection_examples": detection.detection_examples,
+    "pareto": accuracy.pareto,
+    "data_movement": data_movement.data_movement,
+    "copy_bandwidth": data_movement.copy_bandwidth,
+    "measurement_noise": measurement_noise.measurement_noise,
 }
 """Every figure by its file's name, in the order of the report."""
 

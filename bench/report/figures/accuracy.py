@@ -2,20 +2,21 @@
 running, and against what it costs."""
 
 from collections.abc import Sequence
-from itertools import cycle, pairwise
+from itertools import cycle
 from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cbook import pts_to_poststep
 from matplotlib.colors import to_hex
 
 from bench.analysis.run import Analysis
 from bench.report import selection
 from bench.report.figures import canvas
-from bench.report.figures.canvas import MOST_PLOTS, STAR, Drawn, Mark, Point, further
-from bench.report.numbers import channels_text, count_text, estimate, fixed, fraction_text
+from bench.report.figures.canvas import MOST_PLOTS, STAR, Drawn, Mark, further
+from bench.report.numbers import channels_text, estimate, fixed, fraction_text, span_text
 from bench.report.selection import Offer, Row, mechanism_of, rows
 from bench.report.style import INK, MUTED, UNJOINED, Palette, fraction_axis
 from bench.spec.axes import BASELINE
@@ -36,9 +37,9 @@ _BRIGHTEST = 0.78  # of viridis: its yellow end cannot be read on white
 
 def seeds_text(frame: pd.DataFrame) -> str:
     """``10 seeds, 95 % intervals over seeds``, or that there are no intervals."""
-    fewest, most = int(frame["seeds"].min()), int(frame["seeds"].max())
-    count = count_text(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
-    return f"{count}, {'no intervals: one seed' if most == 1 else '95 % intervals over seeds'}"
+    if frame["seeds"].max() == 1:
+        return "1 seed, no intervals: one seed"
+    return f"{span_text(list(frame['seeds']))} seeds, 95 % intervals over seeds"
 
 
 def accuracy_by_fraction(run: Analysis, palette: Palette) -> Drawn:
@@ -50,7 +51,7 @@ def accuracy_by_fraction(run: Analysis, palette: Palette) -> Drawn:
     _draw_paper(axes[0], palette)
     for ax, part in zip(axes[1:], PARTS, strict=True):
         # half a figure is narrow: lines stand farther apart than in the latency figure
-        canvas.mechanisms(ax, trained, "fraction", part, palette, step=0.018)
+        canvas.mechanisms(ax, trained, "fraction", part, palette, 0.018)
         for row in rows(selection.baselines(selection.main_condition(run.accuracy)))[:1]:
             ax.axhline(estimate(row, part).mean, color=INK, linewidth=1.1, label="no shift (2-D)")
             canvas.band(ax, estimate(row, part), "no shift, 95 % interval")
@@ -58,9 +59,8 @@ def accuracy_by_fraction(run: Analysis, palette: Palette) -> Drawn:
         fraction_axis(ax, trained["fraction"])
         _accuracy_axis(ax, part, trained)
     others = run.accuracy.groupby(["dataset", "backbone"]).ngroups - 1
-    words = {"seeds": seeds_text(trained), "dataset": trained["dataset"].iloc[0]}
-    words["more"] = further(others, 0, "further data set or network", "further data sets or networks")
-    return drawing, {**words, "backbone": trained["backbone"].iloc[0]}
+    more = further(others, 0, "further data set or network", "further data sets or networks")
+    return drawing, {**trained.iloc[0], "seeds": seeds_text(trained), "more": more}
 
 
 def _draw_paper(ax: Axes, palette: Palette) -> None:
@@ -170,12 +170,13 @@ def pareto(run: Analysis, palette: Palette) -> Drawn:
     ordered = [*best, *(offer for offer in offers if offer not in best)]
     marks = [_mark(offer.case, offer.overhead, offer.joint, palette) for offer in ordered]
     canvas.draw_marks(ax, marks)
-    corners = _steps(best)
-    ax.plot(*zip(*corners, strict=True), color=MUTED, linewidth=1.0, zorder=1.2, label="Pareto front")
+    # an offer's accuracy holds up to the overhead of the next
+    corners = pts_to_poststep([offer.overhead.mean for offer in best], [offer.joint.mean for offer in best])
+    ax.plot(*corners, color=MUTED, linewidth=1.0, zorder=1.2, label="Pareto front")
     ax.margins(0.07)
     canvas.at_least(ax, LEAST_RANGE)
     where = selection.panel_text(selection.panels(selection.timed(run.latency))[0][0])
-    return drawing, {"where": where, "more": canvas.label_marks(drawing, ax, marks, avoid=canvas.pieces(corners))}
+    return drawing, {"where": where, "more": canvas.label_marks(drawing, ax, marks, avoid=canvas.pieces(corners.T))}
 
 
 def front(offers: Sequence[Offer]) -> list[Offer]:
@@ -185,12 +186,3 @@ def front(offers: Sequence[Offer]) -> list[Offer]:
         if not best or offer.joint.mean > best[-1].joint.mean:
             best.append(offer)
     return best
-
-
-def _steps(best: Sequence[Offer]) -> list[Point]:
-    """Corners of the front: an offer's accuracy holds up to the overhead of the next."""
-    points = [(offer.overhead.mean, offer.joint.mean) for offer in best]
-    corners = points[:1]
-    for (_, before), (x, y) in pairwise(points):
-        corners += [(x, before), (x, y)]
-    return corners

@@ -97,30 +97,22 @@ def intervals(ax: Axes, x: Sequence[float], found: Sequence[Interval], horizonta
 
 
 def mechanisms(
-    ax: Axes,
-    frame: pd.DataFrame,
-    x: str,
-    stem: str,
-    palette: Palette,
-    step: float,
-    by_fraction: bool = False,
-    joined: bool = True,
-    horizontal: bool = False,
+    ax: Axes, frame: pd.DataFrame, x: str, stem: str, palette: Palette, step: float, **style: Any
 ) -> list[tuple[list[Row], list[float]]]:
     """Each mechanism's estimates over column ``x``, set apart by ``step`` so that intervals do not lie on each other.
 
-    by_fraction: each fraction on its own, named in the legend. Gives (rows, their places).
+    Each fraction on its own, named in the legend, unless ``x`` is the fraction. Gives (rows, their places).
     """
     drawn = []
-    groups = by_mechanism(frame, *(["fraction"] if by_fraction else []))
+    groups = by_mechanism(frame, *([] if x == "fraction" else ["fraction"]))
     step = min(step, _MOST_STEPS * step / max(len(groups), 1))
     for index, (key, own) in enumerate(groups):
         found = rows(own.sort_values(x, kind="stable"))
         places = [row[x] + (index - (len(groups) - 1) / 2) * step for row in found]
-        style = palette.look(*key) | ({} if joined else UNJOINED)
-        if by_fraction:
-            style["label"] += f", {fraction_text(found[0]['fraction'])}"
-        intervals(ax, places, [estimate(row, stem) for row in found], horizontal, **style)
+        look = palette.look(*key) | style
+        if x != "fraction":
+            look["label"] += f", {fraction_text(found[0]['fraction'])}"
+        intervals(ax, places, [estimate(row, stem) for row in found], **look)
         drawn.append((found, places))
     return drawn
 
@@ -193,7 +185,7 @@ def draw_marks(ax: Axes, marks: Iterable[Mark]) -> None:
         ax.plot(*mark.point, **mark.style | UNJOINED, zorder=3)
 
 
-def pieces(corners: Sequence[Point], steps: int = 40) -> list[tuple[Point, Point]]:
+def pieces(corners: Iterable[Sequence[float]], steps: int = 40) -> list[tuple[Point, Point]]:
     """A polyline in short pieces, for labels to keep clear of."""
     legs = [np.linspace(start, end, steps) for start, end in pairwise(corners)]
     return [(tuple(start), tuple(end)) for leg in legs for start, end in pairwise(leg)]

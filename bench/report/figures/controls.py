@@ -6,6 +6,7 @@ Left: what else could explain the result; right: whether it lasts. Outcomes of t
 import math
 import textwrap
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ from bench.analysis.selection import PUBLISHED
 from bench.report.figures import canvas
 from bench.report.figures.canvas import WIDTH, Drawn
 from bench.report.numbers import fixed
+from bench.report.selection import grouped
 from bench.report.style import INK, MUTED, Palette, drawable
 
 _LINE = 0.172  # inches for a line of text
@@ -64,25 +66,17 @@ def _draw_side(names: Axes, plot: Axes, found: Sequence[Comparison]) -> float:
             names.text(indent, y + 0.5, text, **style)
             y += 1
 
-    for title, control in _grouped(found, "title"):
+    for title, control in grouped(found, attrgetter("title")).items():
         y += 0.55 if y else 0.0
         write([drawable(title)], weight="bold")
-        for words, compared in _grouped(control, "words"):
+        for words, compared in grouped(control, attrgetter("words")).items():
             level = f" ({fixed(compared[0].reference, 0)} %)" if compared[0].unit == "%" else ""
             write(textwrap.wrap(_arm_text(words) + level, _HEADING), color=MUTED, backgroundcolor="white")
-            for subject, outcomes in _grouped(compared, "subject"):
+            for subject, outcomes in grouped(compared, attrgetter("subject")).items():
                 for index, one in enumerate(outcomes):
                     _draw(plot, one, y + 0.5 + (index - (len(outcomes) - 1) / 2) * 0.27)
                 write(textwrap.wrap(_arm_text(subject), _SUBJECT)[:2] or [""], indent=0.04)
     return y + 0.3
-
-
-def _grouped(found: Sequence[Comparison], name: str) -> list[tuple[str, list[Comparison]]]:
-    """By an attribute, in order of appearance."""
-    groups: dict[str, list[Comparison]] = {}
-    for one in found:
-        groups.setdefault(getattr(one, name), []).append(one)
-    return list(groups.items())
 
 
 def _arm_text(words: str) -> str:

@@ -4,7 +4,6 @@ import base64
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -138,8 +137,9 @@ def _draw(ax: Axes, view: _View) -> None:
 
 def _draw_box(ax: Axes, box: Bbox, colour: str, dashes: str) -> None:
     corner = (box.x0 - 0.5, box.y0 - 0.5)  # a pixel's middle is at a whole number
-    look: Any = {"edgecolor": colour, "linestyle": dashes, "linewidth": 1.2}
-    ax.add_patch(Rectangle(corner, box.width, box.height, fill=False, **look))
+    ax.add_patch(
+        Rectangle(corner, box.width, box.height, fill=False, edgecolor=colour, linestyle=dashes, linewidth=1.2)
+    )
 
 
 def _iou(first: Bbox, second: Bbox) -> float:

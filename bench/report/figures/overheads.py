@@ -1,9 +1,10 @@
-"""Latency overhead against what was swept: the fraction (the paper's Fig. 2a), any other axis, and the runtime.
+"""Overhead against what was swept: the fraction (the paper's Fig. 2a), any other axis, the runtime, and the streams
+frame by frame.
 
-An axis counts as swept where panels differ in it and agree in everything else. Sweeps are often made one axis at a
-time from a common centre, so the panels of all axes are chosen to pass through that centre where they can.
+An axis counts as swept where panels differ in it and agree in everything else.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,31 +18,22 @@ from bench.analysis.run import Analysis
 from bench.report import selection
 from bench.report.figures import canvas
 from bench.report.figures.canvas import MOST_PLOTS, Drawn, further
-from bench.report.numbers import estimate, milliseconds_text
+from bench.report.numbers import estimate, fraction_text, known, milliseconds_text
 from bench.report.selection import MECHANISM, in_panel, nearest_fraction, panel_text, panels, rows, timed
-from bench.report.style import INK, MUTED, Palette, fraction_axis, label
+from bench.report.style import INK, MUTED, UNJOINED, Palette, fraction_axis, label
+from bench.spec.axes import BASELINE
 from bench.spec.panel import PANEL_AXES, Panel
 
 PAPER_ALL = {"cpu": 13.7, "cuda": 12.4}  # per cent, all channels; ResNet-50, 8 frames (TSM, section 3.2)
 PAPER_EIGHTH = 3.0  # "about 3 %" with 1/8, on every device; the paper gives no values at 1/4 and 1/2
+PAPER_ONLINE = 2.1  # per cent: 4.8 ms against 4.7 ms, ResNet-50, 1/8 (TSM, Table 6)
 MOST_AXES = 8
-TITLES = {
-    "threads": "threads",
-    "dtype": "number format",
-    "memory_format": "memory format",
-    "frames": "frames in a clip",
-    "size": "picture size",
-    "batch": "clips in a batch",
-    "allocator": "memory allocator",
-    "backbone": "network",
-    "runtime": "runtime",
-    "device": "device",
-}
 _COUNTED = {axis.name for axis in PANEL_AXES.values() if axis.counts}
 """Axes with an order of their own; the values of the others keep the run's."""
 
 _NARROW = 34  # characters of tick labels that fit below half a figure
 _LINEAR_TO = 5.0  # per cent: the runtimes' axis is logarithmic beyond
+_RAREST = 0.1  # per cent of the frames; beyond it there are too few
 _TICKS = (-5, 0, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
@@ -59,7 +51,7 @@ def latency_overhead(run: Analysis, palette: Palette) -> Drawn:
         for row in rows(selection.twins(in_panel(run.latency, panel))):
             canvas.band(ax, estimate(row, "overhead"), "A/A control")
         canvas.zero(ax)
-        canvas.mechanisms(ax, cases, "fraction", "overhead", palette, step=0.012)
+        canvas.mechanisms(ax, cases, "fraction", "overhead", palette, 0.012)
         _draw_paper(ax, panel)
         fraction_axis(ax, cases["fraction"])
         ax.margins(y=0.08)
@@ -96,7 +88,7 @@ def swept(latency: pd.DataFrame) -> list[Sweep]:
     """Every axis along which at least one mechanism was measured, each with one fraction."""
     cases = dict(panels(timed(latency)))
     found = []
-    for name in TITLES if cases else ():
+    for name in Panel.COLUMNS if cases else ():
         chosen = _chosen(name, list(cases))
         placed = pd.concat([cases[panel].assign(place=place) for place, panel in enumerate(chosen)])
         along = []
@@ -110,21 +102,15 @@ def swept(latency: pd.DataFrame) -> list[Sweep]:
 
 
 def _chosen(name: str, measured: Sequence[Panel]) -> list[Panel]:
-    """The panels that differ in this axis alone: those through the centre, or else the longest such row."""
-    centre = max(measured, key=lambda panel: sum(len(_row(axis, panel, measured)) > 1 for axis in Panel.COLUMNS))
-    row = _row(name, centre, measured)
-    if len(row) == 1:
-        row = max((_row(name, panel, measured) for panel in measured), key=len)
-    return [row[value] for value in (sorted(row) if name in _COUNTED else row)]
-
-
-def _row(name: str, panel: Panel, measured: Sequence[Panel]) -> dict[Any, Panel]:
-    """{value: the panel that differs from this one in the axis alone}, with this one."""
+    """The panels that differ in this axis alone: of several such rows the longest, and of these the first."""
     # threads are those of a CPU: they say nothing about a change of the device
-    left_out = {name, "threads"} if name == "device" else {name}
-    same = {column: value for column, value in vars(panel).items() if column not in left_out}
-    alike = [other for other in measured if same.items() <= vars(other).items()]
-    return {getattr(other, name): other for other in alike} | {getattr(panel, name): panel}
+    ignored = {name, "threads"} if name == "device" else {name}
+    found: dict[tuple[object, ...], dict[Any, Panel]] = {}
+    for panel in measured:
+        same = tuple(value for column, value in vars(panel).items() if column not in ignored)
+        found.setdefault(same, {}).setdefault(getattr(panel, name), panel)
+    row = max(found.values(), key=len)
+    return [row[value] for value in (sorted(row) if name in _COUNTED else row)]
 
 
 def overhead_by_axis(run: Analysis, palette: Palette) -> Drawn:
@@ -141,11 +127,11 @@ def overhead_by_axis(run: Analysis, palette: Palette) -> Drawn:
         ax = axes[sweep.name]
         canvas.zero(ax)
         joined = sweep.name in _COUNTED  # between values without an order of their own there is nothing
-        canvas.mechanisms(ax, sweep.cases, "place", "overhead", palette, step=0.09, by_fraction=True, joined=joined)
+        canvas.mechanisms(ax, sweep.cases, "place", "overhead", palette, 0.09, **({} if joined else UNJOINED))
         named = zip(sweep.values, sweep.panels, strict=True)
         canvas.categories(ax, [f"{label(value)}\n{times[panel]}" for value, panel in named])
         ax.margins(y=0.08)
-        ax.set_title(TITLES[sweep.name])
+        ax.set_title(sweep.name.replace("_", " "))
     for row in mosaic:
         axes[row[0]].set_ylabel("latency overhead [%]")
     return drawing, {"more": further(len(found), len(shown), "further axis", "further axes")}
@@ -176,8 +162,7 @@ def overhead_by_runtime(run: Analysis, palette: Palette) -> Drawn:
     cases = pd.concat([frame[frame["fraction"] == nearest_fraction(frame["fraction"])] for frame in own])
     drawing = canvas.blank(canvas.WIDTH, 1.4 + len(chosen) * (0.35 + 0.1 * cases.groupby(MECHANISM).ngroups))
     ax = drawing.subplots()
-    style: dict[str, Any] = {"by_fraction": True, "joined": False, "horizontal": True}
-    canvas.mechanisms(ax, cases, "place", "overhead", palette, step=0.12, **style)
+    canvas.mechanisms(ax, cases, "place", "overhead", palette, 0.12, horizontal=True, **UNJOINED)
     _overhead_axis(ax)
     times = _baseline_times(run)
     names = [f"{selection.runtime_name(panel, chosen)}\n{times[panel]}" for panel in chosen]
@@ -196,3 +181,59 @@ def _overhead_axis(ax: Axes) -> None:
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.axvline(PAPER_EIGHTH, color=MUTED, linewidth=1.0, linestyle=":", label="paper: about 3 % at 1/8")
     ax.grid(axis="y", visible=False)
+
+
+def online_overhead(run: Analysis, palette: Palette) -> Drawn:
+    """Overhead per frame against the number of streams, one plot for each network and device."""
+    groups = selection.online_settings(run.online, "streams")
+    if not groups:
+        return None
+    shown = groups[:MOST_PLOTS]
+    measured = pd.concat([frame for _, frame in shown])
+    usual = measured.loc[measured["strategy"] != BASELINE, "fraction"].mode().min()
+    drawing, axes = canvas.grid(len(shown), 2.8, "streams", "overhead per frame [%]")
+    for ax, (words, frame) in zip(axes, shown, strict=True):
+        _draw_overhead(ax, frame, usual, palette)
+        ax.set_title(words)
+    return drawing, {"more": further(len(groups), len(shown))}
+
+
+def _draw_overhead(ax: Axes, frame: pd.DataFrame, usual: float, palette: Palette) -> None:
+    counts = sorted(set(frame["streams"]))
+    frame = frame.assign(place=frame["streams"].map(counts.index))
+    base = frame[frame["strategy"] == BASELINE]
+    twin = base["aa"].astype(bool)
+    for row in rows(base[twin]):
+        ends = [(row["place"] + share) / len(counts) for share in (0.1, 0.9)]
+        canvas.band(ax, estimate(row, "overhead"), "A/A control", *ends)
+    canvas.zero(ax)
+    if frame["backbone"].iloc[0] == "resnet50":
+        name = f"paper: {PAPER_ONLINE:g} % (4.8 ms, 4.7 ms)"
+        ax.axhline(PAPER_ONLINE, color=MUTED, linewidth=1.4, zorder=0.8, label=name)
+    shifting = frame[frame["strategy"] != BASELINE]
+    for found, places in canvas.mechanisms(ax, shifting, "place", "overhead", palette, 0.09):
+        share, last = found[-1]["fraction"], estimate(found[-1], "overhead")
+        if share != usual:
+            top = last.high if known(last) else last.mean
+            ax.annotate(fraction_text(share), (places[-1], top), (0, 3), textcoords="offset points", ha="center")
+    times = dict(zip(base.loc[~twin, "streams"], base.loc[~twin, "frame_ms"], strict=True))
+    canvas.categories(ax, [f"{count}\n{milliseconds_text(times.get(count, math.nan))}" for count in counts])
+
+
+def online_frame_times(run: Analysis, palette: Palette) -> Drawn:
+    """For each setting: the share of frames that take longer than so many milliseconds."""
+    settings = selection.online_settings(run.frames)
+    if not settings:
+        return None
+    shown = settings[:MOST_PLOTS]
+    drawing, axes = canvas.grid(len(shown), 2.8, "frame time [ms]", "frames that take longer [%]")
+    for ax, (words, frame) in zip(axes, shown, strict=True):
+        frame = frame[frame["quantile_pct"] <= 100 - _RAREST]
+        for key, own in canvas.by_mechanism(frame, "fraction", "aa"):
+            style, twin = palette.look(*key) | {"marker": "", "linewidth": 1.3}, own["aa"].iloc[0]
+            if key[0] == BASELINE:
+                style |= {"label": "no shift, A/A twin", "linestyle": (0, (2, 2))} if twin else {"label": "no shift"}
+            ax.plot(own["frame_ms"], 100 - own["quantile_pct"], **style)
+        ax.set(title=words, yscale="log", ylim=(_RAREST, 100))
+        ax.set_yticks([100, 10, 1, 0.1], ["100", "10", "1", "0.1"])
+    return drawing, {"more": further(len(settings), len(shown))}
