@@ -35,7 +35,6 @@ def one_of(allowed: dict[str, str] | tuple[str, ...], what: str) -> BeforeValida
 Share = Annotated[Fraction, BeforeValidator(parse_fraction), PlainSerializer(str, when_used="json")]
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
 Count = Annotated[int, Field(ge=1)]
-Size = Annotated[int, Field(ge=32)]
 Factor = Annotated[float, Field(gt=0)]
 
 

@@ -26,7 +26,9 @@ def verdicts(claim: str, *measured: Overhead | Arm, **more: Any) -> dict[str, Ve
     arms = [one for one in measured if isinstance(one, Arm)]
     plain: dict[str, Any] = {"overheads": timed, "slopes": slopes(timed), "arms": arms, "exact": EXACT}
     claims = [one for one in load_claims() if one.id == claim]
-    return {one.subject: one for one in judge(claims, Evidence(**{**plain, **more}))}
+    found = judge(claims, Evidence(**{**plain, **more}))
+    assert len({one.id for one in found}) == len(found)
+    return {one.subject: one for one in found}
 
 
 def verdict(claim: str, *measured: Overhead | Arm, **more: Any) -> Verdict:
