@@ -4,7 +4,7 @@ A frame may be empty but has its columns, and any figure may be NaN: every filte
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import pandas as pd
@@ -130,20 +130,20 @@ def in_panel(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     return dict(panels(frame)).get(panel, frame.iloc[:0])
 
 
-def runtime_panels(run: Analysis) -> list[Panel]:
-    """One panel for each device, runtime and number format, in the run's order; none where there is one runtime only.
-
-    They agree in everything else, so that what differs between them is where the network runs.
-    """
-    measured = [panel for panel, _ in panels(timed(run.latency))]
+def differing_in(measured: Iterable[Panel], *axes: str) -> list[Panel]:
+    """The panels that differ in these axes alone: of several such rows the longest, and of these the first."""
     # threads are those of a CPU: they say nothing about a change of the device
-    settings = [replace(panel, device="", runtime="", dtype="", threads=0) for panel in measured]
-    usual = max(settings, key=settings.count, default=None)
-    chosen: dict[tuple[str, ...], Panel] = {}
-    for panel, setting in zip(measured, settings, strict=True):
-        if setting == usual:
-            chosen.setdefault((panel.device, panel.runtime, panel.dtype), panel)
-    found = list(chosen.values())
+    ignored = {*axes, "threads"} if "device" in axes else {*axes}
+    found: dict[tuple[object, ...], dict[tuple[object, ...], Panel]] = {}
+    for panel in measured:
+        same = tuple(value for column, value in vars(panel).items() if column not in ignored)
+        found.setdefault(same, {}).setdefault(tuple(getattr(panel, axis) for axis in axes), panel)
+    return list(max(found.values(), key=len, default={}).values())
+
+
+def runtime_panels(run: Analysis) -> list[Panel]:
+    """One panel for each device, runtime and number format, as the run has them; none with one runtime only."""
+    found = differing_in(dict(panels(timed(run.latency))), "device", "runtime", "dtype")
     return found if len({panel.runtime for panel in found}) > 1 else []
 
 

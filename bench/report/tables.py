@@ -99,7 +99,8 @@ def _sheet(name: str, frame: pd.DataFrame, axes: Sequence[str] = (), *, named: b
     columns = [*_columns("case"), *along, _STATUS, *_columns(name)] if named else [*along, *_columns(name)]
     cells = {column: [column.cell(row) for row in found] for column in columns}
     texts = {column: {cell.text for cell in own} - {""} for column, own in cells.items()}
-    shared = [column for column, own in texts.items() if column.shared and len(own) == 1]
+    alike = [column for column, own in texts.items() if column.shared and len(own) == 1]
+    shared = [column for column in alike if len(found) > 1 or column in along]
     shown = [column for column, own in texts.items() if own and column not in shared]
     lines = [(row, [cells[column][place] for column in shown]) for place, row in enumerate(found)]
     return Sheet(shown, lines, ", ".join(f"{column.title} {texts[column].pop()}" for column in shared))

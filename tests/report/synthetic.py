@@ -1,21 +1,26 @@
 """A synthetic run: about what a 2-core Xeon and a mini-training show. Nothing is measured."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 
 from bench.analysis.claims import Verdict
-from bench.analysis.comparisons import load_controls
-from bench.analysis.results import Comparison, PanelQuality, Ranked, Ranking
-from bench.analysis.run import Analysis
+from bench.analysis.comparisons import Comparison, load_controls
+from bench.analysis.quality import PanelQuality
+from bench.analysis.rankings import Ranked, Ranking
+from bench.analysis.run import Analysis, load
 from bench.report.page import VERDICTS
 from bench.spec.cases import Condition
 from bench.spec.panel import Panel
 from bench.stats.estimators import Interval
+from bench.store.records import SCHEMA
 
 Row = dict[str, Any]
 
@@ -210,15 +215,22 @@ def verdict(name: str, of: str, subject: str = "", **more: Any) -> Verdict:
     return replace(Verdict(key, name, subject, finding, source, "<= 3 %", *known, "%", of, why), **more)
 
 
+@cache
+def _nothing() -> Analysis:
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "run.json").write_text(json.dumps({"schema_version": SCHEMA}))
+        return replace(load(Path(folder)), header={}, claims=[])
+
+
 def empty_run(folder: Path) -> Analysis:
     """A run of which nothing is known."""
-    made: dict[Any, Any] = {pd.DataFrame: pd.DataFrame, dict[str, Any]: dict, str | None: lambda: None}
-    return Analysis(**{f.name: folder if f.name == "folder" else made.get(f.type, list)() for f in fields(Analysis)})
+    return replace(_nothing(), folder=folder)
 
 
 def timed_run(run: Analysis, latency: Sequence[Row], half: float = 0.5) -> Analysis:
     """The run with other latency rows and the rankings that follow from them."""
-    return replace(run, latency=pd.DataFrame(latency), rankings=rankings(latency, half))
+    frame = pd.DataFrame(latency) if latency else run.latency.iloc[:0]
+    return replace(run, latency=frame, rankings=rankings(latency, half))
 
 
 def full_run(folder: Path) -> Analysis:

@@ -9,9 +9,7 @@ import pytest
 from bench.analysis.run import Analysis
 from bench.report import answer
 from bench.report.cost import MechanismCost
-from bench.report.numbers import (
-    Estimate,
-)
+from bench.report.numbers import between
 from bench.report.page import page
 from bench.report.selection import arms, main_condition, online_settings, runtime_panels
 from tests.report.synthetic import (
@@ -159,7 +157,7 @@ def test_a_failed_online_control_withholds_frame_times(full: Analysis) -> None:
 def test_one_seed_and_one_process_decide_nothing(full: Analysis) -> None:
     unknown = dict.fromkeys(("overhead_ci_low_pct", "overhead_ci_high_pct", "half_width_pct", "mde_pct"), NAN)
     half = timed_run(full, [row | unknown for row in latency_rows()], half=NAN)
-    run = replace(half, accuracy=pd.DataFrame(accuracy_rows(seeds=1)), slopes=pd.DataFrame())
+    run = replace(half, accuracy=pd.DataFrame(accuracy_rows(seeds=1)), slopes=full.slopes.iloc[:0])
     text = said(run)
     for expected in (
         "No recommendation: without intervals of the accuracy no arm is shown to be better",
@@ -178,7 +176,7 @@ def test_one_seed_and_one_process_decide_nothing(full: Analysis) -> None:
 
 def test_half_a_run_says_which_half(full: Analysis) -> None:
     assert "Accuracy was not measured, so this run says only what is cheap" in said(
-        replace(full, accuracy=pd.DataFrame())
+        replace(full, accuracy=full.accuracy.iloc[:0])
     )
     assert "No recommendation: latency was not measured" in said(timed_run(full, []))
     assert "Nothing was measured to its end." in said(empty_run(full.folder))
@@ -319,8 +317,8 @@ def test_what_was_judged_on_validation_clips_is_no_test(full: Analysis, section:
     [((8.0, 7.0, 9.0), "grows"), ((-5.5, -7.8, -3.2), "falls"), ((0.3, -0.5, 1.1), "same"), ((3.4, -2.0, 8.8), "open")],
 )
 def test_a_trend_is_named_only_where_it_is_shown(slope: tuple[float, float, float], trend: str) -> None:
-    assert MechanismCost("s", "residual", "bidirectional", (), Estimate(*slope), 1.0).trend == trend
-    assert MechanismCost("s", "residual", "bidirectional", (), Estimate(slope[0]), NAN).trend == "open"
+    assert MechanismCost("s", "residual", "bidirectional", (), between(*slope), 1.0).trend == trend
+    assert MechanismCost("s", "residual", "bidirectional", (), between(slope[0]), NAN).trend == "open"
 
 
 def test_what_is_counted_has_no_unit(full: Analysis) -> None:

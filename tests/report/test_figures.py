@@ -7,25 +7,25 @@ from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import FillBetweenPolyCollection
 
-from bench.analysis.results import Comparison
+from bench.analysis.comparisons import Comparison
 from bench.analysis.run import Analysis, load
-from bench.report.figures import FIGURES, accuracy_curves, canvas, draw
+from bench.report import selection
+from bench.report.figures import FIGURES, accuracy, canvas, draw
+from bench.report.figures.accuracy import front, pareto
 from bench.report.figures.canvas import Figure, Mark
 from bench.report.figures.data_movement import apart
 from bench.report.figures.detection import _views
 from bench.report.figures.measurement_noise import _draw_twin, _first_control
-from bench.report.figures.tradeoffs import front, pareto
-from bench.report.numbers import Estimate
+from bench.report.figures.overheads import swept
+from bench.report.numbers import between
 from bench.report.selection import arms, main_condition, paired
-from bench.report.style import BUILT_IN, LONGEST_NAME, RC, REMAINING, Palette, label, legend_below
-from bench.report.sweeps import swept
+from bench.report.style import BUILT_IN, LONGEST_NAME, REMAINING, Palette, label, legend_below
 from bench.stats.estimators import Interval
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "reference"
@@ -64,13 +64,11 @@ def timed() -> Analysis:
 
 
 def nothing(run: Analysis) -> Analysis:
-    return replace(run, comparisons=[], detection_examples=[], **{name: pd.DataFrame() for name in FRAMES})
+    return replace(run, comparisons=[], detection_examples=[], **{name: getattr(run, name).iloc[:0] for name in FRAMES})
 
 
 def drawn(name: str, run: Analysis) -> Figure:
-    with matplotlib.rc_context(RC):
-        figure = FIGURES[name](run, PALETTE)
-    assert figure
+    (figure,) = draw(run, [name])
     assert figure.png.startswith(b"\x89PNG")
     return figure
 
@@ -94,7 +92,6 @@ def test_the_same_run_gives_the_same_bytes(timed: Analysis) -> None:
 
 def test_a_run_without_data_has_no_figures(whole: Analysis) -> None:
     assert draw(nothing(whole)) == ()
-    assert draw(replace(nothing(whole), **{name: getattr(whole, name).iloc[:0] for name in FRAMES})) == ()
 
 
 @pytest.mark.parametrize(
@@ -179,9 +176,9 @@ def test_the_front_of_accuracy_against_overhead(timed: Analysis) -> None:
     offers = paired(timed)
     assert {offer.case["strategy"] for offer in offers} > {"no_shift", "copy_shift", "buffer_shift"}
     best = front(offers)
-    assert [offer.overhead.value for offer in best] == sorted(offer.overhead.value for offer in best)
-    assert [offer.joint.value for offer in best] == sorted(offer.joint.value for offer in best)
-    assert best[-1].joint.value == max(offer.joint.value for offer in offers)
+    assert [offer.overhead.mean for offer in best] == sorted(offer.overhead.mean for offer in best)
+    assert [offer.joint.mean for offer in best] == sorted(offer.joint.mean for offer in best)
+    assert best[-1].joint.mean == max(offer.joint.mean for offer in offers)
     assert pareto(replace(timed, latency=timed.latency[timed.latency["fraction"] == 0]), PALETTE) is None
 
 
@@ -204,22 +201,24 @@ def test_a_single_seed_has_no_intervals(whole: Analysis) -> None:
 
 def test_of_the_papers_figure_only_what_is_known_is_drawn() -> None:
     ax = axes()
-    accuracy_curves._draw_paper(ax, PALETTE)
+    accuracy._draw_paper(ax, PALETTE)
     ends = [(line.get_xdata()[-1], round(line.get_ydata()[-1], 6)) for line in ax.lines]
     assert ends == [(1, 70.6), (0.25, 74.1), (1.0, 68.0)]
     assert {"other values: not found in our source", "in-place 68.0 (derived)"} < {t.get_text() for t in ax.texts}
 
 
 def test_curves_have_a_row_for_each_mechanism_and_a_band_for_each_fraction(whole: Analysis) -> None:
-    curves = accuracy_curves.selection.main_curves(whole.curves)
-    drawing, more = accuracy_curves._draw_curves(curves, "clips_seen", "training clips", PALETTE)
+    drawn_curves = accuracy.learning_curves(whole, PALETTE)
+    assert drawn_curves
+    drawing, words = drawn_curves
     names = [ax.get_ylabel().replace(",\n", ", ").partition("\n")[0] for ax in drawing.axes[::3]]
     assert names == ["copy_shift, residual", "copy_shift, inplace", "copy_shift, residual, unidirectional"]
     bands = [one for one in drawing.axes[0].collections if isinstance(one, FillBetweenPolyCollection)]
-    assert len(bands) == len(drawing.axes[0].lines) == 5 and more == ""
+    assert len(bands) == len(drawing.axes[0].lines) == 5 and words["more"] == ""
+    curves = selection.main_curves(whole.curves)
     plugins = [curves[curves["fraction"] == 1].assign(strategy=f"plugin_{i}") for i in range(2)]
-    _, more = accuracy_curves._draw_curves(pd.concat([curves, *plugins]), "clips_seen", "training clips", PALETTE)
-    assert more == " 5 further mechanisms in the table."
+    (figure,) = draw(replace(whole, curves=pd.concat([curves, *plugins])), ["learning_curves"])
+    assert figure.caption.endswith(" 5 further mechanisms in the table.")
 
 
 @pytest.mark.parametrize(
@@ -268,7 +267,7 @@ def test_a_label_keeps_clear_of_what_is_drawn() -> None:
     ax = drawing.subplots()
     ax.set(xlim=(0, 1), ylim=(0, 1))
     style = {"color": "k", "marker": "o", "label": "some"}
-    marks = [Mark(Estimate(0.5, 0.1, 0.9), Estimate(0.5, 0.1, 0.9), text, style) for text in ("a", "too long " * 20)]
+    marks = [Mark(between(0.5, 0.1, 0.9), between(0.5, 0.1, 0.9), text, style) for text in ("a", "too long " * 20)]
     canvas.draw_marks(ax, marks)
     assert (
         canvas.label_marks(drawing, ax, marks, canvas.pieces([(0, 0), (1, 1)])) == " 1 label left out for lack of room."
@@ -281,9 +280,9 @@ def test_a_label_keeps_clear_of_what_is_drawn() -> None:
 def test_the_legend_has_each_name_once_and_mechanisms_first() -> None:
     drawing = canvas.blank(6, 3)
     for ax in drawing.subplots(1, 2):
-        canvas.band(ax, Estimate(0, -1, 1), "A/A control")
+        canvas.band(ax, between(0, -1, 1), "A/A control")
         for name in ("b", "a"):
-            canvas.intervals(ax, [0.0], [Estimate(1.0, 0.5)], color="k", label=name)
+            canvas.intervals(ax, [0.0], [between(1.0, 0.5)], color="k", label=name)
     legend_below(drawing)
     (legend,) = drawing.legends
     assert [text.get_text() for text in legend.get_texts()] == ["a", "b", "A/A control"]
@@ -301,7 +300,10 @@ def test_no_plug_in_takes_a_built_in_colour() -> None:
     palette = Palette.of([*plugins, *BUILT_IN])
     assert not {palette.colours[name] for name in plugins} & set(BUILT_IN.values())
     assert [palette.colours[name] for name in BUILT_IN] == list(BUILT_IN.values())
-    looks = {(look.colour, look.fill) for look in (palette.look(name, "residual", "bidirectional") for name in plugins)}
+    looks = {
+        (look["color"], look["markerfacecolor"])
+        for look in (palette.look(name, "residual", "bidirectional") for name in plugins)
+    }
     assert len(looks) == len(plugins) > len(REMAINING)
 
 

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from bench.report.numbers import (
-    Estimate,
+    between,
     channels_text,
     duration_text,
     fixed,
     fraction_text,
+    interval_text,
     listed,
     mde_text,
     span_text,
@@ -22,10 +23,10 @@ from tests.report.synthetic import NAN, PANEL
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
-        (Estimate(11.24, 10.6, 11.8).text(), "+11.2 % [10.6, 11.8]"),
-        (Estimate(0.011, -0.021, 0.043).text("pp"), "+0.01 pp [-0.02, 0.04]"),
-        (Estimate(54.0, 33.0, 76.0).text("pp", signed=False), "54 pp [33, 76]"),
-        (Estimate(1.0).text(), "+1.0 % (no interval)"),
+        (interval_text(between(11.24, 10.6, 11.8)), "+11.2 % [10.6, 11.8]"),
+        (interval_text(between(0.011, -0.021, 0.043), "pp"), "+0.01 pp [-0.02, 0.04]"),
+        (interval_text(between(54.0, 33.0, 76.0), "pp", signed=False), "54 pp [33, 76]"),
+        (interval_text(between(1.0)), "+1.0 % (no interval)"),
         (fixed(-0.04), "0.0"),
         (fixed(NAN), "n/a"),
         (fraction_text(0.125), "1/8"),

@@ -13,8 +13,7 @@ import pytest
 
 from bench.analysis.run import Analysis
 from bench.report import write
-from bench.report.gallery import exhibit, findings, write_gallery
-from bench.report.page import page
+from bench.report.page import exhibit, findings, page, write_gallery
 from bench.report.tables import sheets
 from tests.report.synthetic import HOSTILE, case, empty_run, latency_rows, timed_run, verdict
 
@@ -62,7 +61,7 @@ def cells(run: Analysis, table: str) -> list[dict[str, str]]:
     assert sheet
     titles = [column.title for column in sheet.columns]
     assert len(set(titles)) == len(titles)
-    return [dict(zip(titles, (cell.text for cell in line.cells), strict=True)) for line in sheet.lines]
+    return [dict(zip(titles, (cell.text for cell in own), strict=True)) for _, own in sheet.lines]
 
 
 def test_a_full_report(report: Analysis, text: str) -> None:
@@ -80,8 +79,8 @@ def test_a_full_report(report: Analysis, text: str) -> None:
         "foreign CPU in 5, steal in 3",
         "latency.target_half_width_pp",
         "How to cite",
-        "+2.00 %, 372.40 ms",
-        "joint 87.1 %",
+        "overhead [%] +2.00, slot [ms] 372.40",
+        "joint [%] 87.1",
     ):
         assert expected in words
     assert {claim.verdict for claim in report.claims} - {"not measured"} <= set(parsed.texts)
@@ -90,7 +89,7 @@ def test_a_full_report(report: Analysis, text: str) -> None:
     assert parsed.values("class").count("failed") == 2
     assert "nan" not in re.findall(r"\w+", words)
     drawn = list((report.folder / "figures").glob("*.svg"))
-    assert len(drawn) == parsed.tags.count("svg") >= 4
+    assert len(drawn) == len(parsed.values("alt")) >= 4
     assert all(path.with_suffix(".png").is_file() for path in drawn)
     assert not list(report.folder.rglob("*.new"))
 
@@ -140,14 +139,13 @@ def test_ids_are_unique_and_references_resolve(text: str) -> None:
     parsed = Page(text)
     ids = parsed.values("id")
     assert len(ids) == len(set(ids))
-    inner = [value[1:] for value in parsed.values("href") if value.startswith("#")]
-    assert set(inner) | set(re.findall(r"url\(#([^)]+)\)", text)) <= set(ids)
+    assert {value[1:] for value in parsed.values("href") if value.startswith("#")} <= set(ids)
 
 
 def test_no_network_and_one_script(text: str) -> None:
     parsed = Page(text)
-    assert all(value.startswith(("#", "data:image/png;base64,")) for value in parsed.values("href"))
-    assert parsed.values("src") == []
+    assert all(value.startswith("#") for value in parsed.values("href"))
+    assert all(value.startswith("data:image/svg+xml;base64,") for value in parsed.values("src"))
     assert "default-src 'none'" in text and "@import" not in text
     assert "http" not in text.replace("http-equiv", "")
     script = re.search(r"<script>(.*?)</script>", text, re.DOTALL)
@@ -159,7 +157,7 @@ def test_a_hostile_name_stays_text(hostile: Analysis) -> None:
     text = (hostile.folder / "report.html").read_text(encoding="utf-8")
     parsed = Page(text)
     assert HOSTILE in " ".join(parsed.texts)
-    assert "<img" not in text and "img" not in parsed.tags
+    assert "<img src=x" not in text and "x" not in parsed.values("src")
     assert not [name for name, _ in parsed.attributes if name.startswith("on")]
     assert parsed.tags.count("script") == 1
     assert all("<img" not in path.read_text(encoding="utf-8") for path in (hostile.folder / "figures").glob("*.svg"))
@@ -201,6 +199,6 @@ def test_the_gallery_shows_where_a_finding_held(full: Analysis, hostile: Analysi
 
 def test_neither_torch_nor_a_window_system_is_imported() -> None:
     names = ("torch", "torchvision", "strategies", "matplotlib.pyplot", "tkinter")
-    code = f"import sys, bench.report, bench.report.gallery; print([m for m in {names} if m in sys.modules])"
+    code = f"import sys, bench.report; print([m for m in {names} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -8,7 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -89,7 +89,9 @@ def swept(latency: pd.DataFrame) -> list[Sweep]:
     cases = dict(panels(timed(latency)))
     found = []
     for name in Panel.COLUMNS if cases else ():
-        chosen = _chosen(name, list(cases))
+        chosen = selection.differing_in(cases, name)
+        if name in _COUNTED:
+            chosen.sort(key=attrgetter(name))
         placed = pd.concat([cases[panel].assign(place=place) for place, panel in enumerate(chosen)])
         along = []
         for _, own in placed.groupby(MECHANISM):
@@ -99,18 +101,6 @@ def swept(latency: pd.DataFrame) -> list[Sweep]:
         if along:
             found.append(Sweep(name, chosen, pd.concat(along)))
     return found
-
-
-def _chosen(name: str, measured: Sequence[Panel]) -> list[Panel]:
-    """The panels that differ in this axis alone: of several such rows the longest, and of these the first."""
-    # threads are those of a CPU: they say nothing about a change of the device
-    ignored = {name, "threads"} if name == "device" else {name}
-    found: dict[tuple[object, ...], dict[Any, Panel]] = {}
-    for panel in measured:
-        same = tuple(value for column, value in vars(panel).items() if column not in ignored)
-        found.setdefault(same, {}).setdefault(getattr(panel, name), panel)
-    row = max(found.values(), key=len)
-    return [row[value] for value in (sorted(row) if name in _COUNTED else row)]
 
 
 def overhead_by_axis(run: Analysis, palette: Palette) -> Drawn:
