@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import random
 import resource
 import shutil
@@ -228,6 +229,7 @@ def test_a_full_disk_ends_a_run_in_one_line_and_it_goes_on_later(tmp_path: Path)
     done = subprocess.run(
         small_run_of_latency(tmp_path),
         cwd=ROOT,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},  # of modules, half would be written too
         capture_output=True,
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)),
