@@ -10,12 +10,11 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from bench.analysis.overheads import Overhead, OverheadEstimator
-from bench.measure.latency.process import PanelProcesses, ProcessDied, Stream, copy_sizes, replicate_records
+from bench.measure.latency.process import DeviceLost, PanelProcesses, ProcessDied, Stream, copy_sizes, replicate_records
 from bench.measure.latency.stopping import PILOT_SUPERBLOCKS, Costs, Shape
 from bench.measure.latency.stopping import shape as plan_shape
 from bench.models import runtimes
@@ -128,10 +127,8 @@ class Campaign:
         for case in self._standing():
             if case.variant.strategy == strategy:
                 yield self._drop(case, "failed", reason)
-        if strategy == BASELINE:
-            for case in self._standing():
-                why = f"the baseline of its panel failed: {reason}"
-                yield self._drop(case, "failed", why, (_FELL_WITH_BASELINE,))
+            elif strategy == BASELINE:
+                yield self._drop(case, "failed", f"the baseline of its panel failed: {reason}", (_FELL_WITH_BASELINE,))
 
     def _fail(self, case: Case, reason: str) -> Iterator[Record]:
         """In eager, a strategy that fails once is measured no further; what one other runtime cannot export or compute
@@ -156,14 +153,11 @@ class Campaign:
             start = time.monotonic()
             try:
                 for event in self._processes.events("static", waiting, self._next_replicate):
-                    if event["event"] == "device_lost":
-                        yield self._lose_device(event["reason"], _now())
-                        return
                     yield from self._counted_record(event)
+            except DeviceLost as loss:
+                yield self._lose_device(loss, _now())
+                return
             except ProcessDied as death:
-                if not self._processes.device_present():
-                    yield self._lose_device(f"the process that used it {death}", _now())
-                    return
                 blamed = death.case.variant.strategy if death.case else BASELINE  # before any case: the network itself
                 self._began += time.monotonic() - start
                 yield from self.drop_strategy(blamed, f"the process that built it {death}")
@@ -208,10 +202,16 @@ class Campaign:
         """One process. Its records come at its end: a process that dies leaves none, and is repeated."""
         start, started = time.monotonic(), _now()
         blocks: list[workers.Event] = []
-        failures, ready, lost = dict[Case, str](), workers.Event(), ""
+        failures, ready, lost = dict[Case, str](), workers.Event(), None
+        order = {
+            "deadline": deadline,
+            "superblocks": self.shape.superblocks,
+            "gate_seconds": max(0.0, self._gate_left),
+            "copy_mebibytes": copy_sizes(self.settings.largest_copy_mib, psutil.virtual_memory().available),
+        }
+        prove = self.replicates_done == 0  # of the same file, or code, once is enough
         try:
-            once = self.replicates_done == 0  # of the same file, or code, one proof is enough
-            for event in self._processes.events("timed", self._standing(), number, self._order(deadline), prove=once):
+            for event in self._processes.events("timed", self._standing(), number, order, prove=prove):
                 match event["event"]:
                     case "ready":
                         ready = {**event, "startup_seconds": time.monotonic() - start}
@@ -219,14 +219,12 @@ class Campaign:
                         failures[event["case"]] = event["reason"]
                     case "superblock":
                         blocks.append(event)
-                    case "device_lost":
-                        lost = event["reason"]
+        except DeviceLost as loss:
+            lost = loss
+            blocks = [] if loss.died else blocks
         except ProcessDied as death:
             blocks = []
-            if self._processes.device_present():
-                failures[death.case or Case(BASELINE_VARIANT, self.panel)] = f"the process that ran it {death}"
-            else:
-                lost = f"the process that used it {death}"
+            failures[death.case or Case(BASELINE_VARIANT, self.panel)] = f"the process that ran it {death}"
         for case, reason in failures.items():
             yield from self._fail(case, reason)
         if blocks and len(self._standing()) > 1:
@@ -238,15 +236,6 @@ class Campaign:
             self._overheads = self._estimator.overheads()
         if lost:
             yield self._lose_device(lost, started)
-
-    def _order(self, deadline: float) -> dict[str, Any]:
-        """Of ``timing.Order``."""
-        return {
-            "deadline": deadline,
-            "superblocks": self.shape.superblocks,
-            "gate_seconds": max(0.0, self._gate_left),
-            "copy_mebibytes": copy_sizes(self.settings.largest_copy_mib, psutil.virtual_memory().available),
-        }
 
     def _plan(self) -> Shape:
         """How many processes of how many superblocks: from the pilot's variances once there is one."""
@@ -269,7 +258,7 @@ class Campaign:
     def _standing(self) -> list[Case]:
         return [case for case in self.cases if case not in self._dropped]
 
-    def _lose_device(self, reason: str, started: str) -> Record:
+    def _lose_device(self, reason: DeviceLost, started: str) -> Record:
         self.device_lost = f"{self.panel.device} disappeared: {reason}"
         return ProcessRecord(
             id=f"process/{self.panel.label}/lost-{started}",

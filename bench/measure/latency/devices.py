@@ -112,7 +112,6 @@ class CpuDevice(Device):
     def freeze(self) -> dict[str, Any]:
         """Nothing to switch off: what oneDNN and PyTorch were told."""
         return {
-            "threads": torch.get_num_threads(),
             "interop_threads": torch.get_num_interop_threads(),
             "mkldnn": torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
@@ -152,7 +151,6 @@ class CudaDevice(Device):
             "cudnn_deterministic": backends.cudnn.deterministic,
             "cudnn_tf32": _setting(lambda: backends.cudnn.allow_tf32),
             "matmul_tf32": _setting(lambda: backends.cuda.matmul.allow_tf32),
-            "threads": torch.get_num_threads(),
             **_numeric_settings(),
         }
 
@@ -230,8 +228,9 @@ def settled(values: Sequence[float], window: int) -> bool:
 
 
 def _numeric_settings() -> dict[str, Any]:
-    """What decides how exact, and so how fast, a float32 product is."""
+    """Threads, and what decides how exact, and so how fast, a float32 product is."""
     return {
+        "threads": torch.get_num_threads(),
         "matmul_precision": _setting(torch.get_float32_matmul_precision),
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
     }

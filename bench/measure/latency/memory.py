@@ -69,22 +69,15 @@ def _touch(memory: torch.Tensor) -> float:
 
 def resident_peak(call: Callable[[], Any], proc: Path = _PROC) -> int | None:
     """The most bytes that were resident while ``call`` ran; None where the system does not tell."""
+    peaks = []
     try:
-        return min(_resident_peak_once(call, proc) for _ in range(_TRIES))
+        for _ in range(_TRIES):
+            with contextlib.suppress(AttributeError):  # trimmed, so that every case begins alike; glibc only
+                ctypes.CDLL(None).malloc_trim(0)
+            (proc / "clear_refs").write_text(_RESET_PEAK)
+            call()
+            status = (proc / "status").read_text()
+            peaks.append(int(status.partition("VmHWM:")[2].split()[0]) << 10)  # "VmHWM:    123456 kB"
     except (OSError, IndexError):
         return None
-
-
-def _resident_peak_once(call: Callable[[], Any], proc: Path) -> int:
-    """Raises OSError or IndexError where the system does not tell."""
-    _trim_heap()
-    (proc / "clear_refs").write_text(_RESET_PEAK)
-    call()
-    status = (proc / "status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) << 10  # "VmHWM:    123456 kB"
-
-
-def _trim_heap() -> None:
-    """Return freed heap to the system, so that every case begins alike. Only glibc can."""
-    with contextlib.suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    return min(peaks)

@@ -26,6 +26,14 @@ Stream = Callable[..., Iterator[workers.Event]]
 """``workers.stream`` for one module."""
 
 
+class DeviceLost(Exception):
+    """The panel's device is gone. died: so is the process that used it, with all that it measured."""
+
+    def __init__(self, reason: str, *, died: bool) -> None:
+        super().__init__(reason)
+        self.died = died
+
+
 class ProcessDied(Exception):
     """A process ended before it was done. case: whose code ran last; None: no case's."""
 
@@ -51,7 +59,8 @@ class PanelProcesses:
     ) -> Iterator[workers.Event]:
         """What a process says that does ``mode`` (see ``worker``) for replicate ``number``; ``case`` is the Case.
 
-        order: of ``timing``, without its seed. prove: whether runtimes are held against eager. Raises ProcessDied.
+        order: of ``timing``, without its seed. prove: whether runtimes are held against eager.
+        Raises ProcessDied and DeviceLost.
         """
         entered: Case | None = None
         with tempfile.NamedTemporaryFile() as slot_file:
@@ -71,29 +80,33 @@ class PanelProcesses:
             }
             try:
                 for event in self._start(job):
+                    if event["event"] == "device_lost":
+                        raise DeviceLost(event["reason"], died=False)
                     if "case" in event:
                         event["case"] = self.cases[event["case"]]
                     if event["event"] in ("enter", "ready"):
                         entered = event.get("case")
                     yield event
             except workers.WorkerDied as death:
+                if not self._device_present():
+                    raise DeviceLost(f"the process that used it {death}", died=True) from None
                 (running,) = struct.unpack("q", Path(slot_file.name).read_bytes()[:8])
                 raise ProcessDied(str(death), entered if running == _NO_CASE else self.cases[running]) from None
 
-    def device_present(self) -> bool:
+    def _device_present(self) -> bool:
         """Asked of a fresh process, after one has died: a device that is gone is no strategy's fault."""
         if self.panel.device == "cpu":
             return True
         try:
-            return any(event.get("present") for event in self.events("present", [], 0))
-        except ProcessDied:
+            return any(event.get("present") for event in self._start({"mode": "present", "panel": vars(self.panel)}))
+        except workers.WorkerDied:
             return False
 
     def _start(self, job: dict[str, Any]) -> Iterator[workers.Event]:
         panel, silence = self.panel, self.limits.silence
         limit = silence * (1.0 if panel.runtime == EAGER else _PREPARING)
-        if job["order"] is not None:  # a superblock is silent until its end
-            limit += 2 * min(_SLOT_LIMIT, silence) * len(job["cases"]) + job["order"]["gate_seconds"]
+        if order := job.get("order"):  # a superblock is silent until its end
+            limit += 2 * min(_SLOT_LIMIT, silence) * len(job["cases"]) + order["gate_seconds"]
         return self.stream(
             job,
             silence_limit=limit,

@@ -94,14 +94,10 @@ def run_superblock(
         if not healthy(timed[-1][1]):
             raise CaseFailed(index, "the output is not finite")
         counted = [spent[name] for name in ("own", "switches", "faults", "steal", "foreign")]
+        now = mhz()
         frame_seconds = [own for own, _ in timed] if frames else None
-        slots.append(Slot._make([index, position, seconds, *counted, _or_none(mhz()), frame_seconds]))
+        slots.append(Slot._make([index, position, seconds, *counted, None if math.isnan(now) else now, frame_seconds]))
     return slots
-
-
-def _or_none(value: float) -> float | None:
-    """JSON does not know NaN."""
-    return None if math.isnan(value) else value
 
 
 @contextmanager

@@ -75,8 +75,10 @@ def measure(calls: dict[int, Call], emit: workers.Emit, order: Order, device: De
                 continue
             enter(-1)
             spent = Disturbance.now().since(before)
-            sensors = _later(sensors, device.sensors())
-            spent["throttled"] = float(sensors.get("throttled", 0.0))
+            throttled, sensors = sensors.get("throttled", 0.0), device.sensors()
+            if sensors:  # throttled if at either end
+                sensors["throttled"] = max(throttled, sensors.get("throttled", 0.0))
+            spent["throttled"] = sensors.get("throttled", 0.0)
             disturbed = bool(exclusion.reasons(spent, spent["wall"]))
             copies, page = curve.measure(clock), page_seconds()
             wall = time.monotonic() - before.wall
@@ -115,13 +117,6 @@ class Gate:
             if self._look(_GATE_LOOK) <= _GATE_OPENS:
                 break
         return waited
-
-
-def _later(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
-    """Sensors at the end of a superblock; throttled if at either end."""
-    if not after:
-        return {}
-    return {**after, "throttled": max(before.get("throttled", 0.0), after.get("throttled", 0.0))}
 
 
 def _known(values: dict[str, float]) -> dict[str, float]:

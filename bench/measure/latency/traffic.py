@@ -45,11 +45,10 @@ class _Traffic(TorchDispatchMode):
         self._alive: dict[Any, tuple[StorageWeakRef, int]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        outputs = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
-        name = func.overloadpacket.__name__
-        given = {name: value for name, value in (kwargs or {}).items() if name not in _written_to(func)}
-        inputs = [leaf for leaf in tree_leaves((args, given)) if isinstance(leaf, Tensor)]
+        out, name = func(*args, **(kwargs or {})), func.overloadpacket.__name__
+        only_written = {argument.name for argument in func._schema.arguments if argument.is_out}
+        given = {key: value for key, value in (kwargs or {}).items() if key not in only_written}
+        inputs, outputs = _tensors((args, given)), _tensors(out)
         if func._schema.is_mutable or not _same_memory(outputs, inputs):  # else a view
             read = [] if name in _READS_NOTHING else inputs[1:] if name in _OVERWRITES else inputs
             written = [] if name in _WRITES_NOTHING else outputs + _mutated(func, args)
@@ -68,9 +67,8 @@ class _Traffic(TorchDispatchMode):
         self.peak_live_bytes = max(self.peak_live_bytes, sum(size for _, size in self._alive.values()))
 
 
-def _written_to(func: Any) -> set[str]:
-    """The keywords whose tensor only receives the result (``out=``)."""
-    return {argument.name for argument in func._schema.arguments if argument.is_out}
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def _mutated(func: Any, args: Any) -> list[Tensor]:
