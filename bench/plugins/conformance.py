@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ _LENGTHS = (1, 2, 3, 8, 16)
 _CHANNELS = (16, 7, 12)  # 7 and 12: counts that most fractions do not divide
 _MORE_CHANNELS = (*_CHANNELS, 24, 160)  # and those of MobileNetV2, where a count may be rounded differently
 _FRACTIONS = tuple(map(Fraction, ("1/8", "1/4", "3/10", "1/2", "1")))
+_LAYOUTS = (torch.contiguous_format, torch.channels_last)
 _SITE = Site("conv1", "conv1")
 
 _OF_STREAMS = ("online", "step", "recalled")  # a strategy that overrides one of them promises to stream
@@ -111,15 +113,13 @@ def _differ(got: Tensor, want: Tensor, tolerance: float, what: str, t: int) -> N
 
 def shape(subject: _Subject) -> None:
     """Shape, dtype and device are kept for T in 1, 2, 3, 8, 16, several clips and odd channel counts."""
-    for t in _LENGTHS:
-        for c in _CHANNELS:
-            for dtype in (torch.float32, torch.bfloat16):
-                frames = subject.clip(2, t, c).to(dtype)
-                out = subject.read(frames, t)
-                for name in ("shape", "dtype", "device"):
-                    got, want = getattr(out, name), getattr(frames, name)
-                    if got != want:
-                        raise Broken(f"{name} becomes {got} instead of {want} at T={t}, C={c}")
+    for t, c, dtype in product(_LENGTHS, _CHANNELS, (torch.float32, torch.bfloat16)):
+        frames = subject.clip(2, t, c).to(dtype)
+        out = subject.read(frames, t)
+        for name in ("shape", "dtype", "device"):
+            got, want = getattr(out, name), getattr(frames, name)
+            if got != want:
+                raise Broken(f"{name} becomes {got} instead of {want} at T={t}, C={c}")
 
 
 def keeps_to_itself(subject: _Subject) -> None:
@@ -218,14 +218,13 @@ def equal_in_block(subject: _Subject) -> None:
         frames = subject.clip(2, 3, c)
         _differ(subject.read(frames, 3), subject.read(frames, 3, subject.reference), 0.0, f"{c} channels", 3)
     for t in _LENGTHS:
-        for kind, width in ((BasicBlock, 16), (Bottleneck, 4)):
-            for layout in (torch.contiguous_format, torch.channels_last):
-                outs = []
-                for make in (subject.make, subject.reference):
-                    torch.manual_seed(0)
-                    wrapped = make().wrap(learned(kind(16, width)).to(subject.device), _SITE, t)
-                    outs.append(_infer(wrapped, subject.clip(2, t, 16).contiguous(memory_format=layout)))
-                _differ(outs[0], outs[1], BLOCK_TOLERANCE, f"{kind.__name__}, {layout}", t)
+        for (kind, width), layout in product(((BasicBlock, 16), (Bottleneck, 4)), _LAYOUTS):
+            outs = []
+            for make in (subject.make, subject.reference):
+                torch.manual_seed(0)
+                wrapped = make().wrap(learned(kind(16, width)).to(subject.device), _SITE, t)
+                outs.append(_infer(wrapped, subject.clip(2, t, 16).contiguous(memory_format=layout)))
+            _differ(outs[0], outs[1], BLOCK_TOLERANCE, f"{kind.__name__}, {layout}", t)
         found = []
         for make in (subject.make, subject.reference):
             torch.manual_seed(0)

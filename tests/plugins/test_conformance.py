@@ -1,19 +1,24 @@
 """Conformance over every strategy that discovery finds, and strategies that break one property each."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.plugins import conformance_worker
 from bench.plugins.conformance import CHECKS, conformance, reference_of, variants_of
 from bench.plugins.discovery import load_file, strategy_files
 from bench.spec.cases import Variant
 from bench.strategy import Site, Strategy
+from tests.conftest import BROKEN, LEAKY, TWO_BACK
 
 FILES = strategy_files()
-_STRIDE = 3  # of the variants that ``check`` goes through: each fraction, placement and direction in some of them
+_STRIDE = 4  # of the variants that ``check`` goes through: each fraction, and each placement with each direction
+UNIDIRECTIONAL = Variant("honest", Fraction(1, 2), "residual", "unidirectional")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
@@ -22,11 +27,11 @@ def test_every_strategy_conforms(file: Path) -> None:
     assert cls.summary(), "the docstring is the summary"
     reference = reference_of(cls, FILES)
     for variant in variants_of(cls)[::_STRIDE]:
-        broken = [v for v in conformance(cls, variant, reference) if v.ok is False]
+        broken = [result for result in conformance(cls, variant, reference) if result.ok is False]
         assert not broken, f"{variant.label}: {broken}"
 
 
-class _Honest(Strategy):
+class Honest(Strategy):
     """One frame from the past."""
 
     name = "honest"
@@ -39,69 +44,31 @@ class _Honest(Strategy):
         return out
 
 
-class _Leaks(_Honest):
-    def shift(self, clip: Tensor) -> Tensor:
-        return clip.flatten(0, 1).roll(1, 0).view_as(clip) if self.fraction else clip
+def overwrites(self: Strategy, clip: Tensor) -> Tensor:
+    moved = self.channels_each_way(clip.shape[2])
+    clip[:, 1:, :moved] = clip[:, :-1, :moved].clone()
+    return clip
 
 
-class _Overwrites(_Honest):
-    def shift(self, clip: Tensor) -> Tensor:
-        moved = self.channels_each_way(clip.shape[2])
-        clip[:, 1:, :moved] = clip[:, :-1, :moved].clone()
-        return clip
+def looks_ahead(self: Strategy, clip: Tensor) -> Tensor:
+    moved, out = self.channels_each_way(clip.shape[2]), clip.clone()
+    out[:, :-1, :moved] = clip[:, 1:, :moved]
+    return out
 
 
-class _LooksAhead(_Honest):
-    def shift(self, clip: Tensor) -> Tensor:
-        out = clip.clone()
-        out[:, :-1, : self.channels_each_way(clip.shape[2])] = clip[:, 1:, : self.channels_each_way(clip.shape[2])]
-        return out
+def raises(self: Strategy, clip: Tensor) -> Tensor:
+    raise RuntimeError("not on this CPU")
 
 
-class _NotANumber(_Honest):
-    def shift(self, clip: Tensor) -> Tensor:
-        return clip * float("nan") if self.fraction else clip
+def moves_one_channel_too_few(self: Strategy, clip: Tensor) -> Tensor:
+    moved, out = self.channels_each_way(clip.shape[2]), clip.clone()
+    out[:, 1:, 1:moved] = clip[:, :-1, 1:moved]
+    return out
 
 
-class _Raises(_Honest):
-    def shift(self, clip: Tensor) -> Tensor:
-        raise RuntimeError("not on this CPU")
-
-
-class _Shrinks(_Honest):
-    def shift(self, clip: Tensor) -> Tensor:
-        return clip[:, :, 1:]
-
-
-class _Dice(_Honest):
-    def shift(self, clip: Tensor) -> Tensor:
-        return clip + self.fraction * torch.rand_like(clip)
-
-
-class _Detaches(_Honest):
-    def shift(self, clip: Tensor) -> Tensor:
-        return super().shift(clip).detach()
-
-
-class _Claims(_Honest):
-    """Says that it equals copy_shift; moves one channel too few."""
-
-    same_function_as = "copy_shift"
-
-    def shift(self, clip: Tensor) -> Tensor:
-        out = clip.clone()
-        out[:, 1:, 1 : self.channels_each_way(clip.shape[2])] = clip[:, :-1, 1 : self.channels_each_way(clip.shape[2])]
-        return out
-
-
-class _LearnsToLookAhead(_Honest):
+class Gate(nn.Module):
     """A weight for the next frame that starts at zero: what it does shows only once it has learned."""
 
-    def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
-        return _Gate(block, num_segments)
-
-
-class _Gate(nn.Module):
     def __init__(self, net: nn.Module, num_segments: int) -> None:
         super().__init__()
         self.net, self.num_segments, self.gate = net, num_segments, nn.Parameter(torch.zeros(()))
@@ -112,48 +79,38 @@ class _Gate(nn.Module):
         return self.net((clip + self.gate.to(frames) * ahead).flatten(0, 1))
 
 
-class _MovesAtZero(_Honest):
-    def shift(self, clip: Tensor) -> Tensor:
-        return clip.flip(1) if clip.shape[1] > 1 else clip
-
-
-BREAKS = {
-    _Leaks: "clips_apart",
-    _Overwrites: "shortcut_exact",
-    _LooksAhead: "causal",
-    _LearnsToLookAhead: "causal",
-    _NotANumber: "finite",
-    _Raises: "shape",
-    _Shrinks: "shape",
-    _Dice: "deterministic",
-    _Detaches: "gradients",
-    _Claims: "equal_in_block",
-    _MovesAtZero: "identity_at_zero",
+Shift = Callable[[Any, Tensor], Tensor]
+LEAKS: Shift = lambda self, clip: clip.flatten(0, 1).roll(1, 0).view_as(clip) if self.fraction else clip  # noqa: E731
+BREAKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "leaks": ("clips_apart", {"shift": LEAKS}),
+    "overwrites": ("shortcut_exact", {"shift": overwrites}),
+    "looks ahead": ("causal", {"shift": looks_ahead}),
+    "learns to look ahead": ("causal", {"wrap": lambda self, block, site, segments: Gate(block, segments)}),
+    "not a number": ("finite", {"shift": lambda self, clip: clip * float("nan") if self.fraction else clip}),
+    "raises": ("shape", {"shift": raises}),
+    "shrinks": ("shape", {"shift": lambda self, clip: clip[:, :, 1:]}),
+    "dice": ("deterministic", {"shift": lambda self, clip: clip + self.fraction * torch.rand_like(clip)}),
+    "detaches": ("gradients", {"shift": lambda self, clip: Honest.shift(self, clip).detach()}),
+    "claims": ("equal_in_block", {"shift": moves_one_channel_too_few, "same_function_as": "copy_shift"}),
+    "moves at zero": ("identity_at_zero", {"shift": lambda self, clip: clip.flip(1) if clip.shape[1] > 1 else clip}),
 }
 
 
-@pytest.mark.parametrize("cls", BREAKS, ids=lambda cls: cls.__name__.strip("_"))
-def test_each_property_can_fail(cls: type[Strategy]) -> None:
+@pytest.mark.parametrize("name", BREAKS)
+def test_each_property_can_fail(name: str) -> None:
     """A check that cannot fail proves nothing: each is shown a strategy that breaks it."""
-    variant = Variant(cls.__name__, Fraction(1, 2), "residual", "unidirectional")
-    verdicts = {v.check: v for v in conformance(cls, variant, reference_of(cls, FILES))}
-    assert list(verdicts) == [check.__name__ for check in CHECKS]
-    assert verdicts[BREAKS[cls]].ok is False
-    assert verdicts[BREAKS[cls]].detail
+    check, attributes = BREAKS[name]
+    cls = type(name, (Honest,), attributes)
+    results = {result.check: result for result in conformance(cls, UNIDIRECTIONAL, reference_of(cls, FILES))}
+    assert list(results) == [check.__name__ for check in CHECKS]
+    assert results[check].ok is False and results[check].detail
 
 
-def test_the_honest_one_passes() -> None:
-    verdicts = conformance(_Honest, Variant("honest", Fraction(1, 2), "residual", "unidirectional"), None)
-    assert [v for v in verdicts if v.ok is False] == []
-
-
-def test_a_lost_memory_format_is_a_flag() -> None:
-    class Contiguous(_Honest):
-        def shift(self, clip: Tensor) -> Tensor:
-            return clip.clone(memory_format=torch.contiguous_format)
-
-    verdicts = conformance(Contiguous, Variant("c", Fraction(1, 2), "residual", "unidirectional"), None)
-    assert {v.check: v.ok for v in verdicts}["memory_format"] is None
+def test_the_honest_one_passes_and_a_lost_memory_format_is_a_flag() -> None:
+    assert [result for result in conformance(Honest, UNIDIRECTIONAL, None) if result.ok is not True] == []
+    contiguous = {"shift": lambda self, clip: clip.clone(memory_format=torch.contiguous_format)}
+    results = conformance(type("Contiguous", (Honest,), contiguous), UNIDIRECTIONAL, None)
+    assert {result.check: result.ok for result in results}["memory_format"] is None
 
 
 def test_wrap_alone_is_enough() -> None:
@@ -165,5 +122,24 @@ def test_wrap_alone_is_enough() -> None:
         def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
             return nn.Sequential(block)
 
-    verdicts = conformance(Wraps, Variant("wraps", Fraction(1, 2), "residual", "bidirectional"), None)
-    assert [v for v in verdicts if v.ok is False] == []
+    results = conformance(Wraps, Variant("wraps", Fraction(1, 2), "residual", "bidirectional"), None)
+    assert [result for result in results if result.ok is False] == []
+
+
+def test_the_process_says_what_failed_and_what_is_worth_a_remark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # put back afterwards
+    codes = {"two_back": TWO_BACK, "broken": BROKEN, "leaky": LEAKY}
+    entries = []
+    for name, code in codes.items():
+        (tmp_path / f"{name}.py").write_text(code)
+        variant = {**UNIDIRECTIONAL.to_json(), "strategy": name}
+        entries.append({"name": name, "file": str(tmp_path / f"{name}.py"), "variants": [variant]})
+    said: list[dict[str, Any]] = []
+    conformance_worker.answer({"files": [], "strategies": entries, "devices": ["cpu"]}, said.append)
+    assert [event["event"] for event in said] == ["enter", "checked"] * 3
+    two_back, broken, leaky = said[1::2]
+    assert (two_back["failed"], two_back["flags"]) == (None, ["streams"])  # a stream remembers one frame
+    assert broken["failed"].startswith("check load (loading): cannot be loaded: RuntimeError")
+    assert leaky["failed"].startswith("check shortcut_exact (residual 1/2 unidirectional on cpu): the shortcut of a")
