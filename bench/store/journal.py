@@ -7,7 +7,7 @@ aside in ``records.torn`` and measured again; all others stay as they are.
 """
 
 import fcntl
-import gzip
+import lzma
 import json
 import os
 import re
@@ -98,17 +98,17 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Of the journal, or of the compressed one that a published run keeps in its place."""
     compressed = packed(path)
     try:
-        with gzip.open(compressed) if compressed.exists() and not path.exists() else path.open("rb") as lines:
+        with lzma.open(compressed) if compressed.exists() and not path.exists() else path.open("rb") as lines:
             yield from enumerate(lines, 1)
     except FileNotFoundError:
         return
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, lzma.LZMAError) as error:
         raise FolderError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def packed(path: Path) -> Path:
     """Where the compressed journal of a published run lies."""
-    return path.with_name(f"{path.name}.gz")
+    return path.with_name(f"{path.name}.xz")
 
 
 class Run:
@@ -199,7 +199,7 @@ class Run:
 
     def _open(self) -> None:
         if packed(self.path).exists() and not self.path.exists():
-            raise FolderError(f"{self.folder} is a published run, its records are compressed; gunzip them to go on")
+            raise FolderError(f"{self.folder} is a published run, its records are compressed; unxz them to go on")
         spoilt = self._look_through()
         if spoilt:
             self._put_aside(spoilt)

@@ -4,7 +4,7 @@ Of each run in ``results/reference`` (or of those named): records (compressed), 
 page, and the figures that a page of this project shows; ``report`` makes the rest again. Then the gallery over all.
 """
 
-import gzip
+import lzma
 import re
 import shutil
 import sys
@@ -32,9 +32,9 @@ def publish(folder: Path, shown: set[Path]) -> None:
     with tempfile.TemporaryDirectory() as name:
         copy = Path(name) / folder.name
         shutil.copytree(folder, copy)
-        packed = folder / "records.jsonl.gz"
+        packed = folder / "records.jsonl.xz"
         if not packed.exists():
-            packed.write_bytes(gzip.compress((folder / "records.jsonl").read_bytes(), 9, mtime=0))
+            packed.write_bytes(lzma.compress((folder / "records.jsonl").read_bytes(), preset=9))
             (folder / "records.jsonl").unlink()
         if command(["report", str(copy)]):
             raise SystemExit(f"no report of {folder}")

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
@@ -25,6 +26,7 @@ STAR: dict[str, Any] = {"color": INK, "marker": "*", "markersize": 9, "linestyle
 _MOST_STEPS = 6  # mechanisms set apart by full steps; with more of them the steps get smaller
 _COMPARABLE = 4.0  # plots whose ranges differ by more than this factor get their own axis
 _PNG_DPI = 160
+_PLACES = re.compile(r'\bd="[^"]*"|\b[xy]="[^"]*"|translate\([^)]*\)')
 _CLEAR = 3.0  # points around what is drawn that labels keep clear of
 _GAPS = (5.5, 13.0, 22.0)  # points from a mark to its label: beside it, or farther off with a leader line
 _SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
@@ -74,7 +76,17 @@ def finish(drawing: Drawing, name: str, title: str, caption: str) -> Figure:
     drawing.set_layout_engine("none")  # the SVG's layout holds for the PNG: laying out again takes half the time
     drawing.set_dpi(_PNG_DPI)
     FigureCanvasAgg(drawing).print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]
-    return Figure(name, title, caption, svg.getvalue(), png.getvalue())
+    return Figure(name, title, caption, _compact(svg.getvalue()), png.getvalue())
+
+
+def _compact(svg: str) -> str:
+    """Less to load: places to a hundredth of a point, no comments, no indentation."""
+
+    def rounded(places: re.Match[str]) -> str:
+        return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", places[0])
+
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    return re.sub(r"\s*\n\s*", " ", _PLACES.sub(rounded, svg)).replace("> <", "><")
 
 
 def further(total: int, shown: int, singular: str = "further setting", plural: str | None = None) -> str:
