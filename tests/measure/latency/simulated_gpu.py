@@ -18,10 +18,11 @@ from torch.utils._pytree import tree_leaves
 
 from bench.measure.latency import traffic
 from bench.measure.latency.devices import Clock, CudaDevice
-from bench.system.gpu import Gpu
+from bench.system.gpu import DISTURBING, Gpu
 
 CYCLES_PER_BYTE = 1.0
 FULL_MHZ = 2000.0
+POWER_CAP, HEAT = 0x04, 0x20  # the driver's bits; at its power cap such a device is all the time
 LOST = "CUDA error: device lost"
 _REFERENCE_BYTES = 1e6  # a call of this size runs at the full clock
 
@@ -176,55 +177,18 @@ class _Graph:
         self.tape.run()
 
 
-class FakeNvml:
-    """What stands in for ``pynvml``. missing: functions that the driver does not have. asked: whose power was asked."""
+class FakeGpu(Gpu):
+    """What the driver says."""
 
-    class NVMLError(Exception):
-        """As the library's own."""
+    driver = "590.01"
+    mhz, reasons = FULL_MHZ, POWER_CAP
 
-    NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
+    def sm_mhz(self) -> float:
+        return self.mhz
 
-    def __init__(self, uuids: Sequence[str] = ("GPU-simulated",), missing: Sequence[str] = ()) -> None:
-        self.uuids, self.missing = list(uuids), set(missing)
-        self.sm_mhz, self.bits, self.asked = FULL_MHZ, 0, set[str]()
-
-    def _answer(self, function: str, value: Any) -> Any:
-        if function in self.missing:
-            raise self.NVMLError(f"{function}: not supported")
-        return value
-
-    def nvmlInit(self) -> None:
-        self._answer("nvmlInit", None)
-
-    def nvmlSystemGetDriverVersion(self) -> str:
-        return self._answer("nvmlSystemGetDriverVersion", "590.01")
-
-    def nvmlDeviceGetCount(self) -> int:
-        return len(self.uuids)
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
-        return self.uuids[index]
-
-    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
-        if uuid not in self.uuids:
-            raise self.NVMLError("not found")
-        return uuid
-
-    def nvmlDeviceGetClockInfo(self, handle: str, kind: int) -> int:
-        return self._answer("nvmlDeviceGetClockInfo", {1: self.sm_mhz, 2: 1593}[kind])
-
-    def nvmlDeviceGetPowerUsage(self, handle: str) -> int:
-        self.asked.add(handle)
-        return self._answer("nvmlDeviceGetPowerUsage", 350_000)
-
-    def nvmlDeviceGetTemperature(self, handle: str, sensor: int) -> int:
-        return self._answer("nvmlDeviceGetTemperature", 61)
-
-    def nvmlDeviceGetCurrentClocksEventReasons(self, handle: str) -> int:
-        return self._answer("nvmlDeviceGetCurrentClocksEventReasons", self.bits)
-
-    def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle: str) -> int:
-        return self._answer("nvmlDeviceGetCurrentClocksThrottleReasons", self.bits)
+    def sensors(self) -> dict[str, float]:
+        throttled = float(bool(self.reasons & DISTURBING))
+        return {"sm_mhz": self.mhz, "throttle_reasons": float(self.reasons), "throttled": throttled}
 
 
 class SimulatedGpu(CudaDevice):
@@ -250,8 +214,8 @@ class SimulatedGpu(CudaDevice):
         throttle: float = 0.5,
         lost_after: int | None = None,
     ) -> None:
-        self.nvml, self.cuda = FakeNvml(), FakeCuda()
-        super().__init__(self.cuda, Gpu(self.nvml, "GPU-simulated"))
+        self.driver, self.cuda = FakeGpu(), FakeCuda()
+        super().__init__(self.cuda, self.driver)
         self._fall, self._power, self._noise_sd, self._rng = fall_per_slot, power, noise_sd, random.Random(seed)
         self._throttled_from, self._throttle, self._lost_after = throttled_from, throttle, lost_after
         self._slots = self._readings = 0
@@ -266,7 +230,7 @@ class SimulatedGpu(CudaDevice):
 
     def sensors(self) -> dict[str, float]:
         heat = self._throttled_from is not None and self._readings >= self._throttled_from
-        self.nvml.bits = 0x20 if heat else 0x4  # at its power cap it is all the time, as such devices are
+        self.driver.reasons = HEAT if heat else POWER_CAP
         self._readings += 1
         return super().sensors()
 
@@ -280,8 +244,8 @@ class SimulatedGpu(CudaDevice):
         if self.cuda.lost:
             raise RuntimeError(LOST)
         needed, result = cycles(call)
-        self.nvml.sm_mhz = FULL_MHZ * (1 - self._fall * self._slots) * (needed / _REFERENCE_BYTES) ** -self._power
-        self.nvml.sm_mhz *= self._throttle if self.nvml.bits == 0x20 else 1.0
+        mhz = FULL_MHZ * (1 - self._fall * self._slots) * (needed / _REFERENCE_BYTES) ** -self._power
+        self.driver.mhz = mhz * (self._throttle if self.driver.reasons == HEAT else 1.0)
         needed *= math.exp(self._rng.gauss(0.0, self._noise_sd))
         self._slots += 1
-        return needed / (self.nvml.sm_mhz * 1e6), result
+        return needed / (self.driver.mhz * 1e6), result
