@@ -7,8 +7,8 @@ aside in ``records.torn`` and measured again; all others stay as they are.
 """
 
 import fcntl
-import lzma
 import json
+import lzma
 import os
 import re
 import zlib

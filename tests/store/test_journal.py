@@ -1,7 +1,7 @@
 """The journal: whole lines, no doubles, one writer, and every earlier record intact whatever happens to the disk."""
 
-import lzma
 import json
+import lzma
 import os
 import random
 import resource
