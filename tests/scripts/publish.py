@@ -1,7 +1,7 @@
 """``python -m tests.scripts.publish [FOLDER ...]``: writes published runs anew, and keeps of them what is published.
 
 Of each run in ``results/reference`` (or of those named): records (compressed), ``run.json``, verdicts, CSV tables, one
-page, and the figures that a page of this project shows; ``report`` makes the rest again. Then the gallery over all.
+page, and the figures that README, docs and the page over all runs show; ``report`` makes the rest again. Then that page.
 """
 
 import lzma
@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from bench.cli.app import main as command
+from bench.report.page import MAIN_FIGURES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REFERENCE = ROOT / "results" / "reference"
@@ -44,12 +45,14 @@ def publish(folder: Path, shown: set[Path]) -> None:
             shutil.rmtree(folder / part, ignore_errors=True)
         (folder / "tables").mkdir()
         for table in (copy / "tables").glob("*.csv"):
-            if len(table.read_bytes().splitlines()) > 1:  # what a run has not measured is not published
+            measured = len(table.read_bytes().splitlines()) > 1
+            if measured and table.name != "samples.csv":  # these are the records once more
                 shutil.copy(table, folder / "tables" / table.name)
-        for figure in shown:
-            if figure.parent.parent == folder.resolve():
-                figure.parent.mkdir(exist_ok=True)
-                shutil.copy(copy / "figures" / figure.name, figure)
+        main_figure = next((name for name in MAIN_FIGURES if (copy / "figures" / f"{name}.png").exists()), None)
+        kept_figures = {figure.name for figure in shown if figure.parent.parent == folder.resolve()}
+        for name in kept_figures | ({f"{main_figure}.png"} if main_figure else set()):
+            (folder / "figures").mkdir(exist_ok=True)
+            shutil.copy(copy / "figures" / name, folder / "figures" / name)
 
 
 def main(arguments: list[str]) -> None:
