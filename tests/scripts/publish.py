@@ -1,7 +1,7 @@
 """``python -m tests.scripts.publish [FOLDER ...]``: writes published runs anew, and keeps of them what is published.
 
 Of each run in ``results/reference`` (or of those named): records (compressed), ``run.json``, verdicts, CSV tables, one
-page, and the figures that README, docs and the page over all runs show; ``report`` makes the rest again. Then that page.
+page, and the figures that README, docs and the page over all runs show; ``report`` makes the rest again.
 """
 
 import lzma
