@@ -42,8 +42,8 @@ class Leaky(Strategy):
         return clip
 '''
 
-EXPENSIVE = {"small_run", "described_once", "pretrained", "pretrained_detector", "experiments", "good"}
-"""Fixtures that take many seconds to make."""
+EXPENSIVE = ("small_run", "described_once", "pretrained", "pretrained_detector", "experiments", "good")
+"""Fixtures that take many seconds to make, the dearest first."""
 
 BROKEN = "raise RuntimeError('this file is broken')\n"
 
@@ -132,8 +132,9 @@ def command(*arguments: str, cwd: Path = ROOT, timeout: float = 600) -> subproce
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share what is expensive to make stay on one worker; all others go where there is room."""
     for item in items:
-        for name in EXPENSIVE & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group(name))
+        shared = [name for name in EXPENSIVE if name in getattr(item, "fixturenames", ())]
+        if shared:  # one group each: two names would make a third group, which may go to the other worker
+            item.add_marker(pytest.mark.xdist_group(shared[0]))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,7 +1,7 @@
 """The axes of a panel, in one registry: everything that cases share which are compared with one baseline.
 
-To add an axis, add a field to ``Panel`` here and its effect where a panel is measured (``measure/latency/campaign.py``
-for the process, ``measure/latency/worker.py`` for what is built in it). Settings, command line, labels, records and
+To add an axis, add a field to ``Panel`` here and its effect where a panel is measured (``measure/latency/process.py``
+for the process, ``measure/latency/builder.py`` for what is built in it). Settings, command line, labels, records and
 tables follow from the field.
 """
 
