@@ -105,6 +105,7 @@ def ray_workers() -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_worker_and_a_node_gives_the_records_of_one_machine(
     cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ from bench.plugins.discovery import load_file, strategy_files
 from bench.spec.axes import Placement
 from bench.spec.cases import Variant
 from bench.strategy import CannotStream, Recurrent, Site, Strategy
-from tests.plugins.test_conformance import _Honest, _LearnsToLookAhead, _LooksAhead
+from tests.plugins.test_conformance import Gate, Honest, looks_ahead
 
 CLASSES = {cls.name: cls for cls in map(load_file, strategy_files())}
 FRACTIONS = (1 / 8, 1 / 4, 1.0)
@@ -183,7 +183,16 @@ def test_what_cannot_stream_says_why() -> None:
         models.go_online(CLASSES["no_shift"](0.0), models.build("r3d_18", 8))
 
 
-class _TwoBack(_Honest):
+class _LooksAhead(Honest):
+    shift = looks_ahead
+
+
+class _LearnsToLookAhead(Honest):
+    def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
+        return Gate(block, num_segments)
+
+
+class _TwoBack(Honest):
     """Each moved channel comes from two frames earlier: the two-frame clip that ``step`` shifts cannot show it."""
 
     name = "two_back"
@@ -224,7 +233,7 @@ class _Wrong(_TwoBackOnline):
         return Strategy.online(self, block, site)
 
 
-class _Averages(_Honest):
+class _Averages(Honest):
     """Linear in the frame before, and no gather: still derived without a line."""
 
     name = "averages"
@@ -239,7 +248,7 @@ class _Averages(_Honest):
 @pytest.mark.parametrize(
     ("cls", "ok"),
     [
-        (_Honest, True),
+        (Honest, True),
         (_Averages, True),
         (_TwoBackOnline, True),
         (_TwoBack, None),

@@ -80,12 +80,11 @@ def finish(drawing: Drawing, name: str, title: str, caption: str) -> Figure:
 
 
 def _compact(svg: str) -> str:
-    """Less to load: places to a hundredth of a point, no comments, no indentation."""
+    """Less to load: places to a hundredth of a point, no indentation."""
 
     def rounded(places: re.Match[str]) -> str:
         return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", places[0])
 
-    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
     return re.sub(r"\s*\n\s*", " ", _PLACES.sub(rounded, svg)).replace("> <", "><")
 
 
