@@ -129,6 +129,7 @@ def command(*arguments: str, cwd: Path = ROOT, timeout: float = 600) -> subproce
     return subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=timeout)
 
 
+@pytest.hookimpl(tryfirst=True)  # before the workers read the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share what is expensive to make stay on one worker; all others go where there is room."""
     for item in items:
