@@ -10,6 +10,7 @@ from nbclient import NotebookClient
 from tests.conftest import ROOT, Finished
 
 PICTURES = {"explore_run": 3, "why_the_shift_costs": 1, "write_a_strategy": 1}
+KERNEL_WARNINGS = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
 def read(name: str) -> Any:
@@ -20,17 +21,20 @@ def outputs(notebook: Any) -> list[Any]:
     return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-@pytest.mark.parametrize(
-    "name",
-    [
-        "explore_run",
-        pytest.param("why_the_shift_costs", marks=pytest.mark.slow),
-        pytest.param("write_a_strategy", marks=pytest.mark.slow),
-    ],
-)
-def test_run(name: str, small_run: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+@KERNEL_WARNINGS
+@pytest.mark.parametrize("name", ["explore_run", pytest.param("why_the_shift_costs", marks=pytest.mark.slow)])
+def test_explore(name: str, small_run: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHIFTBENCH_RUN", str(small_run.folder))
+    execute(name, monkeypatch)
+
+
+@KERNEL_WARNINGS
+@pytest.mark.slow
+def test_write_a_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
+    execute("write_a_strategy", monkeypatch)
+
+
+def execute(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONWARNINGS", "default")
     notebook = read(name)
     place = {"metadata": {"path": str(ROOT / "notebooks")}}

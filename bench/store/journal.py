@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from bench.store.migrations import SCHEMA, up_to_date
 from bench.store.records import RECORD, FolderError, Record, TimedRecord, write_atomically
 
+_FIRST_SEALED = 5  # the first schema version whose lines carry a checksum
 _SEAL = re.compile(rb',"check":"([0-9a-f]{8})"\}$')
 
 
@@ -43,7 +44,8 @@ def unseal(line: bytes) -> Record:
     if not line.endswith(b"\n"):
         raise Damaged("it ends in the middle")
     body = line[:-1]
-    if found := _SEAL.search(body):
+    found = _SEAL.search(body)
+    if found:
         body = body[: found.start()] + b"}"
         if zlib.crc32(body) != int(found[1], 16):
             raise Damaged("its checksum does not fit")
@@ -52,6 +54,8 @@ def unseal(line: bytes) -> Record:
         version = plain.get("schema_version", 1)
         if version > SCHEMA:
             raise FolderError(f"it was written by a newer version (schema {version}, this one reads {SCHEMA})")
+        if version >= _FIRST_SEALED and not found:
+            raise Damaged("its checksum is missing")
         return RECORD.validate_python(up_to_date(plain))
     except ValidationError as error:
         raise Damaged(f"it is not a record: {error.errors()[0]['msg']}") from None

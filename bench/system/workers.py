@@ -12,6 +12,7 @@ import json
 import os
 import resource
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ _OUTPUT_TAIL = 2000  # bytes of a dead worker's output in which its last line is
 _LONGEST_EVENT = 1 << 26  # bytes; a superblock of a hundred cases takes a few hundred kilobytes
 _MEMORY_RESERVE = 0.1  # of the memory that is free when a process starts: for the system and the parent
 _EXIT_PATIENCE = 10.0  # seconds between closing the pipe and ending
+_BYTECODE_ROOM = 1 << 29  # bytes; PyTorch's and the runtimes' take two thirds of it
 
 Child = subprocess.Popen[bytes]
 
@@ -101,10 +103,11 @@ def stream(
 
 def _bytecode_cache() -> dict[str, str]:
     """Where the user wants no bytecode beside the sources, the workers share a folder of their own: they start seconds
-    sooner with it."""
-    if not sys.dont_write_bytecode:
+    sooner with it. A disk that is nearly full would keep half of a file, which no later process could read."""
+    temporary = tempfile.gettempdir()
+    if not sys.dont_write_bytecode or shutil.disk_usage(temporary).free < _BYTECODE_ROOM:
         return {}
-    folder = os.path.join(tempfile.gettempdir(), f"shiftbench-bytecode-{os.getuid()}")
+    folder = os.path.join(temporary, f"shiftbench-bytecode-{os.getuid()}")
     return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": folder}
 
 

@@ -50,7 +50,7 @@ def finished(folder: Path) -> bool:
     return (folder / "run.json").exists() and read_header(folder)["status"] == "finished"
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
 def test_kills_lose_nothing_and_double_nothing(kills: int, small_run: Finished, tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(SMALL)
     asked = ["run", "--config", str(tmp_path / "small.toml"), "--quiet", "--strategies", "copy_shift"]

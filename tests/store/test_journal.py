@@ -109,6 +109,17 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
     assert damaged == ["line 2: it is not a record: KeyError"]
 
 
+def test_a_line_that_lost_its_checksum_is_damaged(tmp_path: Path) -> None:
+    with Run(tmp_path) as run:
+        run.append(checked("a"), checked("b"))
+    path = tmp_path / "records.jsonl"
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first.replace(b'","check":"', b"") + second)  # a cut through it that leaves valid JSON
+    records, damaged = read_whole_records(tmp_path)
+    assert records == [checked("b")]
+    assert damaged == ["line 1: its checksum is missing"]
+
+
 def test_any_flipped_bit_is_seen_and_costs_its_own_replicate(tmp_path: Path) -> None:
     records = whole_run(tmp_path / "run")
     whole = (tmp_path / "run" / "records.jsonl").read_bytes()
