@@ -10,10 +10,9 @@ import pytest
 from bench.spec.axes import SECTIONS
 from bench.stats import exclusion
 from bench.system import counters
-from bench.system.doctor import Finding, Host, capabilities, diagnose, lines
-from bench.system.doctor.findings import DISTURBED_CORES
-from bench.system.doctor.host import Look
+from bench.system.doctor import DISTURBED_CORES, Finding, capabilities, diagnose, lines
 from bench.system.gpu import GpuState
+from bench.system.host import Host, Look
 
 GIB = 2**30
 QUIET = Look(foreign=0.01, steal=0.0, steal_since_boot=0.0)

@@ -105,15 +105,6 @@ class Host:
                 found |= set(range(int(first), int(last or first) + 1))
         return None if text is None else frozenset(found)
 
-    def pressure(self, resource: str) -> tuple[float, float] | None:
-        """Per cent of the last 10 and 60 s in which something waited for ``cpu`` or ``memory``."""
-        first = (self.text(f"proc/pressure/{resource}") or "").partition("\n")[0]
-        try:  # "some avg10=0.00 avg60=0.00 avg300=0.00 total=0"
-            values = dict(field.split("=") for field in first.split()[1:])
-            return float(values["avg10"]), float(values["avg60"])
-        except (ValueError, KeyError):
-            return None
-
 
 def _ask(read: Callable[[], T]) -> T | None:
     """What psutil answers; None where the system does not tell."""
