@@ -100,12 +100,12 @@ def _load(host: Host) -> Findings:
 
 
 def _other_processes(host: Host) -> Findings:
-    look = known(host.look, "foreign CPU and steal")
-    busiest = ", ".join(f"{one_line(name, 30)} {cores:.2f}" for name, cores in look.busiest)
+    foreign = known(host.foreign, "foreign CPU and steal")
+    busiest = ", ".join(f"{one_line(name, 30)} {cores:.2f}" for name, cores in host.busiest)
     names = f"busiest: {busiest}" if busiest else "their names are not visible from here"
-    yield finding("foreign", look.foreign <= DISTURBED_CORES, foreign=look.foreign, names=names)
-    now, ever = look.steal > DISTURBED_CORES, look.steal_since_boot > _STEAL_SINCE_BOOT
-    values = {"steal": look.steal, "since_boot": 100 * look.steal_since_boot}
+    yield finding("foreign", foreign <= DISTURBED_CORES, foreign=foreign, names=names)
+    now, ever = host.steal > DISTURBED_CORES, host.steal_since_boot > _STEAL_SINCE_BOOT
+    values = {"steal": host.steal, "since_boot": 100 * host.steal_since_boot}
     yield finding("steal", not (now or ever), "warning" if now else None, **values)
 
 
