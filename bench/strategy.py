@@ -65,13 +65,11 @@ class Site:
         """The layer of ``block`` that stands at this site."""
         return block.get_submodule(self.path)
 
-    def replace(self, block: nn.Module, layer: nn.Module) -> None:
-        """Put ``layer`` where this site's layer stood."""
+    def replace(self, block: nn.Module, layer: nn.Module) -> nn.Module:
+        """``block`` with ``layer`` where this site's layer stood."""
         parent, _, child = self.path.rpartition(".")
         setattr(block.get_submodule(parent), child, layer)
-
-
-_PROBE = (2, 2)  # rows and columns of the frames in which recalled channels are looked for
+        return block
 
 
 class Strategy(ABC):
@@ -101,10 +99,7 @@ class Strategy(ABC):
     owns_layer: ClassVar[bool] = False
 
     def __init__(
-        self,
-        fraction: float = 0.25,
-        placement: Placement = "residual",
-        direction: Direction = "bidirectional",
+        self, fraction: float = 0.25, placement: Placement = "residual", direction: Direction = "bidirectional"
     ) -> None:
         self.fraction = fraction
         self.placement = placement
@@ -131,8 +126,7 @@ class Strategy(ABC):
         """
         if self.placement == "inplace":
             return ShiftBefore(self, block, num_segments)
-        site.replace(block, ShiftBefore(self, site.layer(block), num_segments))
-        return block
+        return site.replace(block, ShiftBefore(self, site.layer(block), num_segments))
 
     def join(self, before: nn.Module, after: nn.Module) -> None:  # noqa: B027
         """Let two blocks that ``wrap`` (or ``online``) returned hand on features as they like.
@@ -157,8 +151,7 @@ class Strategy(ABC):
             )
         if self.placement == "inplace":
             return _StepBefore(self, block)
-        site.replace(block, _StepBefore(self, site.layer(block)))
-        return block
+        return site.replace(block, _StepBefore(self, site.layer(block)))
 
     def step(self, frame: Tensor, past: Tensor) -> Tensor:
         """``frame`` as ``shift`` makes it where it follows the frame that ``past`` was kept from.
@@ -256,11 +249,9 @@ class _StepBefore(Recurrent):
         self.strategy, self.net = strategy, net
 
     def remembers(self, channels: int) -> int:
-        """As many channels as the strategy recalls."""
         return len(self.strategy.recalled(channels))
 
     def step(self, frame: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """Shift the frame, run ``net``, keep the recalled channels."""
         kept = keep(frame, self.strategy.recalled(frame.shape[1]))
         return self.net(self.strategy.step(frame, past)), kept
 
@@ -269,10 +260,10 @@ class _StepBefore(Recurrent):
 def _recalled(
     cls: type[Strategy], fraction: float, placement: Placement, direction: Direction, channels: int
 ) -> tuple[int, ...]:
-    """What ``Strategy.recalled`` finds; a strategy is its class and its place on the axes."""
+    """What ``Strategy.recalled`` finds, in frames of 2×2; a strategy is its class and its place on the axes."""
     generator = torch.Generator().manual_seed(0)
     with torch.inference_mode(False), torch.enable_grad():
-        clip = torch.rand(1, 2, channels, *_PROBE, generator=generator).requires_grad_()
+        clip = torch.rand(1, 2, channels, 2, 2, generator=generator).requires_grad_()
         present = cls(fraction, placement, direction).shift(clip * 1.0)[:, 1]  # * 1.0: a block never sees a leaf
         if not present.requires_grad:
             return ()

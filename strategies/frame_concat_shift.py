@@ -22,8 +22,7 @@ class FrameConcatShift(Strategy):
         """Shift before the site's layer (residual) or before the block (in-place)."""
         if self.placement == "inplace":
             return _ShiftFrames(self, block, num_segments)
-        site.replace(block, _ShiftFrames(self, site.layer(block), num_segments))
-        return block
+        return site.replace(block, _ShiftFrames(self, site.layer(block), num_segments))
 
 
 class _ShiftFrames(ShiftBefore):

@@ -21,8 +21,7 @@ class GatherShift(Strategy):
         """Shift before the site's layer (residual) or before the block (in-place)."""
         if self.placement == "inplace":
             return _GatherFrames(self, block, num_segments)
-        site.replace(block, _GatherFrames(self, site.layer(block), num_segments))
-        return block
+        return site.replace(block, _GatherFrames(self, site.layer(block), num_segments))
 
 
 class _GatherFrames(ShiftBefore):

@@ -42,18 +42,14 @@ class TemporalConv(Strategy):
         layer = site.layer(block)
         net = block if self.placement == "inplace" else layer
         wrapped = _ConvolveBefore(net, layer, num_segments, causal=self.direction == "unidirectional")
-        if self.placement == "inplace":
-            return wrapped
-        site.replace(block, wrapped)
-        return block
+        return wrapped if self.placement == "inplace" else site.replace(block, wrapped)
 
     def online(self, block: nn.Module, site: Site) -> nn.Module:
         """The same convolution over the present frame and the two before it."""
         layer = site.layer(block)
         if self.placement == "inplace":
             return _ConvolvePast(block, layer)
-        site.replace(block, _ConvolvePast(layer, layer))
-        return block
+        return site.replace(block, _ConvolvePast(layer, layer))
 
 
 class _ConvolveBefore(nn.Module):

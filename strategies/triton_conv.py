@@ -42,8 +42,7 @@ class TritonConv(Strategy):
         layer = site.layer(block)
         if products.takes(layer):
             assert isinstance(layer, nn.Conv2d)
-            site.replace(block, _ShiftConv(layer, num_segments, *self.moves(layer.in_channels)))
-            return block
+            return site.replace(block, _ShiftConv(layer, num_segments, *self.moves(layer.in_channels)))
         if not self.fraction:
             return block
         self.fall_back(f"{site.path} is no plain 1×1 convolution: its input was shifted in one launch before it")

@@ -36,7 +36,5 @@ class ViewMatmul(Strategy):
         layer = site.layer(block)
         fold = self.channels_each_way(layer.in_channels)  # type: ignore[arg-type]
         if products.takes(layer):
-            site.replace(block, products.ProductOfPast(layer, fold))  # type: ignore[arg-type]
-        else:
-            site.replace(block, in_place.ExchangedInPlace(layer, fold, restore=True))
-        return block
+            return site.replace(block, products.ProductOfPast(layer, fold))  # type: ignore[arg-type]
+        return site.replace(block, in_place.ExchangedInPlace(layer, fold, restore=True))

@@ -182,7 +182,7 @@ class Execution:
         used = {case.panel.device for case in sweep.cases} | {"cpu"}
         job = {"files": [str(f) for f in self.plan.files], "strategies": entries, "devices": sorted(used)}
         return workers.stream(
-            "bench.plugins.conformance_worker",
+            "bench.plugins.conformance",
             job,
             silence_limit=limits.silence,
             memory_share=1.0 if used == {"cpu"} else None,

@@ -1,7 +1,8 @@
 """What every strategy must satisfy before anyone times it. ``check``, the sweep and the tests all call this.
 
 Each check looks at a strategy through its ``wrap``, inside blocks, never through a bare ``shift``: what counts is what
-the layer at the site reads and what the shortcut keeps.
+the layer at the site reads and what the shortcut keeps. As a module this file is the process that proves a run's
+strategies before they are measured.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ from bench import models
 from bench.models.online import Reads
 from bench.models.runtimes.exactness import NETWORK_TOLERANCE
 from bench.models.weights import disturb, learned
-from bench.plugins.discovery import load_class
+from bench.plugins.discovery import LoadError, load_class, load_file
 from bench.plugins.side_effects import SideEffectError, no_side_effects
 from bench.spec.axes import ACCURACY_BACKBONE, parse_fraction
 from bench.spec.cases import Variant
@@ -35,7 +36,6 @@ _MORE_CHANNELS = (*_CHANNELS, 24, 160)  # and those of MobileNetV2, where a coun
 _FRACTIONS = tuple(map(Fraction, ("1/8", "1/4", "3/10", "1/2", "1")))
 _LAYOUTS = (torch.contiguous_format, torch.channels_last)
 _SITE = Site("conv1", "conv1")
-
 _OF_STREAMS = ("online", "step", "recalled")  # a strategy that overrides one of them promises to stream
 
 Make = Callable[[], Strategy]
@@ -276,7 +276,6 @@ CHECKS: tuple[Callable[[_Subject], None], ...] = (
     equal_in_block,
     equal_in_network,
 )
-_NEVER_FAILS = {memory_format}
 
 
 def conformance(
@@ -293,7 +292,7 @@ def conformance(
             yield CheckResult(check.__name__, meaning, True)
         except Exception as error:  # a stranger's code: whatever it raises is the reason
             detail = str(error) if isinstance(error, Broken | SideEffectError) else f"raised {workers.one_line(error)}"
-            flagged = check in _NEVER_FAILS or isinstance(error, Remark)
+            flagged = check is memory_format or isinstance(error, Remark)
             yield CheckResult(check.__name__, meaning, None if flagged else False, detail)
 
 
@@ -306,3 +305,41 @@ def variants_of(cls: type[Strategy]) -> list[Variant]:
 def reference_of(cls: type[Strategy], files: Sequence[Path]) -> type[Strategy] | None:
     """The class that ``cls`` claims to equal. Raises LoadError where there is none of that name."""
     return load_class(cls.same_function_as, files) if cls.same_function_as else None
+
+
+def answer(job: dict[str, Any], emit: workers.Emit) -> None:
+    """job: ``files``, ``devices`` and ``strategies``, each with its name, file and the variants that will be measured.
+
+    Events: ``enter`` before a strategy's code runs; ``checked`` with the first check that failed, or None, and flags.
+    """
+    torch.set_num_threads(1)
+    torch.backends.cudnn.allow_tf32 = False  # its rounding, 1e-3, would hide or fake differences between mechanisms
+    files = [Path(file) for file in job["files"]]
+    for entry in job["strategies"]:
+        emit({"event": "enter", "strategy": entry["name"]})
+        failed, flags = None, set()
+        for result, where in _results(entry, files, job["devices"]):
+            if result.ok is None:
+                flags.add(result.check)
+            if result.ok is False:
+                failed = f"check {result.check} ({where}): {result.detail}"
+                break
+        emit({"event": "checked", "strategy": entry["name"], "failed": failed, "flags": sorted(flags)})
+
+
+def _results(entry: dict[str, Any], files: Sequence[Path], devices: Sequence[str]) -> Iterator[tuple[CheckResult, str]]:
+    """(a check's result, on which variant and device)."""
+    try:
+        cls = load_file(Path(entry["file"]))
+        reference = reference_of(cls, files)
+    except LoadError as error:
+        yield CheckResult("load", "the file loads", False, str(error)), "loading"
+        return
+    for variant in map(Variant.from_json, entry["variants"]):
+        for device in devices:
+            where = f"{variant.placement} {variant.fraction} {variant.direction} on {device}"
+            yield from ((result, where) for result in conformance(cls, variant, reference, device))
+
+
+if __name__ == "__main__":
+    workers.serve(answer)

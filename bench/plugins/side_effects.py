@@ -51,7 +51,9 @@ def no_side_effects() -> Iterator[None]:
                 put(before[name])
         left = _children() - processes
         for child in left:
-            _end(child)
+            with contextlib.suppress(ChildProcessError, ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)  # one that nobody waited for would still be in the list
     if changed:
         raise SideEffectError(f"it changed a setting of PyTorch that holds for all: {', '.join(changed)}")
     if left:
@@ -62,15 +64,7 @@ def no_side_effects() -> Iterator[None]:
 
 def _children() -> set[int]:
     """The processes that this one has started. Asked often: the kernel's own list is a thousand times faster."""
-    lists = list(Path("/proc/self/task").glob("*/children"))
-    if lists:
+    if lists := list(Path("/proc/self/task").glob("*/children")):
         with contextlib.suppress(OSError):  # a thread that ended meanwhile
             return {int(child) for file in lists for child in file.read_text().split()}
     return {child.pid for child in psutil.Process().children()}
-
-
-def _end(child: int) -> None:
-    """End a child, and bury it: one that nobody waited for is still in the list."""
-    with contextlib.suppress(ChildProcessError, ProcessLookupError):
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)

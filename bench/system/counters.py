@@ -13,11 +13,10 @@ from typing import Self
 
 import psutil
 
-from bench.system.environment import load_average
+from bench.system.environment import ROOT, load_average, read_text
 
 _TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100  # kernel ticks in a second
 _PROC_STAT = Path("/proc/stat")
-_PRESSURE = Path("/proc/pressure")
 
 
 @dataclass(frozen=True)
@@ -72,9 +71,9 @@ class Disturbance(Counters):
             wall=time.monotonic(),
             major_faults=resource.getrusage(resource.RUSAGE_SELF).ru_majflt,
             load=math.nan if load is None else load,
-            pressure_cpu=_pressure("cpu"),
-            pressure_memory=_pressure("memory"),
-            pressure_io=_pressure("io"),
+            pressure_cpu=pressure("cpu").get("total", math.nan) * 1e-6,
+            pressure_memory=pressure("memory").get("total", math.nan) * 1e-6,
+            pressure_io=pressure("io").get("total", math.nan) * 1e-6,
         )
 
     def since(self, earlier: Self) -> dict[str, float]:
@@ -107,9 +106,13 @@ def _machine_times() -> tuple[float, float]:
         return times.user + times.system + getattr(times, "nice", 0.0), getattr(times, "steal", 0.0)
 
 
-def _pressure(resource_name: str) -> float:
-    try:  # "some avg10=0.00 avg60=0.00 avg300=0.00 total=1234", in microseconds
-        first = (_PRESSURE / resource_name).read_text().splitlines()[0]
-        return int(first.rsplit("total=", 1)[1]) * 1e-6
-    except (OSError, IndexError, ValueError):
-        return math.nan
+def pressure(resource_name: str, root: Path = ROOT) -> dict[str, float]:
+    """Linux's pressure-stall information: how long something waited for ``cpu``, ``memory`` or ``io``.
+
+    avg10, avg60, avg300: per cent of the last seconds; total: microseconds. Empty where the system does not tell.
+    """
+    first = (read_text(root / "proc/pressure" / resource_name) or "").partition("\n")[0]
+    try:  # "some avg10=0.00 avg60=0.00 avg300=0.00 total=1234"
+        return {name: float(value) for name, value in (field.split("=") for field in first.split()[1:])}
+    except ValueError:
+        return {}

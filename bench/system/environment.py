@@ -1,4 +1,4 @@
-"""The machine and its software. No torch: versions are read from package metadata."""
+"""The machine and its software, allocators among it. No torch: versions are read from package metadata."""
 
 import contextlib
 import hashlib
@@ -19,6 +19,28 @@ _PACKAGES = (
     *("onnx", "onnxscript", "onnxruntime", "openvino"),
 )
 _CONVOLUTION_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile")  # they decide how fast one is
+
+ALLOCATORS: dict[str, dict[str, str]] = {
+    "default": {},
+    "retained": {
+        "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # bytes; the largest value that glibc accepts
+        "MALLOC_MMAP_MAX_": "0",  # and larger blocks come from the heap too
+        "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+        "MALLOC_TOP_PAD_": str(64 << 20),
+    },
+}
+"""{who owns the memory that features are written to: environment variables of a process that uses this allocator}.
+
+By default glibc gives every large tensor back to the system and gets it again page by page, each page zeroed. With
+``retained`` it keeps its heap. Other C libraries do not read these variables.
+"""
+
+
+def why_no_allocator(name: str) -> str | None:
+    """Why it cannot be had on this machine; None where it can."""
+    if ALLOCATORS[name] and platform.libc_ver()[0] != "glibc":
+        return f"the allocator {name!r} needs glibc, which is not this system's C library"
+    return None
 
 
 def usable_cores() -> int:

@@ -1,4 +1,4 @@
 """The harness measured against known effects, on the user's own machine.
 
-design -> worker, experiment (raw samples) -> findings (a table) -> results (checks, text, files, figure).
+experiment (worker: raw samples) -> findings (a table) -> results (checks, text, files, figure).
 """

@@ -1,4 +1,7 @@
-"""Processes one after the other: a pilot, the quiet ones, then some beside a busy process. No torch."""
+"""An experiment: what it measures, how a budget is divided, and its processes, one after the other. No torch.
+
+A pilot comes first, then the quiet ones, then some beside a process that keeps a core busy: this file as a module.
+"""
 
 import math
 import random
@@ -7,20 +10,118 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bench.spec.axes import ValueNotAllowed
 from bench.system import environment, workers
 from bench.system.progress import Reporter
-from bench.validation.design import FAST_START, FAST_SUPERBLOCK, Design, Plan, plan
 
 Phase = Literal["quiet", "busy"]
 
-_MODULE, _BUSY_MODULE = "bench.validation.worker", "bench.validation.busy"
-_SECTION = "validation"
+PAIRS_WANTED = 60  # A/A intervals in all: enough to tell 95 % coverage from 85 %
+_COMFORT = 12  # superblocks in a process, about as long as its start: beyond it another process tells more
+_LEAST = 2  # superblocks in a process of a small budget: a robust location needs more than one
+_BUSY_SHARE = 0.12  # of the budget: the phase beside a busy process shows alarms, it estimates little
+_BUSY_START, _BUSY_SUPERBLOCK = 1.5, 3.0  # times slower beside a busy process on one of two cores, as measured
+_FAST_START, _FAST_SUPERBLOCK = 2.0, 0.3  # seconds on a fast machine: what does not fit there is refused at once
+_SECTION, _WORKER = "validation", "bench.validation.worker"
 _SILENCE = 120.0  # seconds without an event: importing torch from a slow disk takes half of it
 _SLOT_LIMIT = 10.0  # seconds more for each slot of a superblock, which is silent until its end
 _PILOT_SUPERBLOCKS = 2  # they give the base's time and a superblock's; nothing else is made of them
 _PILOT_BURN = 0.0003  # seconds: 3 % of the 10 ms that 200 layers take on two ordinary cores
 _DEATHS = 3  # processes that die, and it is no accident any more
 _SEED = 9
+
+
+@dataclass(frozen=True)
+class Call:
+    """A stack of ``layers``, followed by a busy wait where ``burns``."""
+
+    name: str
+    layers: int
+    burns: bool = False
+
+
+@dataclass(frozen=True)
+class Design:
+    """The calls of every process, and how many processes are one experiment (a group).
+
+    base, half, effects: layers; two depths separate the fixed part (the call itself) from one layer's time, the effects
+    are about 0.5, 1, 3 and 10 %. pairs: disjoint pairs of identical stacks; more would make superblocks longer than a
+    machine keeps its speed. group_size: five are the fewest processes of a run, so their intervals are the hardest to
+    get right. burn_share: of the base's time. busy_least: the fewest processes with a useful interval. most_…: more
+    would tell nothing new; superblocks are those of one process. threads: the layers are small, more threads would wait
+    longer than they work. gate_share: of a process's time that the quiet-machine gate may wait, as in runs.
+    """
+
+    base: int = 200
+    half: int = 100
+    effects: tuple[int, ...] = (201, 202, 206, 220)
+    pairs: int = 5
+    group_size: int = 5
+    burn_share: float = 0.03
+    busy_least: int = 3
+    most_groups: int = 100
+    most_busy: int = 100
+    most_superblocks: int | None = None
+    threads: int = 2
+    gate_share: float = 0.1
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """Every process runs these, by index: base, half, effects, burn, then the pairs."""
+        effects = [Call(f"{layers} layers", layers) for layers in self.effects]
+        pairs = [Call(f"pair {pair} {twin}", self.base) for pair in range(self.pairs) for twin in "ab"]
+        return (Call("base", self.base), Call("half", self.half), *effects, Call("burn", self.base, True), *pairs)
+
+    @property
+    def busy_calls(self) -> tuple[int, ...]:
+        """Indices of the base and the effects of about 3 %: a forward takes many times as long beside a busy process,
+        and with more calls there would be fewer superblocks to count alarms in."""
+        threes = [i for i, call in enumerate(self.calls) if not call.burns and abs(self.nominal_pct(call) - 3) < 0.5]
+        return (0, *threes)
+
+    def twins(self, pair: int) -> tuple[int, int]:
+        """The indices of a pair's twins, the one that is held against the other first."""
+        first = len(self.calls) - 2 * self.pairs + 2 * pair
+        return first + 1, first
+
+    def nominal_pct(self, call: Call) -> float:
+        """What an effect would be without a fixed part."""
+        return 100 * self.burn_share if call.burns else 100 * (call.layers - self.base) / self.base
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Numbers of processes, and the seconds that the last ones, beside a busy process, may take."""
+
+    quiet: int
+    busy: int
+    busy_seconds: float
+
+
+def plan(design: Design, budget: float, startup: float, superblock: float, *, used: float = 0.0) -> Plan:
+    """Divide what is left of ``budget`` seconds after ``used``, given what a process start and a superblock take.
+
+    As many groups as have _COMFORT superblocks in each process; where those give fewer pairs than wanted, shorter
+    processes. Raises ValueNotAllowed where one group does not fit, with what would be enough.
+    """
+    least = startup + _LEAST * superblock
+    busy_least = _BUSY_START * startup + _LEAST * _BUSY_SUPERBLOCK * superblock
+    enough = design.group_size * least + design.busy_least * busy_least
+    left = budget - used
+    if left < enough:
+        raise ValueNotAllowed(
+            f"a budget of {budget:.0f} s is too small to validate: {design.group_size} processes and "
+            f"{design.busy_least} beside a busy one, each {startup:.1f} s to start and {superblock:.1f} s a "
+            f"superblock, need at least {10 * math.ceil(1.1 * (used + enough) / 10)} s here as things are; "
+            "10m shows what this machine can do"
+        )
+    busy_seconds = max(_BUSY_SHARE * left, design.busy_least * busy_least)
+    busy = max(design.busy_least, int(busy_seconds / (busy_least + _LEAST * _BUSY_SUPERBLOCK * superblock)))
+    group_seconds = (left - busy_seconds) / design.group_size  # of all processes that have one place in their groups
+    comfortable = int(group_seconds / (startup + _COMFORT * superblock))
+    possible = int(group_seconds / least)
+    groups = max(1, comfortable, min(possible, math.ceil(PAIRS_WANTED / design.pairs)))
+    return Plan(min(groups, design.most_groups) * design.group_size, min(busy, design.most_busy), busy_seconds)
 
 
 @dataclass(frozen=True)
@@ -63,8 +164,8 @@ class Measured:
 class Experiment:
     """Runs one design within a budget of seconds. module: the worker; tests give one that needs no torch."""
 
-    def __init__(self, design: Design, budget: float, reporter: Reporter, module: str = _MODULE) -> None:
-        plan(design, budget, FAST_START, FAST_SUPERBLOCK)  # refuses at once what is too little on any machine
+    def __init__(self, design: Design, budget: float, reporter: Reporter, module: str = _WORKER) -> None:
+        plan(design, budget, _FAST_START, _FAST_SUPERBLOCK)  # refuses at once what is too little on any machine
         self.measured = Measured(design, min(design.threads, environment.usable_cores()))
         self._budget, self._reporter, self._module = budget, reporter, module
         self._began = time.monotonic()
@@ -97,8 +198,8 @@ class Experiment:
         planned = plan(design, self._budget, pilot.startup, superblock, used=time.monotonic() - self._began)
         self.measured.plan = planned
         self._phase("quiet", planned.quiet, self._budget - planned.busy_seconds, design.group_size)
-        busy = workers.stream(_BUSY_MODULE, {"seconds": 10 * planned.busy_seconds}, silence_limit=_SILENCE)
-        with closing(busy):
+        forever = {"seconds": 10 * planned.busy_seconds}
+        with closing(workers.stream("bench.validation.experiment", forever, silence_limit=_SILENCE)) as busy:
             next(busy)  # from now on, until it is closed
             self._phase("busy", planned.busy, self._budget, design.busy_least)
         self._reporter.advance(_SECTION, 1.0)
@@ -108,7 +209,7 @@ class Experiment:
 
         At least ``least`` of them; beyond those none for which the time left is not worth a start.
         """
-        done = attempts = 0
+        design, done, attempts = self.measured.design, 0, 0
         while done < planned and self._deaths < _DEATHS:
             left = self._began + end - time.monotonic()
             if done >= least and left < self._worth:
@@ -117,9 +218,8 @@ class Experiment:
             share = max(0.0, left) / (planned - done)
             doing = f"process {done + 1} of {planned}" + (", beside a busy one" if phase == "busy" else "")
             self._reporter.advance(_SECTION, (time.monotonic() - self._began) / self._budget, doing)
-            gate = self.measured.design.gate_share * share if phase == "quiet" else 0.0
-            most = self.measured.design.most_superblocks
-            process = self._process(phase, attempts, time.monotonic() + share, most, gate)
+            gate = design.gate_share * share if phase == "quiet" else 0.0
+            process = self._process(phase, attempts, time.monotonic() + share, design.most_superblocks, gate)
             attempts += 1
             if process:
                 self.measured.processes.append(process)
@@ -130,12 +230,12 @@ class Experiment:
         self, phase: Phase, number: int, deadline: float, superblocks: int | None, gate: float = 0.0
     ) -> Process | None:
         """One process; None where it died, which is noted."""
-        start, startup, blocks, burn = time.monotonic(), 0.0, list[dict[str, Any]](), self._burn
+        start, startup, blocks = time.monotonic(), 0.0, list[dict[str, Any]]()
         calls = self.measured.design.calls
         running = self.measured.design.busy_calls if phase == "busy" else range(len(calls))
         job = {
             "threads": self.measured.threads,
-            "calls": [[calls[index].layers, burn if calls[index].burns else 0.0] for index in running],
+            "calls": [[calls[index].layers, self._burn if calls[index].burns else 0.0] for index in running],
             "seed": random.Random(f"{_SEED}/{phase}/{number}/{superblocks}").getrandbits(48),
             "deadline": min(deadline, start + 10 * self._budget),  # JSON knows no infinity
             "superblocks": superblocks,
@@ -156,8 +256,20 @@ class Experiment:
             self._deaths += 1
             self._note(f"a {phase} process died and does not count: it {death}")
             return None
-        return Process(phase, number, burn, startup, time.monotonic() - start, tuple(blocks))
+        return Process(phase, number, self._burn, startup, time.monotonic() - start, tuple(blocks))
 
     def _note(self, message: str) -> None:
         self.measured.notes.append(message)
         self._reporter.say(message)
+
+
+def _burn(job: workers.Event, emit: workers.Emit) -> None:
+    """Keep one core busy. job: seconds."""
+    emit({"event": "ready"})
+    end = time.monotonic() + job["seconds"]
+    while time.monotonic() < end:
+        pass
+
+
+if __name__ == "__main__":
+    workers.serve(_burn)

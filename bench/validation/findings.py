@@ -23,8 +23,7 @@ from bench.spec.panel import Panel
 from bench.stats import estimators, exclusion
 from bench.stats.estimators import Interval
 from bench.stats.units import Units
-from bench.validation.design import Design
-from bench.validation.experiment import Measured, Process
+from bench.validation.experiment import Design, Measured, Process
 
 RECOVERED_WITHIN = 0.5  # pp, for an effect of 3 %: the paper's 3 % against its 13.7 % needs no more
 BIAS_AT_MOST = 0.1  # pp, for effects up to 3 %: below what any table prints

@@ -19,8 +19,7 @@ from bench.store.records import FolderError, write_atomically
 from bench.store.samples import Slots
 from bench.system import environment, workers
 from bench.system.progress import Reporter
-from bench.validation.design import PAIRS_WANTED, Design
-from bench.validation.experiment import Experiment
+from bench.validation.experiment import PAIRS_WANTED, Design, Experiment
 from bench.validation.findings import BIAS_AT_MOST, RECOVERED_WITHIN, Validation, checks, findings
 
 SCHEMA_VERSION = 3

@@ -44,7 +44,7 @@ DEEDS = {
 }
 PROCESSES = {
     "latency": "bench.measure.latency.worker",
-    "conformance": "bench.plugins.conformance_worker",
+    "conformance": "bench.plugins.conformance",
     "accuracy": "bench.measure.training.worker",
 }
 SOME = {"latency": ("raises", "crashes"), "conformance": ("meddles",)}

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.plugins import conformance_worker
-from bench.plugins.conformance import CHECKS, conformance, reference_of, variants_of
+from bench.plugins.conformance import CHECKS, answer, conformance, reference_of, variants_of
 from bench.plugins.discovery import load_file, strategy_files
 from bench.spec.cases import Variant
 from bench.strategy import Site, Strategy
@@ -137,7 +136,7 @@ def test_the_process_says_what_failed_and_what_is_worth_a_remark(
         variant = {**UNIDIRECTIONAL.to_json(), "strategy": name}
         entries.append({"name": name, "file": str(tmp_path / f"{name}.py"), "variants": [variant]})
     said: list[dict[str, Any]] = []
-    conformance_worker.answer({"files": [], "strategies": entries, "devices": ["cpu"]}, said.append)
+    answer({"files": [], "strategies": entries, "devices": ["cpu"]}, said.append)
     assert [event["event"] for event in said] == ["enter", "checked"] * 3
     two_back, broken, leaky = said[1::2]
     assert (two_back["failed"], two_back["flags"]) == (None, ["streams"])  # a stream remembers one frame

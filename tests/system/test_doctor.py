@@ -10,13 +10,11 @@ import pytest
 from bench.spec.axes import SECTIONS
 from bench.stats import exclusion
 from bench.system import counters
-from bench.system.doctor import Finding, Host, capabilities, diagnose, lines
-from bench.system.doctor.findings import DISTURBED_CORES
-from bench.system.doctor.host import Look
+from bench.system.doctor import DISTURBED_CORES, Finding, capabilities, diagnose, lines
 from bench.system.gpu import GpuState
+from bench.system.host import Host
 
 GIB = 2**30
-QUIET = Look(foreign=0.01, steal=0.0, steal_since_boot=0.0)
 GPU = GpuState("H200", persistent=True, busy=0, application_mhz=1980, default_mhz=1980, sliced=False)
 CPU, NODE, GROUP = "sys/devices/system/cpu", "sys/devices/system/node", "sys/fs/cgroup/user.slice"
 PSI, HUGE, CGROUP = "proc/pressure", "sys/kernel/mm/transparent_hugepage/enabled", "proc/self/cgroup"
@@ -46,7 +44,7 @@ def machine(root: Path, files: Files = NOTHING, **changes: object) -> Host:
         if text is not None:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(text + "\n")
-    usual = {"logical_cores": 4, "affinity": frozenset(range(4)), "load": 0.1, "look": QUIET}
+    usual = {"logical_cores": 4, "affinity": frozenset(range(4)), "load": 0.1, "foreign": 0.01}
     return Host(**{"root": root, "available": 8 * GIB, "swapped": 0, **usual, **changes})  # type: ignore[arg-type]
 
 
@@ -80,10 +78,10 @@ BOOST = {f"{CPU}/intel_pstate/no_turbo": None, f"{CPU}/cpufreq/boost": "1"}
 def cases() -> Iterator[tuple[Files, dict[str, object], str, str, str]]:
     """(files, values, severity, what, remedy): one disturbance each, and all that is found of it."""
     for name, share in (("foreign", 0.5), ("steal", 0.2)):
-        yield {}, {"look": replace(QUIET, **{name: share})}, "warning", f"{share:.2f} cores during 1 s", "larger|stop"
-    yield {}, {"look": replace(QUIET, **BUSY)}, "warning", "busiest: miner 0.98, [2Jtwo lines 0.03)", "kill -STOP"
-    yield {}, {"look": replace(QUIET, foreign=0.5)}, "warning", "not visible", "kill -STOP"
-    yield {}, {"look": replace(QUIET, steal_since_boot=0.02)}, "note", "2.0 %", "--budget"
+        yield {}, {name: share}, "warning", f"{share:.2f} cores during 1 s", "larger|stop"
+    yield {}, BUSY, "warning", "busiest: miner 0.98, [2Jtwo lines 0.03)", "kill -STOP"
+    yield {}, {"foreign": 0.5}, "warning", "not visible", "kill -STOP"
+    yield {}, {"steal_since_boot": 0.02}, "note", "2.0 %", "--budget"
     yield {}, {"load": 3.5}, "warning", "load average is 3.50 on 4 cores", "close"
     yield {f"{PSI}/cpu": "some avg10=31.5 avg60=4.0 avg300=0"}, {}, "warning", "31.5 %", "--threads"
     yield {f"{PSI}/memory": "some avg10=2.5 avg60=0 total=1"}, {}, "warning", "2.5 %", "memory"
@@ -171,7 +169,7 @@ def test_inside_a_virtual_machine_clocks_out_of_reach_are_mentioned_once(tmp_pat
 
 
 def test_a_machine_that_tells_nothing_is_one_note(tmp_path: Path) -> None:
-    silent = dict.fromkeys(("load", "look", "affinity", "available", "swapped"))
+    silent = dict.fromkeys(("load", "foreign", "affinity", "available", "swapped"))
     (finding,) = found(machine(tmp_path, dict.fromkeys(FINE), **silent))
     assert finding.severity == "note"
     for name in ("load average", "steal", "pressure", "quota", "memory left", "swap", "governor", "turbo", "NUMA"):
@@ -191,7 +189,7 @@ def test_the_readers_survive_an_empty_proc_and_none(
     monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path / folder))
     monkeypatch.setattr(counters, "_PROC_STAT", tmp_path / folder / "stat")
     host = Host.read(tmp_path / folder)
-    assert host.look is None and host.available is None and host.swapped is None
+    assert host.foreign is None and host.available is None and host.swapped is None
     missing = diagnose(host)[-1]
     assert missing.what.startswith("this system does not tell:") and "foreign CPU and steal" in missing.what
 

@@ -5,8 +5,7 @@ import random
 from dataclasses import dataclass
 
 from bench.measure.latency.superblocks import mirrored_order
-from bench.validation.design import Design
-from bench.validation.experiment import Measured, Phase, Process
+from bench.validation.experiment import Design, Measured, Phase, Process
 
 Readings = dict[str, float]
 QUIET: Readings = {"foreign": 0.0, "steal": 0.0, "major_faults": 0.0}

@@ -1,4 +1,4 @@
-"""Fresh processes, one after the other: what dies costs itself, what was measured is kept."""
+"""How a budget is divided; fresh processes, one after the other: what dies costs itself, what was measured is kept."""
 
 import json
 import subprocess
@@ -14,19 +14,50 @@ from bench.spec.axes import ValueNotAllowed
 from bench.store.records import FolderError
 from bench.system import workers
 from bench.system.progress import Reporter
-from bench.validation.design import Design
-from bench.validation.experiment import Experiment
+from bench.validation.experiment import PAIRS_WANTED, Design, Experiment, plan
 from bench.validation.findings import findings
 from bench.validation.results import validate
 from tests.conftest import ROOT
 from tests.validation import obedient_worker
 
+DESIGN = Design()
 SMALL = Design(
     **{"base": 20, "half": 10, "effects": (21,), "pairs": 1, "group_size": 2, "threads": 1, "gate_share": 0.0},
     **{"busy_least": 1, "most_groups": 1, "most_busy": 1, "most_superblocks": 3},
 )
 AMPLE = 600.0  # seconds: SMALL ends by its counts, so that a slow machine fails no test
 GONE_WITHIN = 20.0  # seconds
+
+
+@pytest.mark.parametrize(("startup", "superblock"), [(2.5, 0.4), (4.0, 0.6), (5.5, 0.7)])
+def test_ten_minutes_give_sixty_pairs_and_fit(startup: float, superblock: float) -> None:
+    found = plan(DESIGN, 600, startup, superblock, used=6)
+    assert found.quiet / DESIGN.group_size * DESIGN.pairs >= PAIRS_WANTED
+    assert (594 - found.busy_seconds) / found.quiet >= startup + 2 * superblock
+    assert found.busy >= 3 and 0.1 * 600 < found.busy_seconds < 0.15 * 600
+
+
+def test_a_small_budget_is_scaled_down_to_one_group_of_five() -> None:
+    found = [plan(DESIGN, seconds, 4.0, 0.5) for seconds in (60, 120, 300, 600, 3600)]
+    assert (found[0].quiet, found[0].busy) == (5, 3)
+    sizes = [own.quiet for own in found]
+    assert sizes == sorted(sizes) and sizes[-1] > 300 and all(size % 5 == 0 for size in sizes)
+
+
+def test_too_small_a_budget_is_refused_with_one_that_is_enough() -> None:
+    with pytest.raises(ValueNotAllowed, match=r"budget of 30 s is too small .* at least (\d+) s") as refused:
+        plan(DESIGN, 30, 4.0, 0.5, used=5)
+    enough = int(str(refused.value).split("at least ")[1].split(" s")[0])
+    assert plan(DESIGN, enough, 4.0, 0.5, used=5).quiet == 5
+
+
+def test_calls_of_a_process() -> None:
+    calls = DESIGN.calls
+    assert [call.layers for call in calls[:7]] == [200, 100, 201, 202, 206, 220, 200]
+    assert [call.name for call in calls if call.burns] == ["burn"]
+    assert [calls[call].name for call in DESIGN.busy_calls] == ["base", "206 layers"]
+    twins = [index for pair in range(DESIGN.pairs) for index in sorted(DESIGN.twins(pair))]
+    assert twins == list(range(7, len(calls))) and {calls[index].layers for index in twins} == {200}
 
 
 @pytest.fixture
@@ -99,7 +130,7 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_busy_process_uses_a_core_until_it_is_left() -> None:
-    events = workers.stream("bench.validation.busy", {"seconds": 60}, silence_limit=60)
+    events = workers.stream("bench.validation.experiment", {"seconds": 60}, silence_limit=60)
     assert next(events) == {"event": "ready"}
     (child,) = workers._alive
     patience = time.monotonic() + GONE_WITHIN

@@ -5,8 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench.validation.design import Design
-from bench.validation.experiment import Measured
+from bench.validation.experiment import Design, Measured
 from bench.validation.findings import Share, Validation, built_in_pct, checks, findings
 from bench.validation.results import draw, lines
 from tests.validation.synthetic import BUSY, QUIET, Machine, measured, process

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bench.validation.design import BASE_LAYERS, EFFECT_LAYERS
+from bench.validation.experiment import Design
 from bench.validation.worker import burning, stack
 
 
@@ -17,6 +17,6 @@ def test_a_stack_applies_its_layer_so_many_times() -> None:
 
 
 def test_values_neither_vanish_nor_explode_however_deep_and_stacks_share_their_memory() -> None:
-    norms = [float(stack(layers)().norm()) for layers in (1, BASE_LAYERS, *EFFECT_LAYERS)]
+    norms = [float(stack(layers)().norm()) for layers in (1, Design().base, *Design().effects)]
     assert norms == pytest.approx([norms[0]] * len(norms), rel=1e-3)
     assert stack(201)().data_ptr() == stack(1)().data_ptr() != stack(200)().data_ptr()

@@ -23,7 +23,8 @@ from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.spec.panel import Panel
 from bench.spec.schema import USUAL_LIMITS, ProcessLimits, Stopping
 from bench.store.records import ProcessRecord, Record, StaticRecord, Status, TimedRecord
-from bench.system import allocators, workers
+from bench.system import workers
+from bench.system.environment import why_no_allocator
 
 _STREAM = functools.partial(workers.stream, "bench.measure.latency.worker")
 _FELL_WITH_BASELINE = "fell_with_baseline"  # the flag of a case that failed through no fault of its own
@@ -141,7 +142,7 @@ class Campaign:
     def skip_where_it_cannot_run(self) -> Iterator[Record]:
         """Record all cases as skipped where the panel's runtime or allocator cannot be had here, with the reason."""
         panel = self.panel
-        reason = runtimes.why_not(panel.runtime, panel.device, panel.dtype) or allocators.why_not(panel.allocator)
+        reason = runtimes.why_not(panel.runtime, panel.device, panel.dtype) or why_no_allocator(panel.allocator)
         if reason:
             for case in self._standing():
                 yield self._drop(case, "skipped", reason)

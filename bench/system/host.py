@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 
@@ -13,7 +13,7 @@ from bench.system.counters import cores_used
 from bench.system.environment import ROOT, cpu_flags, load_average, read_text
 from bench.system.gpu import GpuState, gpu_states
 
-LOOK_SECONDS = 1.0  # the kernel counts CPU time in ticks of 10 ms: one second resolves a hundredth of a core
+_LOOK_SECONDS = 1.0  # the kernel counts CPU time in ticks of 10 ms: one second resolves a hundredth of a core
 _NAMES_AT_MOST = 3
 _WORTH_NAMING = 0.02  # cores
 _VIRTUAL = ("KVM", "QEMU", "VMware", "VirtualBox", "Virtual Machine", "HVM domU", "Google Compute Engine", "Amazon EC2")
@@ -22,23 +22,12 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Look:
-    """The machine during ``LOOK_SECONDS``, in cores. busiest: (name, cores) of other processes that are visible.
-
-    steal_since_boot: the share of all CPU time that a hypervisor took since the machine started, 0 … 1.
-    """
-
-    foreign: float
-    steal: float
-    steal_since_boot: float
-    busiest: tuple[tuple[str, float], ...] = ()
-
-
-@dataclass(frozen=True)
 class Host:
     """A machine as it was read; None where the system does not tell. root: the parent of /proc and /sys.
 
-    affinity: the logical cores that this process may use. available, swapped: bytes that can be had without swapping,
+    affinity: the logical cores that this process may use. foreign, steal: cores that other processes and a hypervisor
+    took during a second; busiest: (name, cores) of those processes that are visible. steal_since_boot: the share of all
+    CPU time that a hypervisor took, 0 … 1. available, swapped: bytes that can be had without swapping,
     and in swap. on_mains: None without a battery too.
     """
 
@@ -47,7 +36,10 @@ class Host:
     logical_cores: int = 1
     affinity: frozenset[int] | None = None
     load: float | None = None
-    look: Look | None = None
+    foreign: float | None = None
+    steal: float = 0.0
+    steal_since_boot: float = 0.0
+    busiest: tuple[tuple[str, float], ...] = ()
     available: int | None = None
     swapped: int | None = None
     on_mains: bool | None = None
@@ -64,7 +56,7 @@ class Host:
             logical_cores=os.cpu_count() or 1,
             affinity=_ask(lambda: frozenset(psutil.Process().cpu_affinity())),
             load=load_average(),
-            look=_ask(_look),
+            **(_ask(_look) or {}),
             available=_ask(lambda: psutil.virtual_memory().available),
             swapped=_ask(lambda: psutil.swap_memory().used),
             on_mains=_ask(lambda: getattr(psutil.sensors_battery(), "power_plugged", None)),
@@ -105,15 +97,6 @@ class Host:
                 found |= set(range(int(first), int(last or first) + 1))
         return None if text is None else frozenset(found)
 
-    def pressure(self, resource: str) -> tuple[float, float] | None:
-        """Per cent of the last 10 and 60 s in which something waited for ``cpu`` or ``memory``."""
-        first = (self.text(f"proc/pressure/{resource}") or "").partition("\n")[0]
-        try:  # "some avg10=0.00 avg60=0.00 avg300=0.00 total=0"
-            values = dict(field.split("=") for field in first.split()[1:])
-            return float(values["avg10"]), float(values["avg60"])
-        except (ValueError, KeyError):
-            return None
-
 
 def _ask(read: Callable[[], T]) -> T | None:
     """What psutil answers; None where the system does not tell."""
@@ -125,11 +108,15 @@ def _ask(read: Callable[[], T]) -> T | None:
         return None
 
 
-def _look() -> Look:
+def _look() -> dict[str, Any]:
     _ask(_busiest)  # psutil's first answer for a process is zero: it starts a clock
-    used, totals = cores_used(LOOK_SECONDS), psutil.cpu_times()
-    steal_since_boot = getattr(totals, "steal", 0.0) / max(sum(totals), 1.0)
-    return Look(used["foreign"], used["steal"], steal_since_boot, _ask(_busiest) or ())
+    used, totals = cores_used(_LOOK_SECONDS), psutil.cpu_times()
+    return {
+        "foreign": used["foreign"],
+        "steal": used["steal"],
+        "steal_since_boot": getattr(totals, "steal", 0.0) / max(sum(totals), 1.0),
+        "busiest": _ask(_busiest) or (),
+    }
 
 
 def _busiest() -> tuple[tuple[str, float], ...]:

@@ -1,17 +1,25 @@
-"""The checks: each reads one thing of a host and judges it. What is then said stands in ``findings.toml``."""
+"""What will disturb a measurement on this machine, what the user can do about it, and what it can measure at all.
+
+``host`` reads; each check judges one thing of it; what is then said stands in ``doctor.toml``. Nothing is changed.
+"""
 
 import math
 import os
 import tomllib
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from bench.spec.axes import ONLY_ON, RUNTIMES, SECTIONS
 from bench.system import cgroups
-from bench.system.doctor.host import Host
+from bench.system.counters import pressure
+from bench.system.environment import ROOT, cpu_flags, cpu_model, usable_cores
+from bench.system.host import Host
 
 Severity = Literal["ok", "note", "warning"]
+CudaDevice = tuple[str, tuple[int, int]]  # name, compute capability
 T = TypeVar("T")
 
 DISTURBED_CORES = 0.08  # during one second: where the rules of a run (stats.exclusion) call a superblock disturbed
@@ -37,7 +45,14 @@ _VARIABLES = (  # prefixes of what changes the allocator, the threads and the ke
     *("OMP_", "GOMP_", "KMP_", "MKL_NUM_THREADS", "MKL_DYNAMIC"),
     *("ONEDNN_", "DNNL_", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR", "MKL_DEBUG_CPU_TYPE"),
 )
-_TEXTS = tomllib.loads(Path(__file__).with_name("findings.toml").read_text(encoding="utf-8"))
+_FP32 = {"avx512f": "AVX-512", "avx2": "AVX2", "sve": "SVE", "asimd": "NEON"}  # the widest first
+_BF16 = {  # the fastest first
+    "amx_bf16": "matrix units (amx_bf16): arithmetic shrinks by more than the bytes, so a shift costs relatively more",
+    "avx512_bf16": "vector instructions (avx512_bf16)",
+    "bf16": "vector instructions (bf16)",
+}
+_TENSOR_CORES = {"fp16": (7, 0), "bf16": (8, 0)}  # from which compute capability: Volta, Ampere
+_TEXTS = tomllib.loads(Path(__file__).with_name("doctor.toml").read_text(encoding="utf-8"))
 
 
 class Unknown(Exception):
@@ -55,7 +70,7 @@ class Finding:
 
 
 def finding(name: str, fine: bool = False, severity: Severity | None = None, /, **values: Any) -> Finding:
-    """What ``findings.toml`` says of ``name``. severity: another than there."""
+    """What ``doctor.toml`` says of ``name``. severity: another than there."""
     text = _TEXTS[name]
     if fine:
         return Finding("ok", text.get("ok", text["what"]).format(**values))
@@ -85,20 +100,22 @@ def _load(host: Host) -> Findings:
 
 
 def _other_processes(host: Host) -> Findings:
-    look = known(host.look, "foreign CPU and steal")
-    busiest = ", ".join(f"{one_line(name, 30)} {cores:.2f}" for name, cores in look.busiest)
+    foreign = known(host.foreign, "foreign CPU and steal")
+    busiest = ", ".join(f"{one_line(name, 30)} {cores:.2f}" for name, cores in host.busiest)
     names = f"busiest: {busiest}" if busiest else "their names are not visible from here"
-    yield finding("foreign", look.foreign <= DISTURBED_CORES, foreign=look.foreign, names=names)
-    now, ever = look.steal > DISTURBED_CORES, look.steal_since_boot > _STEAL_SINCE_BOOT
-    values = {"steal": look.steal, "since_boot": 100 * look.steal_since_boot}
+    yield finding("foreign", foreign <= DISTURBED_CORES, foreign=foreign, names=names)
+    now, ever = host.steal > DISTURBED_CORES, host.steal_since_boot > _STEAL_SINCE_BOOT
+    values = {"steal": host.steal, "since_boot": 100 * host.steal_since_boot}
     yield finding("steal", not (now or ever), "warning" if now else None, **values)
 
 
 def _pressure(host: Host) -> Findings:
-    seconds, minute = known(host.pressure("cpu"), "CPU and memory pressure (Linux 4.20 or newer, booted with psi=1)")
+    cpu, memory = (pressure(name, host.root) for name in ("cpu", "memory"))
+    seconds = known(cpu.get("avg10"), "CPU and memory pressure (Linux 4.20 or newer, booted with psi=1)")
+    minute = cpu.get("avg60", seconds)
     yield finding("cpu_pressure", max(seconds, minute) <= _PRESSURE, seconds=seconds, minute=minute)
-    memory = max(host.pressure("memory") or (0.0,))
-    yield finding("memory_pressure", memory <= _MEMORY_PRESSURE, share=memory)
+    share = max(memory.get("avg10", 0.0), memory.get("avg60", 0.0))
+    yield finding("memory_pressure", share <= _MEMORY_PRESSURE, share=share)
 
 
 def _quota(host: Host) -> Findings:
@@ -218,3 +235,61 @@ CHECKS: tuple[Callable[[Host], Findings], ...] = (
     *(_load, _other_processes, _pressure, _quota, _affinity, _siblings, _numa, _memory, _huge_pages),
     *(_high_water_mark, _virtual_machine, _governor, _turbo, _battery, _variables, _gpus),
 )
+
+
+def diagnose(host: Host | None = None) -> list[Finding]:
+    """Every check, in the order of ``CHECKS``. What this system does not tell comes last, together in one note."""
+    host = host or Host.read()
+    found: list[Finding] = []
+    unknown: list[str] = []
+    for check in CHECKS:
+        try:
+            found += check(host)
+        except Unknown as missing:
+            unknown.append(str(missing))
+    return [*found, finding("unknown", unknown=", ".join(unknown))] if unknown else found
+
+
+def lines(findings: Sequence[Finding]) -> list[str]:
+    """For a terminal, the most severe first: three lines for each thing found, and one for all that is in order."""
+    text = []
+    for item in (item for severity in ("warning", "note") for item in findings if item.severity == severity):
+        text += [f"{item.severity + ':':9}{item.what}", f"{'':9}effect: {item.effect}", f"{'':9}do: {item.remedy}"]
+    fine = "; ".join(item.what for item in findings if item.severity == "ok")
+    if not text:
+        return ["nothing found that would disturb a measurement" + (f" ({fine})" if fine else "")]
+    return [*text, f"{'ok:':9}{fine}"] if fine else text
+
+
+def capabilities(root: Path = ROOT, cores: int | None = None, cuda: Sequence[CudaDevice] | None = None) -> list[str]:
+    """Devices, threads, dtypes, runtimes, sections. Imports torch unless ``cuda`` names its GPUs."""
+    cores, cuda, flags = cores or usable_cores(), _cuda_devices() if cuda is None else cuda, cpu_flags(root)
+    devices = ("cpu", "cuda") if cuda else ("cpu",)
+    fp32 = next((words for flag, words in _FP32.items() if flag in flags), "instruction sets unknown")
+    bf16 = next((words for flag, words in _BF16.items() if flag in flags), "no instructions: likely slower than fp32")
+    return [
+        f"device cpu: {one_line(cpu_model(root))}, --threads 1{f' to {cores}' if cores > 1 else ''}",
+        f"  fp32: {fp32}",
+        f"  bf16: {bf16}",
+        *(_device_line(*gpu) for gpu in cuda),
+        *([] if cuda else ["device cuda: none that this torch can use; GPU cases are left out"]),
+        f"runtimes: {', '.join(name for name in RUNTIMES if ONLY_ON.get(name, 'cpu') in devices)}",
+        f"sections: {', '.join(SECTIONS)}",
+        "smallest difference: about 0.5 pp in 10 minutes on a quiet machine with two cores; for this one: "
+        "run_bench.py validate --budget 10m",
+    ]
+
+
+def _device_line(name: str, capability: tuple[int, int]) -> str:
+    units = [dtype for dtype, since in _TENSOR_CORES.items() if capability >= since]
+    version, used = ".".join(map(str, capability)), " and ".join(units) or "neither fp16 nor bf16"
+    return f"device cuda: {one_line(name)}, compute capability {version}, matrix units for {used}"
+
+
+def _cuda_devices() -> list[CudaDevice]:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a driver too old for this torch: then there is no device
+        indices = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    return [(torch.cuda.get_device_name(i), torch.cuda.get_device_capability(i)) for i in indices]
