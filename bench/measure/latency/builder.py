@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from bench import models
-from bench.measure.latency import memory, traffic
+from bench.measure.latency import traffic
 from bench.measure.latency.devices import Call, Device
-from bench.measure.latency.superblocks import Frames
-from bench.measure.latency.timing import healthy
+from bench.measure.latency.timing import Frames, healthy
 from bench.models import runtimes
 from bench.models.runtimes.exactness import require_exact
 from bench.plugins.discovery import load_class
@@ -115,7 +114,7 @@ class PanelBuilder:
         return {
             **vars(traffic.count(call)),
             "params": sum(parameter.numel() for parameter in model.parameters()),
-            "resident_high_water_bytes": memory.resident_peak(call) if self.device.name == "cpu" else None,
+            "resident_high_water_bytes": traffic.resident_peak(call) if self.device.name == "cpu" else None,
             "peak_allocated_bytes": self.device.peak_memory(call),
             **online,
         }

@@ -10,8 +10,7 @@ import torch
 
 from bench.measure.latency import devices
 from bench.measure.latency.devices import CudaDevice, cpu_clock, cuda_event_clock, settled, warm_up_until_settled
-from bench.measure.latency.superblocks import Slot
-from bench.measure.latency.timing import Order, measure
+from bench.measure.latency.timing import Order, Slot, measure
 from bench.spec.axes import ValueNotAllowed
 from bench.stats import exclusion
 from bench.system.gpu import reason_names

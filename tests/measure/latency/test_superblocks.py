@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.measure.latency.superblocks import CaseFailed, Frames, Slot, mirrored_order, run_superblock
+from bench.measure.latency.timing import CaseFailed, Frames, Slot, mirrored_order, run_superblock
 from bench.store.samples import Slots
 from bench.system.counters import Counters
 from tests.measure.latency.simulated_clock import SimulatedClock

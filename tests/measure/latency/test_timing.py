@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from bench.measure.latency.devices import CpuDevice, cpu_clock
-from bench.measure.latency.memory import CopyCurve, page_seconds, resident_peak
 from bench.measure.latency.process import copy_sizes, replicate_records
 from bench.measure.latency.timing import Gate, Order, healthy, measure
+from bench.measure.latency.traffic import CopyCurve, page_seconds, resident_peak
 from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.spec.panel import Panel
 from bench.store.records import ProcessRecord, TimedRecord
