@@ -8,8 +8,8 @@ import contextlib
 import math
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,17 +41,8 @@ _CONFORMANCE_SECONDS = 12.0  # expected: the import of torch and about two secon
 _STATIC_SECONDS_PER_CASE = 2.0  # expected
 
 
-@dataclass
-class Tally:
-    """How a run ended: counts of records by status."""
-
-    ok: int = 0
-    failed: int = 0
-    skipped: int = 0
-
-    def add(self, record: Record) -> None:
-        """Count one record."""
-        setattr(self, record.status, getattr(self, record.status) + 1)
+Tally = Counter[Status]
+"""How a run ended: records by status."""
 
 
 class Execution:
@@ -72,11 +63,9 @@ class Execution:
         self.refused = failed_while_measured(self.known)  # strategy -> why it is measured no further
         self.pause_at = math.inf if pause_after is None else time.monotonic() + pause_after
         self.unfinished: list[str] = []  # sections that ended before their time
-        self.tally = Tally()
-        for record in self.known:
-            self.tally.add(record)
+        self.tally = Tally(record.status for record in self.known)
 
-    def everything(self, timing_withheld: str | None = None) -> None:
+    def everything(self, timing_withheld: str | None = None) -> Tally:
         """All sections that are left, in order. An interruption leaves a folder that can be resumed.
 
         timing_withheld: why nothing must be timed now; the rest is done.
@@ -103,6 +92,7 @@ class Execution:
                 self._set_status("interrupted")
             raise
         self._set_status("interrupted" if timing_withheld or self.unfinished else "finished")
+        return self.tally
 
     def _section(self, name: str, work: Callable[[], None]) -> None:
         """A section that ended is on record as done: its budget is used up, or its widths are reached."""
@@ -123,8 +113,7 @@ class Execution:
 
     def _keep(self, *records: Record) -> None:
         self.run.append(*records)
-        for record in records:
-            self.tally.add(record)
+        self.tally.update(record.status for record in records)
 
     def _expect(self) -> None:
         sweep = self.plan.sweep
@@ -136,8 +125,6 @@ class Execution:
         for training in sweep.trainings:
             jobs = jobs_of(training, training.trials, self.plan.files, self.run.folder)
             self.reporter.expect(training.section, sum(job.work for job in jobs) / environment.usable_cores())
-
-    # --- conformance ------------------------------------------------------------------------------------------------
 
     def _conformance(self) -> None:
         """Find out which strategies are measured no further; each is proven once per run."""
@@ -189,8 +176,6 @@ class Execution:
             memory_gib=limits.memory_gib,
         )
 
-    # --- timed sections ---------------------------------------------------------------------------------------------
-
     def _time(self, section: str, settings: Timing) -> None:
         """Panel after panel; what one leaves of its share of the budget goes to those after it."""
         panels = self.plan.sweep.panels_of(section)
@@ -227,8 +212,7 @@ class Execution:
             self.reporter.say(f"{panel.label} is skipped: {skipped[0].reason}")
             return
         for strategy, reason in self.refused.items():
-            for record in campaign.drop_strategy(strategy, reason):
-                self._keep(record)
+            self._keep(*campaign.drop_strategy(strategy, reason))
         for record in campaign.count():
             self._keep(record)
             counted = record.case.variant.strategy if isinstance(record, TimedRecord | StaticRecord) else ""
@@ -237,7 +221,8 @@ class Execution:
         for records in campaign.replicates():
             self._keep(*records)
             doing = f"{panel.backbone}, process {campaign.replicates_done}"
-            self.reporter.advance(section, (number + campaign.share_done) / of, doing)
+            done = min(1.0, campaign.replicates_done / campaign.shape.processes)
+            self.reporter.advance(section, (number + done) / of, doing)
             if campaign.shape.needed and not planned:
                 planned = True
                 self._say_plan(campaign)
@@ -266,8 +251,6 @@ class Execution:
                 f"a --budget of {campaign.budget_for_enough:.0f}s or more would do for this panel"
             )
 
-    # --- training ---------------------------------------------------------------------------------------------------
-
     def _train(self, training: Training) -> None:
         files, folder = self.plan.files, self.run.folder
         trainer = Trainer(self.executor, self.reporter, self._keep, self.refused, self.pause_at, files, folder)
@@ -278,13 +261,9 @@ class Execution:
 
 
 def _panel_of(record: Record) -> Panel | None:
-    match record:
-        case TimedRecord() | StaticRecord():
-            return record.case.panel
-        case ProcessRecord():
-            return record.panel
-        case _:
-            return None
+    if isinstance(record, TimedRecord | StaticRecord):
+        return record.case.panel
+    return record.panel if isinstance(record, ProcessRecord) else None
 
 
 def start(
@@ -299,9 +278,7 @@ def start(
     """A new run in ``folder``. Raises FolderError where it is used already or cannot be written."""
     refuse_used(folder)
     with Run(folder) as run:
-        execution = Execution(plan, run, new_header(plan, preset, command), reporter, executor, pause_after)
-        execution.everything()
-    return execution.tally
+        return Execution(plan, run, new_header(plan, preset, command), reporter, executor, pause_after).everything()
 
 
 def resume(
@@ -331,6 +308,4 @@ def resume(
                 "Resume it there; training goes on here."
             )
         trains = executor_for(executor[0], environment.usable_cores(), plan.settings.limits, executor[1])
-        execution = Execution(plan, run, header, reporter, trains, pause_after)
-        execution.everything(withheld)
-    return execution.tally
+        return Execution(plan, run, header, reporter, trains, pause_after).everything(withheld)

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 
 from bench.analysis.overheads import Overhead, OverheadEstimator
-from bench.measure.latency.process import DeviceLost, PanelProcesses, ProcessDied, Stream, copy_sizes, replicate_records
-from bench.measure.latency.stopping import PILOT_SUPERBLOCKS, Costs, Shape
-from bench.measure.latency.stopping import shape as plan_shape
+from bench.measure.latency import stopping
+from bench.measure.latency.process import PanelProcesses, Stream, copy_sizes, replicate_records
+from bench.measure.latency.stopping import Costs, Shape
 from bench.models import runtimes
 from bench.spec.axes import BASELINE, EAGER
 from bench.spec.cases import BASELINE_VARIANT, Case
@@ -107,11 +107,6 @@ class Campaign:
         return next(number for number in itertools.count() if number not in self._done)
 
     @property
-    def share_done(self) -> float:
-        """Of the replicates planned so far."""
-        return min(1.0, self.replicates_done / max(1, self.shape.processes))
-
-    @property
     def spent(self) -> float:
         """Seconds of the budget used so far."""
         return time.monotonic() - self._began
@@ -151,30 +146,26 @@ class Campaign:
         runtime tells, the nodes that are executed."""
         while waiting := [case for case in self._standing() if case not in self._counted]:
             start = time.monotonic()
-            try:
-                for event in self._processes.events("static", waiting, self._next_replicate):
-                    yield from self._counted_record(event)
-            except DeviceLost as loss:
-                yield self._lose_device(loss, _now())
-                return
-            except ProcessDied as death:
-                blamed = death.case.variant.strategy if death.case else BASELINE  # before any case: the network itself
-                self._began += time.monotonic() - start
-                yield from self.drop_strategy(blamed, f"the process that built it {death}")
-
-    def _counted_record(self, event: workers.Event) -> Iterator[Record]:
-        case = event.get("case")
-        if case is None or case in self._dropped:  # it fell with another case of its strategy
-            return
-        match event["event"]:
-            case "static":
-                record = StaticRecord(id=f"static/{case.label}", case=case, samples=event["samples"])
-                self._take(record)
-                yield record
-            case "skipped":
-                yield self._drop(case, "skipped", event["reason"])
-            case "failed":
-                yield from self._fail(case, event["reason"])
+            for event in self._processes.events("static", waiting, self._next_replicate):
+                case, reason = event.get("case"), event.get("reason", "")
+                match event["event"]:
+                    case "device_lost":
+                        yield self._lose_device(reason, _now())
+                        return
+                    case "died":
+                        self._began += time.monotonic() - start
+                        blamed = case.variant.strategy if case else BASELINE  # before any case: the network itself
+                        yield from self.drop_strategy(blamed, f"the process that built it {reason}")
+                    case _ if case is None or case in self._dropped:  # it fell with another case of its strategy
+                        pass
+                    case "static":
+                        record = StaticRecord(id=f"static/{case.label}", case=case, samples=event["samples"])
+                        self._take(record)
+                        yield record
+                    case "skipped":
+                        yield self._drop(case, "skipped", reason)
+                    case "failed":
+                        yield from self._fail(case, reason)
 
     def replicates(self) -> Iterator[list[Record]]:
         """Fresh processes, one after the other, until every interval is narrow enough or the budget is used up.
@@ -210,21 +201,22 @@ class Campaign:
             "copy_mebibytes": copy_sizes(self.settings.largest_copy_mib, psutil.virtual_memory().available),
         }
         prove = self.replicates_done == 0  # of the same file, or code, once is enough
-        try:
-            for event in self._processes.events("timed", self._standing(), number, order, prove=prove):
-                match event["event"]:
-                    case "ready":
-                        ready = {**event, "startup_seconds": time.monotonic() - start}
-                    case "failed":
-                        failures[event["case"]] = event["reason"]
-                    case "superblock":
-                        blocks.append(event)
-        except DeviceLost as loss:
-            lost = loss
-            blocks = [] if loss.died else blocks
-        except ProcessDied as death:
-            blocks = []
-            failures[death.case or Case(BASELINE_VARIANT, self.panel)] = f"the process that ran it {death}"
+        for event in self._processes.events("timed", self._standing(), number, order, prove=prove):
+            match event["event"]:
+                case "ready":
+                    ready = {**event, "startup_seconds": time.monotonic() - start}
+                case "failed":
+                    failures[event["case"]] = event["reason"]
+                case "superblock":
+                    blocks.append(event)
+                case "died":
+                    blocks.clear()
+                    blamed = event["case"] or Case(BASELINE_VARIANT, self.panel)
+                    failures[blamed] = f"the process that ran it {event['reason']}"
+                case "device_lost":
+                    lost = event["reason"]
+                    if event.get("died"):
+                        blocks.clear()
         for case, reason in failures.items():
             yield from self._fail(case, reason)
         if blocks and len(self._standing()) > 1:
@@ -240,10 +232,10 @@ class Campaign:
     def _plan(self) -> Shape:
         """How many processes of how many superblocks: from the pilot's variances once there is one."""
         if self._costs is None:
-            return Shape(self.settings.max_replicates, PILOT_SUPERBLOCKS)
+            return Shape(self.settings.max_replicates, stopping.PILOT_SUPERBLOCKS)
         pilot = self.replicates_done >= self.settings.min_replicates
         measured = [list(own.per_superblock.values()) for own in self._measured()] if pilot else []
-        return plan_shape(measured, self._costs, max(0.0, self._budget - self._counting), self.settings)
+        return stopping.shape(measured, self._costs, max(0.0, self._budget - self._counting), self.settings)
 
     def _measured(self) -> list[Overhead]:
         """The overheads of the cases that still stand, without the baseline itself."""
@@ -258,7 +250,7 @@ class Campaign:
     def _standing(self) -> list[Case]:
         return [case for case in self.cases if case not in self._dropped]
 
-    def _lose_device(self, reason: DeviceLost, started: str) -> Record:
+    def _lose_device(self, reason: str, started: str) -> Record:
         self.device_lost = f"{self.panel.device} disappeared: {reason}"
         return ProcessRecord(
             id=f"process/{self.panel.label}/lost-{started}",

@@ -21,25 +21,8 @@ _SLOT_LIMIT = 10.0  # seconds more for each slot of a superblock, which is silen
 _PREPARING = 5.0  # times the limit of silence, where a runtime exports and compiles: a minute or more on a busy machine
 _NO_CASE = -1
 
-
 Stream = Callable[..., Iterator[workers.Event]]
 """``workers.stream`` for one module."""
-
-
-class DeviceLost(Exception):
-    """The panel's device is gone. died: so is the process that used it, with all that it measured."""
-
-    def __init__(self, reason: str, *, died: bool) -> None:
-        super().__init__(reason)
-        self.died = died
-
-
-class ProcessDied(Exception):
-    """A process ended before it was done. case: whose code ran last; None: no case's."""
-
-    def __init__(self, reason: str, case: Case | None) -> None:
-        super().__init__(reason)
-        self.case = case
 
 
 @dataclass(frozen=True)
@@ -59,8 +42,9 @@ class PanelProcesses:
     ) -> Iterator[workers.Event]:
         """What a process says that does ``mode`` (see ``worker``) for replicate ``number``; ``case`` is the Case.
 
-        order: of ``timing``, without its seed. prove: whether runtimes are held against eager.
-        Raises ProcessDied and DeviceLost.
+        The last event may be ``died`` (the case whose code ran last, or None, and the reason) or ``device_lost``
+        (died: so is the process, with all that it measured). order: of ``timing``, without its seed. prove: whether
+        runtimes are held against eager.
         """
         entered: Case | None = None
         with tempfile.NamedTemporaryFile() as slot_file:
@@ -80,18 +64,20 @@ class PanelProcesses:
             }
             try:
                 for event in self._start(job):
-                    if event["event"] == "device_lost":
-                        raise DeviceLost(event["reason"], died=False)
                     if "case" in event:
                         event["case"] = self.cases[event["case"]]
                     if event["event"] in ("enter", "ready"):
                         entered = event.get("case")
                     yield event
+                    if event["event"] == "device_lost":
+                        return  # however its process ends
             except workers.WorkerDied as death:
                 if not self._device_present():
-                    raise DeviceLost(f"the process that used it {death}", died=True) from None
+                    yield {"event": "device_lost", "reason": f"the process that used it {death}", "died": True}
+                    return
                 (running,) = struct.unpack("q", Path(slot_file.name).read_bytes()[:8])
-                raise ProcessDied(str(death), entered if running == _NO_CASE else self.cases[running]) from None
+                blamed = entered if running == _NO_CASE else self.cases[running]
+                yield {"event": "died", "reason": str(death), "case": blamed}
 
     def _device_present(self) -> bool:
         """Asked of a fresh process, after one has died: a device that is gone is no strategy's fault."""
