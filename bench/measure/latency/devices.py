@@ -25,8 +25,6 @@ _WINDOW_SECONDS = 1.0  # whose median is held against that of as many rounds bef
 _WINDOW_ROUNDS = 3  # at the least: a median that one spike cannot move
 
 Call = Callable[[], Any]
-
-
 Clock = Callable[[Call], tuple[float, Any]]
 """Runs a call once: (seconds, what the call returned)."""
 
@@ -36,25 +34,6 @@ def cpu_clock(call: Call) -> tuple[float, Any]:
     start = time.perf_counter_ns()
     result = call()
     return (time.perf_counter_ns() - start) * 1e-9, result
-
-
-def cuda_event_clock(cuda: Any) -> Clock:
-    """Time between two events on the current CUDA stream: the work itself, without the wait for its end.
-
-    The stream is drained before the slot, so that a slot never pays for the one before it. Where the host is slower
-    than the device, the launches count: that is what eager latency means. cuda: ``torch.cuda``, or a fake in a test.
-    """
-    start, end = cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)
-
-    def clock(call: Call) -> tuple[float, Any]:
-        cuda.synchronize()
-        start.record()
-        result = call()
-        end.record()
-        end.synchronize()
-        return start.elapsed_time(end) * 1e-3, result
-
-    return clock
 
 
 class Device(ABC):
@@ -133,8 +112,22 @@ class CudaDevice(Device):
         return self._given or visible_gpu(str(getattr(self.cuda.get_device_properties(0), "uuid", "")) or None)
 
     def clock(self) -> Clock:
-        """Events on the device itself."""
-        return cuda_event_clock(self.cuda)
+        """Time between two events on the current CUDA stream: the work itself, without the wait for its end.
+
+        The stream is drained before the slot, so that a slot never pays for the one before it. Where the host is slower
+        than the device, the launches count: that is what eager latency means.
+        """
+        start, end = self.cuda.Event(enable_timing=True), self.cuda.Event(enable_timing=True)
+
+        def clock(call: Call) -> tuple[float, Any]:
+            self.cuda.synchronize()
+            start.record()
+            result = call()
+            end.record()
+            end.synchronize()
+            return start.elapsed_time(end) * 1e-3, result
+
+        return clock
 
     def freeze(self) -> dict[str, Any]:
         """cuDNN's autotuning off. TF32 and the rest stay as torch has them, and are recorded."""
