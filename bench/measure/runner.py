@@ -17,6 +17,7 @@ from typing import Any
 from bench.measure.executors import Executor, executor_for
 from bench.measure.jobs import Trainer, jobs_of
 from bench.measure.latency.campaign import Campaign, failed_while_measured
+from bench.measure.latency.process import PanelProcesses
 from bench.measure.plan import Plan, new_header, prepare_again
 from bench.spec.axes import BASELINE, EAGER
 from bench.spec.cases import Training
@@ -178,22 +179,16 @@ class Execution:
 
     def _time(self, section: str, settings: Timing) -> None:
         """Panel after panel; what one leaves of its share of the budget goes to those after it."""
-        panels = self.plan.sweep.panels_of(section)
+        plan, panels = self.plan, self.plan.sweep.panels_of(section)
         spent, lost = 0.0, list[str]()
         with tempfile.TemporaryDirectory(prefix="shiftbench-exports-") as exports:  # 100 MB a case with ResNet-50
             for number, planned in enumerate(panels):
                 share = planned.weight / sum(later.weight for later in panels[number:])
-                campaign = Campaign(
-                    planned.panel,
-                    planned.cases,
-                    self.plan.files,
-                    settings,
-                    (settings.budget - spent) * share,
-                    self.plan.settings.seed,
-                    [record for record in self.known if _panel_of(record) == planned.panel],
-                    exports=Path(exports),
-                    limits=self.plan.settings.limits,
+                processes = PanelProcesses(
+                    planned.panel, planned.cases, plan.files, plan.settings.seed, Path(exports), plan.settings.limits
                 )
+                known = [record for record in self.known if _panel_of(record) == planned.panel]
+                campaign = Campaign(processes, settings, (settings.budget - spent) * share, known)
                 self._measure(campaign, section, number, len(panels))
                 spent += campaign.spent
                 if campaign.device_lost:

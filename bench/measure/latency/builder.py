@@ -87,7 +87,9 @@ class PanelBuilder:
         before = self._versions()
         # compilers keep processes of their own; in eager nothing runs but the network and the strategy
         with no_side_effects() if runtime == EAGER else contextlib.nullcontext():
-            model = self._model(strategy)
+            insert = models.go_online if self.panel.streams else models.insert
+            shared: dict[int, Any] = {id(tensor): tensor for tensor in self._weights}
+            model = insert(strategy, copy.deepcopy(self._network, shared)).to(*self._to).eval()
             call = self._call(model, runtime, export)
             for _ in range(runs):
                 if not healthy(call()):
@@ -118,11 +120,6 @@ class PanelBuilder:
             "peak_allocated_bytes": self.device.peak_memory(call),
             **online,
         }
-
-    def _model(self, strategy: Strategy) -> nn.Module:
-        shared: dict[int, Any] = {id(tensor): tensor for tensor in self._weights}
-        insert = models.go_online if self.panel.streams else models.insert
-        return insert(strategy, copy.deepcopy(self._network, shared)).to(*self._to).eval()
 
     def _call(self, model: nn.Module, runtime: str, export: Path | None) -> Call:
         if isinstance(model, models.OnlineNetwork):

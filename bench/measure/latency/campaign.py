@@ -4,28 +4,24 @@ A case that fails (raises, is not finite, hangs, kills its process) is recorded 
 others go on without it. Where a process dies, the case whose code ran last is to blame.
 """
 
-import functools
 import itertools
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import psutil
 
 from bench.analysis.overheads import Overhead, OverheadEstimator
 from bench.measure.latency import stopping
-from bench.measure.latency.process import PanelProcesses, Stream, copy_sizes, replicate_records
+from bench.measure.latency.process import PanelProcesses, copy_sizes, replicate_records
 from bench.measure.latency.stopping import Costs, Shape
 from bench.models import runtimes
 from bench.spec.axes import BASELINE, EAGER
 from bench.spec.cases import BASELINE_VARIANT, Case
-from bench.spec.panel import Panel
-from bench.spec.schema import USUAL_LIMITS, ProcessLimits, Stopping
+from bench.spec.schema import Stopping
 from bench.store.records import ProcessRecord, Record, StaticRecord, Status, TimedRecord
 from bench.system import allocators, workers
 
-_STREAM = functools.partial(workers.stream, "bench.measure.latency.worker")
 _FELL_WITH_BASELINE = "fell_with_baseline"  # the flag of a case that failed through no fault of its own
 _GATE_SHARE = 0.1  # of the budget: how long the quiet-machine gate may wait in all
 
@@ -46,26 +42,12 @@ class Campaign:
     """Measures the cases of one panel. ``known``: records of this panel from a run that is resumed."""
 
     def __init__(
-        self,
-        panel: Panel,
-        cases: Sequence[Case],
-        files: Sequence[Path],
-        settings: Stopping,
-        budget: float,
-        seed: int,
-        known: Sequence[Record] = (),
-        stream: Stream = _STREAM,
-        exports: Path | None = None,
-        limits: ProcessLimits = USUAL_LIMITS,
+        self, processes: PanelProcesses, settings: Stopping, budget: float, known: Sequence[Record] = ()
     ) -> None:
-        """exports: a folder that keeps exported files from process to process; None: each process exports again.
-
-        stream: tests pass one that starts no process.
-        """
-        self.panel, self.cases, self.settings = panel, list(cases), settings
+        self.panel, self.cases, self.settings = processes.panel, processes.cases, settings
         self.failed: dict[str, str] = {}  # strategy -> why it is measured no further
         self.device_lost: str | None = None  # why the panel ended before its time
-        self._processes = PanelProcesses(panel, self.cases, files, seed, stream, exports, limits)
+        self._processes = processes
         self._estimator = OverheadEstimator()
         self._overheads: list[Overhead] = []
         self._done: set[int] = set()  # replicates

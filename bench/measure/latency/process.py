@@ -1,5 +1,6 @@
 """The fresh processes of one panel, from the parent's side: jobs, events, records, and who is to blame for a death."""
 
+import functools
 import random
 import struct
 import tempfile
@@ -12,7 +13,7 @@ from bench.measure.latency.timing import Slot
 from bench.spec.axes import EAGER
 from bench.spec.cases import Case
 from bench.spec.panel import Panel
-from bench.spec.schema import ProcessLimits
+from bench.spec.schema import USUAL_LIMITS, ProcessLimits
 from bench.store.records import ProcessRecord, Record, TimedRecord
 from bench.store.samples import Process, Slots
 from bench.system import allocators, workers
@@ -20,22 +21,24 @@ from bench.system import allocators, workers
 _SLOT_LIMIT = 10.0  # seconds more for each slot of a superblock, which is silent until its end
 _PREPARING = 5.0  # times the limit of silence, where a runtime exports and compiles: a minute or more on a busy machine
 _NO_CASE = -1
-
-Stream = Callable[..., Iterator[workers.Event]]
-"""``workers.stream`` for one module."""
+_STREAM = functools.partial(workers.stream, "bench.measure.latency.worker")
 
 
 @dataclass(frozen=True)
 class PanelProcesses:
-    """Starts fresh processes of one panel. They know cases by their positions in ``cases``."""
+    """Starts fresh processes of one panel. They know cases by their positions in ``cases``.
+
+    exports: a folder that keeps exported files from process to process; None: each process exports again. stream: tests
+    pass one that starts no process.
+    """
 
     panel: Panel
     cases: Sequence[Case]
     files: Sequence[Path]
     seed: int
-    stream: Stream
-    exports: Path | None
-    limits: ProcessLimits
+    exports: Path | None = None
+    limits: ProcessLimits = USUAL_LIMITS
+    stream: Callable[..., Iterator[workers.Event]] = _STREAM
 
     def events(
         self, mode: str, cases: Sequence[Case], number: int, order: dict[str, Any] | None = None, *, prove: bool = True

@@ -68,7 +68,9 @@ class _Traffic(TorchDispatchMode):
         only_written = {argument.name for argument in func._schema.arguments if argument.is_out}
         given = {key: value for key, value in (kwargs or {}).items() if key not in only_written}
         inputs, outputs = _tensors((args, given)), _tensors(out)
-        if func._schema.is_mutable or not _same_memory(outputs, inputs):  # else a view
+        known = {tensor.untyped_storage().data_ptr() for tensor in inputs}
+        is_view = all(tensor.untyped_storage().data_ptr() in known for tensor in outputs)
+        if func._schema.is_mutable or not is_view:
             read = [] if name in _READS_NOTHING else inputs[1:] if name in _OVERWRITES else inputs
             written = [] if name in _WRITES_NOTHING else outputs + _mutated(func, args)
             moved = _bytes_of(read) + _bytes_of(written)
@@ -94,12 +96,6 @@ def _mutated(func: Any, args: Any) -> list[Tensor]:
     """The arguments that an operator writes into, returned or not."""
     schema = zip(func._schema.arguments, args, strict=False)
     return [a for argument, a in schema if argument.alias_info and argument.alias_info.is_write and a is not None]
-
-
-def _same_memory(outputs: list[Tensor], inputs: list[Tensor]) -> bool:
-    """All outputs lie in the storage of an input."""
-    known = {tensor.untyped_storage().data_ptr() for tensor in inputs}
-    return all(tensor.untyped_storage().data_ptr() in known for tensor in outputs)
 
 
 def _bytes_of(tensors: list[Tensor]) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench.measure.latency.devices import CpuDevice, cpu_clock
+from bench.measure.latency.devices import Device, cpu_clock
 from bench.measure.latency.process import copy_sizes, replicate_records
 from bench.measure.latency.timing import Gate, Order, healthy, measure
 from bench.measure.latency.traffic import CopyCurve, page_seconds, resident_peak
@@ -22,7 +22,7 @@ PANEL = Panel("resnet18", "cpu", "eager", "fp32", "nchw", 1, 2, 32, 1)
 
 def measured(calls: dict[int, Any], superblocks: int) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
-    measure(calls, events.append, Order(1, time.monotonic() + 60, superblocks, copy_mebibytes=(1, 2)), CpuDevice())
+    measure(calls, events.append, Order(1, time.monotonic() + 60, superblocks, copy_mebibytes=(1, 2)), Device())
     return json.loads(json.dumps(events))
 
 
