@@ -79,56 +79,37 @@ Report = Callable[[Job, float], None]  # is given the share of a job that is don
 GoOn = Callable[[], bool]  # asked before a job begins; once it says no, what runs is finished and the rest is left
 
 
-class _Queue:
-    """What waits: which jobs may begin, and which never can because of how others ended."""
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self.waiting = list(jobs)
-        self._lost: dict[str, str] = {}  # a job's key or a strategy -> why nothing that needs it begins
-        self._succeeded: set[str] = set()
-
-    def lost(self) -> Iterator[Outcome]:
-        """Outcomes of the jobs that cannot begin any more."""
-        for job in list(self.waiting):
-            reasons = [self._lost[key] for key in (job.needs, job.culprit) if key in self._lost]
-            if reasons:
-                self.waiting.remove(job)
-                yield Outcome(job, "failed", {}, reasons[0])
-
-    def begin(self, room: int) -> list[Job]:
-        """As many jobs as there is room for, first come first served; they wait no more."""
-        ready = [job for job in self.waiting if job.needs is None or job.needs in self._succeeded][: max(0, room)]
-        self.waiting = [job for job in self.waiting if job not in ready]
-        return ready
-
-    def ended(self, outcome: Outcome) -> None:
-        """A job that had begun has ended."""
-        job = outcome.job
-        if outcome.status == "ok":
-            self._succeeded.add(job.key)
-        else:
-            self._lost[job.key] = f"{job.key} failed: {outcome.reason}"
-        if outcome.fatal and job.culprit:
-            self._lost[job.culprit] = f"not run again after {job.key}: {outcome.reason}"
-
-
 class Executor(ABC):
     """Runs training jobs somewhere. A subclass says where: one job, how many at a time, and the end of all at once."""
 
     def run(self, jobs: Sequence[Job], report: Report, go_on: GoOn = lambda: True) -> Iterator[Outcome]:
-        """Outcomes in the order in which jobs end. A job begins where there is room; one whose need failed fails."""
-        queue, running = _Queue(jobs), set[Future[Outcome]]()
+        """Outcomes in the order in which jobs end; what is ready begins where there is room, first come first served."""
+        waiting, running = list(jobs), set[Future[Outcome]]()
+        succeeded = set[str]()
+        lost: dict[str, str] = {}  # a job's key or a strategy -> why nothing that needs it begins
         pool = ThreadPoolExecutor(max(1, len(jobs)))  # threads that only wait: the work is done in processes
         try:
-            while queue.waiting or running:
-                yield from queue.lost()
-                for job in queue.begin(self._room(jobs) - len(running) if go_on() else 0):
+            while waiting or running:
+                for job in list(waiting):
+                    if reasons := [lost[key] for key in (job.needs, job.culprit) if key in lost]:
+                        waiting.remove(job)
+                        yield Outcome(job, "failed", {}, reasons[0])
+                room = self._room(jobs) - len(running) if go_on() else 0
+                ready = [job for job in waiting if job.needs is None or job.needs in succeeded]
+                for job in ready[: max(0, room)]:
+                    waiting.remove(job)
                     running.add(pool.submit(self._do, job, report))
                 if not running:
                     return
                 ended, running = wait(running, _POLL, FIRST_COMPLETED)
                 for outcome in (future.result() for future in ended):
-                    queue.ended(outcome)
+                    job = outcome.job
+                    if outcome.status == "ok":
+                        succeeded.add(job.key)
+                    else:
+                        lost[job.key] = f"{job.key} failed: {outcome.reason}"
+                    if outcome.fatal and job.culprit:
+                        lost[job.culprit] = f"not run again after {job.key}: {outcome.reason}"
                     yield outcome
         finally:
             if running:

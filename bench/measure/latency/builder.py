@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import functools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,8 @@ from bench.measure.latency.devices import Call, Device
 from bench.measure.latency.timing import Frames, healthy
 from bench.models import runtimes
 from bench.models.runtimes.exactness import require_exact
-from bench.plugins.discovery import load_class
 from bench.plugins.side_effects import no_side_effects
 from bench.spec.axes import EAGER
-from bench.spec.cases import Case
 from bench.spec.panel import Panel
 from bench.strategy import Strategy
 
@@ -56,8 +53,8 @@ class PanelBuilder:
     weights happen to lie.
     """
 
-    def __init__(self, panel: Panel, device: Device, files: Sequence[Path], seed: int) -> None:
-        self.panel, self.device, self._files = panel, device, files
+    def __init__(self, panel: Panel, device: Device, seed: int) -> None:
+        self.panel, self.device = panel, device
         self._to = (device.torch_device, _DTYPES[panel.dtype])
         torch.set_num_threads(panel.threads)
         self.backend = device.freeze()
@@ -68,12 +65,6 @@ class PanelBuilder:
         shape = (panel.images, models.channels_of(self._network.trunk), panel.size, panel.size)
         frames = torch.randn(shape, generator=generator)  # never zeros: they draw less power and run faster
         self.frames = frames.to(*self._to).contiguous(memory_format=_FORMATS[panel.memory_format])
-
-    def strategy(self, case: Case) -> Strategy:
-        """The case's strategy, set to its place on the axes. Raises LoadError."""
-        variant = case.variant
-        cls = load_class(variant.strategy, self._files)
-        return cls(float(variant.fraction), variant.placement, variant.direction)  # type: ignore[arg-type]
 
     def build(
         self, strategy: Strategy, runtime: str, export: Path | None, *, runs: int, prove: bool

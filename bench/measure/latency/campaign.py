@@ -49,7 +49,6 @@ class Campaign:
         self.device_lost: str | None = None  # why the panel ended before its time
         self._processes = processes
         self._estimator = OverheadEstimator()
-        self._overheads: list[Overhead] = []
         self._done: set[int] = set()  # replicates
         self._dropped: set[Case] = set()
         self._counted: set[Case] = set()
