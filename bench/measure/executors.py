@@ -83,7 +83,7 @@ class Executor(ABC):
     """Runs training jobs somewhere. A subclass says where: one job, how many at a time, and the end of all at once."""
 
     def run(self, jobs: Sequence[Job], report: Report, go_on: GoOn = lambda: True) -> Iterator[Outcome]:
-        """Outcomes in the order in which jobs end; what is ready begins where there is room, first come first served."""
+        """Outcomes in the order in which jobs end; what is ready begins where there is room."""
         waiting, running = list(jobs), set[Future[Outcome]]()
         succeeded = set[str]()
         lost: dict[str, str] = {}  # a job's key or a strategy -> why nothing that needs it begins

@@ -41,7 +41,6 @@ from bench.system.progress import Reporter
 _CONFORMANCE_SECONDS = 12.0  # expected: the import of torch and about two seconds a strategy
 _STATIC_SECONDS_PER_CASE = 2.0  # expected
 
-
 Tally = Counter[Status]
 """How a run ended: records by status."""
 
@@ -130,16 +129,14 @@ class Execution:
     def _conformance(self) -> None:
         """Find out which strategies are measured no further; each is proven once per run."""
         done = {record.strategy: record for record in self.known if isinstance(record, CheckedRecord)}
-        refused = {name: record.reason or "" for name, record in done.items() if record.status == "failed"}
         waiting = [name for name in self.plan.sweep.strategies if name not in done]
 
         def conclude(name: str, failed: str | None, flags: Sequence[str] = ()) -> None:
             waiting.remove(name)
-            if failed:
-                refused[name] = failed
             status: Status = "failed" if failed else "ok"
             record_id = f"conformance/{name}"
-            self._keep(CheckedRecord(id=record_id, strategy=name, status=status, reason=failed, flags=tuple(flags)))
+            done[name] = CheckedRecord(id=record_id, strategy=name, status=status, reason=failed, flags=tuple(flags))
+            self._keep(done[name])
 
         for info in self.plan.infos:
             if info.error and info.name in waiting:
@@ -156,9 +153,10 @@ class Execution:
             except workers.WorkerDied as death:
                 conclude(entered, f"the process that checked it {death}")
         self.reporter.advance("conformance", 1.0)
-        for name, reason in refused.items():
-            self.reporter.say(f"{name} is measured no further: {reason}")
-        self.refused |= {name: f"conformance: {reason}" for name, reason in refused.items()}
+        for name, record in done.items():
+            if record.status == "failed":
+                self.reporter.say(f"{name} is measured no further: {record.reason}")
+                self.refused[name] = f"conformance: {record.reason}"
 
     def _conformance_events(self, names: Sequence[str]) -> Iterator[workers.Event]:
         sweep, limits = self.plan.sweep, self.plan.settings.limits
@@ -220,18 +218,15 @@ class Execution:
             self.reporter.advance(section, (number + done) / of, doing)
             if campaign.shape.needed and not planned:
                 planned = True
-                self._say_plan(campaign)
+                shape, target = campaign.shape, campaign.settings.target_half_width_pp
+                self.reporter.say(
+                    f"{panel.label}: after a pilot of {campaign.replicates_done} processes, ± {target:g} pp need "
+                    f"about {shape.needed} of {shape.superblocks} superblocks; planned: {shape.processes}"
+                )
         self._say_width(campaign)
         for strategy, reason in campaign.failed.items():
             if strategy != BASELINE and panel.runtime == EAGER:  # what cannot run here may run elsewhere
                 self.refused.setdefault(strategy, reason)
-
-    def _say_plan(self, campaign: Campaign) -> None:
-        shape, target = campaign.shape, campaign.settings.target_half_width_pp
-        self.reporter.say(
-            f"{campaign.panel.label}: after a pilot of {campaign.replicates_done} processes, ± {target:g} pp need "
-            f"about {shape.needed} of {shape.superblocks} superblocks; planned: {shape.processes}"
-        )
 
     def _say_width(self, campaign: Campaign) -> None:
         widest, target = campaign.widest(), campaign.settings.target_half_width_pp

@@ -52,15 +52,10 @@ def _work(job: dict[str, Any], emit: workers.Emit, builder: PanelBuilder) -> Non
     for index, data in job["cases"]:
         emit({"event": "enter", "case": index})
         case = Case.from_json(data)
-        export = _export_path(job["exports"], case)
+        variant, export = case.variant, _export_path(job["exports"], case)
         try:
-            cls = load_class(case.variant.strategy, files)
-            fraction, placement, direction = (
-                float(case.variant.fraction),
-                case.variant.placement,
-                case.variant.direction,
-            )
-            strategy = cls(fraction, placement, direction)  # type: ignore[arg-type]
+            cls = load_class(variant.strategy, files)
+            strategy = cls(float(variant.fraction), variant.placement, variant.direction)  # type: ignore[arg-type]
             if reason := _why_skipped(strategy, panel):
                 emit({"event": "skipped", "case": index, "reason": reason})
                 continue
