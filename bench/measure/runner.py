@@ -19,7 +19,6 @@ from bench.measure.jobs import Trainer, jobs_of
 from bench.measure.latency.campaign import Campaign, failed_while_measured
 from bench.measure.latency.process import PanelProcesses
 from bench.measure.plan import Plan, new_header, prepare_again
-from bench.spec.axes import BASELINE, EAGER
 from bench.spec.cases import Training
 from bench.spec.panel import Panel
 from bench.spec.settings import Timing
@@ -114,6 +113,7 @@ class Execution:
     def _keep(self, *records: Record) -> None:
         self.run.append(*records)
         self.tally.update(record.status for record in records)
+        self.refused = failed_while_measured(records) | self.refused
 
     def _expect(self) -> None:
         sweep = self.plan.sweep
@@ -224,9 +224,6 @@ class Execution:
                     f"about {shape.needed} of {shape.superblocks} superblocks; planned: {shape.processes}"
                 )
         self._say_width(campaign)
-        for strategy, reason in campaign.failed.items():
-            if strategy != BASELINE and panel.runtime == EAGER:  # what cannot run here may run elsewhere
-                self.refused.setdefault(strategy, reason)
 
     def _say_width(self, campaign: Campaign) -> None:
         widest, target = campaign.widest(), campaign.settings.target_half_width_pp

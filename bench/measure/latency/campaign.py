@@ -45,7 +45,6 @@ class Campaign:
         self, processes: PanelProcesses, settings: Stopping, budget: float, known: Sequence[Record] = ()
     ) -> None:
         self.panel, self.cases, self.settings = processes.panel, processes.cases, settings
-        self.failed: dict[str, str] = {}  # strategy -> why it is measured no further
         self.device_lost: str | None = None  # why the panel ended before its time
         self._processes = processes
         self._estimator = OverheadEstimator()
@@ -99,7 +98,6 @@ class Campaign:
 
     def drop_strategy(self, strategy: str, reason: str) -> Iterator[Record]:
         """Record all cases of a strategy as failed: it is measured no further. The baseline takes all with it."""
-        self.failed[strategy] = reason
         for case in self._standing():
             if case.variant.strategy == strategy:
                 yield self._drop(case, "failed", reason)
