@@ -239,6 +239,8 @@ class RayExecutor(Executor):
         except self._ray.exceptions.RayError as error:
             first = str(error).strip().splitlines()[0]
             return Outcome(job, "failed", {}, f"the cluster could not do it: {type(error).__name__}: {first}")
+        finally:
+            self._tasks.remove(reference)
         outcome, made = ended
         if made is not None:
             checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -251,7 +253,7 @@ class RayExecutor(Executor):
         return max(1, int(resources.get(resource, 0)))
 
     def _abandon(self) -> None:
-        for reference in self._tasks:
+        for reference in list(self._tasks):
             self._ray.cancel(reference, force=True)
 
 
