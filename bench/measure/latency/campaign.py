@@ -231,13 +231,8 @@ class Campaign:
 
     def _lose_device(self, reason: str, started: str) -> Record:
         self.device_lost = f"{self.panel.device} disappeared: {reason}"
-        return ProcessRecord(
-            id=f"process/{self.panel.label}/lost-{started}",
-            panel=self.panel,
-            status="failed",
-            reason=self.device_lost,
-            started=started,
-        )
+        record_id = f"process/{self.panel.label}/lost-{started}"
+        return ProcessRecord(id=record_id, panel=self.panel, status="failed", reason=self.device_lost, started=started)
 
     def _drop(self, case: Case, status: Status, reason: str, flags: tuple[str, ...] = ()) -> Record:
         record = TimedRecord(id=f"{case.key}/{status}", case=case, status=status, reason=reason, flags=flags)

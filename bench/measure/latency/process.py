@@ -126,23 +126,18 @@ def replicate_records(
 
     cases: (number in the slots, case). blocks, ready: the ``superblock`` and ``ready`` events.
     """
-    records: list[Record] = [
-        TimedRecord(
-            id=f"{case.key}/r{number}", case=case, replicate=number, samples=_slots(index, blocks), started=started
-        )
-        for index, case in cases
-    ]
+    records: list[Record] = []
+    for index, case in cases:
+        slots = _slots(index, blocks)
+        record_id = f"{case.key}/r{number}"
+        records.append(TimedRecord(id=record_id, case=case, replicate=number, samples=slots, started=started))
     per_block = ("wall", "waited", "disturbance", "sensors", "page_seconds")
     samples: dict[str, Any] = {name: [block[name] for block in blocks] for name in per_block}
     samples["copies"] = {size: [block["copies"][size] for block in blocks] for size in blocks[0]["copies"]}
     samples |= {name: ready[name] for name in ("startup_seconds", "warm_up_seconds", "backend")}
+    record_id, process = f"process/{panel.label}/r{number}", Process(**samples)
     closing = ProcessRecord(
-        id=f"process/{panel.label}/r{number}",
-        panel=panel,
-        replicate=number,
-        samples=Process(**samples),
-        started=started,
-        wall_seconds=wall,
+        id=record_id, panel=panel, replicate=number, samples=process, started=started, wall_seconds=wall
     )
     return [*records, closing]
 
