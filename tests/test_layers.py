@@ -23,7 +23,7 @@ TORCH_FREE = LAYERS[LAYERS.index("strategy") + 1 :]
 STRANGERS_CODE = (  # where a plug-in is loaded, and where a case is run
     "bench/plugins/discovery.py",
     "bench/plugins/conformance.py",
-    "bench/measure/latency/superblocks.py",
+    "bench/measure/latency/timing.py",
     "bench/measure/latency/worker.py",
 )
 LONGEST = 350

@@ -137,7 +137,7 @@ def measure(
         reporter.close()
     assert folder is not None
     _show(folder, tally, quiet=quiet, as_json=as_json)
-    return 1 if tally.failed else 0
+    return 1 if tally["failed"] else 0
 
 
 def _show(folder: Path, tally: "Tally", *, quiet: bool, as_json: bool) -> None:
@@ -146,7 +146,7 @@ def _show(folder: Path, tally: "Tally", *, quiet: bool, as_json: bool) -> None:
 
     run, page = write_report(folder)
     if as_json:
-        counts = {"ok": tally.ok, "failed": tally.failed, "skipped": tally.skipped}
+        counts = {status: tally[status] for status in ("ok", "failed", "skipped")}
         print(json.dumps({"folder": str(folder), "report": str(page), "records": counts}))
         return
     if not quiet:

@@ -1,22 +1,36 @@
 """Where training runs. An executor takes jobs and gives back outcomes; the journal is not its business.
 
 ``LocalExecutor`` packs single-threaded jobs on this machine's cores: at this size two processes of one thread beat one
-process of two. Training never runs beside a latency measurement. ``cluster`` has an executor for a Ray cluster.
+process of two. ``RayExecutor`` gives each job to a cluster, as a task of one core (or GPU), in a process of its own on
+whatever node has room. What a job needs travels with it: this version of the suite (as the job's working directory),
+the files of dropped-in strategies, the pre-trained weights. Packages must be installed on the nodes. A task whose
+worker or node is lost runs again elsewhere; the driver alone writes the run's folder.
+
+Training never runs beside a latency measurement, and latency is never measured on a cluster.
 """
 
+import logging
+import os
+import shutil
+import socket
+import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+from bench.plugins.discovery import BUILTIN
 from bench.spec.axes import ValueNotAllowed
 from bench.spec.schema import USUAL_LIMITS, ProcessLimits
-from bench.store.records import Status
+from bench.store.records import Status, write_atomically
 from bench.system import workers
 
-EXECUTORS = ("local", "ray")
-WORKER = "bench.measure.training.worker"
+_POLL = 1.0  # seconds; by then, newly joined nodes of a cluster are seen
+_PATIENCE = 10.0  # seconds, for a cluster to answer
+_LIVES = 10  # how often a task of a cluster begins anew after its worker or node was lost
 
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -40,7 +54,7 @@ class Job:
     needs: str | None = None
     work: float = 1.0
     culprit: str | None = None
-    module: str = WORKER
+    module: str = "bench.measure.training.worker"
 
     @property
     def on_gpu(self) -> bool:
@@ -61,92 +75,74 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
-Report = Callable[[Job, float], None]
-"""Is given the share of a job that is done."""
-
-GoOn = Callable[[], bool]
-"""Asked before a job begins; once it says no, what runs is finished and the rest is left."""
+Report = Callable[[Job, float], None]  # is given the share of a job that is done
+GoOn = Callable[[], bool]  # asked before a job begins; once it says no, what runs is finished and the rest is left
 
 
-class Executor(Protocol):
-    """Runs training jobs somewhere."""
+class Executor(ABC):
+    """Runs training jobs somewhere. A subclass says where: one job, how many at a time, and the end of all at once."""
 
     def run(self, jobs: Sequence[Job], report: Report, go_on: GoOn = lambda: True) -> Iterator[Outcome]:
-        """Outcomes in the order in which jobs end."""
-        ...
+        """Outcomes in the order in which jobs end; what is ready begins where there is room."""
+        waiting, running = list(jobs), set[Future[Outcome]]()
+        succeeded = set[str]()
+        lost: dict[str, str] = {}  # a job's key or a strategy -> why nothing that needs it begins
+        pool = ThreadPoolExecutor(max(1, len(jobs)))  # threads that only wait: the work is done in processes
+        try:
+            while waiting or running:
+                for job in list(waiting):
+                    if reasons := [lost[key] for key in (job.needs, job.culprit) if key in lost]:
+                        waiting.remove(job)
+                        yield Outcome(job, "failed", {}, reasons[0])
+                room = self._room(jobs) - len(running) if go_on() else 0
+                ready = [job for job in waiting if job.needs is None or job.needs in succeeded]
+                for job in ready[: max(0, room)]:
+                    waiting.remove(job)
+                    running.add(pool.submit(self._do, job, report))
+                if not running:
+                    return
+                ended, running = wait(running, _POLL, FIRST_COMPLETED)
+                for outcome in (future.result() for future in ended):
+                    job = outcome.job
+                    if outcome.status == "ok":
+                        succeeded.add(job.key)
+                    else:
+                        lost[job.key] = f"{job.key} failed: {outcome.reason}"
+                    if outcome.fatal and job.culprit:
+                        lost[job.culprit] = f"not run again after {job.key}: {outcome.reason}"
+                    yield outcome
+        finally:
+            if running:
+                self._abandon()
+            pool.shutdown(cancel_futures=True)
+
+    @abstractmethod
+    def _do(self, job: Job, report: Report) -> Outcome:
+        """One job, to its end."""
+
+    @abstractmethod
+    def _room(self, jobs: Sequence[Job]) -> int:
+        """How many jobs can be done at a time, now."""
+
+    @abstractmethod
+    def _abandon(self) -> None:
+        """End all jobs that run."""
 
 
-def executor_for(name: str, slots: int, limits: ProcessLimits, address: str | None) -> Executor:
-    """The executor called ``name``; slots: of this machine; address: of a Ray cluster. Raises ValueNotAllowed."""
-    if name not in EXECUTORS:
-        raise ValueNotAllowed(f"unknown executor {name!r}; there are: {', '.join(EXECUTORS)}")
-    if name == "ray":
-        from bench.measure.cluster import RayExecutor
-
-        return RayExecutor(address, limits)
-    if address is not None:
-        raise ValueNotAllowed("--ray-address belongs to --executor ray")
-    return LocalExecutor(slots, limits)
-
-
-class Queue:
-    """What waits: which jobs may begin, and which never can because of how others ended."""
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self.waiting = list(jobs)
-        self._lost: dict[str, str] = {}  # a job's key or a strategy -> why nothing that needs it begins
-        self._succeeded: set[str] = set()
-
-    def lost(self) -> Iterator[Outcome]:
-        """Outcomes of the jobs that cannot begin any more."""
-        for job in list(self.waiting):
-            reasons = [self._lost[key] for key in (job.needs, job.culprit) if key in self._lost]
-            if reasons:
-                self.waiting.remove(job)
-                yield Outcome(job, "failed", {}, reasons[0])
-
-    def begin(self, room: int) -> list[Job]:
-        """As many jobs as there is room for, first come first served; they wait no more."""
-        ready = [job for job in self.waiting if job.needs is None or job.needs in self._succeeded][: max(0, room)]
-        self.waiting = [job for job in self.waiting if job not in ready]
-        return ready
-
-    def ended(self, outcome: Outcome) -> None:
-        """A job that had begun has ended."""
-        job = outcome.job
-        if outcome.status == "ok":
-            self._succeeded.add(job.key)
-        else:
-            self._lost[job.key] = f"{job.key} failed: {outcome.reason}"
-        if outcome.fatal and job.culprit:
-            self._lost[job.culprit] = f"not run again after {job.key}: {outcome.reason}"
-
-
-class LocalExecutor:
+class LocalExecutor(Executor):
     """Jobs on this machine, ``slots`` at a time, each in a process of its own."""
 
     def __init__(self, slots: int, limits: ProcessLimits = USUAL_LIMITS) -> None:
         self._slots, self._limits = slots, limits
 
-    def run(self, jobs: Sequence[Job], report: Report, go_on: GoOn = lambda: True) -> Iterator[Outcome]:
-        """Start what is ready; a job whose need failed fails with it."""
-        queue, running = Queue(jobs), set[Future[Outcome]]()
-        pool = ThreadPoolExecutor(self._slots)
-        try:
-            while queue.waiting or running:
-                yield from queue.lost()
-                for job in queue.begin(self._slots - len(running) if go_on() else 0):
-                    running.add(pool.submit(follow, job, self._limits, 1 / self._slots, report))
-                if not running:
-                    return
-                ended, running = wait(running, return_when=FIRST_COMPLETED)
-                for outcome in (future.result() for future in ended):
-                    queue.ended(outcome)
-                    yield outcome
-        finally:
-            if running:
-                workers.kill_all()
-            pool.shutdown(cancel_futures=True)
+    def _do(self, job: Job, report: Report) -> Outcome:
+        return follow(job, self._limits, 1 / self._slots, report)
+
+    def _room(self, jobs: Sequence[Job]) -> int:
+        return self._slots
+
+    def _abandon(self) -> None:
+        workers.kill_all()
 
 
 def follow(job: Job, limits: ProcessLimits, memory_share: float, report: Report) -> Outcome:
@@ -176,3 +172,143 @@ def follow(job: Job, limits: ProcessLimits, memory_share: float, report: Report)
         status, samples, reason, fatal = "failed", {}, str(death), death.fatal
     wall = time.monotonic() - start
     return Outcome(job, status, samples, None if status == "ok" else reason, fatal, wall, tuple(notes))
+
+
+class RayExecutor(Executor):
+    """Jobs on a Ray cluster, as many at a time as it has cores (or GPUs)."""
+
+    def __init__(self, address: str | None = None, limits: ProcessLimits = USUAL_LIMITS) -> None:
+        """address: ``host:port`` of the cluster, or ``auto``; None: a cluster of this machine alone, made for the run.
+
+        Raises ValueNotAllowed where Ray is not installed or the cluster does not answer.
+        """
+        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # nodes use the environment they were started in
+        try:
+            import ray
+        except ImportError:
+            raise ValueNotAllowed("--executor ray needs Ray: install the extra cluster, shiftbench[cluster]") from None
+        self._ray, self._address, self._limits, self._tasks = ray, address, limits, list[Any]()
+        if address is not None:  # a mistake is reported before an hour of other sections
+            _require_an_answer(address)
+            self._connect(None)
+            ray.shutdown()
+
+    def _connect(self, code: str | None) -> None:
+        """code: the folder that tasks find themselves in. Connected only while training: daemons disturb timings."""
+        try:
+            self._ray.init(
+                address=self._address,
+                runtime_env={"working_dir": code} if code else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                include_dashboard=None if self._address else False,
+            )
+        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ValueNotAllowed(f"there is no Ray cluster at {self._address or 'this machine'}: {first}") from None
+
+    def run(self, jobs: Sequence[Job], report: Report, go_on: GoOn = lambda: True) -> Iterator[Outcome]:
+        """The same, while connected; pre-trained weights are kept in the run's folder meanwhile."""
+        if not jobs:
+            return
+        with tempfile.TemporaryDirectory(prefix="shiftbench-code-") as code:
+            for package in ("bench", "strategies"):
+                source = BUILTIN.parent / package
+                shutil.copytree(source, Path(code) / package, ignore=shutil.ignore_patterns("__pycache__"))
+            self._connect(code)
+            try:
+                yield from super().run(jobs, report, go_on)
+            finally:
+                self._ray.shutdown()
+
+    def _do(self, job: Job, report: Report) -> Outcome:
+        """A task. Weights that it made go where a local pre-training leaves them, so that they outlive any node. A
+        node that cannot be replaced is no fault of the strategy."""
+        report(job, 0.0)
+        checkpoint = Path(job.payload.get("checkpoint", ""))
+        weights = checkpoint.read_bytes() if checkpoint.is_file() else None
+        paths = [Path(path) for path in job.payload.get("strategy_files", ())]
+        files = [(path.name, None if path.parent == BUILTIN else path.read_bytes()) for path in paths]
+        task = self._ray.remote(
+            num_cpus=1, num_gpus=1 if job.on_gpu else 0, max_retries=_LIVES, retry_exceptions=False
+        )(work)
+        reference = task.options(name=job.key).remote(job, files, weights, self._limits)
+        self._tasks.append(reference)
+        try:
+            ended: tuple[Outcome, bytes | None] = self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            first = str(error).strip().splitlines()[0]
+            return Outcome(job, "failed", {}, f"the cluster could not do it: {type(error).__name__}: {first}")
+        finally:
+            self._tasks.remove(reference)
+        outcome, made = ended
+        if made is not None:
+            checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(checkpoint, made)
+        return outcome
+
+    def _room(self, jobs: Sequence[Job]) -> int:
+        resource = "GPU" if any(job.on_gpu for job in jobs) else "CPU"
+        resources: dict[str, float] = self._ray.cluster_resources()
+        return max(1, int(resources.get(resource, 0)))
+
+    def _abandon(self) -> None:
+        for reference in list(self._tasks):
+            self._ray.cancel(reference, force=True)
+
+
+def work(
+    job: Job, files: Sequence[tuple[str, bytes | None]], weights: bytes | None, limits: ProcessLimits
+) -> tuple[Outcome, bytes | None]:
+    """On a node: unpack, train, and give back the outcome; of a pre-training also its weights.
+
+    files: (name, content) of the strategy files; None: every node has it, as built in.
+    """
+    with tempfile.TemporaryDirectory(prefix="shiftbench-") as name:
+        checkpoint = Path(name) / "weights.pt"
+        own = {key: value for key, value in job.payload.items() if key != "weights"}  # kept where training is local
+        if "checkpoint" in own:
+            own["checkpoint"] = str(checkpoint)
+        if weights is not None:
+            checkpoint.write_bytes(weights)
+        if "strategy_files" in own:
+            own["strategy_files"] = _unpacked(files, Path(name))
+        outcome = follow(replace(job, payload=own), limits, 1.0 / (os.cpu_count() or 1), lambda *_: None)
+        made = own.get("stage") == "pretrain" and outcome.status == "ok"
+        return replace(outcome, job=job), checkpoint.read_bytes() if made else None
+
+
+def _unpacked(files: Sequence[tuple[str, bytes | None]], folder: Path) -> list[str]:
+    """Where the strategy files lie on this node."""
+    paths = []
+    for number, (name, content) in enumerate(files):
+        path = BUILTIN / name
+        if content is not None:
+            path = folder / str(number) / name  # two folders may hold files of one name
+            path.parent.mkdir()
+            path.write_bytes(content)
+        paths.append(str(path))
+    return paths
+
+
+def _require_an_answer(address: str) -> None:
+    """Somebody listens at ``host:port``: Ray itself would ask for minutes. Raises ValueNotAllowed."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():  # "auto" and the like: Ray knows at once
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise ValueNotAllowed(f"there is no Ray cluster at {address}: {error}") from None
+
+
+def executor_for(name: str, slots: int, limits: ProcessLimits, address: str | None) -> Executor:
+    """The executor called ``name``; slots: of this machine; address: of a Ray cluster. Raises ValueNotAllowed."""
+    match name:
+        case "local" if address is None:
+            return LocalExecutor(slots, limits)
+        case "local":
+            raise ValueNotAllowed("--ray-address belongs to --executor ray")
+        case "ray":
+            return RayExecutor(address, limits)
+    raise ValueNotAllowed(f"unknown executor {name!r}; there are: local, ray")

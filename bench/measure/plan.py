@@ -67,10 +67,10 @@ def _hash(files: Sequence[Path]) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
-def prepare(settings: Settings, chosen: Chosen, strategies_dir: Path | None) -> Plan:
-    """Discover and resolve on this machine. Raises ValueNotAllowed for what is not there."""
+def prepare(settings: Settings, chosen: Chosen, strategies_dir: Path | None, machine: Machine | None = None) -> Plan:
+    """Discover and resolve, on this machine by default. Raises ValueNotAllowed for what is not there."""
     infos, devices = discovery.describe(discovery.strategy_files(strategies_dir), settings.limits)
-    machine = Machine(tuple(devices), environment.usable_cores(), environment.cpu_bf16())
+    machine = machine or Machine(tuple(devices), environment.usable_cores(), environment.cpu_bf16())
     return Plan(settings, chosen, strategies_dir, tuple(infos), machine, expand(settings, infos, chosen, machine))
 
 
@@ -82,10 +82,8 @@ def prepare_again(header: dict[str, Any]) -> Plan:
     try:
         directory = Path(header["strategies_dir"]) if header["strategies_dir"] else None
         settings, chosen = Settings.model_validate(header["settings"]), Chosen.model_validate(header["chosen"])
-        infos, _ = discovery.describe(discovery.strategy_files(directory), settings.limits)
         machine = Machine(tuple(header["devices"]), header["cores"], header.get("cpu_bf16", True))
-        sweep = expand(settings, infos, chosen, machine)
-        plan = Plan(settings, chosen, directory, tuple(infos), machine, sweep)
+        plan = prepare(settings, chosen, directory, machine)
         now, before = _flat(plan.fingerprint()), _flat(header["sweep"])
         changed = [name for name, value in now.items() if value != before.get(name)]
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -8,8 +8,8 @@ import contextlib
 import math
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from typing import Any
 from bench.measure.executors import Executor, executor_for
 from bench.measure.jobs import Trainer, jobs_of
 from bench.measure.latency.campaign import Campaign, failed_while_measured
+from bench.measure.latency.process import PanelProcesses
 from bench.measure.plan import Plan, new_header, prepare_again
-from bench.spec.axes import BASELINE, EAGER
 from bench.spec.cases import Training
 from bench.spec.panel import Panel
 from bench.spec.settings import Timing
@@ -40,18 +40,8 @@ from bench.system.progress import Reporter
 _CONFORMANCE_SECONDS = 12.0  # expected: the import of torch and about two seconds a strategy
 _STATIC_SECONDS_PER_CASE = 2.0  # expected
 
-
-@dataclass
-class Tally:
-    """How a run ended: counts of records by status."""
-
-    ok: int = 0
-    failed: int = 0
-    skipped: int = 0
-
-    def add(self, record: Record) -> None:
-        """Count one record."""
-        setattr(self, record.status, getattr(self, record.status) + 1)
+Tally = Counter[Status]
+"""How a run ended: records by status."""
 
 
 class Execution:
@@ -72,11 +62,9 @@ class Execution:
         self.refused = failed_while_measured(self.known)  # strategy -> why it is measured no further
         self.pause_at = math.inf if pause_after is None else time.monotonic() + pause_after
         self.unfinished: list[str] = []  # sections that ended before their time
-        self.tally = Tally()
-        for record in self.known:
-            self.tally.add(record)
+        self.tally = Tally(record.status for record in self.known)
 
-    def everything(self, timing_withheld: str | None = None) -> None:
+    def everything(self, timing_withheld: str | None = None) -> Tally:
         """All sections that are left, in order. An interruption leaves a folder that can be resumed.
 
         timing_withheld: why nothing must be timed now; the rest is done.
@@ -103,6 +91,7 @@ class Execution:
                 self._set_status("interrupted")
             raise
         self._set_status("interrupted" if timing_withheld or self.unfinished else "finished")
+        return self.tally
 
     def _section(self, name: str, work: Callable[[], None]) -> None:
         """A section that ended is on record as done: its budget is used up, or its widths are reached."""
@@ -123,8 +112,8 @@ class Execution:
 
     def _keep(self, *records: Record) -> None:
         self.run.append(*records)
-        for record in records:
-            self.tally.add(record)
+        self.tally.update(record.status for record in records)
+        self.refused = failed_while_measured(records) | self.refused
 
     def _expect(self) -> None:
         sweep = self.plan.sweep
@@ -137,21 +126,17 @@ class Execution:
             jobs = jobs_of(training, training.trials, self.plan.files, self.run.folder)
             self.reporter.expect(training.section, sum(job.work for job in jobs) / environment.usable_cores())
 
-    # --- conformance ------------------------------------------------------------------------------------------------
-
     def _conformance(self) -> None:
         """Find out which strategies are measured no further; each is proven once per run."""
         done = {record.strategy: record for record in self.known if isinstance(record, CheckedRecord)}
-        refused = {name: record.reason or "" for name, record in done.items() if record.status == "failed"}
         waiting = [name for name in self.plan.sweep.strategies if name not in done]
 
         def conclude(name: str, failed: str | None, flags: Sequence[str] = ()) -> None:
             waiting.remove(name)
-            if failed:
-                refused[name] = failed
             status: Status = "failed" if failed else "ok"
             record_id = f"conformance/{name}"
-            self._keep(CheckedRecord(id=record_id, strategy=name, status=status, reason=failed, flags=tuple(flags)))
+            done[name] = CheckedRecord(id=record_id, strategy=name, status=status, reason=failed, flags=tuple(flags))
+            self._keep(done[name])
 
         for info in self.plan.infos:
             if info.error and info.name in waiting:
@@ -168,9 +153,10 @@ class Execution:
             except workers.WorkerDied as death:
                 conclude(entered, f"the process that checked it {death}")
         self.reporter.advance("conformance", 1.0)
-        for name, reason in refused.items():
-            self.reporter.say(f"{name} is measured no further: {reason}")
-        self.refused |= {name: f"conformance: {reason}" for name, reason in refused.items()}
+        for name, record in done.items():
+            if record.status == "failed":
+                self.reporter.say(f"{name} is measured no further: {record.reason}")
+                self.refused[name] = f"conformance: {record.reason}"
 
     def _conformance_events(self, names: Sequence[str]) -> Iterator[workers.Event]:
         sweep, limits = self.plan.sweep, self.plan.settings.limits
@@ -189,26 +175,18 @@ class Execution:
             memory_gib=limits.memory_gib,
         )
 
-    # --- timed sections ---------------------------------------------------------------------------------------------
-
     def _time(self, section: str, settings: Timing) -> None:
         """Panel after panel; what one leaves of its share of the budget goes to those after it."""
-        panels = self.plan.sweep.panels_of(section)
+        plan, panels = self.plan, self.plan.sweep.panels_of(section)
         spent, lost = 0.0, list[str]()
         with tempfile.TemporaryDirectory(prefix="shiftbench-exports-") as exports:  # 100 MB a case with ResNet-50
             for number, planned in enumerate(panels):
                 share = planned.weight / sum(later.weight for later in panels[number:])
-                campaign = Campaign(
-                    planned.panel,
-                    planned.cases,
-                    self.plan.files,
-                    settings,
-                    (settings.budget - spent) * share,
-                    self.plan.settings.seed,
-                    [record for record in self.known if _panel_of(record) == planned.panel],
-                    exports=Path(exports),
-                    limits=self.plan.settings.limits,
+                processes = PanelProcesses(
+                    planned.panel, planned.cases, plan.files, plan.settings.seed, Path(exports), plan.settings.limits
                 )
+                known = [record for record in self.known if _panel_of(record) == planned.panel]
+                campaign = Campaign(processes, settings, (settings.budget - spent) * share, known)
                 self._measure(campaign, section, number, len(panels))
                 spent += campaign.spent
                 if campaign.device_lost:
@@ -227,8 +205,7 @@ class Execution:
             self.reporter.say(f"{panel.label} is skipped: {skipped[0].reason}")
             return
         for strategy, reason in self.refused.items():
-            for record in campaign.drop_strategy(strategy, reason):
-                self._keep(record)
+            self._keep(*campaign.drop_strategy(strategy, reason))
         for record in campaign.count():
             self._keep(record)
             counted = record.case.variant.strategy if isinstance(record, TimedRecord | StaticRecord) else ""
@@ -237,21 +214,16 @@ class Execution:
         for records in campaign.replicates():
             self._keep(*records)
             doing = f"{panel.backbone}, process {campaign.replicates_done}"
-            self.reporter.advance(section, (number + campaign.share_done) / of, doing)
+            done = min(1.0, campaign.replicates_done / campaign.shape.processes)
+            self.reporter.advance(section, (number + done) / of, doing)
             if campaign.shape.needed and not planned:
                 planned = True
-                self._say_plan(campaign)
+                shape, target = campaign.shape, campaign.settings.target_half_width_pp
+                self.reporter.say(
+                    f"{panel.label}: after a pilot of {campaign.replicates_done} processes, ± {target:g} pp need "
+                    f"about {shape.needed} of {shape.superblocks} superblocks; planned: {shape.processes}"
+                )
         self._say_width(campaign)
-        for strategy, reason in campaign.failed.items():
-            if strategy != BASELINE and panel.runtime == EAGER:  # what cannot run here may run elsewhere
-                self.refused.setdefault(strategy, reason)
-
-    def _say_plan(self, campaign: Campaign) -> None:
-        shape, target = campaign.shape, campaign.settings.target_half_width_pp
-        self.reporter.say(
-            f"{campaign.panel.label}: after a pilot of {campaign.replicates_done} processes, ± {target:g} pp need "
-            f"about {shape.needed} of {shape.superblocks} superblocks; planned: {shape.processes}"
-        )
 
     def _say_width(self, campaign: Campaign) -> None:
         widest, target = campaign.widest(), campaign.settings.target_half_width_pp
@@ -266,8 +238,6 @@ class Execution:
                 f"a --budget of {campaign.budget_for_enough:.0f}s or more would do for this panel"
             )
 
-    # --- training ---------------------------------------------------------------------------------------------------
-
     def _train(self, training: Training) -> None:
         files, folder = self.plan.files, self.run.folder
         trainer = Trainer(self.executor, self.reporter, self._keep, self.refused, self.pause_at, files, folder)
@@ -278,13 +248,9 @@ class Execution:
 
 
 def _panel_of(record: Record) -> Panel | None:
-    match record:
-        case TimedRecord() | StaticRecord():
-            return record.case.panel
-        case ProcessRecord():
-            return record.panel
-        case _:
-            return None
+    if isinstance(record, TimedRecord | StaticRecord):
+        return record.case.panel
+    return record.panel if isinstance(record, ProcessRecord) else None
 
 
 def start(
@@ -299,9 +265,7 @@ def start(
     """A new run in ``folder``. Raises FolderError where it is used already or cannot be written."""
     refuse_used(folder)
     with Run(folder) as run:
-        execution = Execution(plan, run, new_header(plan, preset, command), reporter, executor, pause_after)
-        execution.everything()
-    return execution.tally
+        return Execution(plan, run, new_header(plan, preset, command), reporter, executor, pause_after).everything()
 
 
 def resume(
@@ -331,6 +295,4 @@ def resume(
                 "Resume it there; training goes on here."
             )
         trains = executor_for(executor[0], environment.usable_cores(), plan.settings.limits, executor[1])
-        execution = Execution(plan, run, header, reporter, trains, pause_after)
-        execution.everything(withheld)
-    return execution.tally
+        return Execution(plan, run, header, reporter, trains, pause_after).everything(withheld)

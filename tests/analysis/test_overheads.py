@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.analysis.overheads import OverheadEstimator, layer_baseline, over, overheads, slopes, suspicion
-from bench.measure.latency.superblocks import run_superblock
+from bench.measure.latency.timing import run_superblock
 from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.stats.estimators import Interval
 from bench.stats.units import Units

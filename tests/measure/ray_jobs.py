@@ -4,8 +4,8 @@ import json
 import sys
 from functools import partial
 
-from bench.measure.cluster import RayExecutor
 from bench.measure.executors import Job as AnyJob
+from bench.measure.executors import RayExecutor
 
 Job = partial(AnyJob, module="tests.measure.obedient_worker")
 

@@ -4,7 +4,7 @@ import math
 import random
 from dataclasses import dataclass
 
-from bench.measure.latency.superblocks import mirrored_order
+from bench.measure.latency.timing import mirrored_order
 from bench.validation.experiment import Design, Measured, Phase, Process
 
 Readings = dict[str, float]

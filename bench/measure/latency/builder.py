@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import functools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from bench import models
-from bench.measure.latency import memory, traffic
+from bench.measure.latency import traffic
 from bench.measure.latency.devices import Call, Device
-from bench.measure.latency.superblocks import Frames
-from bench.measure.latency.timing import healthy
+from bench.measure.latency.timing import Frames, healthy
 from bench.models import runtimes
 from bench.models.runtimes.exactness import require_exact
-from bench.plugins.discovery import load_class
 from bench.plugins.side_effects import no_side_effects
 from bench.spec.axes import EAGER
-from bench.spec.cases import Case
 from bench.spec.panel import Panel
 from bench.strategy import Strategy
 
@@ -57,8 +53,8 @@ class PanelBuilder:
     weights happen to lie.
     """
 
-    def __init__(self, panel: Panel, device: Device, files: Sequence[Path], seed: int) -> None:
-        self.panel, self.device, self._files = panel, device, files
+    def __init__(self, panel: Panel, device: Device, seed: int) -> None:
+        self.panel, self.device = panel, device
         self._to = (device.torch_device, _DTYPES[panel.dtype])
         torch.set_num_threads(panel.threads)
         self.backend = device.freeze()
@@ -69,12 +65,6 @@ class PanelBuilder:
         shape = (panel.images, models.channels_of(self._network.trunk), panel.size, panel.size)
         frames = torch.randn(shape, generator=generator)  # never zeros: they draw less power and run faster
         self.frames = frames.to(*self._to).contiguous(memory_format=_FORMATS[panel.memory_format])
-
-    def strategy(self, case: Case) -> Strategy:
-        """The case's strategy, set to its place on the axes. Raises LoadError."""
-        variant = case.variant
-        cls = load_class(variant.strategy, self._files)
-        return cls(float(variant.fraction), variant.placement, variant.direction)  # type: ignore[arg-type]
 
     def build(
         self, strategy: Strategy, runtime: str, export: Path | None, *, runs: int, prove: bool
@@ -88,7 +78,9 @@ class PanelBuilder:
         before = self._versions()
         # compilers keep processes of their own; in eager nothing runs but the network and the strategy
         with no_side_effects() if runtime == EAGER else contextlib.nullcontext():
-            model = self._model(strategy)
+            insert = models.go_online if self.panel.streams else models.insert
+            shared: dict[int, Any] = {id(tensor): tensor for tensor in self._weights}
+            model = insert(strategy, copy.deepcopy(self._network, shared)).to(*self._to).eval()
             call = self._call(model, runtime, export)
             for _ in range(runs):
                 if not healthy(call()):
@@ -115,15 +107,10 @@ class PanelBuilder:
         return {
             **vars(traffic.count(call)),
             "params": sum(parameter.numel() for parameter in model.parameters()),
-            "resident_high_water_bytes": memory.resident_peak(call) if self.device.name == "cpu" else None,
+            "resident_high_water_bytes": traffic.resident_peak(call) if self.device.name == "cpu" else None,
             "peak_allocated_bytes": self.device.peak_memory(call),
             **online,
         }
-
-    def _model(self, strategy: Strategy) -> nn.Module:
-        shared: dict[int, Any] = {id(tensor): tensor for tensor in self._weights}
-        insert = models.go_online if self.panel.streams else models.insert
-        return insert(strategy, copy.deepcopy(self._network, shared)).to(*self._to).eval()
 
     def _call(self, model: nn.Module, runtime: str, export: Path | None) -> Call:
         if isinstance(model, models.OnlineNetwork):

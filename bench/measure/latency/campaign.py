@@ -4,29 +4,25 @@ A case that fails (raises, is not finite, hangs, kills its process) is recorded 
 others go on without it. Where a process dies, the case whose code ran last is to blame.
 """
 
-import functools
 import itertools
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import psutil
 
 from bench.analysis.overheads import Overhead, OverheadEstimator
-from bench.measure.latency.process import DeviceLost, PanelProcesses, ProcessDied, Stream, copy_sizes, replicate_records
-from bench.measure.latency.stopping import PILOT_SUPERBLOCKS, Costs, Shape
-from bench.measure.latency.stopping import shape as plan_shape
+from bench.measure.latency import stopping
+from bench.measure.latency.process import PanelProcesses, copy_sizes, replicate_records
+from bench.measure.latency.stopping import Costs, Shape
 from bench.models import runtimes
 from bench.spec.axes import BASELINE, EAGER
 from bench.spec.cases import BASELINE_VARIANT, Case
-from bench.spec.panel import Panel
-from bench.spec.schema import USUAL_LIMITS, ProcessLimits, Stopping
+from bench.spec.schema import Stopping
 from bench.store.records import ProcessRecord, Record, StaticRecord, Status, TimedRecord
 from bench.system import workers
 from bench.system.environment import why_no_allocator
 
-_STREAM = functools.partial(workers.stream, "bench.measure.latency.worker")
 _FELL_WITH_BASELINE = "fell_with_baseline"  # the flag of a case that failed through no fault of its own
 _GATE_SHARE = 0.1  # of the budget: how long the quiet-machine gate may wait in all
 
@@ -47,28 +43,12 @@ class Campaign:
     """Measures the cases of one panel. ``known``: records of this panel from a run that is resumed."""
 
     def __init__(
-        self,
-        panel: Panel,
-        cases: Sequence[Case],
-        files: Sequence[Path],
-        settings: Stopping,
-        budget: float,
-        seed: int,
-        known: Sequence[Record] = (),
-        stream: Stream = _STREAM,
-        exports: Path | None = None,
-        limits: ProcessLimits = USUAL_LIMITS,
+        self, processes: PanelProcesses, settings: Stopping, budget: float, known: Sequence[Record] = ()
     ) -> None:
-        """exports: a folder that keeps exported files from process to process; None: each process exports again.
-
-        stream: tests pass one that starts no process.
-        """
-        self.panel, self.cases, self.settings = panel, list(cases), settings
-        self.failed: dict[str, str] = {}  # strategy -> why it is measured no further
+        self.panel, self.cases, self.settings = processes.panel, processes.cases, settings
         self.device_lost: str | None = None  # why the panel ended before its time
-        self._processes = PanelProcesses(panel, self.cases, files, seed, stream, exports, limits)
+        self._processes = processes
         self._estimator = OverheadEstimator()
-        self._overheads: list[Overhead] = []
         self._done: set[int] = set()  # replicates
         self._dropped: set[Case] = set()
         self._counted: set[Case] = set()
@@ -108,11 +88,6 @@ class Campaign:
         return next(number for number in itertools.count() if number not in self._done)
 
     @property
-    def share_done(self) -> float:
-        """Of the replicates planned so far."""
-        return min(1.0, self.replicates_done / max(1, self.shape.processes))
-
-    @property
     def spent(self) -> float:
         """Seconds of the budget used so far."""
         return time.monotonic() - self._began
@@ -124,7 +99,6 @@ class Campaign:
 
     def drop_strategy(self, strategy: str, reason: str) -> Iterator[Record]:
         """Record all cases of a strategy as failed: it is measured no further. The baseline takes all with it."""
-        self.failed[strategy] = reason
         for case in self._standing():
             if case.variant.strategy == strategy:
                 yield self._drop(case, "failed", reason)
@@ -152,30 +126,26 @@ class Campaign:
         runtime tells, the nodes that are executed."""
         while waiting := [case for case in self._standing() if case not in self._counted]:
             start = time.monotonic()
-            try:
-                for event in self._processes.events("static", waiting, self._next_replicate):
-                    yield from self._counted_record(event)
-            except DeviceLost as loss:
-                yield self._lose_device(loss, _now())
-                return
-            except ProcessDied as death:
-                blamed = death.case.variant.strategy if death.case else BASELINE  # before any case: the network itself
-                self._began += time.monotonic() - start
-                yield from self.drop_strategy(blamed, f"the process that built it {death}")
-
-    def _counted_record(self, event: workers.Event) -> Iterator[Record]:
-        case = event.get("case")
-        if case is None or case in self._dropped:  # it fell with another case of its strategy
-            return
-        match event["event"]:
-            case "static":
-                record = StaticRecord(id=f"static/{case.label}", case=case, samples=event["samples"])
-                self._take(record)
-                yield record
-            case "skipped":
-                yield self._drop(case, "skipped", event["reason"])
-            case "failed":
-                yield from self._fail(case, event["reason"])
+            for event in self._processes.events("static", waiting, self._next_replicate):
+                case, reason = event.get("case"), event.get("reason", "")
+                match event["event"]:
+                    case "device_lost":
+                        yield self._lose_device(reason, _now())
+                        return
+                    case "died":
+                        self._began += time.monotonic() - start
+                        blamed = case.variant.strategy if case else BASELINE  # before any case: the network itself
+                        yield from self.drop_strategy(blamed, f"the process that built it {reason}")
+                    case _ if case is None or case in self._dropped:  # it fell with another case of its strategy
+                        pass
+                    case "static":
+                        record = StaticRecord(id=f"static/{case.label}", case=case, samples=event["samples"])
+                        self._take(record)
+                        yield record
+                    case "skipped":
+                        yield self._drop(case, "skipped", reason)
+                    case "failed":
+                        yield from self._fail(case, reason)
 
     def replicates(self) -> Iterator[list[Record]]:
         """Fresh processes, one after the other, until every interval is narrow enough or the budget is used up.
@@ -211,21 +181,22 @@ class Campaign:
             "copy_mebibytes": copy_sizes(self.settings.largest_copy_mib, psutil.virtual_memory().available),
         }
         prove = self.replicates_done == 0  # of the same file, or code, once is enough
-        try:
-            for event in self._processes.events("timed", self._standing(), number, order, prove=prove):
-                match event["event"]:
-                    case "ready":
-                        ready = {**event, "startup_seconds": time.monotonic() - start}
-                    case "failed":
-                        failures[event["case"]] = event["reason"]
-                    case "superblock":
-                        blocks.append(event)
-        except DeviceLost as loss:
-            lost = loss
-            blocks = [] if loss.died else blocks
-        except ProcessDied as death:
-            blocks = []
-            failures[death.case or Case(BASELINE_VARIANT, self.panel)] = f"the process that ran it {death}"
+        for event in self._processes.events("timed", self._standing(), number, order, prove=prove):
+            match event["event"]:
+                case "ready":
+                    ready = {**event, "startup_seconds": time.monotonic() - start}
+                case "failed":
+                    failures[event["case"]] = event["reason"]
+                case "superblock":
+                    blocks.append(event)
+                case "died":
+                    blocks.clear()
+                    blamed = event["case"] or Case(BASELINE_VARIANT, self.panel)
+                    failures[blamed] = f"the process that ran it {event['reason']}"
+                case "device_lost":
+                    lost = event["reason"]
+                    if event.get("died"):
+                        blocks.clear()
         for case, reason in failures.items():
             yield from self._fail(case, reason)
         if blocks and len(self._standing()) > 1:
@@ -241,10 +212,10 @@ class Campaign:
     def _plan(self) -> Shape:
         """How many processes of how many superblocks: from the pilot's variances once there is one."""
         if self._costs is None:
-            return Shape(self.settings.max_replicates, PILOT_SUPERBLOCKS)
+            return Shape(self.settings.max_replicates, stopping.PILOT_SUPERBLOCKS)
         pilot = self.replicates_done >= self.settings.min_replicates
         measured = [list(own.per_superblock.values()) for own in self._measured()] if pilot else []
-        return plan_shape(measured, self._costs, max(0.0, self._budget - self._counting), self.settings)
+        return stopping.shape(measured, self._costs, max(0.0, self._budget - self._counting), self.settings)
 
     def _measured(self) -> list[Overhead]:
         """The overheads of the cases that still stand, without the baseline itself."""
@@ -259,15 +230,10 @@ class Campaign:
     def _standing(self) -> list[Case]:
         return [case for case in self.cases if case not in self._dropped]
 
-    def _lose_device(self, reason: DeviceLost, started: str) -> Record:
+    def _lose_device(self, reason: str, started: str) -> Record:
         self.device_lost = f"{self.panel.device} disappeared: {reason}"
-        return ProcessRecord(
-            id=f"process/{self.panel.label}/lost-{started}",
-            panel=self.panel,
-            status="failed",
-            reason=self.device_lost,
-            started=started,
-        )
+        record_id = f"process/{self.panel.label}/lost-{started}"
+        return ProcessRecord(id=record_id, panel=self.panel, status="failed", reason=self.device_lost, started=started)
 
     def _drop(self, case: Case, status: Status, reason: str, flags: tuple[str, ...] = ()) -> Record:
         record = TimedRecord(id=f"{case.key}/{status}", case=case, status=status, reason=reason, flags=flags)

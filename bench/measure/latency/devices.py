@@ -7,7 +7,6 @@ it would choose another algorithm in another process.
 import math
 import statistics
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -25,8 +24,6 @@ _WINDOW_SECONDS = 1.0  # whose median is held against that of as many rounds bef
 _WINDOW_ROUNDS = 3  # at the least: a median that one spike cannot move
 
 Call = Callable[[], Any]
-
-
 Clock = Callable[[Call], tuple[float, Any]]
 """Runs a call once: (seconds, what the call returned)."""
 
@@ -38,43 +35,28 @@ def cpu_clock(call: Call) -> tuple[float, Any]:
     return (time.perf_counter_ns() - start) * 1e-9, result
 
 
-def cuda_event_clock(cuda: Any) -> Clock:
-    """Time between two events on the current CUDA stream: the work itself, without the wait for its end.
-
-    The stream is drained before the slot, so that a slot never pays for the one before it. Where the host is slower
-    than the device, the launches count: that is what eager latency means. cuda: ``torch.cuda``, or a fake in a test.
-    """
-    start, end = cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)
-
-    def clock(call: Call) -> tuple[float, Any]:
-        cuda.synchronize()
-        start.record()
-        result = call()
-        end.record()
-        end.synchronize()
-        return start.elapsed_time(end) * 1e-3, result
-
-    return clock
-
-
-class Device(ABC):
-    """What the timed loop needs of the place where it runs. What a device cannot tell stays unknown, as on a CPU.
+class Device:
+    """What the timed loop asks of the place where it runs; as it stands, the processor, which cannot tell everything.
 
     name: ``cpu`` or ``cuda``, as panels have it. torch_device: where tensors live (``cpu`` for a simulated GPU).
     cuda: ``torch.cuda`` or what stands in for it; None where there is none, and so no CUDA graphs.
     """
 
-    name: str
-    torch_device: str
+    name = torch_device = "cpu"
     cuda: Any = None
 
-    @abstractmethod
     def clock(self) -> Clock:
         """The clock that can time a call here."""
+        return cpu_clock
 
-    @abstractmethod
     def freeze(self) -> dict[str, Any]:
         """Switch autotuning off; the numeric settings and versions in force, as plain values for the record."""
+        return {
+            "interop_threads": torch.get_num_interop_threads(),
+            "mkldnn": torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled),
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            **_numeric_settings(),
+        }
 
     def warm_up(self, calls: Sequence[Call]) -> float:
         """Run the calls until their times mean something; the seconds that it took.
@@ -84,7 +66,7 @@ class Device(ABC):
         return 0.0
 
     def mhz(self) -> float:
-        """The clock of the arithmetic units now; NaN where unknown."""
+        """The clock of the arithmetic units now; NaN where unknown, as no portable way tells a processor's."""
         return math.nan
 
     def sensors(self) -> dict[str, float]:
@@ -98,25 +80,6 @@ class Device(ABC):
     def present(self) -> bool:
         """Whether it is there and still answers."""
         return True
-
-
-class CpuDevice(Device):
-    """The processor. Its clock cannot be read in a portable way, so cycles are not known."""
-
-    name = torch_device = "cpu"
-
-    def clock(self) -> Clock:
-        """Wall time."""
-        return cpu_clock
-
-    def freeze(self) -> dict[str, Any]:
-        """Nothing to switch off: what oneDNN and PyTorch were told."""
-        return {
-            "interop_threads": torch.get_num_interop_threads(),
-            "mkldnn": torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled),
-            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-            **_numeric_settings(),
-        }
 
 
 class CudaDevice(Device):
@@ -133,8 +96,22 @@ class CudaDevice(Device):
         return self._given or visible_gpu(str(getattr(self.cuda.get_device_properties(0), "uuid", "")) or None)
 
     def clock(self) -> Clock:
-        """Events on the device itself."""
-        return cuda_event_clock(self.cuda)
+        """Time between two events on the current CUDA stream: the work itself, without the wait for its end.
+
+        The stream is drained before the slot, so that a slot never pays for the one before it. Where the host is slower
+        than the device, the launches count: that is what eager latency means.
+        """
+        start, end = self.cuda.Event(enable_timing=True), self.cuda.Event(enable_timing=True)
+
+        def clock(call: Call) -> tuple[float, Any]:
+            self.cuda.synchronize()
+            start.record()
+            result = call()
+            end.record()
+            end.synchronize()
+            return start.elapsed_time(end) * 1e-3, result
+
+        return clock
 
     def freeze(self) -> dict[str, Any]:
         """cuDNN's autotuning off. TF32 and the rest stay as torch has them, and are recorded."""
@@ -193,7 +170,7 @@ class CudaDevice(Device):
 
 def device_for(name: str) -> Device:
     """The device that a panel names. Nothing is asked of it yet: ``present`` says whether it is there."""
-    known: dict[str, type[Device]] = {"cpu": CpuDevice, "cuda": CudaDevice}
+    known = {device.name: device for device in (Device, CudaDevice)}
     if name not in known:
         raise ValueNotAllowed(f"there is no device {name!r}; devices: {', '.join(known)}")
     return known[name]()

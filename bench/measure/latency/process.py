@@ -1,5 +1,6 @@
 """The fresh processes of one panel, from the parent's side: jobs, events, records, and who is to blame for a death."""
 
+import functools
 import random
 import struct
 import tempfile
@@ -8,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.measure.latency.superblocks import Slot
+from bench.measure.latency.timing import Slot
 from bench.spec.axes import EAGER
 from bench.spec.cases import Case
 from bench.spec.panel import Panel
-from bench.spec.schema import ProcessLimits
+from bench.spec.schema import USUAL_LIMITS, ProcessLimits
 from bench.store.records import ProcessRecord, Record, TimedRecord
 from bench.store.samples import Process, Slots
 from bench.system import workers
@@ -21,47 +22,33 @@ from bench.system.environment import ALLOCATORS
 _SLOT_LIMIT = 10.0  # seconds more for each slot of a superblock, which is silent until its end
 _PREPARING = 5.0  # times the limit of silence, where a runtime exports and compiles: a minute or more on a busy machine
 _NO_CASE = -1
-
-
-Stream = Callable[..., Iterator[workers.Event]]
-"""``workers.stream`` for one module."""
-
-
-class DeviceLost(Exception):
-    """The panel's device is gone. died: so is the process that used it, with all that it measured."""
-
-    def __init__(self, reason: str, *, died: bool) -> None:
-        super().__init__(reason)
-        self.died = died
-
-
-class ProcessDied(Exception):
-    """A process ended before it was done. case: whose code ran last; None: no case's."""
-
-    def __init__(self, reason: str, case: Case | None) -> None:
-        super().__init__(reason)
-        self.case = case
+_STREAM = functools.partial(workers.stream, "bench.measure.latency.worker")
 
 
 @dataclass(frozen=True)
 class PanelProcesses:
-    """Starts fresh processes of one panel. They know cases by their positions in ``cases``."""
+    """Starts fresh processes of one panel. They know cases by their positions in ``cases``.
+
+    exports: a folder that keeps exported files from process to process; None: each process exports again. stream: tests
+    pass one that starts no process.
+    """
 
     panel: Panel
     cases: Sequence[Case]
     files: Sequence[Path]
     seed: int
-    stream: Stream
-    exports: Path | None
-    limits: ProcessLimits
+    exports: Path | None = None
+    limits: ProcessLimits = USUAL_LIMITS
+    stream: Callable[..., Iterator[workers.Event]] = _STREAM
 
     def events(
         self, mode: str, cases: Sequence[Case], number: int, order: dict[str, Any] | None = None, *, prove: bool = True
     ) -> Iterator[workers.Event]:
         """What a process says that does ``mode`` (see ``worker``) for replicate ``number``; ``case`` is the Case.
 
-        order: of ``timing``, without its seed. prove: whether runtimes are held against eager.
-        Raises ProcessDied and DeviceLost.
+        The last event may be ``died`` (the case whose code ran last, or None, and the reason) or ``device_lost``
+        (died: so is the process, with all that it measured). order: of ``timing``, without its seed. prove: whether
+        runtimes are held against eager.
         """
         entered: Case | None = None
         with tempfile.NamedTemporaryFile() as slot_file:
@@ -81,18 +68,20 @@ class PanelProcesses:
             }
             try:
                 for event in self._start(job):
-                    if event["event"] == "device_lost":
-                        raise DeviceLost(event["reason"], died=False)
                     if "case" in event:
                         event["case"] = self.cases[event["case"]]
                     if event["event"] in ("enter", "ready"):
                         entered = event.get("case")
                     yield event
+                    if event["event"] == "device_lost":
+                        return  # however its process ends
             except workers.WorkerDied as death:
                 if not self._device_present():
-                    raise DeviceLost(f"the process that used it {death}", died=True) from None
+                    yield {"event": "device_lost", "reason": f"the process that used it {death}", "died": True}
+                    return
                 (running,) = struct.unpack("q", Path(slot_file.name).read_bytes()[:8])
-                raise ProcessDied(str(death), entered if running == _NO_CASE else self.cases[running]) from None
+                blamed = entered if running == _NO_CASE else self.cases[running]
+                yield {"event": "died", "reason": str(death), "case": blamed}
 
     def _device_present(self) -> bool:
         """Asked of a fresh process, after one has died: a device that is gone is no strategy's fault."""
@@ -138,23 +127,18 @@ def replicate_records(
 
     cases: (number in the slots, case). blocks, ready: the ``superblock`` and ``ready`` events.
     """
-    records: list[Record] = [
-        TimedRecord(
-            id=f"{case.key}/r{number}", case=case, replicate=number, samples=_slots(index, blocks), started=started
-        )
-        for index, case in cases
-    ]
+    records: list[Record] = []
+    for index, case in cases:
+        slots = _slots(index, blocks)
+        record_id = f"{case.key}/r{number}"
+        records.append(TimedRecord(id=record_id, case=case, replicate=number, samples=slots, started=started))
     per_block = ("wall", "waited", "disturbance", "sensors", "page_seconds")
     samples: dict[str, Any] = {name: [block[name] for block in blocks] for name in per_block}
     samples["copies"] = {size: [block["copies"][size] for block in blocks] for size in blocks[0]["copies"]}
     samples |= {name: ready[name] for name in ("startup_seconds", "warm_up_seconds", "backend")}
+    record_id, process = f"process/{panel.label}/r{number}", Process(**samples)
     closing = ProcessRecord(
-        id=f"process/{panel.label}/r{number}",
-        panel=panel,
-        replicate=number,
-        samples=Process(**samples),
-        started=started,
-        wall_seconds=wall,
+        id=record_id, panel=panel, replicate=number, samples=process, started=started, wall_seconds=wall
     )
     return [*records, closing]
 

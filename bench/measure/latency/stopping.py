@@ -38,30 +38,20 @@ class Shape:
 def shape(cases: Sequence[Sequence[Sequence[float]]], costs: Costs, budget: float, settings: Stopping) -> Shape:
     """The plan after a pilot (or before one, where ``cases`` is empty).
 
-    cases: for each case, for each process, the log ratio of each superblock. budget: seconds for all processes.
+    As many processes as are needed, as the budget holds and as the settings allow; what time is left over then goes
+    into longer processes. cases: for each case, for each process, the log ratio of each superblock. budget: seconds for
+    all processes.
     """
-    pieces = [part for case in cases if (part := estimators.components(case)) is not None]
-    if not pieces:
-        return _affordable(costs, budget, settings, PILOT_SUPERBLOCKS, None)
-    between = max(part.between for part in pieces)
-    within = max(part.within for part in pieces)
-    superblocks = _length(between, within, costs, settings.max_superblocks)
-    deviation = max(math.sqrt(part.between + part.within / superblocks) for part in pieces)
-    needed = estimators.groups_needed(deviation, settings.target_half_width_pp / 100)  # of log ratios
-    return _affordable(costs, budget, settings, superblocks, needed)
-
-
-def _length(between: float, within: float, costs: Costs, most: int) -> int:
-    """Superblocks a process, for the least variance in a given time: sqrt(start / superblock × within / between)."""
-    if between <= 0.0:
-        return most
-    best = math.sqrt(costs.startup / costs.superblock * within / between)
-    return min(max(round(best), 1), most)
-
-
-def _affordable(costs: Costs, budget: float, settings: Stopping, superblocks: int, needed: int | None) -> Shape:
-    """As many processes as are needed, as the budget holds and as the settings allow; what time is left over then
-    goes into longer processes."""
+    superblocks, needed = PILOT_SUPERBLOCKS, None
+    if pieces := [part for case in cases if (part := estimators.components(case)) is not None]:
+        between = max(part.between for part in pieces)
+        within = max(part.within for part in pieces)
+        superblocks = settings.max_superblocks
+        if between > 0.0:  # the least variance in a given time
+            best = math.sqrt(costs.startup / costs.superblock * within / between)
+            superblocks = min(max(round(best), 1), superblocks)
+        deviation = max(math.sqrt(part.between + part.within / superblocks) for part in pieces)
+        needed = estimators.groups_needed(deviation, settings.target_half_width_pp / 100)  # of log ratios
     fewest, most = settings.min_replicates, settings.max_replicates
     superblocks = min(superblocks, max(1, int((budget / fewest - costs.startup) / costs.superblock)))
     held = int(budget / costs.process(superblocks))

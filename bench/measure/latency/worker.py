@@ -14,6 +14,7 @@ from bench.measure.latency import timing
 from bench.measure.latency.builder import PanelBuilder
 from bench.measure.latency.devices import Call, Device, device_for
 from bench.models.runtimes import INSPECTED, executed
+from bench.plugins.discovery import load_class
 from bench.plugins.side_effects import LeftRunning
 from bench.spec.axes import EAGER
 from bench.spec.cases import Case
@@ -32,7 +33,7 @@ def answer(job: dict[str, Any], emit: workers.Emit, device_for: Callable[[str], 
         emit({"event": "present", "present": device.present()})
         return
     try:
-        builder = PanelBuilder(panel, device, [Path(file) for file in job["files"]], job["seed"])
+        builder = PanelBuilder(panel, device, job["seed"])
         with torch.inference_mode():
             _work(job, emit, builder)
     except RuntimeError as error:
@@ -46,13 +47,15 @@ def _work(job: dict[str, Any], emit: workers.Emit, builder: PanelBuilder) -> Non
     panel, device, timed = builder.panel, builder.device, job["mode"] == "timed"
     # what is counted is the network, operator by operator; a captured graph would show none of them
     runtime, runs = (panel.runtime, 1) if timed else (EAGER, _RUNS_BEFORE_COUNTING)
+    files = [Path(file) for file in job["files"]]
     calls: dict[int, Call] = {}
     for index, data in job["cases"]:
         emit({"event": "enter", "case": index})
         case = Case.from_json(data)
-        export = _export_path(job["exports"], case)
+        variant, export = case.variant, _export_path(job["exports"], case)
         try:
-            strategy = builder.strategy(case)
+            cls = load_class(variant.strategy, files)
+            strategy = cls(float(variant.fraction), variant.placement, variant.direction)  # type: ignore[arg-type]
             if reason := _why_skipped(strategy, panel):
                 emit({"event": "skipped", "case": index, "reason": reason})
                 continue

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bench.measure.latency.campaign import Campaign, failed_while_measured
+from bench.measure.latency.process import PanelProcesses
 from bench.models import runtimes
 from bench.plugins.discovery import strategy_files
 from bench.spec.axes import parse_fraction
@@ -72,7 +73,7 @@ def test_evil_costs_itself_only(tmp_path: Path) -> None:
     for name, (when, what, _) in {**DEEDS, **HARMLESS}.items():
         (tmp_path / f"{name}.py").write_text(EVIL.format(name=name, when=when, what=what))
     own = cases(PANEL, "copy_shift", *DEEDS, *HARMLESS)
-    records = measured(Campaign(PANEL, own, strategy_files(tmp_path), TWICE, 120.0, 0))
+    records = measured(Campaign(PanelProcesses(PANEL, own, strategy_files(tmp_path), 0), TWICE, 120.0))
     failed = reasons(records, "failed")
     assert set(failed) == set(DEEDS)
     for name, (_, _, reason) in DEEDS.items():
@@ -114,7 +115,8 @@ def test_a_strategy_may_say_why_it_skips_a_case_or_which_devices_it_is_made_for(
     (tmp_path / "skips.py").write_text(SKIPS)
     (tmp_path / "elsewhere.py").write_text(SKIPS.replace('"skips"', '"elsewhere"\n    devices = ("cuda",)'))
     panel = replace(PANEL, allocator="retained")
-    campaign = Campaign(panel, cases(panel, "skips", "elsewhere"), strategy_files(tmp_path), TWICE, 60.0, 0)
+    own = cases(panel, "skips", "elsewhere")
+    campaign = Campaign(PanelProcesses(panel, own, strategy_files(tmp_path), 0), TWICE, 60.0)
     assert not list(campaign.skip_where_it_cannot_run())
     assert reasons(list(campaign.count()), "skipped") == {
         "skips": f"not for resnet18 on a heap of {1 << 30}",
@@ -124,7 +126,7 @@ def test_a_strategy_may_say_why_it_skips_a_case_or_which_devices_it_is_made_for(
 
 def test_a_network_that_cannot_be_built_is_a_recorded_failure() -> None:
     impossible = replace(PANEL, dtype="fp8")
-    records = measured(Campaign(impossible, cases(impossible), strategy_files(), TWICE, 5.0, 0))
+    records = measured(Campaign(PanelProcesses(impossible, cases(impossible), strategy_files(), 0), TWICE, 5.0))
     assert [record.status for record in records] == ["failed", "failed"]
     assert "fp8" in reasons(records, "failed")["no_shift"]
 
@@ -138,8 +140,8 @@ def test_what_a_runtime_cannot_run_costs_itself_only(tmp_path: Path) -> None:
     exports = tmp_path / "exports"
     exports.mkdir()
     own = cases(panel, "frozen", "branches")
-    files = strategy_files(tmp_path)
-    records = measured(Campaign(panel, own, files, ONCE, 20.0, 0, stream=in_process.stream, exports=exports))
+    processes = PanelProcesses(panel, own, strategy_files(tmp_path), 0, exports, stream=in_process.stream)
+    records = measured(Campaign(processes, ONCE, 20.0))
     failed = reasons(records, "failed")
     assert set(failed) == {"frozen", "branches"}
     assert "deviates from eager by 0." in failed["frozen"]
@@ -169,7 +171,8 @@ def test_a_process_may_be_silent_and_take_memory_so_far(
         raise workers.WorkerDied("was killed")
 
     panel, limits = replace(PANEL, **change), ProcessLimits(silence=25.0, memory_gib=2.5)
-    campaign = Campaign(panel, cases(panel, "one", "two", "three"), [], ONCE, 100.0, 0, stream=dies, limits=limits)
+    processes = PanelProcesses(panel, cases(panel, "one", "two", "three"), [], 0, limits=limits, stream=dies)
+    campaign = Campaign(processes, ONCE, 100.0)
     records = [*next(iter(campaign.replicates())), *campaign.drop_strategy("two", "no reason")]
     assert reasons(records, "failed") == {"one": "the process that ran it was killed", "two": "no reason"}
     order_and_slots = 0.1 * 100.0 + 2 * 10.0 * 5  # the gate's share of the budget, and five cases twice
@@ -191,7 +194,7 @@ def test_a_panel_that_cannot_be_is_skipped_with_the_reason(
     monkeypatch.setattr(runtimes, "find_spec", lambda name: None if name == "openvino" else object())
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     panel = replace(PANEL, **change)
-    campaign = Campaign(panel, cases(panel, "copy_shift"), strategy_files(), TWICE, 60.0, 0)
+    campaign = Campaign(PanelProcesses(panel, cases(panel, "copy_shift"), strategy_files(), 0), TWICE, 60.0)
     skipped = list(campaign.skip_where_it_cannot_run())
     assert [record.status for record in skipped] == ["skipped"] * 3
     assert all(words in (record.reason or "") for record in skipped)

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from bench.measure.latency import devices
-from bench.measure.latency.devices import CudaDevice, cpu_clock, cuda_event_clock, settled, warm_up_until_settled
-from bench.measure.latency.superblocks import Slot
-from bench.measure.latency.timing import Order, measure
+from bench.measure.latency.devices import CudaDevice, cpu_clock, settled, warm_up_until_settled
+from bench.measure.latency.timing import Order, Slot, measure
 from bench.spec.axes import ValueNotAllowed
 from bench.stats import exclusion
 from bench.system.gpu import reason_names
@@ -48,7 +47,7 @@ def test_an_event_clock_drains_the_stream_first_and_times_between_two_events() -
         return "answer"
 
     cuda.now = 7.0
-    assert cuda_event_clock(cuda)(call) == (pytest.approx(0.25), "answer")
+    assert CudaDevice(cuda).clock()(call) == (pytest.approx(0.25), "answer")
     assert cuda.told == ["synchronize", "record", "call", "record", "wait for event"]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from bench.analysis.overheads import overheads
 from bench.measure.latency.campaign import Campaign
+from bench.measure.latency.process import PanelProcesses
 from bench.plugins.discovery import strategy_files
 from bench.spec.axes import parse_fraction
 from bench.spec.cases import BASELINE_VARIANT, Case, Chosen, StrategyInfo, Variant
@@ -33,7 +34,8 @@ def cases(panel: Panel) -> list[Case]:
 
 def campaign(panel: Panel, known: Sequence[Record] = (), **behaviour: Any) -> Campaign:
     stream = partial(in_process.stream, device_for=lambda name: SimulatedGpu(**behaviour))
-    return Campaign(panel, cases(panel), strategy_files(), SETTINGS, 40.0, 0, known, stream)
+    processes = PanelProcesses(panel, cases(panel), strategy_files(), 0, stream=stream)
+    return Campaign(processes, SETTINGS, 40.0, known)
 
 
 @pytest.mark.parametrize("panel", [GRAPH, STREAMS], ids=["clips", "streams"])

@@ -1,28 +1,119 @@
-"""The measuring part of a process: what it emits, the quiet gate, copies, pages and memory. Real calls, tiny ones."""
+"""The timed loop on an injected clock, and all that a process emits, with real calls, tiny ones."""
 
 import json
 import math
+import random
 import time
-from pathlib import Path
+from collections import Counter
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bench.measure.latency.devices import CpuDevice, cpu_clock
-from bench.measure.latency.memory import CopyCurve, page_seconds, resident_peak
+from bench.measure.latency.devices import Device
 from bench.measure.latency.process import copy_sizes, replicate_records
-from bench.measure.latency.timing import Gate, Order, healthy, measure
+from bench.measure.latency.timing import (
+    CaseFailed,
+    Frames,
+    Gate,
+    Order,
+    Slot,
+    healthy,
+    measure,
+    mirrored_order,
+    run_superblock,
+)
 from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.spec.panel import Panel
 from bench.store.records import ProcessRecord, TimedRecord
+from bench.store.samples import Slots
+from bench.system.counters import Counters
+from tests.measure.latency.simulated_clock import SimulatedClock
 
 PANEL = Panel("resnet18", "cpu", "eager", "fp32", "nchw", 1, 2, 32, 1)
 
 
+def exact(call):
+    """A clock on which a call takes what it returns."""
+    result = call()
+    return result, result
+
+
+@given(st.integers(1, 40), st.integers(0, 2**32))
+def test_a_superblock_is_mirrored_and_fair(cases: int, seed: int) -> None:
+    order = mirrored_order(range(cases), random.Random(seed))
+    assert order == order[::-1]
+    assert Counter(order) == dict.fromkeys(range(cases), 2)
+    positions = {case: [i for i, c in enumerate(order) if c == case] for case in range(cases)}
+    assert {sum(p) for p in positions.values()} == {2 * cases - 1}  # the same mean position for every case
+
+
+def test_orders_are_random() -> None:
+    rng = random.Random(0)
+    assert len({tuple(mirrored_order(range(8), rng)) for _ in range(20)}) == 20
+    first = Counter(mirrored_order(range(4), rng)[0] for _ in range(4000))
+    assert all(850 < count < 1150 for count in first.values())  # 1000 expected, deviation 27
+
+
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [(RuntimeError("no such kernel"), "no such kernel"), (5.0, "not finite")]
+    + [(seconds, "the clock gave") for seconds in (0.0, -1.0, math.nan, math.inf)],
+)
+def test_a_case_that_fails_is_named(result: float | Exception, why: str) -> None:
+    def call() -> float:
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    with pytest.raises(CaseFailed, match=why) as caught:
+        run_superblock({3: lambda: 1.0, 7: call}, exact, random.Random(0), healthy=lambda result: result < 5.0)
+    assert caught.value.index == 7
+
+
+def test_who_runs_next_is_told_before_each_slot() -> None:
+    told: list[int] = []
+    slots = run_superblock({0: lambda: 1.0, 1: lambda: 2.0}, exact, random.Random(1), enter=told.append)
+    assert told == [slot.case for slot in slots]
+
+
+def test_a_slot_carries_what_happened_between_its_edges_and_the_clock_at_its_end() -> None:
+    edges = [Counters(1.0, 10.0, 0.0, 5, 100), Counters(1.5, 10.75, 0.125, 7, 103)] * 2
+    readings, clocks = iter(edges), iter([1900.0, math.nan])
+    slots = run_superblock(
+        {0: lambda: 1.0}, exact, random.Random(0), counters=lambda: next(readings), mhz=lambda: next(clocks)
+    )
+    counted = {"cpu_seconds": 0.5, "switches": 2, "faults": 3, "steal": 0.125, "foreign": 0.25}
+    assert slots[0]._asdict() == {
+        **{"case": 0, "position": 0, "seconds": 1.0, "mhz": 1900.0, "frame_seconds": None},
+        **counted,
+    }
+    assert slots[1].mhz is None
+    assert Slot._fields == ("case", *list(Slots.model_fields)[1:])
+
+
+def test_a_slot_of_frames_takes_what_its_frames_take() -> None:
+    seconds = iter(range(1, 7))
+    frames = Frames([lambda: float(next(seconds))] * 3)
+    judged: list[float] = []
+    slots = run_superblock({0: frames}, exact, random.Random(0), healthy=lambda result: judged.append(result) is None)
+    assert [(slot.seconds, slot.frame_seconds) for slot in slots] == [(6.0, [1.0, 2.0, 3.0]), (15.0, [4.0, 5.0, 6.0])]
+    assert judged == [3.0, 6.0], "the logits of the last frame are judged"
+    assert Frames([lambda: 1.0, lambda: 2.0])() == 2.0
+
+
+def test_a_simulated_slot_costs_more_where_another_call_ran_before() -> None:
+    clock = SimulatedClock(0, noise_sd=0.0, switch_effect=0.1)
+    a, b = (lambda: 1.0), (lambda: 2.0)
+    logs = [math.log(seconds / truth) for seconds, truth in map(clock.measure, (a, a, b, b, a))]
+    assert logs == pytest.approx([0.1, 0.0, 0.1, 0.0, 0.1])
+
+
 def measured(calls: dict[int, Any], superblocks: int) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
-    measure(calls, events.append, Order(1, time.monotonic() + 60, superblocks, copy_mebibytes=(1, 2)), CpuDevice())
+    measure(calls, events.append, Order(1, time.monotonic() + 60, superblocks, copy_mebibytes=(1, 2)), Device())
     return json.loads(json.dumps(events))
 
 
@@ -78,26 +169,8 @@ def test_the_gate_waits_for_quiet_as_long_as_it_may(allowance: float, busy: list
     assert gate.left == pytest.approx(allowance - waited)
 
 
-def test_larger_copies_take_longer_and_a_fresh_page_costs_something() -> None:
-    seconds = CopyCurve("cpu", (1, 64)).measure(cpu_clock)
-    assert seconds[64] > 4 * seconds[1]
-    assert 0 <= page_seconds() < 1e-3
-
-
 @pytest.mark.parametrize(
     ("largest", "available", "sizes"), [(512, 64 << 30, 10), (512, 1 << 30, 8), (512, 0, 0), (3, 64 << 30, 2)]
 )
 def test_the_copy_curve_leaves_the_memory_to_the_network(largest: int, available: int, sizes: int) -> None:
     assert copy_sizes(largest, available) == [1 << power for power in range(sizes)]
-
-
-def test_resident_peak_sees_a_buffer_that_is_gone_afterwards(tmp_path: Path) -> None:
-    def hold() -> None:
-        torch.ones(64 << 20, dtype=torch.uint8)
-
-    assert resident_peak(hold, tmp_path) is None  # a system that does not tell
-    peak, without = resident_peak(hold), resident_peak(lambda: None)
-    if peak is None or without is None:
-        pytest.skip("this system has no resident high-water mark")
-    assert peak - without == pytest.approx(64 << 20, rel=0.1)
-    assert resident_peak(hold) == pytest.approx(peak, rel=0.02)

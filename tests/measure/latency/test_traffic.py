@@ -1,13 +1,15 @@
-"""Bytes counted by the dispatch mode against arithmetic."""
+"""Bytes counted by the dispatch mode against arithmetic; what copies, fresh pages and memory cost."""
 
 import copy
 from collections import OrderedDict
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.measure.latency.traffic import count
+from bench.measure.latency.devices import cpu_clock
+from bench.measure.latency.traffic import CopyCurve, count, page_seconds, resident_peak
 from bench.ops import in_place, native
 from bench.ops.frames import moved_groups
 from bench.plugins.discovery import load_class, strategy_files
@@ -83,3 +85,21 @@ def test_peak_counts_what_is_alive_at_once() -> None:
         return y
 
     assert count(chain).peak_live_bytes == 2 * 1024  # a link and its successor; x was there before
+
+
+def test_larger_copies_take_longer_and_a_fresh_page_costs_something() -> None:
+    seconds = CopyCurve("cpu", (1, 64)).measure(cpu_clock)
+    assert seconds[64] > 4 * seconds[1]
+    assert 0 <= page_seconds() < 1e-3
+
+
+def test_resident_peak_sees_a_buffer_that_is_gone_afterwards(tmp_path: Path) -> None:
+    def hold() -> None:
+        torch.ones(64 << 20, dtype=torch.uint8)
+
+    assert resident_peak(hold, tmp_path) is None  # a system that does not tell
+    peak, without = resident_peak(hold), resident_peak(lambda: None)
+    if peak is None or without is None:
+        pytest.skip("this system has no resident high-water mark")
+    assert peak - without == pytest.approx(64 << 20, rel=0.1)
+    assert resident_peak(hold) == pytest.approx(peak, rel=0.02)
