@@ -1,20 +1,19 @@
 """A run -> figures, one page, and a few lines for the terminal. Never torch, never a plug-in.
 
-``cost``, ``gain`` and ``trust`` make typed results, ``tables`` the tables to read, ``figures/`` the figures in one
-``style``; templates hold the words, and ``page`` and ``gallery`` fill them.
+``answers`` makes typed results, ``tables`` the tables to read, ``figures/`` the figures; templates hold the words, and
+``page`` fills them.
 """
 
 from pathlib import Path
-from textwrap import wrap
-from typing import Any
+from textwrap import TextWrapper
 
 from bench.analysis.run import Analysis
+from bench.report.answers import answers
 from bench.report.figures import FIGURES, draw
-from bench.report.page import answers, page, render
+from bench.report.page import page, render
 from bench.store.records import write_atomically
 
 COLUMNS = 80  # of a terminal
-_AS_IT_IS: Any = {"subsequent_indent": "  ", "replace_whitespace": False, "break_on_hyphens": False}
 
 
 def write(run: Analysis) -> Path:
@@ -40,7 +39,5 @@ def write(run: Analysis) -> Path:
 def answer(run: Analysis) -> list[str]:
     """What the run says, in a few lines of 80 columns."""
     text = render("answer.txt", failures=len(run.failures), **answers(run))
-    return [part for line in text.splitlines() for part in wrap(line, COLUMNS, **_AS_IT_IS)]
-
-
-__all__ = ["answer", "write"]
+    wrapper = TextWrapper(COLUMNS, subsequent_indent="  ", replace_whitespace=False, break_on_hyphens=False)
+    return [part for line in text.splitlines() for part in wrapper.wrap(line)]

@@ -6,7 +6,7 @@ lets only the script whose hash it names run, and figures go in as pictures, in 
 
 import base64
 import hashlib
-from collections import Counter
+import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,8 @@ from markupsafe import Markup
 from bench.analysis.claims import Verdict
 from bench.analysis.comparisons import load_controls
 from bench.analysis.run import Analysis
-from bench.report import cost, gain, numbers
+from bench.report import numbers
+from bench.report.answers import answers, separated
 from bench.report.figures.canvas import Figure
 from bench.report.selection import grouped, line_text, mechanism_of, rows
 from bench.report.tables import plain, sample_lists, sheets
@@ -61,26 +62,6 @@ def page(run: Analysis, figures: Sequence[Figure]) -> str:
         places={records: f"samples-{place}" for place, records in enumerate(samples)},
         settings=pd.json_normalize(run.header.get("settings") or {}).iloc[:1].to_dict("records"),
     )
-
-
-def answers(run: Analysis) -> dict[str, Any]:
-    """What a reader wants to know, as typed results for the templates. A failed A/A control withholds what rests on
-    the clock."""
-    suspect = bool(run.suspect)
-    costs = [] if suspect else cost.panel_costs(run)
-    return {
-        "choice": None if suspect else gain.choice(run),
-        "costs": costs,
-        "runtimes": cost.runtime_costs(run, costs),
-        "online": [] if run.online_suspect else cost.online_costs(run),
-        "gain": gain.gain(run),
-        "detection": gain.detection(run),
-        "trust": cost.trust(run),
-        "judged": Counter(claim.verdict for claim in run.claims),
-        "on_validation": gain.on_validation(run),
-        "suspect": run.suspect,
-        "online_suspect": run.online_suspect,
-    }
 
 
 def exhibit(run: Analysis) -> dict[str, Any]:
@@ -136,7 +117,7 @@ def _environment() -> Environment:
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "verdicts": VERDICTS,
         "estimate": numbers.estimate,
-        "separated": gain.separated,
+        "separated": separated,
         "claim_text": _claim_text,
     }
     made.tests |= {"known": numbers.known, "holding_zero": numbers.holds_zero, "nan": lambda value: value != value}
@@ -157,10 +138,7 @@ def _environment() -> Environment:
 def _claim_text(claim: Verdict) -> str:
     """What was measured; what is counted and not estimated has no unit and no interval."""
     found = numbers.between(claim.measured, claim.ci_low, claim.ci_high)
-    if found.mean != found.mean:
+    if math.isnan(found.mean):
         return ""
-    return (
-        numbers.interval_text(found, claim.unit, signed=False)
-        if claim.unit or numbers.known(found)
-        else f"{found.mean:g}"
-    )
+    estimated = claim.unit or numbers.known(found)
+    return numbers.interval_text(found, claim.unit, signed=False) if estimated else f"{found.mean:g}"

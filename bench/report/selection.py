@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.analysis.run import Analysis
 from bench.analysis.selection import EXCHANGE
-from bench.report.numbers import between, estimate
+from bench.report.numbers import between, estimate, number
 from bench.spec.axes import BASELINE
 from bench.spec.cases import Condition
 from bench.spec.panel import Panel
@@ -25,8 +25,6 @@ MECHANISM = ["strategy", "placement", "direction"]
 USUAL_FRACTION = 1 / 4  # where the paper finds its best accuracy, and the default of the released code
 CHANCE_TEMPORAL: dict[str, float] = {"ring_digits": 25.0, "opening_digits": 50.0}
 """Per cent right in time without looking at the order: as many orders of the same frames, equally often."""
-TWIN_FLAG = "aa"
-"""Marks the baseline's twin; every other flag is a warning."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +60,16 @@ def timed(frame: pd.DataFrame) -> pd.DataFrame:
     return done[(done["strategy"] != BASELINE) & done["overhead_pct"].notna()]
 
 
-def twins(latency: pd.DataFrame) -> pd.DataFrame:
-    """The baseline's identical twins: one A/A control for each panel."""
-    done = finished(latency)
-    return done[done["aa"].astype(bool)]
-
-
-def baselines(frame: pd.DataFrame) -> pd.DataFrame:
-    """The network without a shift: a timed or a trained row, never the twin."""
+def baselines(frame: pd.DataFrame, *, aa: bool = False) -> pd.DataFrame:
+    """The network without a shift, timed or trained; aa: instead its identical twin, the A/A control."""
     done = finished(frame)
     done = done[done["strategy"] == BASELINE]
-    return done[~done["aa"].astype(bool)] if "aa" in done else done
+    return done[done["aa"].astype(bool) == aa] if "aa" in done else done
+
+
+def references(latency: pd.DataFrame, *, aa: bool = False) -> dict[Panel, Row]:
+    """{panel: the one of its ``baselines``}."""
+    return {panel: rows(own)[0] for panel, own in panels(baselines(latency, aa=aa))}
 
 
 def main_condition(frame: pd.DataFrame) -> pd.DataFrame:
@@ -125,11 +122,6 @@ def panels(frame: pd.DataFrame, *ignored: str) -> list[tuple[Panel, pd.DataFrame
     return [(Panel(**dict(zip(columns, cast(tuple[Any, ...], key), strict=True))), group) for key, group in groups]
 
 
-def in_panel(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
-    """The rows of one panel."""
-    return dict(panels(frame)).get(panel, frame.iloc[:0])
-
-
 def differing_in(measured: Iterable[Panel], *axes: str) -> list[Panel]:
     """The panels that differ in these axes alone: of several such rows the longest, and of these the first."""
     # threads are those of a CPU: they say nothing about a change of the device
@@ -154,10 +146,21 @@ def online_settings(online: pd.DataFrame, *ignored: str) -> list[tuple[str, pd.D
     return [(panel_text(panel, among, always=("backbone",)), group) for panel, group in found]
 
 
-def flags_of(row: Row) -> list[str]:
-    """The flags of one row; none where the cell is empty."""
+def warnings_of(row: Row) -> list[str]:
+    """The flags of one row but for that of the baseline's twin; none where the cell is empty."""
     flags = row.get("flags")
-    return [flag for flag in flags.split(";") if flag] if isinstance(flags, str) else []
+    return [flag for flag in flags.split(";") if flag not in ("", "aa")] if isinstance(flags, str) else []
+
+
+def settings_of(run: Analysis, section: str) -> dict[str, Any]:
+    """As the run has them; a run of an older version or cut short may have none."""
+    return (run.header.get("settings") or {}).get(section) or {}
+
+
+def target_half_width(run: Analysis) -> float:
+    """Of the interval of an overhead, in pp: what was asked for; NaN where nothing was."""
+    latency = settings_of(run, "latency")
+    return number(latency.get("target_half_width_pp", latency.get("target_half_width_points")))  # the older name
 
 
 def holders(arm: Row) -> list[str]:
@@ -168,26 +171,26 @@ def holders(arm: Row) -> list[str]:
 
 def paired(run: Analysis) -> list[Offer]:
     """Latency rows of the first panel joined with the accuracy of the arm that computes the same function."""
-    trained = rows(arms(run.accuracy))
-    accuracies = {_function(name, arm): arm for arm in trained for name in holders(arm)}
-    for panel, cases in panels(timed(run.latency))[:1] if trained else ():
-        base = rows(baselines(in_panel(run.latency, panel))), rows(baselines(main_condition(run.accuracy)))
-        shifting = [(case, accuracies.get(_function(case["strategy"], case))) for case in rows(cases)]
-        return [
-            Offer(case, estimate(case, "overhead") if case["fraction"] else between(0.0), estimate(arm, "joint"))
-            for case, arm in [*zip(*base, strict=False), *shifting]
-            if arm is not None
-        ]
-    return []
+    trained = [*rows(baselines(main_condition(run.accuracy))), *rows(arms(run.accuracy))]
+    accuracies = {_function(name, arm): estimate(arm, "joint") for arm in trained for name in holders(arm)}
+    offers = []
+    for panel, cases in panels(timed(run.latency))[:1]:
+        base = references(run.latency).get(panel)
+        for case in [*([base] if base else []), *rows(cases)]:
+            joint = accuracies.get(_function(case["strategy"], case))
+            if joint is not None:
+                overhead = estimate(case, "overhead") if case["fraction"] else between(0.0)
+                offers.append(Offer(case, overhead, joint))
+    return offers
 
 
 def _function(strategy: str, row: Row) -> tuple[str, str, str, float]:
     return strategy, row["placement"], row["direction"], round(float(row["fraction"]), 6)
 
 
-def nearest_fraction(fractions: Iterable[float], wanted: float = USUAL_FRACTION) -> float:
-    """The measured fraction that is nearest to ``wanted``; of two, the smaller."""
-    return min((float(f) for f in fractions), key=lambda f: (abs(f - wanted), f))
+def nearest_fraction(fractions: Iterable[float]) -> float:
+    """The measured fraction that is nearest to the usual one; of two, the smaller."""
+    return min((float(f) for f in fractions), key=lambda f: (abs(f - USUAL_FRACTION), f))
 
 
 def panel_text(panel: Panel, among: Sequence[Panel] = (), *, always: Sequence[str] = ()) -> str:

@@ -17,7 +17,7 @@ import pandas as pd
 from bench.analysis.run import Analysis
 from bench.analysis.tables.raw import comparison_table, quality_table
 from bench.report.numbers import between, estimate, fixed, fraction_text, interval_text, number, p_text
-from bench.report.selection import TWIN_FLAG, Row, flags_of, rows
+from bench.report.selection import Row, rows, warnings_of
 from bench.spec.cases import Condition
 from bench.spec.panel import Panel
 
@@ -68,16 +68,16 @@ def sheets(run: Analysis) -> dict[str, Sheet | None]:
 
 
 def sample_lists(samples: pd.DataFrame) -> dict[str, list[tuple[str, str]]]:
-    """{how the ids of a case's records begin: [(the rest of the id, value of that process or seed)]}."""
-    return {
-        str(name): [(str(row["record"]).removeprefix(str(name)), _values(row)) for row in rows(own)]
-        for name, own in samples.groupby("records", sort=False)
-    }
+    """{how the ids of a case's records begin: [(the rest of the id, values of that process or seed)]}.
 
-
-def _values(row: Row) -> str:
-    """``overhead [%] +1.23, slot [ms] 251.20`` of a process; ``spatial [%] 90.6, joint [%] 22.7`` of a seed."""
-    return ", ".join(f"{column.title} {text}" for column in _columns("samples") if (text := column.cell(row).text))
+    Values: ``overhead [%] +1.23, slot [ms] 251.20`` of a process; ``spatial [%] 90.6, joint [%] 22.7`` of a seed.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in rows(samples):
+        cells = {column.title: column.cell(row).text for column in _columns("samples")}
+        values = ", ".join(f"{title} {text}" for title, text in cells.items() if text)
+        found.setdefault(row["records"], []).append((row["record"].removeprefix(row["records"]), values))
+    return found
 
 
 def plain(value: Any) -> str:
@@ -128,7 +128,7 @@ def _words(name: str) -> str:
 
 def _interval(row: Row, name: str, unit: str = "pct", flag: str = "", *, signed: bool = True) -> Cell:
     """With its p, where there is one. flag: only in rows that raise it."""
-    if flag and flag not in flags_of(row):
+    if flag and flag not in warnings_of(row):
         return Cell("", "")
     found = estimate(row, name, unit)
     text = "" if math.isnan(found.mean) else interval_text(found, "", signed=signed, missing="")
@@ -157,8 +157,7 @@ def _key(value: float) -> str:
 
 
 def _status(row: Row) -> Cell:
-    warnings = [flag for flag in flags_of(row) if flag != TWIN_FLAG]
-    return _word("; ".join(filter(None, (row["status"], *warnings, _text(row, "reason").text))))
+    return _word("; ".join(filter(None, (row["status"], *warnings_of(row), _text(row, "reason").text))))
 
 
 def _otherwise(row: Row) -> Cell:
@@ -178,7 +177,7 @@ _CELLS: dict[str, Callable[..., Cell]] = {
     "interval": _interval,
     "number": _number,
     "text": _text,
-    "strategy": lambda row: _word(row["strategy"] + (" (A/A twin)" if TWIN_FLAG in flags_of(row) else "")),
+    "strategy": lambda row: _word(row["strategy"] + (" (A/A twin)" if row.get("aa") else "")),
     "fraction": lambda row: Cell(fraction_text(number(row["fraction"])), str(row["fraction"])),
     "otherwise": _otherwise,
     "measured": _measured,

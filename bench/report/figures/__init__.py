@@ -7,9 +7,8 @@ from pathlib import Path
 import matplotlib
 
 from bench.analysis.run import Analysis
-from bench.report.figures import accuracy, controls, data_movement, detection, measurement_noise, overheads
-from bench.report.figures.canvas import Drawn, Figure, finish
-from bench.report.style import RC, Palette
+from bench.report.figures import accuracy, controls, detection, measurement, overheads, points
+from bench.report.figures.canvas import RC, Drawn, Figure, Palette, finish
 
 CAPTIONS = Path(__file__).parents[1] / "templates" / "captions.toml"
 
@@ -20,16 +19,16 @@ FIGURES: dict[str, Callable[[Analysis, Palette], Drawn]] = {
     "online_overhead": overheads.online_overhead,
     "online_frame_times": overheads.online_frame_times,
     "accuracy_by_fraction": accuracy.accuracy_by_fraction,
-    "accuracy_plane": accuracy.accuracy_plane,
+    "accuracy_plane": points.accuracy_plane,
     "learning_curves": accuracy.learning_curves,
     "early_recognition": accuracy.early_recognition,
     "controls": controls.controls,
     "detection": detection.detection,
     "detection_examples": detection.detection_examples,
-    "pareto": accuracy.pareto,
-    "data_movement": data_movement.data_movement,
-    "copy_bandwidth": data_movement.copy_bandwidth,
-    "measurement_noise": measurement_noise.measurement_noise,
+    "pareto": points.pareto,
+    "data_movement": points.data_movement,
+    "copy_bandwidth": measurement.copy_bandwidth,
+    "measurement_noise": measurement.measurement_noise,
 }
 """Every figure by its file's name, in the order of the report."""
 

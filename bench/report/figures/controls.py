@@ -15,10 +15,9 @@ from bench.analysis.comparisons import ABOVE, BELOW, Comparison
 from bench.analysis.run import Analysis
 from bench.analysis.selection import PUBLISHED
 from bench.report.figures import canvas
-from bench.report.figures.canvas import WIDTH, Drawn
+from bench.report.figures.canvas import INK, MUTED, WIDTH, Drawn, Palette, drawable
 from bench.report.numbers import fixed
 from bench.report.selection import grouped
-from bench.report.style import INK, MUTED, Palette, drawable
 
 _LINE = 0.172  # inches for a line of text
 _AROUND = 1.1  # inches for the axes and the legend
