@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from statistics import median
+from textwrap import TextWrapper
 from typing import Any
 
 import pandas as pd
@@ -22,11 +23,13 @@ from bench.analysis.comparisons import load_controls
 from bench.analysis.run import Analysis
 from bench.report import numbers
 from bench.report.answers import answers, separated
+from bench.report.figures import FIGURES, draw
 from bench.report.figures.canvas import Figure
 from bench.report.selection import grouped, line_text, mechanism_of, rows
 from bench.report.tables import plain, sample_lists, sheets
 from bench.store.records import write_atomically
 
+COLUMNS = 80  # of a terminal
 TEMPLATES = Path(__file__).with_name("templates")
 VERDICTS = {
     "reproduced": "good",
@@ -40,6 +43,33 @@ VERDICTS = {
 
 MAIN_FIGURES = ("overhead_by_runtime", "latency_overhead", "detection", "online_overhead", "accuracy_by_fraction")
 """The first of these that a run has stands for it among others."""
+
+
+def write(run: Analysis) -> Path:
+    """Write ``figures/*.svg``, ``figures/*.png`` and ``report.html`` into the run's folder; returns the page's path.
+
+    Each file is replaced at once. A figure that this run no longer has data for is removed, so that none contradicts
+    the page. Raises OSError where the folder cannot be written.
+    """
+    figures = draw(run)
+    folder: Path = run.folder / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FIGURES.keys() - {figure.name for figure in figures}:
+        for suffix in (".svg", ".png"):
+            (folder / f"{name}{suffix}").unlink(missing_ok=True)
+    for figure in figures:
+        write_atomically(folder / f"{figure.name}.svg", figure.svg)
+        write_atomically(folder / f"{figure.name}.png", figure.png)
+    path: Path = run.folder / "report.html"
+    write_atomically(path, page(run, figures))
+    return path
+
+
+def answer(run: Analysis) -> list[str]:
+    """What the run says, in a few lines of 80 columns."""
+    text = render("answer.txt", failures=len(run.failures), **answers(run))
+    wrapper = TextWrapper(COLUMNS, subsequent_indent="  ", replace_whitespace=False, break_on_hyphens=False)
+    return [part for line in text.splitlines() for part in wrapper.wrap(line)]
 
 
 def page(run: Analysis, figures: Sequence[Figure]) -> str:

@@ -14,7 +14,7 @@ from bench.analysis.selection import EXCHANGE
 from bench.report.numbers import between, estimate, number
 from bench.spec.axes import BASELINE
 from bench.spec.cases import Condition
-from bench.spec.panel import Panel
+from bench.spec.panel import PANEL_AXES, Panel
 from bench.stats.estimators import Interval
 
 Row = dict[str, Any]
@@ -22,6 +22,8 @@ _T = TypeVar("_T")
 _K = TypeVar("_K")
 
 MECHANISM = ["strategy", "placement", "direction"]
+COUNTED = {axis.name for axis in PANEL_AXES.values() if axis.counts}
+"""Axes of panels with an order of their own; the values of the others keep the run's."""
 USUAL_FRACTION = 1 / 4  # where the paper finds its best accuracy, and the default of the released code
 CHANCE_TEMPORAL: dict[str, float] = {"ring_digits": 25.0, "opening_digits": 50.0}
 """Per cent right in time without looking at the order: as many orders of the same frames, equally often."""
@@ -94,9 +96,9 @@ def arms(accuracy: pd.DataFrame, *, lost: bool = False) -> pd.DataFrame:
 
     lost: instead those of which a seed failed; the mean over the others flatters them.
     """
-    done = main_condition(finished(accuracy))
+    done = shifting(main_condition(finished(accuracy)))
     failed = done["reason"].fillna("") != ""
-    return done[_shifts(done) & (failed if lost else ~failed & done["joint_mean_pct"].notna())]
+    return done[failed if lost else ~failed & done["joint_mean_pct"].notna()]
 
 
 def whole_forms(detection: pd.DataFrame) -> list[Row]:
@@ -104,15 +106,9 @@ def whole_forms(detection: pd.DataFrame) -> list[Row]:
     return [row for row in rows(main_condition(finished(detection))) if row["seeds"] > 0 and not row["reason"]]
 
 
-def main_curves(curves: pd.DataFrame) -> pd.DataFrame:
-    """Of the baseline and of the arms that shift, under the main condition."""
-    main = main_condition(curves)
-    return main[(main["strategy"] == BASELINE) | _shifts(main)]
-
-
-def _shifts(done: pd.DataFrame) -> "pd.Series[bool]":
+def shifting(trained: pd.DataFrame) -> pd.DataFrame:
     """Neither the baseline nor the learned exchange: that has parameters of its own, and is no variant to take."""
-    return ~done["strategy"].isin([BASELINE, EXCHANGE])
+    return trained[~trained["strategy"].isin([BASELINE, EXCHANGE])]
 
 
 def panels(frame: pd.DataFrame, *ignored: str) -> list[tuple[Panel, pd.DataFrame]]:
@@ -198,8 +194,9 @@ def panel_text(panel: Panel, among: Sequence[Panel] = (), *, always: Sequence[st
     differing = [name for name in Panel.COLUMNS if len({getattr(other, name) for other in among}) > 1]
     named = {*always, *differing} or {name for name in Panel.COLUMNS if getattr(panel, name) != _UNTOLD.get(name)}
     order = sorted(Panel.COLUMNS, key=lambda name: name not in ("backbone", "streams", "frames", "size", "batch"))
-    words = [(_WORDED.get(name, "{}").format(getattr(panel, name)), name) for name in order if name in named]
-    return ", ".join(text.removesuffix("s") if getattr(panel, name) == 1 else text for text, name in words)
+    values = {name: getattr(panel, name) for name in order if name in named}
+    words = {name: _WORDED.get(name, "{}").format(value) for name, value in values.items()}
+    return ", ".join(text.removesuffix("s") if values[name] == 1 else text for name, text in words.items())
 
 
 _UNTOLD = {"streams": 0, "allocator": "default"}

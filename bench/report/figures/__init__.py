@@ -10,8 +10,7 @@ from bench.analysis.run import Analysis
 from bench.report.figures import accuracy, controls, detection, measurement, overheads, points
 from bench.report.figures.canvas import RC, Drawn, Figure, Palette, finish
 
-CAPTIONS = Path(__file__).parents[1] / "templates" / "captions.toml"
-
+_CAPTIONS = Path(__file__).parents[1] / "templates" / "captions.toml"
 FIGURES: dict[str, Callable[[Analysis, Palette], Drawn]] = {
     "latency_overhead": overheads.latency_overhead,
     "overhead_by_axis": overheads.overhead_by_axis,
@@ -37,13 +36,12 @@ def draw(run: Analysis, names: Iterable[str] = FIGURES) -> tuple[Figure, ...]:
     """All figures, or those named, for which this run has data."""
     frames = (run.latency, run.online, run.accuracy, run.detection)
     palette = Palette.of(str(name) for frame in frames for name in frame["strategy"])
-    captions = tomllib.loads(CAPTIONS.read_text(encoding="utf-8"))
+    captions = tomllib.loads(_CAPTIONS.read_text(encoding="utf-8"))
     figures = []
     with matplotlib.rc_context(RC):
         for name in names:
-            drawn = FIGURES[name](run, palette)
+            drawn, words = FIGURES[name](run, palette), captions[name]
             if drawn is not None:
                 drawing, values = drawn
-                words = captions[name]
                 figures.append(finish(drawing, name, words["title"], words["caption"].format(**values)))
     return tuple(figures)

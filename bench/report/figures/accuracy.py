@@ -13,8 +13,7 @@ from bench.analysis.run import Analysis
 from bench.report.figures import canvas
 from bench.report.figures.canvas import INK, MOST_PLOTS, MUTED, UNJOINED, Drawn, Palette, fraction_axis, further
 from bench.report.numbers import channels_text, estimate, fixed, span_text
-from bench.report.selection import CHANCE_TEMPORAL, arms, baselines, main_condition, main_curves, rows
-from bench.spec.axes import BASELINE
+from bench.report.selection import CHANCE_TEMPORAL, arms, baselines, main_condition, rows, shifting
 
 PARTS = ("joint", "spatial", "temporal")
 LEAST_RANGE = 10.0  # pp
@@ -95,14 +94,14 @@ def early_recognition(run: Analysis, palette: Palette) -> Drawn:
 
 def _draw_curves(every: pd.DataFrame, x: str, xlabel: str, palette: Palette) -> Drawn:
     """A row of plots for each mechanism, a colour for each fraction."""
-    curves = main_curves(every)
-    base, shifting = curves[curves["strategy"] == BASELINE], curves[curves["strategy"] != BASELINE]
-    if shifting.empty:
+    main = main_condition(every)
+    base, curves = baselines(main), shifting(main)
+    if curves.empty:
         return None
-    found = canvas.by_mechanism(shifting)
+    found = canvas.by_mechanism(curves)
     found.sort(key=lambda one: (one[0][0], one[0][2], one[0][1] != "residual"))  # residual before in-place
     shown = found[:MOST_PLOTS]
-    shares = sorted(set(shifting["fraction"]))
+    shares = sorted(set(curves["fraction"]))
     viridis = matplotlib.colormaps["viridis"](np.linspace(0, _BRIGHTEST, max(len(shares), 2)))
     looks = list(zip(shares, map(to_hex, viridis), cycle(_MARKERS), strict=False))
     drawing = canvas.blank(canvas.WIDTH, 2.0 * len(shown) + 1.0)
@@ -119,4 +118,7 @@ def _draw_curves(every: pd.DataFrame, x: str, xlabel: str, palette: Palette) -> 
     for top, bottom, part in zip(axes[0], axes[-1], PARTS, strict=True):
         top.set_title(part)
         bottom.set_xlabel(xlabel)
-    return drawing, {"seeds": seeds_text(curves), "more": further(len(found), len(shown), "further mechanism")}
+    return drawing, {
+        "seeds": seeds_text(pd.concat([base, curves])),
+        "more": further(len(found), len(shown), "further mechanism"),
+    }

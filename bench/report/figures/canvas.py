@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,6 +40,7 @@ _LINES: dict[tuple[str, str], tuple[Any, str]] = {
     ("inplace", "unidirectional"): ((0, (1, 1.5)), "D"),
 }
 RC: Any = rc_params_from_file(Path(__file__).parents[1] / "templates" / "figures.mplstyle", use_default_template=False)
+_CHARACTERS = FT2Font(findfont("DejaVu Sans")).get_charmap()
 UNJOINED: Any = {"linestyle": "none"}
 """Makes points of a line's look."""
 
@@ -85,14 +85,9 @@ class Palette:
         }
 
 
-@cache
-def _drawable() -> frozenset[int]:
-    return frozenset(FT2Font(findfont("DejaVu Sans")).get_charmap())
-
-
 def drawable(text: str) -> str:
     """As the font can draw it."""
-    return "".join(c if ord(c) in _drawable() and c.isprintable() else "?" for c in text)
+    return "".join(c if ord(c) in _CHARACTERS and c.isprintable() else "?" for c in text)
 
 
 def label(text: str) -> str:

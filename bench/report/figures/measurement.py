@@ -58,8 +58,9 @@ def _draw_twin(ax: Axes, samples: pd.DataFrame, latency: pd.DataFrame) -> None:
     for place, (_, own) in enumerate(replicates):
         x = place + (np.linspace(-_SPREAD, _SPREAD, len(own)) if len(own) > 1 else np.zeros(1))
         excluded, disturbed = own["excluded"].astype(bool), own["disturbed"].astype(bool)
-        chosen = (~excluded & ~disturbed, disturbed & ~excluded, excluded)
-        for (name, look), these in zip(_LOOKS.items(), chosen, strict=True):
+        judged = np.select([excluded, disturbed], ["excluded superblock", "disturbed superblock"], "superblock")
+        for name, look in _LOOKS.items():
+            these = judged == name
             if these.any():
                 ax.plot(x[these], own.loc[these, "overhead_pct"], linestyle="none", label=name, **look)
         median = (own if excluded.all() else own[~excluded])["overhead_pct"].median()

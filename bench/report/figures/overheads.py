@@ -18,17 +18,14 @@ from bench.report import selection
 from bench.report.figures import canvas
 from bench.report.figures.canvas import INK, MOST_PLOTS, MUTED, UNJOINED, Drawn, Palette, fraction_axis, further, label
 from bench.report.numbers import estimate, fraction_text, known, milliseconds_text
-from bench.report.selection import MECHANISM, baselines, nearest_fraction, panel_text, panels, references, rows, timed
+from bench.report.selection import COUNTED, MECHANISM, baselines, nearest_fraction, panel_text, panels, rows, timed
 from bench.spec.axes import BASELINE
-from bench.spec.panel import PANEL_AXES, Panel
+from bench.spec.panel import Panel
 
 PAPER_ALL = {"cpu": 13.7, "cuda": 12.4}  # per cent, all channels; ResNet-50, 8 frames (TSM, section 3.2)
 PAPER_EIGHTH = 3.0  # "about 3 %" with 1/8, on every device; the paper gives no values at 1/4 and 1/2
 PAPER_ONLINE = 2.1  # per cent: 4.8 ms against 4.7 ms, ResNet-50, 1/8 (TSM, Table 6)
 MOST_AXES = 8
-_COUNTED = {axis.name for axis in PANEL_AXES.values() if axis.counts}
-"""Axes with an order of their own; the values of the others keep the run's."""
-
 _NARROW = 34  # characters of tick labels that fit below half a figure
 _LINEAR_TO = 5.0  # per cent: the runtimes' axis is logarithmic beyond
 _RAREST = 0.1  # per cent of the frames; beyond it there are too few
@@ -37,7 +34,7 @@ _TICKS = (-5, 0, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 def latency_overhead(run: Analysis, palette: Palette) -> Drawn:
     """Overhead against fraction, one plot for each panel, with the A/A control and the paper's two values."""
-    found, twins = panels(timed(run.latency)), references(run.latency, aa=True)
+    found, twins = panels(timed(run.latency)), selection.references(run.latency, aa=True)
     shown = found[:MOST_PLOTS]
     if not shown:
         return None
@@ -83,7 +80,7 @@ def swept(latency: pd.DataFrame) -> list[Sweep]:
     found = []
     for name in Panel.COLUMNS if cases else ():
         chosen = selection.differing_in(cases, name)
-        if name in _COUNTED:
+        if name in COUNTED:
             chosen.sort(key=attrgetter(name))
         placed = pd.concat([cases[panel].assign(place=place) for place, panel in enumerate(chosen)])
         along = []
@@ -111,7 +108,7 @@ def overhead_by_axis(run: Analysis, palette: Palette) -> Drawn:
     for sweep in shown:
         ax = axes[sweep.name]
         canvas.zero(ax)
-        joined = sweep.name in _COUNTED  # between values without an order of their own there is nothing
+        joined = sweep.name in COUNTED  # between values without an order of their own there is nothing
         canvas.mechanisms(ax, sweep.cases, "place", "overhead", palette, 0.09, **({} if joined else UNJOINED))
         canvas.categories(ax, _above_times(run, [label(value) for value in sweep.values], sweep.panels))
         ax.margins(y=0.08)
@@ -133,7 +130,7 @@ def _mosaic(shown: Sequence[Sweep]) -> list[list[str]]:
 
 def _above_times(run: Analysis, names: Sequence[str], chosen: Sequence[Panel]) -> list[str]:
     """Names of panels, each above what the network without a shift takes there."""
-    base = references(run.latency)
+    base = selection.references(run.latency)
     times = [milliseconds_text(base[panel]["latency_ms"]) if panel in base else "" for panel in chosen]
     return [f"{name}\n{time}" for name, time in zip(names, times, strict=True)]
 
@@ -149,15 +146,6 @@ def overhead_by_runtime(run: Analysis, palette: Palette) -> Drawn:
     drawing = canvas.blank(canvas.WIDTH, 1.4 + len(chosen) * (0.35 + 0.1 * cases.groupby(MECHANISM).ngroups))
     ax = drawing.subplots()
     canvas.mechanisms(ax, cases, "place", "overhead", palette, 0.12, horizontal=True, **UNJOINED)
-    _overhead_axis(ax)
-    names = _above_times(run, [selection.runtime_name(panel, chosen) for panel in chosen], chosen)
-    ax.set_yticks(range(len(names)), names)
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.hlines([edge - 0.5 for edge in range(1, len(names))], *ax.get_xlim(), color=MUTED, linewidth=0.5)
-    return drawing, {"linear_to": _LINEAR_TO}
-
-
-def _overhead_axis(ax: Axes) -> None:
     ax.set_xscale("symlog", linthresh=_LINEAR_TO, linscale=0.7)
     low, high = min(ax.get_xlim()[0], -1.0), max(1.1 * ax.get_xlim()[1], 2 * _LINEAR_TO)
     ax.set(xlim=(low, high), xticks=[tick for tick in _TICKS if low <= tick <= high], xlabel="latency overhead [%]")
@@ -166,6 +154,11 @@ def _overhead_axis(ax: Axes) -> None:
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.axvline(PAPER_EIGHTH, color=MUTED, linewidth=1.0, linestyle=":", label="paper: about 3 % at 1/8")
     ax.grid(axis="y", visible=False)
+    names = _above_times(run, [selection.runtime_name(panel, chosen) for panel in chosen], chosen)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.hlines([edge - 0.5 for edge in range(1, len(names))], *ax.get_xlim(), color=MUTED, linewidth=0.5)
+    return drawing, {"linear_to": _LINEAR_TO}
 
 
 def online_overhead(run: Analysis, palette: Palette) -> Drawn:
