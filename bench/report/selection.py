@@ -91,6 +91,11 @@ def main_condition(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def shifting(trained: pd.DataFrame) -> pd.DataFrame:
+    """Neither the baseline nor the learned exchange: that has parameters of its own, and is no variant to take."""
+    return trained[~trained["strategy"].isin([BASELINE, EXCHANGE])]
+
+
 def arms(accuracy: pd.DataFrame, *, lost: bool = False) -> pd.DataFrame:
     """The trained arms that shift, under the main condition, all of whose seeds came to their end.
 
@@ -104,11 +109,6 @@ def arms(accuracy: pd.DataFrame, *, lost: bool = False) -> pd.DataFrame:
 def whole_forms(detection: pd.DataFrame) -> list[Row]:
     """The trained forms of the detector, by the recipe itself, all of whose seeds came to their end."""
     return [row for row in rows(main_condition(finished(detection))) if row["seeds"] > 0 and not row["reason"]]
-
-
-def shifting(trained: pd.DataFrame) -> pd.DataFrame:
-    """Neither the baseline nor the learned exchange: that has parameters of its own, and is no variant to take."""
-    return trained[~trained["strategy"].isin([BASELINE, EXCHANGE])]
 
 
 def panels(frame: pd.DataFrame, *ignored: str) -> list[tuple[Panel, pd.DataFrame]]:
@@ -154,9 +154,9 @@ def settings_of(run: Analysis, section: str) -> dict[str, Any]:
 
 
 def target_half_width(run: Analysis) -> float:
-    """Of the interval of an overhead, in pp: what was asked for; NaN where nothing was."""
+    """What was asked for of an overhead's interval, in pp; NaN where nothing was."""
     latency = settings_of(run, "latency")
-    return number(latency.get("target_half_width_pp", latency.get("target_half_width_points")))  # the older name
+    return number(latency.get("target_half_width_pp", latency.get("target_half_width_points")))  # as older runs say
 
 
 def holders(arm: Row) -> list[str]:
@@ -172,7 +172,7 @@ def paired(run: Analysis) -> list[Offer]:
     offers = []
     for panel, cases in panels(timed(run.latency))[:1]:
         base = references(run.latency).get(panel)
-        for case in [*([base] if base else []), *rows(cases)]:
+        for case in rows(cases) if base is None else [base, *rows(cases)]:
             joint = accuracies.get(_function(case["strategy"], case))
             if joint is not None:
                 overhead = estimate(case, "overhead") if case["fraction"] else between(0.0)

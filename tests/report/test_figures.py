@@ -213,10 +213,9 @@ def test_curves_have_a_row_for_each_mechanism_and_a_band_for_each_fraction(whole
     assert names == ["copy_shift, residual", "copy_shift, inplace", "copy_shift, residual, unidirectional"]
     bands = [one for one in drawing.axes[0].collections if isinstance(one, FillBetweenPolyCollection)]
     assert len(bands) == len(drawing.axes[0].lines) == 5 and words["more"] == ""
-    curves = selection.main_condition(whole.curves)
-    assert set(curves["strategy"]) == {"no_shift", "copy_shift"}
+    curves = selection.shifting(selection.main_condition(whole.curves))
     plugins = [curves[curves["fraction"] == 1].assign(strategy=f"plugin_{i}") for i in range(2)]
-    (figure,) = draw(replace(whole, curves=pd.concat([curves, *plugins])), ["learning_curves"])
+    (figure,) = draw(replace(whole, curves=pd.concat([whole.curves, *plugins])), ["learning_curves"])
     assert figure.caption.endswith(" 5 further mechanisms in the table.")
 
 
