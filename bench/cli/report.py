@@ -25,7 +25,7 @@ def command(folder: Annotated[Path, typer.Argument(help="A run's folder, or a fo
 def write_report(folder: Path) -> "tuple[Analysis, Path]":
     """Tables, figures and report.html of a run. Raises ValueNotAllowed where the folder cannot be used."""
     from bench.analysis.run import load, write_tables
-    from bench.report import write
+    from bench.report.page import write
     from bench.store.records import FolderError
 
     try:

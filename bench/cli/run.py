@@ -142,7 +142,7 @@ def measure(
 
 def _show(folder: Path, tally: "Tally", *, quiet: bool, as_json: bool) -> None:
     from bench.cli.report import write_report
-    from bench.report import answer
+    from bench.report.page import answer
 
     run, page = write_report(folder)
     if as_json:

@@ -6,11 +6,12 @@ lets only the script whose hash it names run, and figures go in as pictures, in 
 
 import base64
 import hashlib
-from collections import Counter
+import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from statistics import median
+from textwrap import TextWrapper
 from typing import Any
 
 import pandas as pd
@@ -20,12 +21,15 @@ from markupsafe import Markup
 from bench.analysis.claims import Verdict
 from bench.analysis.comparisons import load_controls
 from bench.analysis.run import Analysis
-from bench.report import cost, gain, numbers
+from bench.report import numbers
+from bench.report.answers import answers, separated
+from bench.report.figures import FIGURES, draw
 from bench.report.figures.canvas import Figure
 from bench.report.selection import grouped, line_text, mechanism_of, rows
 from bench.report.tables import plain, sample_lists, sheets
 from bench.store.records import write_atomically
 
+COLUMNS = 80  # of a terminal
 TEMPLATES = Path(__file__).with_name("templates")
 VERDICTS = {
     "reproduced": "good",
@@ -39,6 +43,33 @@ VERDICTS = {
 
 MAIN_FIGURES = ("overhead_by_runtime", "latency_overhead", "detection", "online_overhead", "accuracy_by_fraction")
 """The first of these that a run has stands for it among others."""
+
+
+def write(run: Analysis) -> Path:
+    """Write ``figures/*.svg``, ``figures/*.png`` and ``report.html`` into the run's folder; returns the page's path.
+
+    Each file is replaced at once. A figure that this run no longer has data for is removed, so that none contradicts
+    the page. Raises OSError where the folder cannot be written.
+    """
+    figures = draw(run)
+    folder: Path = run.folder / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FIGURES.keys() - {figure.name for figure in figures}:
+        for suffix in (".svg", ".png"):
+            (folder / f"{name}{suffix}").unlink(missing_ok=True)
+    for figure in figures:
+        write_atomically(folder / f"{figure.name}.svg", figure.svg)
+        write_atomically(folder / f"{figure.name}.png", figure.png)
+    path: Path = run.folder / "report.html"
+    write_atomically(path, page(run, figures))
+    return path
+
+
+def answer(run: Analysis) -> list[str]:
+    """What the run says, in a few lines of 80 columns."""
+    text = render("answer.txt", failures=len(run.failures), **answers(run))
+    wrapper = TextWrapper(COLUMNS, subsequent_indent="  ", replace_whitespace=False, break_on_hyphens=False)
+    return [part for line in text.splitlines() for part in wrapper.wrap(line)]
 
 
 def page(run: Analysis, figures: Sequence[Figure]) -> str:
@@ -61,26 +92,6 @@ def page(run: Analysis, figures: Sequence[Figure]) -> str:
         places={records: f"samples-{place}" for place, records in enumerate(samples)},
         settings=pd.json_normalize(run.header.get("settings") or {}).iloc[:1].to_dict("records"),
     )
-
-
-def answers(run: Analysis) -> dict[str, Any]:
-    """What a reader wants to know, as typed results for the templates. A failed A/A control withholds what rests on
-    the clock."""
-    suspect = bool(run.suspect)
-    costs = [] if suspect else cost.panel_costs(run)
-    return {
-        "choice": None if suspect else gain.choice(run),
-        "costs": costs,
-        "runtimes": cost.runtime_costs(run, costs),
-        "online": [] if run.online_suspect else cost.online_costs(run),
-        "gain": gain.gain(run),
-        "detection": gain.detection(run),
-        "trust": cost.trust(run),
-        "judged": Counter(claim.verdict for claim in run.claims),
-        "on_validation": gain.on_validation(run),
-        "suspect": run.suspect,
-        "online_suspect": run.online_suspect,
-    }
 
 
 def exhibit(run: Analysis) -> dict[str, Any]:
@@ -136,7 +147,7 @@ def _environment() -> Environment:
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "verdicts": VERDICTS,
         "estimate": numbers.estimate,
-        "separated": gain.separated,
+        "separated": separated,
         "claim_text": _claim_text,
     }
     made.tests |= {"known": numbers.known, "holding_zero": numbers.holds_zero, "nan": lambda value: value != value}
@@ -157,10 +168,7 @@ def _environment() -> Environment:
 def _claim_text(claim: Verdict) -> str:
     """What was measured; what is counted and not estimated has no unit and no interval."""
     found = numbers.between(claim.measured, claim.ci_low, claim.ci_high)
-    if found.mean != found.mean:
+    if math.isnan(found.mean):
         return ""
-    return (
-        numbers.interval_text(found, claim.unit, signed=False)
-        if claim.unit or numbers.known(found)
-        else f"{found.mean:g}"
-    )
+    estimated = claim.unit or numbers.known(found)
+    return numbers.interval_text(found, claim.unit, signed=False) if estimated else f"{found.mean:g}"

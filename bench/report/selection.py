@@ -11,10 +11,10 @@ import pandas as pd
 
 from bench.analysis.run import Analysis
 from bench.analysis.selection import EXCHANGE
-from bench.report.numbers import between, estimate
+from bench.report.numbers import between, estimate, number
 from bench.spec.axes import BASELINE
 from bench.spec.cases import Condition
-from bench.spec.panel import Panel
+from bench.spec.panel import PANEL_AXES, Panel
 from bench.stats.estimators import Interval
 
 Row = dict[str, Any]
@@ -22,11 +22,11 @@ _T = TypeVar("_T")
 _K = TypeVar("_K")
 
 MECHANISM = ["strategy", "placement", "direction"]
+COUNTED = {axis.name for axis in PANEL_AXES.values() if axis.counts}
+"""Axes of panels with an order of their own; the values of the others keep the run's."""
 USUAL_FRACTION = 1 / 4  # where the paper finds its best accuracy, and the default of the released code
 CHANCE_TEMPORAL: dict[str, float] = {"ring_digits": 25.0, "opening_digits": 50.0}
 """Per cent right in time without looking at the order: as many orders of the same frames, equally often."""
-TWIN_FLAG = "aa"
-"""Marks the baseline's twin; every other flag is a warning."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,16 @@ def timed(frame: pd.DataFrame) -> pd.DataFrame:
     return done[(done["strategy"] != BASELINE) & done["overhead_pct"].notna()]
 
 
-def twins(latency: pd.DataFrame) -> pd.DataFrame:
-    """The baseline's identical twins: one A/A control for each panel."""
-    done = finished(latency)
-    return done[done["aa"].astype(bool)]
-
-
-def baselines(frame: pd.DataFrame) -> pd.DataFrame:
-    """The network without a shift: a timed or a trained row, never the twin."""
+def baselines(frame: pd.DataFrame, *, aa: bool = False) -> pd.DataFrame:
+    """The network without a shift, timed or trained; aa: instead its identical twin, the A/A control."""
     done = finished(frame)
     done = done[done["strategy"] == BASELINE]
-    return done[~done["aa"].astype(bool)] if "aa" in done else done
+    return done[done["aa"].astype(bool) == aa] if "aa" in done else done
+
+
+def references(latency: pd.DataFrame, *, aa: bool = False) -> dict[Panel, Row]:
+    """{panel: the one of its ``baselines``}."""
+    return {panel: rows(own)[0] for panel, own in panels(baselines(latency, aa=aa))}
 
 
 def main_condition(frame: pd.DataFrame) -> pd.DataFrame:
@@ -92,14 +91,19 @@ def main_condition(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def shifting(trained: pd.DataFrame) -> pd.DataFrame:
+    """Neither the baseline nor the learned exchange: that has parameters of its own, and is no variant to take."""
+    return trained[~trained["strategy"].isin([BASELINE, EXCHANGE])]
+
+
 def arms(accuracy: pd.DataFrame, *, lost: bool = False) -> pd.DataFrame:
     """The trained arms that shift, under the main condition, all of whose seeds came to their end.
 
     lost: instead those of which a seed failed; the mean over the others flatters them.
     """
-    done = main_condition(finished(accuracy))
+    done = shifting(main_condition(finished(accuracy)))
     failed = done["reason"].fillna("") != ""
-    return done[_shifts(done) & (failed if lost else ~failed & done["joint_mean_pct"].notna())]
+    return done[failed if lost else ~failed & done["joint_mean_pct"].notna()]
 
 
 def whole_forms(detection: pd.DataFrame) -> list[Row]:
@@ -107,27 +111,11 @@ def whole_forms(detection: pd.DataFrame) -> list[Row]:
     return [row for row in rows(main_condition(finished(detection))) if row["seeds"] > 0 and not row["reason"]]
 
 
-def main_curves(curves: pd.DataFrame) -> pd.DataFrame:
-    """Of the baseline and of the arms that shift, under the main condition."""
-    main = main_condition(curves)
-    return main[(main["strategy"] == BASELINE) | _shifts(main)]
-
-
-def _shifts(done: pd.DataFrame) -> "pd.Series[bool]":
-    """Neither the baseline nor the learned exchange: that has parameters of its own, and is no variant to take."""
-    return ~done["strategy"].isin([BASELINE, EXCHANGE])
-
-
 def panels(frame: pd.DataFrame, *ignored: str) -> list[tuple[Panel, pd.DataFrame]]:
     """Everything that shares one baseline, in order of appearance. ignored: axes in which they may differ."""
     columns = [name for name in Panel.COLUMNS if name in frame and name not in ignored]
     groups = frame.groupby(columns, sort=False, dropna=False)
     return [(Panel(**dict(zip(columns, cast(tuple[Any, ...], key), strict=True))), group) for key, group in groups]
-
-
-def in_panel(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
-    """The rows of one panel."""
-    return dict(panels(frame)).get(panel, frame.iloc[:0])
 
 
 def differing_in(measured: Iterable[Panel], *axes: str) -> list[Panel]:
@@ -154,10 +142,21 @@ def online_settings(online: pd.DataFrame, *ignored: str) -> list[tuple[str, pd.D
     return [(panel_text(panel, among, always=("backbone",)), group) for panel, group in found]
 
 
-def flags_of(row: Row) -> list[str]:
-    """The flags of one row; none where the cell is empty."""
+def warnings_of(row: Row) -> list[str]:
+    """The flags of one row but for that of the baseline's twin; none where the cell is empty."""
     flags = row.get("flags")
-    return [flag for flag in flags.split(";") if flag] if isinstance(flags, str) else []
+    return [flag for flag in flags.split(";") if flag not in ("", "aa")] if isinstance(flags, str) else []
+
+
+def settings_of(run: Analysis, section: str) -> dict[str, Any]:
+    """As the run has them; a run of an older version or cut short may have none."""
+    return (run.header.get("settings") or {}).get(section) or {}
+
+
+def target_half_width(run: Analysis) -> float:
+    """What was asked for of an overhead's interval, in pp; NaN where nothing was."""
+    latency = settings_of(run, "latency")
+    return number(latency.get("target_half_width_pp", latency.get("target_half_width_points")))  # as older runs say
 
 
 def holders(arm: Row) -> list[str]:
@@ -168,26 +167,26 @@ def holders(arm: Row) -> list[str]:
 
 def paired(run: Analysis) -> list[Offer]:
     """Latency rows of the first panel joined with the accuracy of the arm that computes the same function."""
-    trained = rows(arms(run.accuracy))
-    accuracies = {_function(name, arm): arm for arm in trained for name in holders(arm)}
-    for panel, cases in panels(timed(run.latency))[:1] if trained else ():
-        base = rows(baselines(in_panel(run.latency, panel))), rows(baselines(main_condition(run.accuracy)))
-        shifting = [(case, accuracies.get(_function(case["strategy"], case))) for case in rows(cases)]
-        return [
-            Offer(case, estimate(case, "overhead") if case["fraction"] else between(0.0), estimate(arm, "joint"))
-            for case, arm in [*zip(*base, strict=False), *shifting]
-            if arm is not None
-        ]
-    return []
+    trained = [*rows(baselines(main_condition(run.accuracy))), *rows(arms(run.accuracy))]
+    accuracies = {_function(name, arm): estimate(arm, "joint") for arm in trained for name in holders(arm)}
+    offers = []
+    for panel, cases in panels(timed(run.latency))[:1]:
+        base = references(run.latency).get(panel)
+        for case in rows(cases) if base is None else [base, *rows(cases)]:
+            joint = accuracies.get(_function(case["strategy"], case))
+            if joint is not None:
+                overhead = estimate(case, "overhead") if case["fraction"] else between(0.0)
+                offers.append(Offer(case, overhead, joint))
+    return offers
 
 
 def _function(strategy: str, row: Row) -> tuple[str, str, str, float]:
     return strategy, row["placement"], row["direction"], round(float(row["fraction"]), 6)
 
 
-def nearest_fraction(fractions: Iterable[float], wanted: float = USUAL_FRACTION) -> float:
-    """The measured fraction that is nearest to ``wanted``; of two, the smaller."""
-    return min((float(f) for f in fractions), key=lambda f: (abs(f - wanted), f))
+def nearest_fraction(fractions: Iterable[float]) -> float:
+    """The measured fraction that is nearest to the usual one; of two, the smaller."""
+    return min((float(f) for f in fractions), key=lambda f: (abs(f - USUAL_FRACTION), f))
 
 
 def panel_text(panel: Panel, among: Sequence[Panel] = (), *, always: Sequence[str] = ()) -> str:
@@ -195,8 +194,9 @@ def panel_text(panel: Panel, among: Sequence[Panel] = (), *, always: Sequence[st
     differing = [name for name in Panel.COLUMNS if len({getattr(other, name) for other in among}) > 1]
     named = {*always, *differing} or {name for name in Panel.COLUMNS if getattr(panel, name) != _UNTOLD.get(name)}
     order = sorted(Panel.COLUMNS, key=lambda name: name not in ("backbone", "streams", "frames", "size", "batch"))
-    words = [(_WORDED.get(name, "{}").format(getattr(panel, name)), name) for name in order if name in named]
-    return ", ".join(text.removesuffix("s") if getattr(panel, name) == 1 else text for text, name in words)
+    values = {name: getattr(panel, name) for name in order if name in named}
+    words = {name: _WORDED.get(name, "{}").format(value) for name, value in values.items()}
+    return ", ".join(text.removesuffix("s") if values[name] == 1 else text for name, text in words.items())
 
 
 _UNTOLD = {"streams": 0, "allocator": "default"}

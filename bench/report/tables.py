@@ -17,12 +17,11 @@ import pandas as pd
 from bench.analysis.run import Analysis
 from bench.analysis.tables.raw import comparison_table, quality_table
 from bench.report.numbers import between, estimate, fixed, fraction_text, interval_text, number, p_text
-from bench.report.selection import TWIN_FLAG, Row, flags_of, rows
+from bench.report.selection import COUNTED, Row, rows, warnings_of
 from bench.spec.cases import Condition
 from bench.spec.panel import Panel
 
 _FILE = Path(__file__).with_name("templates") / "columns.toml"
-_COUNTED = ("threads", "frames", "size", "batch", "streams")
 
 
 class Cell(NamedTuple):
@@ -57,27 +56,27 @@ def sheets(run: Analysis) -> dict[str, Sheet | None]:
     latency = run.latency.assign(million_cycles=run.latency["latency_ms"] * run.latency["sm_mhz"] / 1e3)
     detectors = ("detector", "form", "direction", "lr_factor", "length_factor")
     return {
-        "latency": _sheet("latency", latency, ("direction", *clips), named=True),
-        "online": _sheet("online", run.online, ("direction", *Panel.COLUMNS), named=True),
-        "accuracy": _sheet("accuracy", run.accuracy, ("direction", "dataset", "backbone"), named=True),
+        "latency": _sheet("latency", latency, ("direction", *clips)),
+        "online": _sheet("online", run.online, ("direction", *Panel.COLUMNS)),
+        "accuracy": _sheet("accuracy", run.accuracy, ("direction", "dataset", "backbone")),
         "controls": _sheet("controls", comparison_table(run.comparisons)),
-        "detection": _sheet("detection", run.detection, detectors, named=True),
+        "detection": _sheet("detection", run.detection, detectors),
         "quality": _sheet("quality", quality_table(run.quality), clips),
         "bandwidth": _sheet("bandwidth", run.bandwidth, clips),
     }
 
 
 def sample_lists(samples: pd.DataFrame) -> dict[str, list[tuple[str, str]]]:
-    """{how the ids of a case's records begin: [(the rest of the id, value of that process or seed)]}."""
-    return {
-        str(name): [(str(row["record"]).removeprefix(str(name)), _values(row)) for row in rows(own)]
-        for name, own in samples.groupby("records", sort=False)
-    }
+    """{how the ids of a case's records begin: [(the rest of the id, values of that process or seed)]}.
 
-
-def _values(row: Row) -> str:
-    """``overhead [%] +1.23, slot [ms] 251.20`` of a process; ``spatial [%] 90.6, joint [%] 22.7`` of a seed."""
-    return ", ".join(f"{column.title} {text}" for column in _columns("samples") if (text := column.cell(row).text))
+    Values: ``overhead [%] +1.23, slot [ms] 251.20`` of a process; ``spatial [%] 90.6, joint [%] 22.7`` of a seed.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in rows(samples):
+        cells = {column.title: column.cell(row).text for column in _columns("samples")}
+        values = ", ".join(f"{title} {text}" for title, text in cells.items() if text)
+        found.setdefault(row["records"], []).append((row["record"].removeprefix(row["records"]), values))
+    return found
 
 
 def plain(value: Any) -> str:
@@ -91,12 +90,14 @@ def plain(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | tuple) else str(value)
 
 
-def _sheet(name: str, frame: pd.DataFrame, axes: Sequence[str] = (), *, named: bool = False) -> Sheet | None:
-    """A table of what varies. named: its rows are of strategies, and may have failed."""
+def _sheet(name: str, frame: pd.DataFrame, axes: Sequence[str] = ()) -> Sheet | None:
+    """A table of what varies. Rows of strategies are named first, and may have failed."""
     if frame.empty:
         return None
     found, along = rows(frame), [_axis(axis) for axis in axes]
-    columns = [*_columns("case"), *along, _STATUS, *_columns(name)] if named else [*along, *_columns(name)]
+    columns = [*along, *_columns(name)]
+    if "strategy" in frame:
+        columns = [*_columns("case"), *along, _STATUS, *_columns(name)]
     cells = {column: [column.cell(row) for row in found] for column in columns}
     texts = {column: {cell.text for cell in own} - {""} for column, own in cells.items()}
     alike = [column for column, own in texts.items() if column.shared and len(own) == 1]
@@ -107,28 +108,23 @@ def _sheet(name: str, frame: pd.DataFrame, axes: Sequence[str] = (), *, named: b
 
 
 @cache
-def _columns(name: str) -> list[Column]:
-    return [_column(**entry) for entry in tomllib.loads(_FILE.read_text(encoding="utf-8"))[name]]
+def _columns(table: str) -> list[Column]:
+    return [_column(**entry) for entry in tomllib.loads(_FILE.read_text(encoding="utf-8"))[table]]
 
 
 def _column(title: str, shared: bool = False, **entry: Any) -> Column:
-    """From an entry of the file."""
     (kind, name), *options = entry.items()
     make = _CELLS[name] if kind == "cell" else partial(_CELLS[kind], name=name, **dict(options))
     return Column(title, make, numeric=kind != "text" and name not in ("strategy", "otherwise"), shared=shared)
 
 
 def _axis(name: str) -> Column:
-    return Column(_words(name), partial(_text, name=name), name in _COUNTED, shared=True)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return Column(name.replace("_", " "), partial(_text, name=name), name in COUNTED, shared=True)
 
 
 def _interval(row: Row, name: str, unit: str = "pct", flag: str = "", *, signed: bool = True) -> Cell:
     """With its p, where there is one. flag: only in rows that raise it."""
-    if flag and flag not in flags_of(row):
+    if flag and flag not in warnings_of(row):
         return Cell("", "")
     found = estimate(row, name, unit)
     text = "" if math.isnan(found.mean) else interval_text(found, "", signed=signed, missing="")
@@ -157,15 +153,14 @@ def _key(value: float) -> str:
 
 
 def _status(row: Row) -> Cell:
-    warnings = [flag for flag in flags_of(row) if flag != TWIN_FLAG]
-    return _word("; ".join(filter(None, (row["status"], *warnings, _text(row, "reason").text))))
+    return _word("; ".join(filter(None, (row["status"], *warnings_of(row), _text(row, "reason").text))))
 
 
 def _otherwise(row: Row) -> Cell:
     """What differs from the usual condition, beyond data set and network: ``lr factor 0.5, length factor 2``."""
     usual = {name: value for name, value in vars(Condition()).items() if name not in ("dataset", "backbone")}
     changed = {name: row[name] for name in usual if pd.notna(row.get(name)) and row[name] != usual[name]}
-    return _word(", ".join(f"{_words(name)} {plain(value)}" for name, value in changed.items()))
+    return _word(", ".join(f"{name.replace('_', ' ')} {plain(value)}" for name, value in changed.items()))
 
 
 def _measured(row: Row) -> Cell:
@@ -178,7 +173,7 @@ _CELLS: dict[str, Callable[..., Cell]] = {
     "interval": _interval,
     "number": _number,
     "text": _text,
-    "strategy": lambda row: _word(row["strategy"] + (" (A/A twin)" if TWIN_FLAG in flags_of(row) else "")),
+    "strategy": lambda row: _word(row["strategy"] + (" (A/A twin)" if row.get("aa") else "")),
     "fraction": lambda row: Cell(fraction_text(number(row["fraction"])), str(row["fraction"])),
     "otherwise": _otherwise,
     "measured": _measured,

@@ -11,9 +11,9 @@ import pydantic_core
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from bench.report.figures.canvas import WIDTH, Figure, at_least, blank, categories, finish, intervals, zero
+from bench.report.figures import canvas
+from bench.report.figures.canvas import BAND, BUILT_IN, INK, RC, REMAINING, WIDTH, Figure, blank, finish, intervals
 from bench.report.numbers import count_text, duration_text, fixed, listed
-from bench.report.style import BAND, BUILT_IN, INK, RC, REMAINING
 from bench.stats.estimators import Interval
 from bench.store.records import FolderError, write_atomically
 from bench.store.samples import Slots
@@ -130,7 +130,7 @@ def _draw_effects(ax: Axes, effects: pd.DataFrame, groups: pd.DataFrame) -> None
     places = np.arange(len(effects))
     beside = np.linspace(_GROUPS_FROM, _GROUPS_TO, len(groups) // len(effects))
     ax.axhspan(-RECOVERED_WITHIN, RECOVERED_WITHIN, color=BAND, linewidth=0, zorder=0.5)
-    zero(ax)
+    canvas.zero(ax)
     _draw_experiments(ax, groups.assign(place=np.add.outer(places, beside).ravel()), _BIAS)
     together: dict[str, Any] = {"color": INK, "linestyle": "none", "marker": "o", "label": "all processes together"}
     intervals(ax, [*(places + _ALL_AT)], _estimates(effects, _BIAS), **together)
@@ -138,9 +138,9 @@ def _draw_effects(ax: Axes, effects: pd.DataFrame, groups: pd.DataFrame) -> None
     ax.hlines(-effects["truth_pct"], places - 0.42, places + 0.42, **dashes)
     widest = max(float(frame[_BIAS].abs().to_numpy().max()) for frame in (effects, groups))
     ax.set_ylim(-_HEADROOM * widest, _HEADROOM * widest)
-    at_least(ax, 4 * RECOVERED_WITHIN)
+    canvas.at_least(ax, 4 * RECOVERED_WITHIN)
     truths = zip(effects["name"], effects["truth_pct"], strict=True)
-    categories(ax, [f"{name}\n{fixed(truth, 2)} %" for name, truth in truths], 0.6)
+    canvas.categories(ax, [f"{name}\n{fixed(truth, 2)} %" for name, truth in truths], 0.6)
     ax.set_ylabel("recovered less built in [pp]")
     ax.set_title(f"Built-in effects (grey: ±{RECOVERED_WITHIN} pp)")
 

@@ -5,9 +5,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
-from bench.report.figures.canvas import Figure, blank, finish
+from bench.report.figures.canvas import INK, MUTED, RC, Figure, blank, finish
 from bench.report.numbers import fixed
-from bench.report.style import INK, MUTED, RC
 from tests.harnesses.cases import EFFECTS, SAME, THREE
 from tests.harnesses.readings import Reading
 from tests.harnesses.summary import Trials

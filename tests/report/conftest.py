@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.analysis.run import Analysis
-from bench.report import write
+from bench.report.page import write
 from bench.store.journal import read_records, seal
 from bench.store.records import Record
 from tests.conftest import ROOT

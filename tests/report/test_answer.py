@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 
 from bench.analysis.run import Analysis
-from bench.report import answer
-from bench.report.cost import MechanismCost
+from bench.report.answers import MechanismCost
 from bench.report.numbers import between
-from bench.report.page import page
+from bench.report.page import answer, page
 from bench.report.selection import arms, main_condition, online_settings, runtime_panels
 from tests.report.synthetic import (
     HOSTILE,

@@ -17,15 +17,13 @@ from bench.analysis.comparisons import Comparison
 from bench.analysis.run import Analysis, load
 from bench.report import selection
 from bench.report.figures import FIGURES, accuracy, canvas, draw
-from bench.report.figures.accuracy import front, pareto
-from bench.report.figures.canvas import Figure, Mark
-from bench.report.figures.data_movement import apart
+from bench.report.figures.canvas import BUILT_IN, LONGEST_NAME, REMAINING, Figure, Palette, label
 from bench.report.figures.detection import _views
-from bench.report.figures.measurement_noise import _draw_twin, _first_control
+from bench.report.figures.measurement import _draw_twin, _first_control
 from bench.report.figures.overheads import swept
+from bench.report.figures.points import Mark, apart, draw_marks, front, label_marks, pareto, pieces
 from bench.report.numbers import between
 from bench.report.selection import arms, main_condition, paired
-from bench.report.style import BUILT_IN, LONGEST_NAME, REMAINING, Palette, label, legend_below
 from bench.stats.estimators import Interval
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "reference"
@@ -215,9 +213,9 @@ def test_curves_have_a_row_for_each_mechanism_and_a_band_for_each_fraction(whole
     assert names == ["copy_shift, residual", "copy_shift, inplace", "copy_shift, residual, unidirectional"]
     bands = [one for one in drawing.axes[0].collections if isinstance(one, FillBetweenPolyCollection)]
     assert len(bands) == len(drawing.axes[0].lines) == 5 and words["more"] == ""
-    curves = selection.main_curves(whole.curves)
+    curves = selection.shifting(selection.main_condition(whole.curves))
     plugins = [curves[curves["fraction"] == 1].assign(strategy=f"plugin_{i}") for i in range(2)]
-    (figure,) = draw(replace(whole, curves=pd.concat([curves, *plugins])), ["learning_curves"])
+    (figure,) = draw(replace(whole, curves=pd.concat([whole.curves, *plugins])), ["learning_curves"])
     assert figure.caption.endswith(" 5 further mechanisms in the table.")
 
 
@@ -268,10 +266,8 @@ def test_a_label_keeps_clear_of_what_is_drawn() -> None:
     ax.set(xlim=(0, 1), ylim=(0, 1))
     style = {"color": "k", "marker": "o", "label": "some"}
     marks = [Mark(between(0.5, 0.1, 0.9), between(0.5, 0.1, 0.9), text, style) for text in ("a", "too long " * 20)]
-    canvas.draw_marks(ax, marks)
-    assert (
-        canvas.label_marks(drawing, ax, marks, canvas.pieces([(0, 0), (1, 1)])) == " 1 label left out for lack of room."
-    )
+    draw_marks(ax, marks)
+    assert label_marks(drawing, ax, marks, pieces([(0, 0), (1, 1)])) == " 1 label left out for lack of room."
     (text,) = ax.texts
     own, point = text.get_window_extent(), ax.transData.transform((0.5, 0.5))
     assert not own.contains(*point)
@@ -283,7 +279,7 @@ def test_the_legend_has_each_name_once_and_mechanisms_first() -> None:
         canvas.band(ax, between(0, -1, 1), "A/A control")
         for name in ("b", "a"):
             canvas.intervals(ax, [0.0], [between(1.0, 0.5)], color="k", label=name)
-    legend_below(drawing)
+    canvas.legend_below(drawing)
     (legend,) = drawing.legends
     assert [text.get_text() for text in legend.get_texts()] == ["a", "b", "A/A control"]
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.analysis.run import Analysis
-from bench.report import write
-from bench.report.page import exhibit, findings, page, write_gallery
+from bench.report.page import exhibit, findings, page, write, write_gallery
 from bench.report.tables import sheets
 from tests.report.synthetic import HOSTILE, case, empty_run, latency_rows, timed_run, verdict
 
@@ -199,6 +198,6 @@ def test_the_gallery_shows_where_a_finding_held(full: Analysis, hostile: Analysi
 
 def test_neither_torch_nor_a_window_system_is_imported() -> None:
     names = ("torch", "torchvision", "strategies", "matplotlib.pyplot", "tkinter")
-    code = f"import sys, bench.report; print([m for m in {names} if m in sys.modules])"
+    code = f"import sys, bench.report.page; print([m for m in {names} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

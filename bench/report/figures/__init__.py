@@ -7,12 +7,10 @@ from pathlib import Path
 import matplotlib
 
 from bench.analysis.run import Analysis
-from bench.report.figures import accuracy, controls, data_movement, detection, measurement_noise, overheads
-from bench.report.figures.canvas import Drawn, Figure, finish
-from bench.report.style import RC, Palette
+from bench.report.figures import accuracy, controls, detection, measurement, overheads, points
+from bench.report.figures.canvas import RC, Drawn, Figure, Palette, finish
 
-CAPTIONS = Path(__file__).parents[1] / "templates" / "captions.toml"
-
+_CAPTIONS = Path(__file__).parents[1] / "templates" / "captions.toml"
 FIGURES: dict[str, Callable[[Analysis, Palette], Drawn]] = {
     "latency_overhead": overheads.latency_overhead,
     "overhead_by_axis": overheads.overhead_by_axis,
@@ -20,16 +18,16 @@ FIGURES: dict[str, Callable[[Analysis, Palette], Drawn]] = {
     "online_overhead": overheads.online_overhead,
     "online_frame_times": overheads.online_frame_times,
     "accuracy_by_fraction": accuracy.accuracy_by_fraction,
-    "accuracy_plane": accuracy.accuracy_plane,
+    "accuracy_plane": points.accuracy_plane,
     "learning_curves": accuracy.learning_curves,
     "early_recognition": accuracy.early_recognition,
     "controls": controls.controls,
     "detection": detection.detection,
     "detection_examples": detection.detection_examples,
-    "pareto": accuracy.pareto,
-    "data_movement": data_movement.data_movement,
-    "copy_bandwidth": data_movement.copy_bandwidth,
-    "measurement_noise": measurement_noise.measurement_noise,
+    "pareto": points.pareto,
+    "data_movement": points.data_movement,
+    "copy_bandwidth": measurement.copy_bandwidth,
+    "measurement_noise": measurement.measurement_noise,
 }
 """Every figure by its file's name, in the order of the report."""
 
@@ -38,13 +36,12 @@ def draw(run: Analysis, names: Iterable[str] = FIGURES) -> tuple[Figure, ...]:
     """All figures, or those named, for which this run has data."""
     frames = (run.latency, run.online, run.accuracy, run.detection)
     palette = Palette.of(str(name) for frame in frames for name in frame["strategy"])
-    captions = tomllib.loads(CAPTIONS.read_text(encoding="utf-8"))
+    captions = tomllib.loads(_CAPTIONS.read_text(encoding="utf-8"))
     figures = []
     with matplotlib.rc_context(RC):
         for name in names:
-            drawn = FIGURES[name](run, palette)
+            drawn, words = FIGURES[name](run, palette), captions[name]
             if drawn is not None:
                 drawing, values = drawn
-                words = captions[name]
                 figures.append(finish(drawing, name, words["title"], words["caption"].format(**values)))
     return tuple(figures)

@@ -1,7 +1,5 @@
-"""Accuracy: by the fraction (beside the paper's Fig. 2b), by its two parts, while training, while a clip is still
-running, and against what it costs."""
+"""Accuracy by the fraction (beside the paper's Fig. 2b), while training, and while a clip is still running."""
 
-from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
@@ -9,22 +7,16 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.cbook import pts_to_poststep
 from matplotlib.colors import to_hex
 
 from bench.analysis.run import Analysis
-from bench.report import selection
 from bench.report.figures import canvas
-from bench.report.figures.canvas import MOST_PLOTS, STAR, Drawn, Mark, further
-from bench.report.numbers import channels_text, estimate, fixed, fraction_text, span_text
-from bench.report.selection import Offer, Row, mechanism_of, rows
-from bench.report.style import INK, MUTED, UNJOINED, Palette, fraction_axis
-from bench.spec.axes import BASELINE
-from bench.stats.estimators import Interval
+from bench.report.figures.canvas import INK, MOST_PLOTS, MUTED, UNJOINED, Drawn, Palette, fraction_axis, further
+from bench.report.numbers import channels_text, estimate, fixed, span_text
+from bench.report.selection import CHANCE_TEMPORAL, arms, baselines, main_condition, rows, shifting
 
 PARTS = ("joint", "spatial", "temporal")
 LEAST_RANGE = 10.0  # pp
-LEAST_SPATIAL_RANGE = 4.0  # pp: the losses are small, but noise must not fill the plot
 HIGHEST = 103.0  # per cent, with room for a mark at 100
 
 PAPER_2D = 70.6  # per cent, Kinetics, TSN (TSM, arXiv 1811.08383, Table 1)
@@ -44,7 +36,7 @@ def seeds_text(frame: pd.DataFrame) -> str:
 
 def accuracy_by_fraction(run: Analysis, palette: Palette) -> Drawn:
     """The paper's plot, then joint accuracy here and the two parts that it is made of."""
-    trained = selection.arms(run.accuracy)
+    trained = arms(run.accuracy)
     if trained.empty:
         return None
     drawing, axes = canvas.grid(4, 2.6, "fraction of the channels moved", "accuracy [%]")
@@ -52,7 +44,7 @@ def accuracy_by_fraction(run: Analysis, palette: Palette) -> Drawn:
     for ax, part in zip(axes[1:], PARTS, strict=True):
         # half a figure is narrow: lines stand farther apart than in the latency figure
         canvas.mechanisms(ax, trained, "fraction", part, palette, 0.018)
-        for row in rows(selection.baselines(selection.main_condition(run.accuracy)))[:1]:
+        for row in rows(baselines(main_condition(run.accuracy)))[:1]:
             ax.axhline(estimate(row, part).mean, color=INK, linewidth=1.1, label="no shift (2-D)")
             canvas.band(ax, estimate(row, part), "no shift, 95 % interval")
         ax.set_title(f"here: {part}")
@@ -82,7 +74,7 @@ def _draw_paper(ax: Axes, palette: Palette) -> None:
 
 def _accuracy_axis(ax: Axes, part: str, frame: pd.DataFrame) -> None:
     """With a line for the temporal accuracy of guessing, where that is known."""
-    chance = selection.CHANCE_TEMPORAL.get(str(frame["dataset"].iloc[0]))
+    chance = CHANCE_TEMPORAL.get(str(frame["dataset"].iloc[0]))
     if part == "temporal" and chance is not None:
         name = f"chance, temporal ({fixed(chance, 0)} %)"
         ax.axhline(chance, color=MUTED, linestyle=(0, (1, 1.5)), linewidth=1.3, label=name)
@@ -102,14 +94,14 @@ def early_recognition(run: Analysis, palette: Palette) -> Drawn:
 
 def _draw_curves(every: pd.DataFrame, x: str, xlabel: str, palette: Palette) -> Drawn:
     """A row of plots for each mechanism, a colour for each fraction."""
-    curves = selection.main_curves(every)
-    base, shifting = curves[curves["strategy"] == BASELINE], curves[curves["strategy"] != BASELINE]
-    if shifting.empty:
+    main = main_condition(every)
+    base, curves = baselines(main), shifting(main)
+    if curves.empty:
         return None
-    found = canvas.by_mechanism(shifting)
+    found = canvas.by_mechanism(curves)
     found.sort(key=lambda one: (one[0][0], one[0][2], one[0][1] != "residual"))  # residual before in-place
     shown = found[:MOST_PLOTS]
-    shares = sorted(set(shifting["fraction"]))
+    shares = sorted(set(curves["fraction"]))
     viridis = matplotlib.colormaps["viridis"](np.linspace(0, _BRIGHTEST, max(len(shares), 2)))
     looks = list(zip(shares, map(to_hex, viridis), cycle(_MARKERS), strict=False))
     drawing = canvas.blank(canvas.WIDTH, 2.0 * len(shown) + 1.0)
@@ -126,63 +118,7 @@ def _draw_curves(every: pd.DataFrame, x: str, xlabel: str, palette: Palette) -> 
     for top, bottom, part in zip(axes[0], axes[-1], PARTS, strict=True):
         top.set_title(part)
         bottom.set_xlabel(xlabel)
-    return drawing, {"seeds": seeds_text(curves), "more": further(len(found), len(shown), "further mechanism")}
-
-
-def accuracy_plane(run: Analysis, palette: Palette) -> Drawn:
-    """Every bidirectional arm by its two accuracies, joined from few channels to all."""
-    trained = selection.arms(run.accuracy)
-    trained = trained[trained["direction"] == "bidirectional"]
-    if trained.empty:
-        return None
-    drawing, (ax,) = canvas.grid(1, 4.1, "temporal accuracy [%]", "spatial accuracy [%]")
-    base = selection.baselines(selection.main_condition(run.accuracy))[:1]
-    marks, legs = _arm_marks(base, palette), []
-    for _, own in canvas.by_mechanism(trained):
-        path = _arm_marks(own.sort_values("fraction"), palette)
-        ax.plot(*zip(*(mark.point for mark in path), strict=True), **path[0].style)
-        legs += canvas.pieces([mark.point for mark in path])
-        marks += path
-    canvas.draw_marks(ax, marks)
-    ax.margins(0.08)
-    canvas.at_least(ax, LEAST_SPATIAL_RANGE, top=HIGHEST)
-    ax.set_xlim(right=min(ax.get_xlim()[1], HIGHEST + 2.0))  # with room for a label
-    return drawing, {"seeds": seeds_text(trained), "more": canvas.label_marks(drawing, ax, marks, avoid=legs)}
-
-
-def _arm_marks(arms: pd.DataFrame, palette: Palette) -> list[Mark]:
-    return [_mark(row, estimate(row, "temporal"), estimate(row, "spatial"), palette) for row in rows(arms)]
-
-
-def _mark(row: Row, x: Interval, y: Interval, palette: Palette) -> Mark:
-    if not row["fraction"]:
-        return Mark(x, y, "no shift", STAR)
-    return Mark(x, y, fraction_text(row["fraction"]), palette.look(*mechanism_of(row)))
-
-
-def pareto(run: Analysis, palette: Palette) -> Drawn:
-    """Every timed case of the first panel whose accuracy is known, and the front."""
-    offers = selection.paired(run)
-    if not any(offer.case["fraction"] for offer in offers):
-        return None
-    best = front(offers)
-    drawing, (ax,) = canvas.grid(1, 3.9, "latency overhead [%]", "joint accuracy [%]")
-    ordered = [*best, *(offer for offer in offers if offer not in best)]
-    marks = [_mark(offer.case, offer.overhead, offer.joint, palette) for offer in ordered]
-    canvas.draw_marks(ax, marks)
-    # an offer's accuracy holds up to the overhead of the next
-    corners = pts_to_poststep([offer.overhead.mean for offer in best], [offer.joint.mean for offer in best])
-    ax.plot(*corners, color=MUTED, linewidth=1.0, zorder=1.2, label="Pareto front")
-    ax.margins(0.07)
-    canvas.at_least(ax, LEAST_RANGE)
-    where = selection.panel_text(selection.panels(selection.timed(run.latency))[0][0])
-    return drawing, {"where": where, "more": canvas.label_marks(drawing, ax, marks, avoid=canvas.pieces(corners.T))}
-
-
-def front(offers: Sequence[Offer]) -> list[Offer]:
-    """The offers that no other beats in both, by rising overhead. On point estimates: intervals may overlap."""
-    best: list[Offer] = []
-    for offer in sorted(offers, key=lambda o: (o.overhead.mean, -o.joint.mean)):
-        if not best or offer.joint.mean > best[-1].joint.mean:
-            best.append(offer)
-    return best
+    return drawing, {
+        "seeds": seeds_text(pd.concat([base, curves])),
+        "more": further(len(found), len(shown), "further mechanism"),
+    }

@@ -1,50 +1,100 @@
-"""What the figures share: estimates with intervals, curves with bands, labels that cover nothing, and the export."""
+"""What the figures share: one look, estimates with intervals, curves with bands, and the export.
+
+A colour says which mechanism, a line style and marker which placement and direction. Colours are those of Okabe and Ito
+(2008), which stay apart for colour-blind readers; their yellow is left out, as it cannot be read on white. Text is
+drawn as paths, so that labels keep their width whatever fonts a reader has.
+"""
 
 import io
 import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_params_from_file
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure as Drawing
-from matplotlib.transforms import Bbox
+from matplotlib.font_manager import findfont
+from matplotlib.ft2font import FT2Font
 
 from bench.report.numbers import count_text, estimate, fraction_text, known
-from bench.report.selection import MECHANISM, Row, rows
-from bench.report.style import BAND, INK, UNJOINED, Palette, legend_below
+from bench.report.selection import MECHANISM, Row, line_text, rows
+from bench.spec.axes import BASELINE
 from bench.stats.estimators import Interval
+
+INK = "#1a1a1a"
+MUTED = "#666666"
+BAND = "#d9d9d9"
+BUILT_IN = {BASELINE: INK, "copy_shift": "#D55E00", "concat_shift": "#E69F00", "buffer_shift": "#0072B2"}
+REMAINING = ("#009E73", "#CC79A7", "#56B4E9", "#7a5c00", "#7F7F7F")
+_LINES: dict[tuple[str, str], tuple[Any, str]] = {
+    ("residual", "bidirectional"): ("-", "o"),
+    ("inplace", "bidirectional"): ((0, (4, 1.8)), "s"),
+    ("residual", "unidirectional"): ((0, (5, 1.5, 1, 1.5)), "^"),
+    ("inplace", "unidirectional"): ((0, (1, 1.5)), "D"),
+}
+RC: Any = rc_params_from_file(Path(__file__).parents[1] / "templates" / "figures.mplstyle", use_default_template=False)
+_CHARACTERS = FT2Font(findfont("DejaVu Sans")).get_charmap()
+UNJOINED: Any = {"linestyle": "none"}
+"""Makes points of a line's look."""
 
 WIDTH = 7.2  # inches
 MOST_PLOTS = 4  # small plots in a figure; more cannot be read, and the tables have all
-STAR: dict[str, Any] = {"color": INK, "marker": "*", "markersize": 9, "linestyle": "none", "label": "no shift"}
+LONGEST_NAME = 26  # characters of a plug-in's name that fit into half a legend
+_WIDE_LABEL = 24  # three columns of longer labels would be wider than the figure
 _MOST_STEPS = 6  # mechanisms set apart by full steps; with more of them the steps get smaller
 _COMPARABLE = 4.0  # plots whose ranges differ by more than this factor get their own axis
 _PNG_DPI = 160
 _PLACES = re.compile(r'\bd="[^"]*"|\b[xy]="[^"]*"|translate\([^)]*\)')
-_CLEAR = 3.0  # points around what is drawn that labels keep clear of
-_GAPS = (5.5, 13.0, 22.0)  # points from a mark to its label: beside it, or farther off with a leader line
-_SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 
-Point = tuple[float, float]
 Drawn = tuple[Drawing, dict[str, object]] | None
 """A drawing and what its caption is filled with; None with nothing to draw."""
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A finished figure."""
+class Palette:
+    """A colour for every strategy of a run, the same in all its figures. hollow: strategies told apart by that."""
 
-    name: str
-    title: str
-    caption: str
-    svg: str
-    png: bytes
+    colours: dict[str, str]
+    hollow: frozenset[str]
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> "Palette":
+        """Built-in strategies keep their colour; plug-ins take what remains, then the same again as hollow marks."""
+        plugins = sorted(set(names) - BUILT_IN.keys())
+        colours = {name: REMAINING[i % len(REMAINING)] for i, name in enumerate(plugins)}
+        return cls({**BUILT_IN, **colours}, frozenset(plugins[len(REMAINING) :]))
+
+    def look(self, strategy: str, placement: str, direction: str) -> dict[str, Any]:
+        """A mechanism's keywords for ``Axes.plot`` and ``errorbar``, with its name in the legend as ``label``."""
+        colour = self.colours.get(strategy, MUTED)
+        linestyle, marker = _LINES.get((placement, direction), ("-", "o"))
+        return {
+            "color": colour,
+            "linestyle": linestyle,
+            "marker": marker,
+            "markerfacecolor": "white" if strategy in self.hollow else colour,
+            "markeredgecolor": colour,
+            "label": line_text(label(strategy), placement, direction),
+        }
+
+
+def drawable(text: str) -> str:
+    """As the font can draw it."""
+    return "".join(c if ord(c) in _CHARACTERS and c.isprintable() else "?" for c in text)
+
+
+def label(text: str) -> str:
+    """A name as the font can draw it: one line, of bounded length, and not hidden by a leading underscore."""
+    shown = drawable(text)
+    shown = f" {shown}" if shown.startswith("_") else shown
+    return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…"
 
 
 def blank(width: float, height: float) -> Drawing:
@@ -67,6 +117,17 @@ def grid(count: int, height: float, xlabel: str, ylabel: str, sharey: bool = Fal
     return drawing, axes[:count]
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A finished figure."""
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+    png: bytes
+
+
 def finish(drawing: Drawing, name: str, title: str, caption: str) -> Figure:
     """Render to SVG and PNG, with a legend. The same drawing gives the same bytes: no date, no random ids."""
     if not drawing.legends:
@@ -86,6 +147,18 @@ def _compact(svg: str) -> str:
         return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", places[0])
 
     return re.sub(r"\s*\n\s*", " ", _PLACES.sub(rounded, svg)).replace("> <", "><")
+
+
+def legend_below(drawing: Drawing) -> None:
+    """One legend under all axes, where it covers no data: what was drawn with a label, mechanisms first."""
+    drawn = [one for ax in drawing.axes for one in zip(*ax.get_legend_handles_labels(), strict=True)]
+    mechanisms = {text: one[0] for one, text in drawn if isinstance(one, ErrorbarContainer)}
+    entries: dict[str, Any] = dict(sorted(mechanisms.items()))
+    for one, text in drawn:
+        entries.setdefault(text, one)
+    if entries:
+        columns = 2 if max(map(len, entries)) > _WIDE_LABEL else 3
+        drawing.legend(list(entries.values()), list(entries), loc="outside lower left", ncols=columns)
 
 
 def further(total: int, shown: int, singular: str = "further setting", plural: str | None = None) -> str:
@@ -128,6 +201,13 @@ def mechanisms(
     return drawn
 
 
+def curve(ax: Axes, frame: pd.DataFrame, x: str, value: str, low: str, high: str, **style: Any) -> None:
+    """A line over column ``x`` with the interval between two columns as a band."""
+    frame = frame.sort_values(x)
+    ax.fill_between(frame[x], frame[low], frame[high], color=style["color"], alpha=0.16, linewidth=0, zorder=1.5)
+    ax.plot(frame[x], frame[value], **style)
+
+
 def band(ax: Axes, found: Interval, name: str, xmin: float = 0.0, xmax: float = 1.0) -> None:
     """The interval of a reference; xmin, xmax: in shares of the axis."""
     if known(found):
@@ -139,11 +219,14 @@ def zero(ax: Axes) -> None:
     ax.axhline(0, color=INK, linewidth=0.8)
 
 
-def curve(ax: Axes, frame: pd.DataFrame, x: str, value: str, low: str, high: str, **style: Any) -> None:
-    """A line over column ``x`` with the interval between two columns as a band."""
-    frame = frame.sort_values(x)
-    ax.fill_between(frame[x], frame[low], frame[high], color=style["color"], alpha=0.16, linewidth=0, zorder=1.5)
-    ax.plot(frame[x], frame[value], **style)
+def fraction_axis(ax: Axes, fractions: Iterable[float]) -> None:
+    """0 to all, linear, with a tick where something was measured."""
+    ticks: list[float] = []
+    for value in sorted({0.0, 1.0, *fractions}, key=lambda f: (f not in (0.0, 1.0), f)):
+        if all(abs(value - other) >= 0.055 for other in ticks):  # closer labels would run into each other
+            ticks.append(value)
+    ax.set_xticks(ticks, [fraction_text(tick) for tick in ticks])
+    ax.set_xlim(-0.04, 1.05)
 
 
 def categories(ax: Axes, names: Sequence[str], margin: float = 0.5) -> None:
@@ -164,76 +247,3 @@ def at_least(ax: Axes, extent: float, top: float = math.inf) -> None:
     low, high = ax.get_ylim()
     missing = max(extent - (high - low), 0.0) / 2
     ax.set_ylim(low - missing, min(high + missing, top))
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A labelled point with the intervals of both coordinates. style: keywords of ``Axes.plot``."""
-
-    x: Interval
-    y: Interval
-    text: str
-    style: dict[str, Any]
-
-    @property
-    def point(self) -> Point:
-        """Where it stands."""
-        return self.x.mean, self.y.mean
-
-    @property
-    def bars(self) -> list[tuple[Point, Point]]:
-        """Both intervals, as lines through the point."""
-        (x, y), across, along = self.point, self.x, self.y
-        bars = [((across.low, y), (across.high, y))] if known(across) else []
-        return [*bars, ((x, along.low), (x, along.high))] if known(along) else bars
-
-
-def draw_marks(ax: Axes, marks: Iterable[Mark]) -> None:
-    """Points with thin lines for their intervals; in alphabetical order, for the legend."""
-    for mark in sorted(marks, key=lambda mark: str(mark.style["label"])):
-        for start, end in mark.bars:
-            ax.plot(*zip(start, end, strict=True), color=mark.style["color"], linewidth=1.0, alpha=0.65, zorder=2)
-        ax.plot(*mark.point, **mark.style | UNJOINED, zorder=3)
-
-
-def pieces(corners: Iterable[Sequence[float]], steps: int = 40) -> list[tuple[Point, Point]]:
-    """A polyline in short pieces, for labels to keep clear of."""
-    legs = [np.linspace(start, end, steps) for start, end in pairwise(corners)]
-    return [(tuple(start), tuple(end)) for leg in legs for start, end in pairwise(leg)]
-
-
-def label_marks(drawing: Drawing, ax: Axes, marks: Sequence[Mark], avoid: Sequence[tuple[Point, Point]] = ()) -> str:
-    """Write each mark's text beside it where there is room, the first marks first. Returns what the caption adds.
-
-    A label that would cover a mark, an interval, another label or a piece of ``avoid`` is left out.
-    """
-    legend_below(drawing)
-    drawing.draw_without_rendering()
-    pixels = drawing.dpi / 72  # of a point
-    inside = ax.get_window_extent()
-    points = [Bbox(ax.transData.transform([mark.point] * 2)).padded(_CLEAR * pixels) for mark in marks]
-    lines = [*avoid, *(bar for mark in marks for bar in mark.bars)]
-    taken = points + [Bbox(np.sort(ax.transData.transform(line), axis=0)).padded(pixels) for line in lines]
-    left_out = 0
-    for mark in marks:
-        text = ax.annotate(mark.text, mark.point, (0, 0), textcoords="offset points", fontsize=8, in_layout=False)
-        text.set_color(mark.style["color"])
-        size = text.get_window_extent()
-        x, y = ax.transData.transform(mark.point)
-        for gap, (right, up) in product(_GAPS, _SIDES):
-            left = x + right * (gap * pixels + size.width / 2) - size.width / 2
-            bottom = y + up * (gap * pixels + size.height / 2) - size.height / 2
-            box = Bbox.from_bounds(left, bottom, size.width, size.height)
-            if inside.contains(*box.min) and inside.contains(*box.max) and not box.count_overlaps(taken):
-                break
-        else:
-            text.remove()
-            left_out += 1
-            continue
-        text.set_position(((left - x) / pixels, (bottom - y) / pixels))
-        taken.append(box)
-        if gap > _GAPS[0]:
-            near = ax.transData.inverted().transform((np.clip(x, box.x0, box.x1), np.clip(y, box.y0, box.y1)))
-            ends = zip(mark.point, near, strict=True)
-            ax.plot(*ends, color=mark.style["color"], linewidth=0.6, alpha=0.8, scalex=False, scaley=False)
-    return f" {count_text(left_out, 'label')} left out for lack of room." if left_out else ""

@@ -15,10 +15,9 @@ from bench.analysis.comparisons import ABOVE, BELOW, Comparison
 from bench.analysis.run import Analysis
 from bench.analysis.selection import PUBLISHED
 from bench.report.figures import canvas
-from bench.report.figures.canvas import WIDTH, Drawn
+from bench.report.figures.canvas import INK, MUTED, WIDTH, Drawn, Palette, drawable
 from bench.report.numbers import fixed
 from bench.report.selection import grouped
-from bench.report.style import INK, MUTED, Palette, drawable
 
 _LINE = 0.172  # inches for a line of text
 _AROUND = 1.1  # inches for the axes and the legend
@@ -74,7 +73,12 @@ def _draw_side(names: Axes, plot: Axes, found: Sequence[Comparison]) -> float:
             write(textwrap.wrap(_arm_text(words) + level, _HEADING), color=MUTED, backgroundcolor="white")
             for subject, outcomes in grouped(compared, attrgetter("subject")).items():
                 for index, one in enumerate(outcomes):
-                    _draw(plot, one, y + 0.5 + (index - (len(outcomes) - 1) / 2) * 0.27)
+                    height = y + 0.5 + (index - (len(outcomes) - 1) / 2) * 0.27
+                    colour, marker = _LOOKS.get(one.outcome, (MUTED, "v"))
+                    fill = colour if one.answer in (ABOVE, BELOW) else "white"
+                    plot.plot(_distance(one), [height, height], color=colour, linewidth=1.2, solid_capstyle="butt")
+                    x = one.interval.mean - one.reference
+                    plot.plot(x, height, marker, color=colour, markersize=3.8, markerfacecolor=fill)
                 write(textwrap.wrap(_arm_text(subject), _SUBJECT)[:2] or [""], indent=0.04)
     return y + 0.3
 
@@ -90,13 +94,6 @@ def _distance(one: Comparison) -> tuple[float, float]:
     """The interval less its reference; without an interval the estimate twice."""
     mean, low, high = (end - one.reference for end in (one.interval.mean, one.interval.low, one.interval.high))
     return (low, high) if math.isfinite(low) else (mean, mean)
-
-
-def _draw(ax: Axes, one: Comparison, y: float) -> None:
-    colour, marker = _LOOKS.get(one.outcome, (MUTED, "v"))
-    fill = colour if one.answer in (ABOVE, BELOW) else "white"
-    ax.plot(_distance(one), [y, y], color=colour, linewidth=1.2, solid_capstyle="butt")
-    ax.plot(one.interval.mean - one.reference, y, marker, color=colour, markersize=3.8, markerfacecolor=fill)
 
 
 def _difference_axis(ax: Axes, low: float, high: float) -> None:

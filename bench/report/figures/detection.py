@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from bench.analysis.run import Analysis
 from bench.report.figures import canvas
-from bench.report.figures.canvas import WIDTH, Drawn
+from bench.report.figures.canvas import MUTED, UNJOINED, WIDTH, Drawn, Palette, label
 from bench.report.numbers import channels_text, count_text, estimate, fraction_text
 from bench.report.selection import Row, mechanism_of, whole_forms
-from bench.report.style import MUTED, UNJOINED, Palette, label
 from bench.store.samples import MEASURES, SPEEDS
 
 PAPER_GAINS = (1.6, -0.2, 2.3, 4.6)  # pp, of all objects and by speed: R-FCN, ImageNet-VID, online (TSM, Table 7)

@@ -5,7 +5,6 @@ An axis counts as swept where panels differ in it and agree in everything else.
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -17,20 +16,16 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from bench.analysis.run import Analysis
 from bench.report import selection
 from bench.report.figures import canvas
-from bench.report.figures.canvas import MOST_PLOTS, Drawn, further
+from bench.report.figures.canvas import INK, MOST_PLOTS, MUTED, UNJOINED, Drawn, Palette, fraction_axis, further, label
 from bench.report.numbers import estimate, fraction_text, known, milliseconds_text
-from bench.report.selection import MECHANISM, in_panel, nearest_fraction, panel_text, panels, rows, timed
-from bench.report.style import INK, MUTED, UNJOINED, Palette, fraction_axis, label
+from bench.report.selection import COUNTED, MECHANISM, baselines, nearest_fraction, panel_text, panels, rows, timed
 from bench.spec.axes import BASELINE
-from bench.spec.panel import PANEL_AXES, Panel
+from bench.spec.panel import Panel
 
 PAPER_ALL = {"cpu": 13.7, "cuda": 12.4}  # per cent, all channels; ResNet-50, 8 frames (TSM, section 3.2)
 PAPER_EIGHTH = 3.0  # "about 3 %" with 1/8, on every device; the paper gives no values at 1/4 and 1/2
 PAPER_ONLINE = 2.1  # per cent: 4.8 ms against 4.7 ms, ResNet-50, 1/8 (TSM, Table 6)
 MOST_AXES = 8
-_COUNTED = {axis.name for axis in PANEL_AXES.values() if axis.counts}
-"""Axes with an order of their own; the values of the others keep the run's."""
-
 _NARROW = 34  # characters of tick labels that fit below half a figure
 _LINEAR_TO = 5.0  # per cent: the runtimes' axis is logarithmic beyond
 _RAREST = 0.1  # per cent of the frames; beyond it there are too few
@@ -39,7 +34,7 @@ _TICKS = (-5, 0, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 def latency_overhead(run: Analysis, palette: Palette) -> Drawn:
     """Overhead against fraction, one plot for each panel, with the A/A control and the paper's two values."""
-    found = panels(timed(run.latency))
+    found, twins = panels(timed(run.latency)), selection.references(run.latency, aa=True)
     shown = found[:MOST_PLOTS]
     if not shown:
         return None
@@ -48,8 +43,7 @@ def latency_overhead(run: Analysis, palette: Palette) -> Drawn:
     alike = canvas.comparable(cases for _, cases in shown)
     drawing, axes = canvas.grid(len(shown), height, "fraction of the channels moved", "latency overhead [%]", alike)
     for ax, (panel, cases) in zip(axes, shown, strict=True):
-        for row in rows(selection.twins(in_panel(run.latency, panel))):
-            canvas.band(ax, estimate(row, "overhead"), "A/A control")
+        canvas.band(ax, estimate(twins.get(panel, {}), "overhead"), "A/A control")
         canvas.zero(ax)
         canvas.mechanisms(ax, cases, "fraction", "overhead", palette, 0.012)
         _draw_paper(ax, panel)
@@ -72,16 +66,12 @@ def _draw_paper(ax: Axes, panel: Panel) -> None:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One axis: a panel for each value, and their cases, with the ``place`` of their panel."""
+    """One axis: a panel for each of its ``values``, in words, and their cases, with the ``place`` of their panel."""
 
     name: str
     panels: list[Panel]
+    values: list[str]
     cases: pd.DataFrame
-
-    @property
-    def values(self) -> list[str]:
-        """In words."""
-        return [panel.device if self.name == "device" else panel_text(panel, self.panels) for panel in self.panels]
 
 
 def swept(latency: pd.DataFrame) -> list[Sweep]:
@@ -90,16 +80,18 @@ def swept(latency: pd.DataFrame) -> list[Sweep]:
     found = []
     for name in Panel.COLUMNS if cases else ():
         chosen = selection.differing_in(cases, name)
-        if name in _COUNTED:
+        if name in COUNTED:
             chosen.sort(key=attrgetter(name))
         placed = pd.concat([cases[panel].assign(place=place) for place, panel in enumerate(chosen)])
         along = []
         for _, own in placed.groupby(MECHANISM):
             counts = own["fraction"].value_counts()  # of those measured at most values, the one nearest to the usual
-            along.append(own[own["fraction"] == nearest_fraction(counts.index[counts == counts.max()])])
-        along = [own for own in along if len(own) > 1]
+            own = own[own["fraction"] == nearest_fraction(counts.index[counts == counts.max()])]
+            if len(own) > 1:
+                along.append(own)
         if along:
-            found.append(Sweep(name, chosen, pd.concat(along)))
+            values = [panel.device if name == "device" else panel_text(panel, chosen) for panel in chosen]
+            found.append(Sweep(name, chosen, values, pd.concat(along)))
     return found
 
 
@@ -109,17 +101,16 @@ def overhead_by_axis(run: Analysis, palette: Palette) -> Drawn:
     shown = found[:MOST_AXES]
     if not shown:
         return None
-    times, mosaic = _baseline_times(run), _mosaic(shown)
+    mosaic = _mosaic(shown)
     alike = canvas.comparable(sweep.cases for sweep in shown)
     drawing = canvas.blank(canvas.WIDTH, 2.6 * len(mosaic) + 0.6)
     axes = drawing.subplot_mosaic(mosaic, empty_sentinel="", sharey=alike)  # type: ignore[arg-type]
     for sweep in shown:
         ax = axes[sweep.name]
         canvas.zero(ax)
-        joined = sweep.name in _COUNTED  # between values without an order of their own there is nothing
+        joined = sweep.name in COUNTED  # between values without an order of their own there is nothing
         canvas.mechanisms(ax, sweep.cases, "place", "overhead", palette, 0.09, **({} if joined else UNJOINED))
-        named = zip(sweep.values, sweep.panels, strict=True)
-        canvas.categories(ax, [f"{label(value)}\n{times[panel]}" for value, panel in named])
+        canvas.categories(ax, _above_times(run, [label(value) for value in sweep.values], sweep.panels))
         ax.margins(y=0.08)
         ax.set_title(sweep.name.replace("_", " "))
     for row in mosaic:
@@ -137,10 +128,11 @@ def _mosaic(shown: Sequence[Sweep]) -> list[list[str]]:
     return pairs + [[name, name] for name in wide]
 
 
-def _baseline_times(run: Analysis) -> defaultdict[Panel, str]:
-    """{panel: what the network without a shift takes there}."""
-    base = panels(selection.baselines(run.latency))
-    return defaultdict(str, {panel: milliseconds_text(own["latency_ms"].iloc[0]) for panel, own in base})
+def _above_times(run: Analysis, names: Sequence[str], chosen: Sequence[Panel]) -> list[str]:
+    """Names of panels, each above what the network without a shift takes there."""
+    base = selection.references(run.latency)
+    times = [milliseconds_text(base[panel]["latency_ms"]) if panel in base else "" for panel in chosen]
+    return [f"{name}\n{time}" for name, time in zip(names, times, strict=True)]
 
 
 def overhead_by_runtime(run: Analysis, palette: Palette) -> Drawn:
@@ -148,21 +140,12 @@ def overhead_by_runtime(run: Analysis, palette: Palette) -> Drawn:
     chosen = selection.runtime_panels(run)
     if not chosen:
         return None
-    own = [in_panel(timed(run.latency), panel).assign(place=place) for place, panel in enumerate(chosen)]
+    measured = dict(panels(timed(run.latency)))
+    own = [measured[panel].assign(place=place) for place, panel in enumerate(chosen)]
     cases = pd.concat([frame[frame["fraction"] == nearest_fraction(frame["fraction"])] for frame in own])
     drawing = canvas.blank(canvas.WIDTH, 1.4 + len(chosen) * (0.35 + 0.1 * cases.groupby(MECHANISM).ngroups))
     ax = drawing.subplots()
     canvas.mechanisms(ax, cases, "place", "overhead", palette, 0.12, horizontal=True, **UNJOINED)
-    _overhead_axis(ax)
-    times = _baseline_times(run)
-    names = [f"{selection.runtime_name(panel, chosen)}\n{times[panel]}" for panel in chosen]
-    ax.set_yticks(range(len(names)), names)
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.hlines([edge - 0.5 for edge in range(1, len(names))], *ax.get_xlim(), color=MUTED, linewidth=0.5)
-    return drawing, {"linear_to": _LINEAR_TO}
-
-
-def _overhead_axis(ax: Axes) -> None:
     ax.set_xscale("symlog", linthresh=_LINEAR_TO, linscale=0.7)
     low, high = min(ax.get_xlim()[0], -1.0), max(1.1 * ax.get_xlim()[1], 2 * _LINEAR_TO)
     ax.set(xlim=(low, high), xticks=[tick for tick in _TICKS if low <= tick <= high], xlabel="latency overhead [%]")
@@ -171,6 +154,11 @@ def _overhead_axis(ax: Axes) -> None:
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.axvline(PAPER_EIGHTH, color=MUTED, linewidth=1.0, linestyle=":", label="paper: about 3 % at 1/8")
     ax.grid(axis="y", visible=False)
+    names = _above_times(run, [selection.runtime_name(panel, chosen) for panel in chosen], chosen)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.hlines([edge - 0.5 for edge in range(1, len(names))], *ax.get_xlim(), color=MUTED, linewidth=0.5)
+    return drawing, {"linear_to": _LINEAR_TO}
 
 
 def online_overhead(run: Analysis, palette: Palette) -> Drawn:
@@ -191,11 +179,9 @@ def online_overhead(run: Analysis, palette: Palette) -> Drawn:
 def _draw_overhead(ax: Axes, frame: pd.DataFrame, usual: float, palette: Palette) -> None:
     counts = sorted(set(frame["streams"]))
     frame = frame.assign(place=frame["streams"].map(counts.index))
-    base = frame[frame["strategy"] == BASELINE]
-    twin = base["aa"].astype(bool)
-    for row in rows(base[twin]):
-        ends = [(row["place"] + share) / len(counts) for share in (0.1, 0.9)]
-        canvas.band(ax, estimate(row, "overhead"), "A/A control", *ends)
+    for twin in rows(baselines(frame, aa=True)):
+        ends = [(twin["place"] + share) / len(counts) for share in (0.1, 0.9)]
+        canvas.band(ax, estimate(twin, "overhead"), "A/A control", *ends)
     canvas.zero(ax)
     if frame["backbone"].iloc[0] == "resnet50":
         name = f"paper: {PAPER_ONLINE:g} % (4.8 ms, 4.7 ms)"
@@ -206,7 +192,7 @@ def _draw_overhead(ax: Axes, frame: pd.DataFrame, usual: float, palette: Palette
         if share != usual:
             top = last.high if known(last) else last.mean
             ax.annotate(fraction_text(share), (places[-1], top), (0, 3), textcoords="offset points", ha="center")
-    times = dict(zip(base.loc[~twin, "streams"], base.loc[~twin, "frame_ms"], strict=True))
+    times = {row["streams"]: row["frame_ms"] for row in rows(baselines(frame))}
     canvas.categories(ax, [f"{count}\n{milliseconds_text(times.get(count, math.nan))}" for count in counts])
 
 

@@ -1,0 +1,289 @@
+"""What a run says: what the shift costs and buys, which variant to take, and how far to trust that.
+
+Typed results; templates say them. A difference to the network without a shift counts only where its interval and its
+p, adjusted by Holm over the arms, both say so. Nothing is recommended on intervals that decide nothing.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis.rankings import Ranking
+from bench.analysis.run import Analysis
+from bench.analysis.selection import PUBLISHED
+from bench.report import selection
+from bench.report.numbers import estimate, holds_zero, known, number, overlap
+from bench.report.selection import Offer, Row, arms, baselines, grouped, mechanism_of, panel_text, panels, rows, timed
+from bench.spec.axes import BASELINE
+from bench.spec.panel import Panel
+from bench.stats.estimators import Interval
+from bench.stats.exclusion import EXCLUDED_AT_MOST
+
+RELEASED = ("copy_shift", "concat_shift")
+"""Mechanisms that people run because published code contains them (mit-han-lab, mmaction2)."""
+
+FLAT_PP = 2.0  # an interval of the slope that holds zero and ends within this is called "the same"
+SIGNIFICANT = 0.05  # two-sided, after Holm: the level of the 95 % intervals beside it
+_SAME = 1e-6  # percentage points
+
+
+def answers(run: Analysis) -> dict[str, Any]:
+    """What a reader wants to know. A failed A/A control withholds what rests on the clock.
+
+    on_validation: something was judged on validation clips, to choose a recipe, which is no test.
+    """
+    costs = [] if run.suspect else panel_costs(run)
+    recipes = [selection.settings_of(run, section).get("recipe") or {} for section in ("accuracy", "detection")]
+    return {
+        "choice": None if run.suspect else choice(run),
+        "costs": costs,
+        "runtimes": runtime_costs(run, costs),
+        "online": [] if run.online_suspect else online_costs(run),
+        "gain": gain(run),
+        "detection": detection(run),
+        "trust": trust(run),
+        "judged": Counter(claim.verdict for claim in run.claims),
+        "on_validation": any(recipe.get("judged_on") == "validation" for recipe in recipes),
+        "suspect": run.suspect,
+        "online_suspect": run.online_suspect,
+    }
+
+
+@dataclass(frozen=True)
+class MechanismCost:
+    """One mechanism. overheads: at the panel's ``fractions``. slope: pp from no channels to all, NaN where the
+    fractions lie too close for one; mde: of the slope."""
+
+    strategy: str
+    placement: str
+    direction: str
+    overheads: tuple[Interval | None, ...]
+    slope: Interval
+    mde: float
+
+    @property
+    def trend(self) -> str:
+        """Whether the cost depends on the fraction: ``grows``, ``falls``, ``same``; ``open`` where nothing is shown."""
+        if not holds_zero(self.slope):
+            return "grows" if self.slope.mean > 0 else "falls"
+        flat = known(self.slope) and max(-self.slope.low, self.slope.high) <= FLAT_PP
+        return "same" if flat else "open"
+
+
+@dataclass(frozen=True)
+class PanelCost:
+    """One panel. fractions: the least, the usual and the largest. mechanisms: the released ones first, then the
+    cheapest. usual: cases placed as published, at the fraction nearest to the usual one, the least overhead first;
+    ranking: of the exact mechanisms among them."""
+
+    panel: Panel
+    where: str
+    baseline_ms: float
+    fractions: list[float]
+    mechanisms: list[MechanismCost]
+    usual: list[Row]
+    ranking: Ranking | None
+
+    @property
+    def released(self) -> Row | None:
+        """The published code's case, where there is a better one to take."""
+        own = [case for case in self.usual if case["strategy"] == PUBLISHED]
+        return own[0] if own and self.ranking and self.ranking.ranked[0].strategy != PUBLISHED else None
+
+
+def panel_costs(run: Analysis) -> list[PanelCost]:
+    """Every panel in which a mechanism was timed."""
+    base, slopes, found = selection.references(run.latency), dict(panels(run.slopes)), []
+    for panel, cases in panels(timed(run.latency)):
+        moved = cases[cases["fraction"] > 0].sort_values("overhead_pct")
+        if moved.empty:
+            continue
+        ends = sorted({moved["fraction"].min(), selection.nearest_fraction(moved["fraction"]), moved["fraction"].max()})
+        baseline_ms = number(base[panel]["latency_ms"]) if panel in base else math.nan
+        mechanisms = _mechanisms(moved, ends, rows(slopes[panel]) if panel in slopes else [])
+        usual = moved[(moved["placement"] == "residual") & (moved["direction"] == "bidirectional")]
+        if not usual.empty:
+            usual = usual[usual["fraction"] == selection.nearest_fraction(usual["fraction"])]
+        rankings = _rankings(run, panel, "residual", "bidirectional")
+        ranking = rankings[selection.nearest_fraction(rankings)] if rankings else None
+        found.append(PanelCost(panel, panel_text(panel), baseline_ms, ends, mechanisms, rows(usual), ranking))
+    return found
+
+
+def _mechanisms(moved: pd.DataFrame, fractions: list[float], slopes: list[Row]) -> list[MechanismCost]:
+    slope_of = {mechanism_of(row): row for row in slopes}
+    found = []
+    for key, own in grouped(rows(moved), mechanism_of).items():
+        known_at = {row["fraction"]: estimate(row, "overhead") for row in own}
+        slope, overheads = slope_of.get(key, {}), tuple(map(known_at.get, fractions))
+        found.append(MechanismCost(*key, overheads, estimate(slope, "slope"), number(slope.get("mde_pct"))))
+    return sorted(found, key=lambda one: one.strategy not in RELEASED or one.placement != "residual")
+
+
+def _rankings(run: Analysis, *where: Panel | str) -> dict[float, Ranking]:
+    """{fraction: the mechanisms of one function}, in one panel, placement and direction."""
+    return {float(one.fraction): one for one in run.rankings if (one.panel, one.placement, one.direction) == where}
+
+
+def runtime_costs(run: Analysis, costs: Sequence[PanelCost]) -> list[PanelCost]:
+    """Every runtime and number format, in one setting; none where there is one runtime only."""
+    chosen = selection.runtime_panels(run)
+    own = [cost for cost in costs if cost.panel in chosen and cost.usual]
+    return [replace(cost, where=selection.runtime_name(cost.panel, chosen)) for cost in own]
+
+
+def online_costs(run: Analysis) -> list[dict[str, Any]]:
+    """Every network and number of streams timed with and without a shift. cases: the least overhead first."""
+    found = []
+    for where, frame in selection.online_settings(run.online):
+        base, cases = rows(baselines(frame)), rows(timed(frame).sort_values("overhead_pct"))
+        if base and cases:
+            found.append({"where": where, "base": base[0], "cases": cases})
+    return found
+
+
+def trust(run: Analysis) -> dict[str, Any]:
+    """How far to trust a run: its A/A controls, what disturbed it, what was left out, which flags were raised.
+
+    controls: one for each panel; where: what tells it from the others; clean: zero is not ruled out. cases: rows of
+    what was timed. target: the half-width asked for. flags: {flag: how many of the cases raised it}. disturbed: how
+    many superblocks; reasons: {rule: superblocks that it declared disturbed}; noisy: in how many panels more were
+    disturbed than may be left out. seeds: of each trained arm.
+    """
+    cases, twins, controls = rows(timed(run.latency)), selection.references(run.latency, aa=True), []
+    for panel, twin in twins.items():
+        overhead, where = estimate(twin, "overhead"), panel_text(panel, list(twins))
+        clean = known(overhead) and holds_zero(overhead)
+        controls.append({"where": where, "overhead": overhead, "mde": number(twin["mde_pct"]), "clean": clean})
+    return {
+        "controls": controls,
+        "cases": cases,
+        "target": selection.target_half_width(run),
+        "flags": Counter(flag for row in cases for flag in selection.warnings_of(row)),
+        "quality": run.quality,
+        "disturbed": round(sum(one.disturbed_pct / 100 * one.superblocks for one in run.quality if one.superblocks)),
+        "reasons": sum((Counter(dict(one.reasons)) for one in run.quality), Counter[str]()),
+        "noisy": sum(one.disturbed_pct > 100 * EXCLUDED_AT_MOST for one in run.quality),
+        "seeds": list(selection.finished(run.accuracy)["seeds"]),
+    }
+
+
+def separated(arm: Row, outcome: str) -> bool:
+    """An arm differs from the network without a shift in joint, spatial, temporal or mixture accuracy."""
+    p = number(arm.get(f"{outcome}_delta_p"))
+    return not holds_zero(estimate(arm, f"{outcome}_delta")) and not p >= SIGNIFICANT
+
+
+def gain(run: Analysis) -> dict[str, Any] | None:
+    """The best of ``trained`` arms; None where no arm came to its end.
+
+    equal: arms not separated from it, the nearest first. lost: not judged, because a seed failed. leak: what the
+    network without a shift knows of the order, where that is not chance.
+    """
+    trained = sorted(rows(arms(run.accuracy)), key=_joint, reverse=True)
+    if not trained:
+        return None
+    gaps = [(arm, estimate(arm, "joint_gap_to_best")) for arm in trained[1:]]
+    equal = [arm for arm, gap in gaps if known(gap) and not gap.low > 0]
+    lost = rows(arms(run.accuracy, lost=True))
+    return {"best": trained[0], "trained": len(trained), "equal": equal, "lost": lost, "leak": _leak(run)}
+
+
+def _joint(arm: Row) -> float:
+    return float(arm["joint_mean_pct"])
+
+
+def _leak(run: Analysis) -> Interval | None:
+    """A network without a shift cannot know the order; if it does, nothing here is about order."""
+    for row in rows(baselines(selection.main_condition(run.accuracy))):
+        chance = selection.CHANCE_TEMPORAL.get(str(row["dataset"]), math.nan)
+        level = estimate(row, "temporal")
+        held = known(level) and level.low - _SAME <= chance <= level.high + _SAME
+        if not held and abs(level.mean - chance) > _SAME:
+            return level
+    return None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which variant to take: the best accuracy, reached by the cheapest mechanism that computes it.
+
+    verdict: ``take``, or why there is nothing to recommend: ``not trained``, ``not timed``, ``not paired``,
+    ``no interval``, ``no gain``. tied: mechanisms not shown to be slower. cheaper: separated in cost, not in accuracy.
+    untimed: a better arm that was not timed.
+    """
+
+    verdict: str
+    taken: Offer | None = None
+    tied: tuple[str, ...] = ()
+    cheaper: Offer | None = None
+    untimed: Row | None = None
+
+
+def choice(run: Analysis) -> Choice | None:
+    """None where nothing was trained or timed."""
+    trained, shifting = rows(arms(run.accuracy)), timed(run.latency)
+    if not trained or shifting.empty:
+        return Choice("not timed" if trained else "not trained") if trained or not shifting.empty else None
+    offers = selection.paired(run)
+    base = [offer for offer in offers if not offer.case["fraction"]]
+    shifts = [offer for offer in offers if offer.case["fraction"]]
+    if not shifts:
+        return Choice("not paired")
+    top = max(offer.joint.mean for offer in shifts)
+    best = sorted((o for o in shifts if o.joint.mean == top), key=lambda offer: offer.overhead.mean)
+    if not known(best[0].joint):
+        return Choice("no interval", best[0])
+    if base and overlap(base[0].joint, best[0].joint):
+        return Choice("no gain", best[0])
+    above = max(trained, key=_joint)
+    untimed = above if _joint(above) > top else None
+    return Choice("take", best[0], _tied(run, best), _cheaper(best[0], shifts), untimed)
+
+
+def _tied(run: Analysis, best: Sequence[Offer]) -> tuple[str, ...]:
+    """Those among ``best`` that this run cannot tell from the first; by the ranking where it took part in one."""
+    first, others = best[0], best[1:]
+    panel, case = panels(timed(run.latency))[0][0], first.case
+    ranking = _rankings(run, panel, case["placement"], case["direction"]).get(case["fraction"])
+    if ranking is not None and ranking.decided and ranking.ranked[0].strategy == case["strategy"]:
+        names = {one.strategy for one in ranking.tied}
+        return tuple(o.case["strategy"] for o in others if o.case["strategy"] in names)
+    return tuple(o.case["strategy"] for o in others if overlap(first.overhead, o.overhead))
+
+
+def _cheaper(taken: Offer, offers: Sequence[Offer]) -> Offer | None:
+    apart = [o for o in offers if o.overhead.mean < taken.overhead.mean and not overlap(o.overhead, taken.overhead)]
+    equal = [offer for offer in apart if known(offer.joint) and overlap(offer.joint, taken.joint)]
+    return min(equal, key=lambda offer: offer.overhead.mean, default=None)
+
+
+def detection(run: Analysis) -> dict[str, Any] | None:
+    """A detector on a running video; None where none was trained frame by frame.
+
+    forms: as trained, with a shift. costs: in each detector, the cheapest mechanism that computes the online form,
+    then the trained one.
+    """
+    trained = selection.whole_forms(run.detection)
+    base = next((row for row in trained if row["strategy"] == BASELINE), None)
+    if base is None:
+        return None
+    done = selection.finished(run.detection)
+    measured = rows(done[done["overhead_pct"].notna()].sort_values("overhead_pct", kind="stable"))
+    online, costs = [form for form in trained if form["form"] == "online"], []
+    for form, timings in product(online, grouped(measured, lambda row: row["detector"]).values()):
+        same = [row for row in timings if _computes(row, form)]
+        if same:
+            costs.append([row for row in same if row is same[0] or row["strategy"] == form["strategy"]])
+    return {"base": base, "forms": [row for row in trained if row is not base], "costs": costs}
+
+
+def _computes(row: Row, form: Row) -> bool:
+    """Whether what was timed is the function of what was trained."""
+    same = all(row[name] == form[name] for name in ("placement", "fraction", "direction"))
+    return same and row["strategy"] in selection.holders(form)
