@@ -1,6 +1,6 @@
 """Settings + what was discovered on this machine -> the frozen list of what to measure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
@@ -13,6 +13,7 @@ from bench.spec.axes import (
     VOLUMETRIC,
     ValueNotAllowed,
     parse_fraction,
+    require,
 )
 from bench.spec.cases import (
     BASELINE_VARIANT,
@@ -40,6 +41,14 @@ class Machine:
     cores: int
     cpu_bf16: bool = True
 
+    def meant(self, device: str) -> tuple[str, ...]:
+        """The devices that a setting means: one, or with auto all that there are. Raises ValueNotAllowed."""
+        if device == "auto":
+            return self.devices
+        if device not in self.devices:
+            raise ValueNotAllowed(f"device {device!r} is not on this machine; there are: {', '.join(self.devices)}")
+        return (device,)
+
 
 def expand(settings: Settings, infos: Sequence[StrategyInfo], chosen: Chosen, machine: Machine) -> Sweep:
     """The cases and trials that ``settings`` and ``chosen`` ask for on this machine.
@@ -59,8 +68,7 @@ class _Expansion:
 
     def sweep(self) -> Sweep:
         for name in (*(self.chosen.strategies or ()), *self.settings.strategies):
-            if name not in self.known:
-                raise ValueNotAllowed(f"unknown strategy {name!r}; there are: {', '.join(sorted(self.known))}")
+            require(name, sorted(self.known), "strategy")
         sections = self.settings.sections
         panels = [*(self._clips() if "latency" in sections else ()), *self._streams()]
         trainings = [
@@ -72,11 +80,12 @@ class _Expansion:
 
     def _clips(self) -> Iterator[PlannedPanel]:
         section = self.settings.latency
-        variants = [BASELINE_VARIANT, *self._variants(section.groups, section.plugins)]
-        variants += _layer_baselines(variants, self.known)
+        shifts = self._variants(section.groups, section.plugins)
+        owners = [variant for variant in shifts if self.known[variant.strategy].owns_layer]
+        nothing_moved = [replace(variant, fraction=Fraction(0)) for variant in owners]  # what their way costs by itself
+        variants = [*shifts, *dict.fromkeys(nothing_moved)]
         for panel, group in self._panels(section).items():
-            own = variants if panel.backbone not in VOLUMETRIC else variants[:1]
-            yield self._planned(panel, own, group)
+            yield self._planned(panel, [] if panel.backbone in VOLUMETRIC else variants, group)
 
     def _streams(self) -> list[PlannedPanel]:
         """What takes from the past alone, frame by frame. Detectors are timed where the detection section is asked for,
@@ -92,22 +101,21 @@ class _Expansion:
         if not variants or not networks or not {"online", "detection"} & set(asked):
             return []
         return [
-            self._planned(panel, [BASELINE_VARIANT, *variants], group)
+            self._planned(panel, variants, group)
             for panel, group in self._panels(section).items()
             if ("detection" if panel.backbone in DETECTORS else "online") in asked
         ]
 
     def _planned(self, panel: Panel, variants: Sequence[Variant], group: Panels) -> PlannedPanel:
-        """The baseline, which comes first in ``variants``, its twin, and what takes part of the rest. Where a panel
-        names its strategies, what was dropped in is measured there all the same."""
+        """The baseline, its twin, and what takes part of ``variants``. Where a panel names its strategies, what was
+        dropped in is measured there all the same."""
         named = group.strategies
         own = [
-            variant
-            for variant in variants[1:]
+            Case(variant, panel)
+            for variant in variants
             if named is None or variant.strategy in named or not self.known[variant.strategy].builtin
         ]
-        baseline = Case(variants[0], panel)
-        cases = (baseline, replace(baseline, aa=True), *(Case(variant, panel) for variant in own))
+        cases = (Case(BASELINE_VARIANT, panel), Case(BASELINE_VARIANT, panel, aa=True), *own)
         return PlannedPanel(panel, cases, group.weight)
 
     def _panels(self, section: Timing) -> dict[Panel, Panels]:
@@ -115,10 +123,7 @@ class _Expansion:
 
         What another device would be needed for is left out where the settings leave the choice of devices open.
         """
-        devices = self.machine.devices
-        if section.device not in ("auto", *devices):
-            raise ValueNotAllowed(f"device {section.device!r} is not on this machine; there are: {', '.join(devices)}")
-        allowed = list(devices) if section.device == "auto" else [section.device]
+        allowed = self.machine.meant(section.device)
         found: dict[Panel, Panels] = {}
         for group in section.panels or (Panels(),):
             axes = {}
@@ -142,10 +147,10 @@ class _Expansion:
 
     def _threads(self, asked: tuple[int, ...]) -> tuple[int, ...]:
         cores = self.machine.cores
-        for threads in asked:
-            if threads > cores:
+        for count in asked:
+            if count > cores:
                 raise ValueNotAllowed(
-                    f"{threads} threads are more than this machine's {cores} cores; allowed: 1 to {cores}"
+                    f"{count} threads are more than this machine's {cores} cores; allowed: 1 to {cores}"
                 )
         return asked or (cores,)
 
@@ -165,28 +170,26 @@ class _Expansion:
                 raise ValueNotAllowed(f"unknown study {wanted!r}; this preset has: {', '.join(names)}")
         for study in studies:
             if chosen is None or study.name in chosen:
-                variants = list(self._variants(study.groups, section.plugins if study is studies[0] else None))
+                main = studies[0]
+                variants = self._variants(study.groups, section.plugins if study is main else None)
                 own = dict.fromkeys(replace(v, strategy=_root(v.strategy, self.known)) for v in variants)
                 trained = [BASELINE_VARIANT, *own] if study.baseline else list(own)  # the others inherit
                 first = section.first_seed if study.first_seed is None else study.first_seed
                 for seed in range(first, first + (study.seeds or section.seeds)):
-                    for condition in _conditions(study, section):
+                    for condition in _conditions(study, main):
                         own_of = trained if condition.backbone not in ACCURACY_VOLUMETRIC else [BASELINE_VARIANT]
                         for variant in own_of:
                             yield Trial(name, variant, condition, seed)
 
     def _resolved(self, recipe: TrainingRecipe) -> TrainingRecipe:
         """With the device and the number format that are meant. Raises ValueNotAllowed where it is not there."""
-        devices = self.machine.devices
-        if recipe.device not in ("auto", *devices):
-            raise ValueNotAllowed(f"device {recipe.device!r} is not on this machine; there are: {', '.join(devices)}")
-        device = recipe.device if recipe.device != "auto" else "cuda" if "cuda" in devices else "cpu"
+        device = "cuda" if "cuda" in self.machine.meant(recipe.device) else "cpu"
         bf16 = recipe.bf16 if recipe.bf16 != "auto" else device == "cuda" or self.machine.cpu_bf16
         return recipe.model_copy(update={"device": device, "bf16": bf16})
 
     # --- variants ---------------------------------------------------------------------------------------------------
 
-    def _variants(self, groups: Sequence[Group], plugins: Group | None) -> Iterator[Variant]:
+    def _variants(self, groups: Sequence[Group], plugins: Group | None) -> list[Variant]:
         """The variants of all groups, each once; what was dropped in, or only named by the user, joins by ``plugins``
         (None: nothing joins)."""
         chosen = self.chosen.strategies
@@ -202,7 +205,7 @@ class _Expansion:
             if name != BASELINE and (chosen is None or name in chosen)
             for variant in self._of_one(self.known[name], group)
         ]
-        yield from dict.fromkeys(taking_part)
+        return list(dict.fromkeys(taking_part))
 
     def _of_one(self, info: StrategyInfo, group: Group) -> Iterator[Variant]:
         """One strategy's variants: what is asked for, as far as the strategy declares that it makes sense."""
@@ -227,11 +230,10 @@ def _either(first: Panels | None, second: Panels) -> Panels:
     return first.model_copy(update={"strategies": tuple(dict.fromkeys([*first.strategies, *second.strategies]))})
 
 
-def _conditions(study: Study, section: TrainingSection) -> list[Condition]:
-    datasets, backbone = section.conditions
+def _conditions(study: Study, main: Study) -> list[Condition]:
     crossed = product(
-        study.datasets or datasets,
-        study.backbones or (backbone,),
+        study.datasets or main.datasets or (),
+        study.backbones or main.backbones or (),
         study.objectives,
         study.views,
         study.lr_factors,
@@ -247,12 +249,6 @@ def _root(name: str, known: dict[str, StrategyInfo]) -> str:
         name = source
         seen.add(name)
     return name
-
-
-def _layer_baselines(variants: Iterable[Variant], known: dict[str, StrategyInfo]) -> list[Variant]:
-    """Those that compute a layer in another way, with nothing moved: what that way costs without the shift."""
-    owners = [variant for variant in variants if known[variant.strategy].owns_layer]
-    return list(dict.fromkeys(replace(variant, fraction=Fraction(0)) for variant in owners))
 
 
 def _fitting(chosen: tuple[str, ...] | None, group: Sequence[str], declared: Sequence[str]) -> Sequence[str]:
