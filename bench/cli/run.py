@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bench.spec.settings import Settings, Timing
 
 Text = str | None
+_WITH_RESUME = ("resume", "pause_after", "executor", "ray_address", "quiet", "json_output")  # options that go with it
 _FAILURES_SHOWN = 3  # the answer counts them, and the page has all
 
 
@@ -44,6 +45,8 @@ class Request:
     pause_after: Annotated[Text, typer.Option(help="Begin no training after this: 85m.")] = None
     executor: Annotated[str, typer.Option(help="Where training runs: local or ray.")] = "local"
     ray_address: Annotated[Text, typer.Option(help="Of a Ray cluster: host:port or auto.")] = None
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only where the report lies.")] = False
+    json_output: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False
     axes: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -141,47 +144,34 @@ def _among(text: str | None, allowed: tuple[str, ...], what: str) -> tuple[str, 
 
 
 def _with_options(function: Callable[..., int]) -> Callable[..., int]:
-    """Give the command the options of a Request, its own, and one for every axis of a panel, from the registry."""
-
-    def option(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-    signature = inspect.signature(function)
-    options = [option(one.name, one.type, one.default) for one in fields(Request) if one.name != "axes"]
-    options += [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    """Give the command the options of a Request, and one for every axis of a panel, from the registry."""
+    options = [(one.name, one.type, one.default) for one in fields(Request) if one.name != "axes"]
     for name, axis in PANEL_AXES.items():
-        options.append(option(name, Annotated[Text, typer.Option(axis.flag, help=axis.help)], None))
-    function.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]
-    function.__annotations__ = {one.name: one.annotation for one in options} | {"return": int}
+        options.append((name, Annotated[Text, typer.Option(axis.flag, help=axis.help)], None))
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, annotation, default in options
+    ]
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    function.__annotations__ = {name: annotation for name, annotation, _ in options} | {"return": int}
     return function
 
 
 @_with_options
-def command(
-    *,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print only where the report lies.")] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
-    **options: Any,
-) -> int:
+@session.stopping_in_order()
+def command(**options: Any) -> int:
     """Measure: latency overhead, accuracy, and a report that holds both against the paper.
 
     Examples: run  |  run --preset smoke  |  run --only latency --strategies copy_shift --fractions 1/8,1
     """
-    axes = {name: options.pop(name) for name in PANEL_AXES}
-    asked = Request(**options, axes={name: text for name, text in axes.items() if text is not None})
-    return _measure(asked, quiet=quiet, as_json=json_output)
-
-
-@session.stopping_in_order()
-def _measure(asked: Request, *, quiet: bool, as_json: bool) -> int:
-    """Measure what is asked for, or go on with a run; then report. Returns the exit code."""
     from bench.spec.schema import parse_duration
 
-    resume, executor, address = asked.resume, asked.executor, asked.ray_address
+    axes = {name: options.pop(name) for name in PANEL_AXES}
+    asked = Request(**options, axes={name: text for name, text in axes.items() if text is not None})
     pause = None if asked.pause_after is None else parse_duration(asked.pause_after)
-    if resume is None:  # a mistake is told before anything slow is imported
+    if asked.resume is None:  # a mistake is told before anything slow is imported
         settings, chosen = asked.settings(), asked.chosen()
-    elif asked != Request(resume=resume, pause_after=asked.pause_after, executor=executor, ray_address=address):
+    elif asked != Request(**{name: getattr(asked, name) for name in _WITH_RESUME}):
         raise ValueNotAllowed("--resume goes on with what the run's folder says; give it alone")
 
     from bench.measure import runner
@@ -191,21 +181,21 @@ def _measure(asked: Request, *, quiet: bool, as_json: bool) -> int:
     from bench.system.environment import usable_cores
     from bench.system.progress import Reporter
 
-    reporter = Reporter(quiet=quiet or as_json)
-    folder = resume or asked.out
+    reporter = Reporter(quiet=asked.quiet or asked.json_output)
+    folder = asked.resume or asked.out
     try:
-        if resume is not None:
-            tally = runner.resume(resume, reporter, (executor, address), pause)
+        if asked.resume is not None:
+            tally = runner.resume(asked.resume, reporter, (asked.executor, asked.ray_address), pause)
         else:
             if asked.out is not None:
                 refuse_used(asked.out)  # before anything slow: it is a mistake that can be told at once
-            where = executor_for(executor, usable_cores(), settings.limits, address)
+            executor = executor_for(asked.executor, usable_cores(), settings.limits, asked.ray_address)
             plan = prepare(settings, chosen, asked.strategies_dir)
             if not (plan.sweep.cases or plan.sweep.trials):
                 raise ValueNotAllowed("nothing to measure: no section is left")
             folder = asked.out or session.new_folder(asked.name)
             line = "run_bench.py " + " ".join(sys.argv[1:])
-            tally = runner.start(plan, folder, asked.name, line, reporter, where, pause)
+            tally = runner.start(plan, folder, asked.name, line, reporter, executor, pause)
     except KeyboardInterrupt:
         reporter.close()
         if folder is not None and (folder / "run.json").exists():
@@ -214,20 +204,20 @@ def _measure(asked: Request, *, quiet: bool, as_json: bool) -> int:
     finally:
         reporter.close()
     assert folder is not None
-    _show(folder, tally, quiet=quiet, as_json=as_json)
+    _show(folder, tally, asked)
     return 1 if tally.failed else 0
 
 
-def _show(folder: Path, tally: "Tally", *, quiet: bool, as_json: bool) -> None:
+def _show(folder: Path, tally: "Tally", asked: Request) -> None:
     from bench.cli.report import write_report
     from bench.report import answer
 
     run, page = write_report(folder)
-    if as_json:
+    if asked.json_output:
         counts = {"ok": tally.ok, "failed": tally.failed, "skipped": tally.skipped}
         print(json.dumps({"folder": str(folder), "report": str(page), "records": counts}))
         return
-    if not quiet:
+    if not asked.quiet:
         for line in answer(run):
             print(line)
         for row in run.failures.head(_FAILURES_SHOWN).itertuples():

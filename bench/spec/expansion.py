@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
+from typing import TypeVar
 
 from bench.spec.axes import (
     ACCURACY_VOLUMETRIC,
@@ -31,6 +32,8 @@ from bench.spec.panel import PANEL_AXES, Panel
 from bench.spec.schema import Group
 from bench.spec.settings import Panels, Settings, Timing
 from bench.spec.training import Accuracy, Study, TrainingRecipe, TrainingSection
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,6 @@ class _Expansion:
             self._training(name, section) for name, section in self.settings.trained.items() if name in sections
         ]
         return Sweep(tuple(panels), tuple(training for training in trainings if training.trials))
-
-    # --- timed sections ---------------------------------------------------------------------------------------------
 
     def _clips(self) -> Iterator[PlannedPanel]:
         section = self.settings.latency
@@ -154,8 +155,6 @@ class _Expansion:
                 )
         return asked or (cores,)
 
-    # --- trainings --------------------------------------------------------------------------------------------------
-
     def _training(self, name: str, section: TrainingSection) -> Training:
         trials = tuple(dict.fromkeys(self._trials(name, section)))
         return Training(name, trials, self._resolved(section.recipe), section.data)
@@ -187,8 +186,6 @@ class _Expansion:
         bf16 = recipe.bf16 if recipe.bf16 != "auto" else device == "cuda" or self.machine.cpu_bf16
         return recipe.model_copy(update={"device": device, "bf16": bf16})
 
-    # --- variants ---------------------------------------------------------------------------------------------------
-
     def _variants(self, groups: Sequence[Group], plugins: Group | None) -> list[Variant]:
         """The variants of all groups, each once; what was dropped in, or only named by the user, joins by ``plugins``
         (None: nothing joins)."""
@@ -210,11 +207,9 @@ class _Expansion:
     def _of_one(self, info: StrategyInfo, group: Group) -> Iterator[Variant]:
         """One strategy's variants: what is asked for, as far as the strategy declares that it makes sense."""
         chosen = self.chosen
-        fractions: Sequence[Fraction] = [fraction for fraction in chosen.fractions or group.fractions if fraction > 0]
-        if info.fractions is not None:
-            declared = [parse_fraction(fraction) for fraction in info.fractions]
-            fitting = [fraction for fraction in fractions if fraction in declared]
-            fractions = fitting if fitting or chosen.fractions else declared
+        asked = None if chosen.fractions is None else [fraction for fraction in chosen.fractions if fraction > 0]
+        usual = [fraction for fraction in group.fractions if fraction > 0]
+        fractions = _fitting(asked, usual, [parse_fraction(fraction) for fraction in info.fractions or ()])
         placements = _fitting(chosen.placements, group.placements, info.placements)
         directions = _fitting(chosen.directions, group.directions, info.directions)
         for placement, direction, fraction in product(placements, directions, fractions):
@@ -251,9 +246,10 @@ def _root(name: str, known: dict[str, StrategyInfo]) -> str:
     return name
 
 
-def _fitting(chosen: tuple[str, ...] | None, group: Sequence[str], declared: Sequence[str]) -> Sequence[str]:
+def _fitting(chosen: Sequence[_T] | None, group: Sequence[_T], declared: Sequence[_T]) -> Sequence[_T]:
     """The values asked for that are declared; where only the preset asked, and none fits, those declared."""
-    if not declared:  # a file that failed to load declares nothing: it is listed as failed under what was asked
-        return chosen or group
-    fitting = [value for value in chosen or group if value in declared]
-    return fitting if fitting or chosen else declared
+    asked = group if chosen is None else chosen
+    if not declared:  # all are fine; or the file failed to load, and is listed as failed under what was asked
+        return asked
+    fitting = [value for value in asked if value in declared]
+    return declared if chosen is None and not fitting else fitting
