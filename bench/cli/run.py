@@ -80,8 +80,7 @@ class Request:
         return validate(data, "command line")
 
     def _put_into(self, data: dict[str, Any], section: "Timing", *, strict: bool) -> None:
-        """An option holds for every panel of a section. strict: a value that the section cannot run is a mistake; else
-        it is left out, and where no value is left the section measures nothing."""
+        """For every panel of a section. A value that it cannot run is left out; where ``strict``, it is a mistake."""
         given: dict[str, Any] = {} if self.device is None else {"device": self.device}
         nothing_left = False
         for option, text in self.axes.items():
@@ -99,7 +98,7 @@ class Request:
         for panel in data["panels"]:
             for option in given:
                 panel.pop(option, None)
-        if nothing_left:
+        if nothing_left:  # this section measures nothing
             data |= {"backbones": [], "panels": []}
 
     def chosen(self) -> "Chosen":

@@ -118,10 +118,7 @@ def _text(told: dict[str, Any]) -> str:
 
 
 def _play(playback: "Playback", frames: Iterator[int], weights: str, console: "Console | None") -> str | None:
-    """Play and show: a table that is redrawn, a line a second where there is no terminal, nothing without a console.
-
-    Returns why the video broke off, or None.
-    """
+    """Play and show: a table on a terminal, else a line a second. Returns why the video broke off, or None."""
     import torch
     from rich.live import Live
     from rich.table import Table

@@ -89,8 +89,7 @@ class _Expansion:
             yield self._planned(panel, [] if panel.backbone in VOLUMETRIC else variants, group)
 
     def _streams(self) -> list[PlannedPanel]:
-        """What takes from the past alone, frame by frame. Detectors are timed where the detection section is asked for,
-        other networks where the online section is."""
+        """Detectors are timed where the detection section is asked for, other networks where the online section is."""
         section, asked = self.settings.online, self.settings.sections
         variants = [v for v in self._variants(section.groups, section.plugins) if v.direction == "unidirectional"]
         if not variants and asked == ("online",):
@@ -108,8 +107,7 @@ class _Expansion:
         ]
 
     def _planned(self, panel: Panel, variants: Sequence[Variant], group: Panels) -> PlannedPanel:
-        """The baseline, its twin, and what takes part of ``variants``. Where a panel names its strategies, what was
-        dropped in is measured there all the same."""
+        """Where a panel names its strategies, what was dropped in is measured there all the same."""
         named = group.strategies
         own = [
             Case(variant, panel)
@@ -120,10 +118,7 @@ class _Expansion:
         return PlannedPanel(panel, cases, group.weight)
 
     def _panels(self, section: Timing) -> dict[Panel, Panels]:
-        """Every panel of a section once, with the settings that it comes from, in their order.
-
-        What another device would be needed for is left out where the settings leave the choice of devices open.
-        """
+        """Every panel once, with the settings that it comes from; without what needs a device that is not ``meant``."""
         allowed = self.machine.meant(section.device)
         found: dict[Panel, Panels] = {}
         for group in section.panels or (Panels(),):
@@ -181,14 +176,13 @@ class _Expansion:
                             yield Trial(name, variant, condition, seed)
 
     def _resolved(self, recipe: TrainingRecipe) -> TrainingRecipe:
-        """With the device and the number format that are meant. Raises ValueNotAllowed where it is not there."""
+        """With the device and the number format that are meant."""
         device = "cuda" if "cuda" in self.machine.meant(recipe.device) else "cpu"
         bf16 = recipe.bf16 if recipe.bf16 != "auto" else device == "cuda" or self.machine.cpu_bf16
         return recipe.model_copy(update={"device": device, "bf16": bf16})
 
     def _variants(self, groups: Sequence[Group], plugins: Group | None) -> list[Variant]:
-        """The variants of all groups, each once; what was dropped in, or only named by the user, joins by ``plugins``
-        (None: nothing joins)."""
+        """Each once. What was dropped in, or only named by the user, joins by ``plugins``; None: nothing joins."""
         chosen = self.chosen.strategies
         grouped = {name for group in groups for name in group.strategies}
         joining = [name for name, info in self.known.items() if not info.builtin or name in (chosen or ())]

@@ -40,7 +40,7 @@ Positive = Annotated[float, Field(gt=0)]
 class Strict(BaseModel):
     """A part of the settings or of a record: frozen, and no key that is not known."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
 class Group(Strict):

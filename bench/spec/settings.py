@@ -34,10 +34,7 @@ _Several = BeforeValidator(lambda value: value if isinstance(value, list | tuple
 
 
 def _with_axes(*, optional: bool = False, **defaults: Any) -> Callable[[type[_Model]], type[_Model]]:
-    """Give a model a field for every axis of a panel: several values of one axis are crossed.
-
-    optional: the default of each is None. defaults: by option, where they are not the axis's own.
-    """
+    """Give a model a field for every axis of a panel. optional: None by default; defaults: other than the axis's."""
 
     def add(model: type[_Model]) -> type[_Model]:
         fields: dict[str, Any] = {}

@@ -191,9 +191,8 @@ class Accuracy(TrainingSection):
     @model_validator(mode="after")
     def _names_once(self) -> "Accuracy":
         names = [study.name for study in self.all_studies]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueNotAllowed(f"two studies are called {name!r}; each needs a name of its own")
+        if doubled := [name for name in names if names.count(name) > 1]:
+            raise ValueNotAllowed(f"two studies are called {doubled[0]!r}; each needs a name of its own")
         return self
 
 

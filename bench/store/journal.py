@@ -89,10 +89,7 @@ def read_whole_records(folder: Path) -> tuple[list[Record], list[str]]:
 
 
 def _unsealed(path: Path) -> Iterator[tuple[int, bytes, Record | Damaged]]:
-    """The number of each line, the line, and the record that it holds or why it cannot be trusted.
-
-    Raises FolderError for a record of a newer version.
-    """
+    """(number, line, its record or why it cannot be trusted). Raises FolderError for one of a newer version."""
     for number, line in _lines(path):
         found: Record | Damaged
         try:
@@ -128,7 +125,7 @@ class Run:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.path = folder, folder / "records.jsonl"
         self.ids: set[str] = set()
         self.set_aside = 0  # lines that were damaged, or not whole
         self._journal = -1  # its handle, while the run is open
@@ -146,11 +143,6 @@ class Run:
 
     def __exit__(self, *_: object) -> None:
         self._opened.close()
-
-    @property
-    def path(self) -> Path:
-        """The journal."""
-        return self.folder / "records.jsonl"
 
     def append(self, *records: Record) -> None:
         """Put records on disk, whole and together, before anything else happens. An id already there is a bug.
