@@ -27,17 +27,16 @@ and, from here on without torch and without plug-ins:
 The way of ``run --fractions 1/8`` to a row of ``latency.csv``:
 
  1. the command is parsed                                             bench/cli/app.py
- 2. its options become a request                                      bench/cli/run.py
- 3. the request is put into a preset                                  bench/spec/request.py
- 4. and validated                                                     bench/spec/settings.py
- 5. strategy files say what they declare                              bench/plugins/discovery.py
- 6. settings and strategies expand to panels and cases                bench/spec/expansion.py
- 7. strategies are proven, then panel after panel is measured         bench/measure/runner.py
- 8. a panel: fresh processes until intervals are narrow enough        bench/measure/latency/campaign.py
- 9. a process builds the cases and times superblocks of slots         bench/measure/latency/worker.py
-10. its slots are appended to records.jsonl                           bench/store/journal.py
-11. records become overheads with intervals                           bench/analysis/overheads.py
-12. and rows of the table                                             bench/analysis/tables/timed.py
+ 2. its options become a request, which is put into a preset          bench/cli/run.py
+ 3. and validated                                                     bench/spec/settings.py
+ 4. strategy files say what they declare                              bench/plugins/discovery.py
+ 5. settings and strategies expand to panels and cases                bench/spec/expansion.py
+ 6. strategies are proven, then panel after panel is measured         bench/measure/runner.py
+ 7. a panel: fresh processes until intervals are narrow enough        bench/measure/latency/campaign.py
+ 8. a process builds the cases and times superblocks of slots         bench/measure/latency/worker.py
+ 9. its slots are appended to records.jsonl                           bench/store/journal.py
+10. records become overheads with intervals                           bench/analysis/overheads.py
+11. and rows of the table                                             bench/analysis/tables/timed.py
 """
 
 __version__ = "0.1.0"

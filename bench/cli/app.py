@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from bench.cli import check, compare, doctor, export, list_, new, report, run, stream, validate
-from bench.spec.axes import ValueNotAllowed
+from bench.spec.axes import Mistake
 
 app = typer.Typer(
     add_completion=False,
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     except _USAGE_ERROR as error:
         message = error.format_message()  # type: ignore[attr-defined]
         return _mistake(f"{message} (try --help)") if message else 2
-    except ValueNotAllowed as error:
+    except Mistake as error:
         return _mistake(str(error))
     except OSError as error:  # a path that no file system takes, a disk that is gone
         return _mistake(f"{error.filename}: {error.strerror}" if error.filename else str(error))

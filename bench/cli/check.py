@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.spec.axes import BASELINE, ValueNotAllowed
+from bench.spec.axes import BASELINE, ValueNotAllowed, require
 
 if TYPE_CHECKING:
     from bench.plugins.conformance import CheckResult
@@ -34,8 +34,8 @@ def command(
         reference = reference_of(cls, files)
     except LoadError as error:
         infos = {info.name: info for info in map(info_of, files)}
-        if not is_file and strategy not in infos:
-            raise ValueNotAllowed(f"unknown strategy {strategy!r}; there are: {', '.join(sorted(infos))}") from None
+        if not is_file:
+            require(strategy, sorted(infos), "strategy")
         reason = None if is_file else infos[strategy].error
         print(f"FAILED  load                {strategy}: {reason or error}")
         return 1

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.session import require, strategy_at
-from bench.spec.axes import BACKBONES, DIRECTIONS, ValueNotAllowed
+from bench.cli.session import strategy_at
+from bench.spec.axes import BACKBONES, DIRECTIONS, ValueNotAllowed, require
 
 _LOADERS = {
     "onnxruntime": """import numpy, onnxruntime

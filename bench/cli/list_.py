@@ -1,6 +1,6 @@
 """``list``: what is available, a line each."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -15,15 +15,23 @@ def command(
     no_load: Annotated[bool, typer.Option("--no-load", help="Read strategy files, run none of them.")] = False,
 ) -> int:
     """Show what is available, a line each."""
-    lines: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
-        "strategies": lambda: _strategies(strategies_dir, load=not no_load),
-        "backbones": BACKBONES.items,
-        "presets": _presets,
-        "claims": _claims,
-    }
-    if what not in lines:
-        raise ValueNotAllowed(f"cannot list {what!r}; there are: {', '.join(lines)}")
-    for name, text in lines[what]():
+    lines: Iterable[tuple[str, str]]
+    match what:
+        case "strategies":
+            lines = _strategies(strategies_dir, load=not no_load)
+        case "backbones":
+            lines = BACKBONES.items()
+        case "presets":
+            from bench.spec.settings import load_preset, preset_names
+
+            lines = ((name, load_preset(name).title) for name in preset_names())
+        case "claims":
+            from bench.analysis.claims import load_claims
+
+            lines = ((claim.id, f"{claim.finding} ({claim.source})") for claim in load_claims())
+        case _:
+            raise ValueNotAllowed(f"cannot list {what!r}; there are: strategies, backbones, presets, claims")
+    for name, text in lines:
         print(f"{name:24} {text}")
     return 0
 
@@ -39,15 +47,3 @@ def _strategies(strategies_dir: Path | None, *, load: bool) -> list[tuple[str, s
         return [discovery.static_metadata(file) for file in files]
     infos, _ = discovery.describe(files)
     return [(info.name, info.summary if info.error is None else f"NOT LOADED: {info.error}") for info in infos]
-
-
-def _presets() -> list[tuple[str, str]]:
-    from bench.spec.settings import load_preset, preset_names
-
-    return [(name, load_preset(name).title) for name in preset_names()]
-
-
-def _claims() -> list[tuple[str, str]]:
-    from bench.analysis.claims import load_claims
-
-    return [(claim.id, f"{claim.finding} ({claim.source})") for claim in load_claims()]

@@ -23,10 +23,9 @@ def command(folder: Annotated[Path, typer.Argument(help="A run's folder, or a fo
 
 
 def write_report(folder: Path) -> "tuple[Analysis, Path]":
-    """Tables, figures and report.html of a run. Raises ValueNotAllowed where the folder cannot be used."""
+    """Tables, figures and report.html of a run. Raises Mistake where the folder cannot be used."""
     from bench.analysis.run import load, write_tables
     from bench.report.page import write
-    from bench.store.records import FolderError
 
     try:
         run = load(folder)
@@ -34,8 +33,6 @@ def write_report(folder: Path) -> "tuple[Analysis, Path]":
             print(f"warning: passed over in {folder}/records.jsonl: {'; '.join(run.damaged[:3])}", file=sys.stderr)
         write_tables(run)
         return run, write(run)
-    except FolderError as error:
-        raise ValueNotAllowed(str(error)) from None
     except OSError as error:
         raise ValueNotAllowed(f"cannot write into {folder}: {error.strerror}") from None
 

@@ -1,133 +1,200 @@
-"""``run``: measure, then report."""
+"""``run``: what the user typed -> validated settings -> records -> a report."""
 
 import inspect
 import json
 import sys
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli import session
-from bench.cli.session import stopping_in_order
-from bench.spec.axes import ValueNotAllowed
+from bench.spec.axes import DIRECTIONS, PLACEMENTS, ValueNotAllowed, parse_fraction, require
 from bench.spec.panel import PANEL_AXES
 
 if TYPE_CHECKING:
     from bench.measure.runner import Tally
+    from bench.spec.cases import Chosen
+    from bench.spec.settings import Settings, Timing
 
 Text = str | None
+_WITH_RESUME = ("resume", "pause_after", "executor", "ray_address", "quiet", "json_output")  # options that go with it
 _FAILURES_SHOWN = 3  # the answer counts them, and the page has all
 
 
-def _with_axes(function: Callable[..., int]) -> Callable[..., int]:
-    """Give the command an option for every axis of a panel, from the registry."""
-    signature = inspect.signature(function)
-    own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
-    options = [
-        inspect.Parameter(
-            option,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[str | None, typer.Option(axis.flag, help=axis.help)],
+@dataclass(frozen=True)
+class Request:
+    """The options of ``run`` as text; None: not given. axes: {option of an axis: text}."""
+
+    preset: Annotated[Text, typer.Option(help="standard is the default; see: list presets.")] = None
+    config: Annotated[Path | None, typer.Option(help="A TOML file with the keys of a preset, instead of one.")] = None
+    out: Annotated[Path | None, typer.Option(help="The run's folder; by default a new one in results/.")] = None
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None
+    only: Annotated[Text, typer.Option(help="Sections: latency,accuracy,online,detection.")] = None
+    strategies: Annotated[Text, typer.Option(help="Only these, by name: a,b.")] = None
+    strategies_dir: Annotated[Path | None, typer.Option(help="A folder with more strategy files.")] = None
+    fractions: Annotated[Text, typer.Option(help="0,1/8,1/4,1/2,1.")] = None
+    placements: Annotated[Text, typer.Option(help="residual,inplace.")] = None
+    directions: Annotated[Text, typer.Option(help="bidirectional,unidirectional.")] = None
+    device: Annotated[Text, typer.Option(help="cpu, cuda or auto.")] = None
+    seeds: Annotated[Text, typer.Option(help="How many trainings for each arm.")] = None
+    budget: Annotated[Text, typer.Option(help="Wall time of the latency section: 10m.")] = None
+    studies: Annotated[Text, typer.Option(help="Parts of the accuracy section, by name.")] = None
+    pause_after: Annotated[Text, typer.Option(help="Begin no training after this: 85m.")] = None
+    executor: Annotated[str, typer.Option(help="Where training runs: local or ray.")] = "local"
+    ray_address: Annotated[Text, typer.Option(help="Of a Ray cluster: host:port or auto.")] = None
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only where the report lies.")] = False
+    json_output: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False
+    axes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The preset's name, or the config file's."""
+        return self.preset or (self.config.stem if self.config else "standard")
+
+    def settings(self) -> "Settings":
+        """The preset or config with the options put in. Raises ValueNotAllowed."""
+        from bench.spec.settings import load_config, load_preset, validate
+
+        if self.preset and self.config:
+            raise ValueNotAllowed("--preset and --config exclude each other; give one of them")
+        if self.strategies_dir and not self.strategies_dir.is_dir():
+            raise ValueNotAllowed(f"--strategies-dir {self.strategies_dir} is not a folder")
+        base = load_config(self.config) if self.config else load_preset(self.preset or "standard")
+        data: dict[str, Any] = base.model_dump(mode="json")
+        only = _items(self.only, "--only")
+        streaming_only = only in (("online",), ("detection",))
+        for name, section in base.timed.items():
+            self._put_into(data[name], section, strict=streaming_only == (name == "online"))
+        if self.budget is not None:
+            data["online" if streaming_only else "latency"]["budget"] = self.budget
+        if self.seeds is not None:
+            for name in base.trained:
+                data[name]["seeds"] = _number(self.seeds, "--seeds")
+            for study in data["accuracy"]["studies"]:  # an option holds for every study
+                study["seeds"] = None
+        if only is not None:
+            data["sections"] = only
+        return validate(data, "command line")
+
+    def _put_into(self, data: dict[str, Any], section: "Timing", *, strict: bool) -> None:
+        """For every panel of a section. A value that it cannot run is left out; where ``strict``, it is a mistake."""
+        given: dict[str, Any] = {} if self.device is None else {"device": self.device}
+        nothing_left = False
+        for option, text in self.axes.items():
+            if option in section.NOT_OPTIONS:
+                continue
+            axis = PANEL_AXES[option]
+            items = _items(text, axis.flag) or ()
+            values: list[Any] = [_number(item, axis.flag) for item in items] if axis.counts else list(items)
+            if not strict and option in section.ALLOWED:
+                values = [value for value in values if value in section.ALLOWED[option]]
+            if values:
+                given[option] = values
+            nothing_left |= not values
+        data |= given
+        for panel in data["panels"]:
+            for option in given:
+                panel.pop(option, None)
+        if nothing_left:  # this section measures nothing
+            data |= {"backbones": [], "panels": []}
+
+    def chosen(self) -> "Chosen":
+        """The strategies and variants that the options narrow the sweep to. Raises ValueNotAllowed."""
+        from bench.spec.cases import Chosen
+
+        fractions = _items(self.fractions, "--fractions")
+        return Chosen(
+            strategies=_items(self.strategies, "--strategies"),
+            fractions=None if fractions is None else tuple(map(parse_fraction, fractions)),
+            placements=_among(self.placements, PLACEMENTS, "placement"),
+            directions=_among(self.directions, DIRECTIONS, "direction"),
+            studies=_items(self.studies, "--studies"),
         )
-        for option, axis in PANEL_AXES.items()
+
+
+def _items(text: str | None, option: str) -> tuple[str, ...] | None:
+    """``a,b`` -> (a, b), each once; None: not given."""
+    if text is None:
+        return None
+    items = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not items:
+        raise ValueNotAllowed(f"{option} is empty; write one value or several: a,b")
+    return items
+
+
+def _number(text: str, option: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise ValueNotAllowed(f"{option} {text!r} is not a whole number from 1")
+    return value
+
+
+def _among(text: str | None, allowed: tuple[str, ...], what: str) -> tuple[str, ...] | None:
+    items = _items(text, f"--{what}s")
+    for item in items or ():
+        require(item, allowed, what)
+    return items
+
+
+def _with_options(function: Callable[..., int]) -> Callable[..., int]:
+    """Give the command the options of a Request, and one for every axis of a panel, from the registry."""
+    options = [(one.name, one.type, one.default) for one in fields(Request) if one.name != "axes"]
+    for name, axis in PANEL_AXES.items():
+        options.append((name, Annotated[Text, typer.Option(axis.flag, help=axis.help)], None))
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, annotation, default in options
     ]
-    function.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
-    function.__annotations__ = {one.name: one.annotation for one in (*own, *options)} | {"return": int}
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    function.__annotations__ = {name: annotation for name, annotation, _ in options} | {"return": int}
     return function
 
 
-@_with_axes
-def command(
-    *,
-    preset: Annotated[Text, typer.Option(help="standard is the default; see: list presets.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A TOML file with the keys of a preset, instead of one.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder; by default a new one in results/.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
-    only: Annotated[Text, typer.Option(help="Sections: latency,accuracy,online,detection.")] = None,
-    strategies: Annotated[Text, typer.Option(help="Only these, by name: a,b.")] = None,
-    strategies_dir: Annotated[Path | None, typer.Option(help="A folder with more strategy files.")] = None,
-    fractions: Annotated[Text, typer.Option(help="0,1/8,1/4,1/2,1.")] = None,
-    placements: Annotated[Text, typer.Option(help="residual,inplace.")] = None,
-    directions: Annotated[Text, typer.Option(help="bidirectional,unidirectional.")] = None,
-    device: Annotated[Text, typer.Option(help="cpu, cuda or auto.")] = None,
-    seeds: Annotated[Text, typer.Option(help="How many trainings for each arm.")] = None,
-    budget: Annotated[Text, typer.Option(help="Wall time of the latency section: 10m.")] = None,
-    studies: Annotated[Text, typer.Option(help="Parts of the accuracy section, by name.")] = None,
-    pause_after: Annotated[Text, typer.Option(help="Begin no training after this: 85m.")] = None,
-    executor: Annotated[str, typer.Option(help="Where training runs: local or ray.")] = "local",
-    ray_address: Annotated[Text, typer.Option(help="Of a Ray cluster: host:port or auto.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print only where the report lies.")] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
-    **axes: Text,
-) -> int:
+@_with_options
+@session.stopping_in_order()
+def command(**options: Any) -> int:
     """Measure: latency overhead, accuracy, and a report that holds both against the paper.
 
     Examples: run  |  run --preset smoke  |  run --only latency --strategies copy_shift --fractions 1/8,1
     """
-    from bench.spec.request import Request
-
-    asked = Request(
-        preset=preset,
-        config=config,
-        only=only,
-        strategies=strategies,
-        strategies_dir=strategies_dir,
-        fractions=fractions,
-        placements=placements,
-        directions=directions,
-        device=device,
-        seeds=seeds,
-        budget=budget,
-        studies=studies,
-        axes={option: text for option, text in axes.items() if text is not None},
-        executor=executor,
-        ray_address=ray_address,
-    )
-    return measure(asked, out, resume, pause_after, quiet=quiet, as_json=json_output)
-
-
-@stopping_in_order()
-def measure(
-    asked: Any, out: Path | None, resume: Path | None, pause_after: str | None, *, quiet: bool, as_json: bool
-) -> int:
-    """Measure what a ``Request`` asks for, or go on with a run; then report. Returns the exit code."""
-    from bench.spec.request import Request
     from bench.spec.schema import parse_duration
 
-    pause = None if pause_after is None else parse_duration(pause_after)
-    if resume is None:  # a mistake is told before anything slow is imported
+    axes = {name: options.pop(name) for name in PANEL_AXES}
+    asked = Request(**options, axes={name: text for name, text in axes.items() if text is not None})
+    pause = None if asked.pause_after is None else parse_duration(asked.pause_after)
+    if asked.resume is None:  # a mistake is told before anything slow is imported
         settings, chosen = asked.settings(), asked.chosen()
-    elif out is not None or asked != Request(executor=asked.executor, ray_address=asked.ray_address):
+    elif asked != Request(**{name: getattr(asked, name) for name in _WITH_RESUME}):
         raise ValueNotAllowed("--resume goes on with what the run's folder says; give it alone")
 
     from bench.measure import runner
     from bench.measure.executors import executor_for
     from bench.measure.plan import prepare
-    from bench.store.records import FolderError, refuse_used
+    from bench.store.records import refuse_used
     from bench.system.environment import usable_cores
     from bench.system.progress import Reporter
 
-    reporter = Reporter(quiet=quiet or as_json)
-    folder = resume or out
+    reporter = Reporter(quiet=asked.quiet or asked.json_output)
+    folder = asked.resume or asked.out
     try:
-        if resume is not None:
-            tally = runner.resume(resume, reporter, (asked.executor, asked.ray_address), pause)
+        if asked.resume is not None:
+            tally = runner.resume(asked.resume, reporter, (asked.executor, asked.ray_address), pause)
         else:
-            if out is not None:  # before anything slow: one that is not free is a mistake that can be told at once
-                refuse_used(out)
+            if asked.out is not None:
+                refuse_used(asked.out)  # before anything slow: it is a mistake that can be told at once
             executor = executor_for(asked.executor, usable_cores(), settings.limits, asked.ray_address)
             plan = prepare(settings, chosen, asked.strategies_dir)
             if not (plan.sweep.cases or plan.sweep.trials):
                 raise ValueNotAllowed("nothing to measure: no section is left")
-            folder = out or session.results() / f"{datetime.now():%Y-%m-%d-%H%M%S}-{asked.name}"
+            folder = asked.out or session.new_folder(asked.name)
             line = "run_bench.py " + " ".join(sys.argv[1:])
             tally = runner.start(plan, folder, asked.name, line, reporter, executor, pause)
-    except FolderError as error:
-        raise ValueNotAllowed(str(error)) from None
     except KeyboardInterrupt:
         reporter.close()
         if folder is not None and (folder / "run.json").exists():
@@ -136,20 +203,20 @@ def measure(
     finally:
         reporter.close()
     assert folder is not None
-    _show(folder, tally, quiet=quiet, as_json=as_json)
+    _show(folder, tally, asked)
     return 1 if tally["failed"] else 0
 
 
-def _show(folder: Path, tally: "Tally", *, quiet: bool, as_json: bool) -> None:
+def _show(folder: Path, tally: "Tally", asked: Request) -> None:
     from bench.cli.report import write_report
     from bench.report.page import answer
 
     run, page = write_report(folder)
-    if as_json:
+    if asked.json_output:
         counts = {status: tally[status] for status in ("ok", "failed", "skipped")}
         print(json.dumps({"folder": str(folder), "report": str(page), "records": counts}))
         return
-    if not quiet:
+    if not asked.quiet:
         for line in answer(run):
             print(line)
         for row in run.failures.head(_FAILURES_SHOWN).itertuples():

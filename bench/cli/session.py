@@ -1,12 +1,16 @@
 """What commands share: where they write, how they are interrupted, and the strategy that one of them names."""
 
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.spec.axes import PLACEMENTS, ValueNotAllowed, parse_fraction
+from bench.spec.axes import PLACEMENTS, ValueNotAllowed, parse_fraction, require
+
+if TYPE_CHECKING:
+    from bench.strategy import Strategy
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 BUILTIN = _ROOT / "strategies"
@@ -21,6 +25,11 @@ def _base() -> Path:
 def results() -> Path:
     """The folder in which runs get folders of their own."""
     return _base() / "results"
+
+
+def new_folder(name: str) -> Path:
+    """A run's folder, called after this moment and ``name``."""
+    return results() / f"{datetime.now():%Y-%m-%d-%H%M%S}-{name}"
 
 
 def strategies() -> Path:
@@ -48,16 +57,6 @@ def stopping_in_order() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-if TYPE_CHECKING:
-    from bench.strategy import Strategy
-
-
-def require(value: str, allowed: Collection[str], what: str) -> None:
-    """Raises ValueNotAllowed for a value that is not ``allowed``."""
-    if value not in allowed:
-        raise ValueNotAllowed(f"unknown {what} {value!r}; there are: {', '.join(allowed)}")
 
 
 def strategy_at(

@@ -1,13 +1,11 @@
 """``validate``: the harness against known effects, on this machine."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bench.cli import session
-from bench.cli.session import stopping_in_order
 from bench.spec.axes import ValueNotAllowed
 
 
@@ -18,23 +16,21 @@ def command(
 ) -> int:
     """Measure known effects, zero among them, with the same harness: what differences can this machine tell?"""
     from bench.spec.schema import parse_duration
-    from bench.store.records import FolderError, refuse_used
+    from bench.store.records import refuse_used
     from bench.system.progress import Reporter
     from bench.system.workers import WorkerDied
     from bench.validation.results import validate
 
     seconds = parse_duration(budget)
-    folder = out or session.results() / f"{datetime.now():%Y-%m-%d-%H%M%S}-validate"
+    folder = out or session.new_folder("validate")
     reporter = Reporter(quiet)
     try:
-        with stopping_in_order():
+        with session.stopping_in_order():
             refuse_used(folder)
             lines = validate(seconds, folder, reporter)
-    except (FolderError, WorkerDied) as error:
+    except WorkerDied as error:
         raise ValueNotAllowed(str(error)) from None
     finally:
         reporter.close()
-    for line in lines:
-        print(line)
-    print(f"written to: {folder}")
+    print(*lines, f"written to: {folder}", sep="\n")
     return 0

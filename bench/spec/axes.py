@@ -6,6 +6,7 @@ file each) and *runtime* (where the network runs).
 """
 
 import math
+from collections.abc import Collection
 from fractions import Fraction
 from typing import Literal, get_args
 
@@ -109,8 +110,18 @@ _LARGEST_DENOMINATOR = 10_000
 _ROUNDING = 1e-9  # 0.29 * 100 is 28.999…96 in binary; a count must not lose a channel to that
 
 
-class ValueNotAllowed(ValueError):
+class Mistake(Exception):
+    """What a user can put right; the message says how, in one line."""
+
+
+class ValueNotAllowed(Mistake, ValueError):
     """A user's value that is not allowed; the message names it and lists what is."""
+
+
+def require(value: object, allowed: Collection[object], what: str) -> None:
+    """Raises ValueNotAllowed for a value that is not among ``allowed``."""
+    if value not in allowed:
+        raise ValueNotAllowed(f"unknown {what} {value!r}; there are: {', '.join(map(str, allowed))}")
 
 
 def parse_fraction(text: str | float | int) -> Fraction:

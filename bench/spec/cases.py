@@ -5,7 +5,7 @@ strategy that is trained under one condition; a *trial* is an arm with one seed.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -117,7 +117,9 @@ class Condition:
     def label(self) -> str:
         """Unique and readable; only what is unusual is named beyond data set and network."""
         parts = [self.dataset, self.backbone]
-        parts += [value for name in ("objective", "view", "cohort") if (value := getattr(self, name)) != _USUAL[name]]
+        for name in ("objective", "view", "cohort"):
+            if getattr(self, name) != getattr(Condition, name):
+                parts.append(getattr(self, name))
         parts += [f"{name}×{value:g}" for name in ("lr", "length") if (value := getattr(self, f"{name}_factor")) != 1]
         return "-".join(parts)
 
@@ -125,9 +127,6 @@ class Condition:
     def from_json(cls, data: Mapping[str, Any]) -> "Condition":
         """From a dict that holds at least data set and network; what older records do not name is as usual."""
         return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})
-
-
-_USUAL = {field.name: field.default for field in fields(Condition)}
 
 
 @dataclass(frozen=True)
@@ -197,7 +196,7 @@ class Sweep:
 
     def variants(self, strategy: str) -> list[Variant]:
         """All settings in which ``strategy`` takes part."""
-        return list(dict.fromkeys(variant for variant in self._variants if variant.strategy == strategy))
+        return [variant for variant in dict.fromkeys(self._variants) if variant.strategy == strategy]
 
     @property
     def _variants(self) -> list[Variant]:

@@ -1,9 +1,10 @@
 """Settings + what was discovered on this machine -> the frozen list of what to measure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
+from typing import TypeVar
 
 from bench.spec.axes import (
     ACCURACY_VOLUMETRIC,
@@ -13,6 +14,7 @@ from bench.spec.axes import (
     VOLUMETRIC,
     ValueNotAllowed,
     parse_fraction,
+    require,
 )
 from bench.spec.cases import (
     BASELINE_VARIANT,
@@ -31,6 +33,8 @@ from bench.spec.schema import Group
 from bench.spec.settings import Panels, Settings, Timing
 from bench.spec.training import Accuracy, Study, TrainingRecipe, TrainingSection
 
+_T = TypeVar("_T")
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -39,6 +43,14 @@ class Machine:
     devices: tuple[str, ...]
     cores: int
     cpu_bf16: bool = True
+
+    def meant(self, device: str) -> tuple[str, ...]:
+        """The devices that a setting means: one, or with auto all that there are. Raises ValueNotAllowed."""
+        if device == "auto":
+            return self.devices
+        if device not in self.devices:
+            raise ValueNotAllowed(f"device {device!r} is not on this machine; there are: {', '.join(self.devices)}")
+        return (device,)
 
 
 def expand(settings: Settings, infos: Sequence[StrategyInfo], chosen: Chosen, machine: Machine) -> Sweep:
@@ -59,8 +71,7 @@ class _Expansion:
 
     def sweep(self) -> Sweep:
         for name in (*(self.chosen.strategies or ()), *self.settings.strategies):
-            if name not in self.known:
-                raise ValueNotAllowed(f"unknown strategy {name!r}; there are: {', '.join(sorted(self.known))}")
+            require(name, sorted(self.known), "strategy")
         sections = self.settings.sections
         panels = [*(self._clips() if "latency" in sections else ()), *self._streams()]
         trainings = [
@@ -68,19 +79,17 @@ class _Expansion:
         ]
         return Sweep(tuple(panels), tuple(training for training in trainings if training.trials))
 
-    # --- timed sections ---------------------------------------------------------------------------------------------
-
     def _clips(self) -> Iterator[PlannedPanel]:
         section = self.settings.latency
-        variants = [BASELINE_VARIANT, *self._variants(section.groups, section.plugins)]
-        variants += _layer_baselines(variants, self.known)
+        shifts = self._variants(section.groups, section.plugins)
+        owners = [variant for variant in shifts if self.known[variant.strategy].owns_layer]
+        nothing_moved = [replace(variant, fraction=Fraction(0)) for variant in owners]  # what their way costs by itself
+        variants = [*shifts, *dict.fromkeys(nothing_moved)]
         for panel, group in self._panels(section).items():
-            own = variants if panel.backbone not in VOLUMETRIC else variants[:1]
-            yield self._planned(panel, own, group)
+            yield self._planned(panel, [] if panel.backbone in VOLUMETRIC else variants, group)
 
     def _streams(self) -> list[PlannedPanel]:
-        """What takes from the past alone, frame by frame. Detectors are timed where the detection section is asked for,
-        other networks where the online section is."""
+        """Detectors are timed where the detection section is asked for, other networks where the online section is."""
         section, asked = self.settings.online, self.settings.sections
         variants = [v for v in self._variants(section.groups, section.plugins) if v.direction == "unidirectional"]
         if not variants and asked == ("online",):
@@ -92,33 +101,25 @@ class _Expansion:
         if not variants or not networks or not {"online", "detection"} & set(asked):
             return []
         return [
-            self._planned(panel, [BASELINE_VARIANT, *variants], group)
+            self._planned(panel, variants, group)
             for panel, group in self._panels(section).items()
             if ("detection" if panel.backbone in DETECTORS else "online") in asked
         ]
 
     def _planned(self, panel: Panel, variants: Sequence[Variant], group: Panels) -> PlannedPanel:
-        """The baseline, which comes first in ``variants``, its twin, and what takes part of the rest. Where a panel
-        names its strategies, what was dropped in is measured there all the same."""
+        """Where a panel names its strategies, what was dropped in is measured there all the same."""
         named = group.strategies
         own = [
-            variant
-            for variant in variants[1:]
+            Case(variant, panel)
+            for variant in variants
             if named is None or variant.strategy in named or not self.known[variant.strategy].builtin
         ]
-        baseline = Case(variants[0], panel)
-        cases = (baseline, replace(baseline, aa=True), *(Case(variant, panel) for variant in own))
+        cases = (Case(BASELINE_VARIANT, panel), Case(BASELINE_VARIANT, panel, aa=True), *own)
         return PlannedPanel(panel, cases, group.weight)
 
     def _panels(self, section: Timing) -> dict[Panel, Panels]:
-        """Every panel of a section once, with the settings that it comes from, in their order.
-
-        What another device would be needed for is left out where the settings leave the choice of devices open.
-        """
-        devices = self.machine.devices
-        if section.device not in ("auto", *devices):
-            raise ValueNotAllowed(f"device {section.device!r} is not on this machine; there are: {', '.join(devices)}")
-        allowed = list(devices) if section.device == "auto" else [section.device]
+        """Every panel once, with the settings that it comes from; without what needs a device that is not ``meant``."""
+        allowed = self.machine.meant(section.device)
         found: dict[Panel, Panels] = {}
         for group in section.panels or (Panels(),):
             axes = {}
@@ -142,14 +143,12 @@ class _Expansion:
 
     def _threads(self, asked: tuple[int, ...]) -> tuple[int, ...]:
         cores = self.machine.cores
-        for threads in asked:
-            if threads > cores:
+        for count in asked:
+            if count > cores:
                 raise ValueNotAllowed(
-                    f"{threads} threads are more than this machine's {cores} cores; allowed: 1 to {cores}"
+                    f"{count} threads are more than this machine's {cores} cores; allowed: 1 to {cores}"
                 )
         return asked or (cores,)
-
-    # --- trainings --------------------------------------------------------------------------------------------------
 
     def _training(self, name: str, section: TrainingSection) -> Training:
         trials = tuple(dict.fromkeys(self._trials(name, section)))
@@ -165,30 +164,25 @@ class _Expansion:
                 raise ValueNotAllowed(f"unknown study {wanted!r}; this preset has: {', '.join(names)}")
         for study in studies:
             if chosen is None or study.name in chosen:
-                variants = list(self._variants(study.groups, section.plugins if study is studies[0] else None))
+                main = studies[0]
+                variants = self._variants(study.groups, section.plugins if study is main else None)
                 own = dict.fromkeys(replace(v, strategy=_root(v.strategy, self.known)) for v in variants)
                 trained = [BASELINE_VARIANT, *own] if study.baseline else list(own)  # the others inherit
                 first = section.first_seed if study.first_seed is None else study.first_seed
                 for seed in range(first, first + (study.seeds or section.seeds)):
-                    for condition in _conditions(study, section):
+                    for condition in _conditions(study, main):
                         own_of = trained if condition.backbone not in ACCURACY_VOLUMETRIC else [BASELINE_VARIANT]
                         for variant in own_of:
                             yield Trial(name, variant, condition, seed)
 
     def _resolved(self, recipe: TrainingRecipe) -> TrainingRecipe:
-        """With the device and the number format that are meant. Raises ValueNotAllowed where it is not there."""
-        devices = self.machine.devices
-        if recipe.device not in ("auto", *devices):
-            raise ValueNotAllowed(f"device {recipe.device!r} is not on this machine; there are: {', '.join(devices)}")
-        device = recipe.device if recipe.device != "auto" else "cuda" if "cuda" in devices else "cpu"
+        """With the device and the number format that are meant."""
+        device = "cuda" if "cuda" in self.machine.meant(recipe.device) else "cpu"
         bf16 = recipe.bf16 if recipe.bf16 != "auto" else device == "cuda" or self.machine.cpu_bf16
         return recipe.model_copy(update={"device": device, "bf16": bf16})
 
-    # --- variants ---------------------------------------------------------------------------------------------------
-
-    def _variants(self, groups: Sequence[Group], plugins: Group | None) -> Iterator[Variant]:
-        """The variants of all groups, each once; what was dropped in, or only named by the user, joins by ``plugins``
-        (None: nothing joins)."""
+    def _variants(self, groups: Sequence[Group], plugins: Group | None) -> list[Variant]:
+        """Each once. What was dropped in, or only named by the user, joins by ``plugins``; None: nothing joins."""
         chosen = self.chosen.strategies
         grouped = {name for group in groups for name in group.strategies}
         joining = [name for name, info in self.known.items() if not info.builtin or name in (chosen or ())]
@@ -202,16 +196,14 @@ class _Expansion:
             if name != BASELINE and (chosen is None or name in chosen)
             for variant in self._of_one(self.known[name], group)
         ]
-        yield from dict.fromkeys(taking_part)
+        return list(dict.fromkeys(taking_part))
 
     def _of_one(self, info: StrategyInfo, group: Group) -> Iterator[Variant]:
         """One strategy's variants: what is asked for, as far as the strategy declares that it makes sense."""
         chosen = self.chosen
-        fractions: Sequence[Fraction] = [fraction for fraction in chosen.fractions or group.fractions if fraction > 0]
-        if info.fractions is not None:
-            declared = [parse_fraction(fraction) for fraction in info.fractions]
-            fitting = [fraction for fraction in fractions if fraction in declared]
-            fractions = fitting if fitting or chosen.fractions else declared
+        asked = None if chosen.fractions is None else [fraction for fraction in chosen.fractions if fraction > 0]
+        usual = [fraction for fraction in group.fractions if fraction > 0]
+        fractions = _fitting(asked, usual, [parse_fraction(fraction) for fraction in info.fractions or ()])
         placements = _fitting(chosen.placements, group.placements, info.placements)
         directions = _fitting(chosen.directions, group.directions, info.directions)
         for placement, direction, fraction in product(placements, directions, fractions):
@@ -227,11 +219,10 @@ def _either(first: Panels | None, second: Panels) -> Panels:
     return first.model_copy(update={"strategies": tuple(dict.fromkeys([*first.strategies, *second.strategies]))})
 
 
-def _conditions(study: Study, section: TrainingSection) -> list[Condition]:
-    datasets, backbone = section.conditions
+def _conditions(study: Study, main: Study) -> list[Condition]:
     crossed = product(
-        study.datasets or datasets,
-        study.backbones or (backbone,),
+        study.datasets or main.datasets or (),
+        study.backbones or main.backbones or (),
         study.objectives,
         study.views,
         study.lr_factors,
@@ -249,15 +240,10 @@ def _root(name: str, known: dict[str, StrategyInfo]) -> str:
     return name
 
 
-def _layer_baselines(variants: Iterable[Variant], known: dict[str, StrategyInfo]) -> list[Variant]:
-    """Those that compute a layer in another way, with nothing moved: what that way costs without the shift."""
-    owners = [variant for variant in variants if known[variant.strategy].owns_layer]
-    return list(dict.fromkeys(replace(variant, fraction=Fraction(0)) for variant in owners))
-
-
-def _fitting(chosen: tuple[str, ...] | None, group: Sequence[str], declared: Sequence[str]) -> Sequence[str]:
+def _fitting(chosen: Sequence[_T] | None, group: Sequence[_T], declared: Sequence[_T]) -> Sequence[_T]:
     """The values asked for that are declared; where only the preset asked, and none fits, those declared."""
-    if not declared:  # a file that failed to load declares nothing: it is listed as failed under what was asked
-        return chosen or group
-    fitting = [value for value in chosen or group if value in declared]
-    return fitting if fitting or chosen else declared
+    asked = group if chosen is None else chosen
+    if not declared:  # all are fine; or the file failed to load, and is listed as failed under what was asked
+        return asked
+    fitting = [value for value in asked if value in declared]
+    return declared if chosen is None and not fitting else fitting

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-from bench.spec.axes import Direction, Placement, ValueNotAllowed, parse_fraction
+from bench.spec.axes import Direction, Placement, ValueNotAllowed, parse_fraction, require
 
 
 def parse_duration(text: str | float | int) -> float:
@@ -25,8 +25,7 @@ def one_of(allowed: dict[str, str] | tuple[str, ...], what: str) -> BeforeValida
     """A validator: the value is one of ``allowed``; the message lists them."""
 
     def check(value: object) -> object:
-        if not isinstance(value, str) or value not in allowed:
-            raise ValueNotAllowed(f"unknown {what} {value!r}; there are: {', '.join(allowed)}")
+        require(value, tuple(allowed), what)
         return value
 
     return BeforeValidator(check)
@@ -35,11 +34,11 @@ def one_of(allowed: dict[str, str] | tuple[str, ...], what: str) -> BeforeValida
 Share = Annotated[Fraction, BeforeValidator(parse_fraction), PlainSerializer(str, when_used="json")]
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
 Count = Annotated[int, Field(ge=1)]
-Factor = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class Strict(BaseModel):
-    """A part of the settings: frozen, and no key that is not known."""
+    """A part of the settings or of a record: frozen, and no key that is not known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
@@ -61,7 +60,7 @@ class ProcessLimits(Strict):
     """
 
     silence: Seconds = 120.0
-    memory_gib: Annotated[float, Field(gt=0)] | None = None
+    memory_gib: Positive | None = None
 
 
 USUAL_LIMITS = ProcessLimits()
@@ -72,7 +71,7 @@ class Stopping(Strict):
 
     largest_copy_mib: Annotated[int, Field(ge=1, le=1024)] = 512  # of the copy-bandwidth curve, from 1 MiB on
     budget: Seconds = 600.0
-    target_half_width_pp: Annotated[float, Field(gt=0)] = 0.5
+    target_half_width_pp: Positive = 0.5
     min_replicates: Count = 5
     max_replicates: Count = 8
     max_superblocks: Count = 40  # of one process: a longer one meets more of the machine's slow drift
@@ -82,8 +81,8 @@ class Stopping(Strict):
     def _old_name(cls, data: Any) -> Any:
         """Before version 0.2 percentage points were called points."""
         if isinstance(data, dict) and "target_half_width_points" in data:
-            data = {**data, "target_half_width_pp": data["target_half_width_points"]}
-            del data["target_half_width_points"]
+            data = dict(data)
+            data["target_half_width_pp"] = data.pop("target_half_width_points")
         return data
 
     @model_validator(mode="after")

@@ -19,10 +19,12 @@ from bench.spec.axes import (
     SECTIONS,
     STREAM_RUNTIMES,
     VOLUMETRIC,
+    Device,
     ValueNotAllowed,
+    require,
 )
 from bench.spec.panel import PANEL_AXES
-from bench.spec.schema import Group, ProcessLimits, Seconds, Stopping, Strict, one_of
+from bench.spec.schema import Group, Positive, ProcessLimits, Seconds, Stopping, Strict, one_of
 from bench.spec.training import Accuracy, Detection, TrainingSection
 
 PRESETS = Path(__file__).parent / "presets"
@@ -32,10 +34,7 @@ _Several = BeforeValidator(lambda value: value if isinstance(value, list | tuple
 
 
 def _with_axes(*, optional: bool = False, **defaults: Any) -> Callable[[type[_Model]], type[_Model]]:
-    """Give a model a field for every axis of a panel: several values of one axis are crossed.
-
-    optional: the default of each is None. defaults: by option, where they are not the axis's own.
-    """
+    """Give a model a field for every axis of a panel. optional: None by default; defaults: other than the axis's."""
 
     def add(model: type[_Model]) -> type[_Model]:
         fields: dict[str, Any] = {}
@@ -58,9 +57,9 @@ class Panels(Strict):
     weight: of each of them in sharing out the section's budget. strategies: only these of the section's take part.
     """
 
-    device: Literal["cpu", "cuda"] | None = None
+    device: Device | None = None
     strategies: tuple[str, ...] | None = None
-    weight: Annotated[float, Field(gt=0)] = 1.0
+    weight: Positive = 1.0
 
 
 class Timing(Stopping):
@@ -76,7 +75,7 @@ class Timing(Stopping):
     NOT_OPTIONS: ClassVar[tuple[str, ...]] = ()
     """Axes that mean something else here than on the command line."""
 
-    device: Literal["cpu", "cuda", "auto"] = "auto"
+    device: Literal[Device, "auto"] = "auto"
     panels: tuple[Panels, ...] = ()
     groups: tuple[Group, ...] = ()
     plugins: Group = Group()
@@ -84,13 +83,11 @@ class Timing(Stopping):
     @model_validator(mode="after")
     def _possible(self) -> "Timing":
         for option, axis in PANEL_AXES.items():
-            what, allowed = f"{axis.name}{self.WHERE}", self.ALLOWED.get(option, axis.allowed)
-            if allowed is None:
-                continue
-            for source in (self, *self.panels):
-                for value in getattr(source, option) or ():
-                    if value not in allowed:
-                        raise ValueNotAllowed(f"unknown {what} {value!r}; there are: {', '.join(map(str, allowed))}")
+            allowed = self.ALLOWED.get(option, axis.allowed)
+            if allowed is not None:
+                for source in (self, *self.panels):
+                    for value in getattr(source, option) or ():
+                        require(value, allowed, f"{axis.name}{self.WHERE}")
         return self
 
 
@@ -98,11 +95,7 @@ class Timing(Stopping):
 class Latency(Timing):
     """Whole clips."""
 
-    WHERE = ""
-    ALLOWED: ClassVar[dict[str, Collection[Any]]] = {
-        "backbones": {**BACKBONES, **VOLUMETRIC},
-        "streams": (0,),
-    }
+    ALLOWED: ClassVar[dict[str, Collection[Any]]] = {"backbones": {**BACKBONES, **VOLUMETRIC}, "streams": (0,)}
     NOT_OPTIONS = ("streams",)
 
     plugins: Group = Group(fractions=(Fraction(1, 8), Fraction(1)))
@@ -125,11 +118,11 @@ class Online(Timing):
     }
     NOT_OPTIONS = ("frames", "batches")
 
-    arrival_fps: Annotated[float, Field(gt=0)] = 30.0
+    arrival_fps: Positive = 30.0
     plugins: Group = Group(fractions=(Fraction(1, 8),), directions=("unidirectional",))
     largest_copy_mib: Annotated[int, Field(ge=1, le=1024)] = 16  # what moves in a frame is small
     budget: Seconds = 240.0
-    target_half_width_pp: Annotated[float, Field(gt=0)] = 1.0
+    target_half_width_pp: Positive = 1.0
 
     @model_validator(mode="after")
     def _frame_by_frame(self) -> "Online":
@@ -163,15 +156,15 @@ class Settings(Strict):
     @property
     def strategies(self) -> Iterator[str]:
         """All that any section names."""
-        groups = [group for section in self.timed.values() for group in section.groups]
-        groups += [
-            group for section in self.trained.values() for study in section.all_studies for group in study.groups
-        ]
-        for group in groups:
-            yield from group.strategies
-        for section in self.timed.values():
-            for panels in section.panels:
+        for timed in self.timed.values():
+            for group in timed.groups:
+                yield from group.strategies
+            for panels in timed.panels:
                 yield from panels.strategies or ()
+        for trained in self.trained.values():
+            for study in trained.all_studies:
+                for group in study.groups:
+                    yield from group.strategies
 
 
 def preset_names() -> list[str]:
@@ -186,8 +179,7 @@ def preset_strategies() -> frozenset[str]:
 
 def load_preset(name: str) -> Settings:
     """A preset by name. Raises ValueNotAllowed for an unknown one."""
-    if name not in preset_names():
-        raise ValueNotAllowed(f"unknown preset {name!r}; there are: {', '.join(preset_names())}")
+    require(name, preset_names(), "preset")
     return load_config(PRESETS / f"{name}.toml")
 
 

@@ -16,12 +16,11 @@ from bench.spec.axes import (
     ValueNotAllowed,
     View,
 )
-from bench.spec.schema import Count, Factor, Group, Strict, one_of
+from bench.spec.schema import Count, Group, Positive, Strict, one_of
 
 Dataset = Annotated[str, one_of(DATASETS, "dataset")]
 AccuracyBackbone = Annotated[str, one_of(ACCURACY_BACKBONES, "backbone of the accuracy section")]
 Share = Annotated[float, Field(gt=0, lt=1)]
-Rate = Annotated[float, Field(gt=0)]
 
 
 class RingDigitsData(Strict):
@@ -71,12 +70,12 @@ class TrainingRecipe(Strict):
 
     train_share: Share = 0.6
     validation_share: Share = 0.15
-    pretrain_lr: Rate
+    pretrain_lr: Positive
     pretrain_batch: Count
     pretrain_frames: Count
     clips: Count = 500  # per epoch; often enough for a learning curve
     epochs: Count = 8
-    lr: Rate
+    lr: Positive
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
     batch: Count
     test_clips: Count
@@ -100,9 +99,9 @@ class Recipe(TrainingRecipe):
     pretrain_frames: Count = 15_000  # per epoch
     pretrain_epochs_easy: Count = 3
     pretrain_epochs_hard: Count = 3
-    pretrain_lr: Rate = 3e-3
+    pretrain_lr: Positive = 3e-3
     pretrain_batch: Count = 128
-    lr: Rate = 2e-3  # this and epochs: as the rule in presets/recipe.toml found them, on validation clips
+    lr: Positive = 2e-3  # this and epochs: as the rule in presets/recipe.toml found them, on validation clips
     batch: Count = 16
     test_clips: Count = 500  # each of them in all orders
     validation_clips: Count = 32  # after each epoch, each of them in all orders
@@ -114,9 +113,9 @@ class DetectionRecipe(TrainingRecipe):
 
     pretrain_frames: Count = 4_000  # per epoch
     pretrain_epochs: Count = 8
-    pretrain_lr: Rate = 2e-3
+    pretrain_lr: Positive = 2e-3
     pretrain_batch: Count = 32
-    lr: Rate = 1e-3
+    lr: Positive = 1e-3
     batch: Count = 4  # clips
     test_clips: Count = 1_000
 
@@ -135,8 +134,8 @@ class Study(Strict):
     backbones: tuple[AccuracyBackbone, ...] | None = None
     objectives: tuple[Objective, ...] = ("both",)
     views: tuple[View, ...] = ("clip",)
-    lr_factors: tuple[Factor, ...] = (1.0,)
-    length_factors: tuple[Factor, ...] = (1.0,)
+    lr_factors: tuple[Positive, ...] = (1.0,)
+    length_factors: tuple[Positive, ...] = (1.0,)
     cohort: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = MAIN
     baseline: bool = True
     groups: tuple[Group, ...] = ()
@@ -152,23 +151,25 @@ class TrainingSection(Strict):
     plugins: Group = Group()
     seeds: Count
     first_seed: Annotated[int, Field(ge=0)] = 0
-    lr_factors: tuple[Factor, ...] = (1.0,)
-    length_factors: tuple[Factor, ...] = (1.0,)
+    lr_factors: tuple[Positive, ...] = (1.0,)
+    length_factors: tuple[Positive, ...] = (1.0,)
     recipe: TrainingRecipe
     data: Strict
 
     @property
-    def conditions(self) -> tuple[tuple[str, ...], str]:
-        """The data sets and the network of the main arms."""
+    def all_studies(self) -> tuple[Study, ...]:
+        """The main study, which names the data sets and networks that others may leave open, and those beyond it."""
         raise NotImplementedError
 
-    @property
-    def all_studies(self) -> tuple[Study, ...]:
-        """The main study, and those beyond it."""
-        return (Study.model_construct(name=MAIN, **{name: getattr(self, name) for name in _OF_MAIN}),)
-
-
-_OF_MAIN = ("groups", "lr_factors", "length_factors")
+    def _main(self, datasets: tuple[str, ...], backbone: str) -> Study:
+        return Study.model_construct(
+            name=MAIN,
+            groups=self.groups,
+            datasets=datasets,
+            backbones=(backbone,),
+            lr_factors=self.lr_factors,
+            length_factors=self.length_factors,
+        )
 
 
 class Accuracy(TrainingSection):
@@ -183,21 +184,15 @@ class Accuracy(TrainingSection):
     data: Data = Data()
 
     @property
-    def conditions(self) -> tuple[tuple[str, ...], str]:
-        """As asked for."""
-        return self.datasets, self.backbone
-
-    @property
     def all_studies(self) -> tuple[Study, ...]:
         """The main study first."""
-        return (*super().all_studies, *self.studies)
+        return (self._main(self.datasets, self.backbone), *self.studies)
 
     @model_validator(mode="after")
     def _names_once(self) -> "Accuracy":
         names = [study.name for study in self.all_studies]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueNotAllowed(f"two studies are called {name!r}; each needs a name of its own")
+        if doubled := [name for name in names if names.count(name) > 1]:
+            raise ValueNotAllowed(f"two studies are called {doubled[0]!r}; each needs a name of its own")
         return self
 
 
@@ -214,11 +209,6 @@ class Detection(TrainingSection):
     data: ClutteredDigitsData = ClutteredDigitsData()
 
     @property
-    def conditions(self) -> tuple[tuple[str, ...], str]:
-        """There is one data set and one detector."""
-        return (DETECTION_DATASET,), TRAINED_DETECTOR
-
-    @property
     def all_studies(self) -> tuple[Study, ...]:
         """Without groups nothing is trained."""
-        return super().all_studies if self.groups else ()
+        return (self._main((DETECTION_DATASET,), TRAINED_DETECTOR),) if self.groups else ()

@@ -13,9 +13,9 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from pydantic import ValidationError
 
@@ -69,17 +69,13 @@ def read_records(folder: Path) -> Iterator[Record]:
     A torn last line is passed over (a resumed run measures it again); damage elsewhere raises FolderError.
     """
     path = folder / "records.jsonl"
-    for number, line in _lines(path):
-        try:
-            yield unseal(line)
-        except Damaged as why:
-            if not line.endswith(b"\n"):
-                return
+    for number, line, found in _unsealed(path):
+        if not isinstance(found, Damaged):
+            yield found
+        elif line.endswith(b"\n"):
             raise FolderError(
-                f"{path}, line {number} is damaged: {why}. run --resume {folder} sets it aside and measures it again"
-            ) from None
-        except FolderError as why:
-            raise FolderError(f"{path}, line {number}: {why}") from None
+                f"{path}, line {number} is damaged: {found}. run --resume {folder} sets it aside and measures it again"
+            )
 
 
 def read_whole_records(folder: Path) -> tuple[list[Record], list[str]]:
@@ -87,15 +83,26 @@ def read_whole_records(folder: Path) -> tuple[list[Record], list[str]]:
 
     Raises FolderError for records of a newer version.
     """
-    path, records, damaged = folder / "records.jsonl", list[Record](), list[str]()
+    records, damaged = list[Record](), list[str]()
+    for number, _, found in _unsealed(folder / "records.jsonl"):
+        if isinstance(found, Damaged):
+            damaged.append(f"line {number}: {found}")
+        else:
+            records.append(found)
+    return records, damaged
+
+
+def _unsealed(path: Path) -> Iterator[tuple[int, bytes, Record | Damaged]]:
+    """(number, line, its record or why it cannot be trusted). Raises FolderError for one of a newer version."""
     for number, line in _lines(path):
+        found: Record | Damaged
         try:
-            records.append(unseal(line))
+            found = unseal(line)
         except Damaged as why:
-            damaged.append(f"line {number}: {why}")
+            found = why
         except FolderError as why:
             raise FolderError(f"{path}, line {number}: {why}") from None
-    return records, damaged
+        yield number, line, found
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -122,48 +129,24 @@ class Run:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.path = folder, folder / "records.jsonl"
         self.ids: set[str] = set()
         self.set_aside = 0  # lines that were damaged, or not whole
-        self._lock: IO[str] | None = None
-        self._journal: int | None = None
+        self._journal = -1  # its handle, while the run is open
+        self._opened = ExitStack()
 
     def __enter__(self) -> Self:
         """Raises FolderError where the folder cannot be written, or another process writes into it."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.folder / ".lock").open("w")
+            with ExitStack() as opening:
+                self._open(opening)
+                self._opened = opening.pop_all()
         except OSError as error:
             raise FolderError(f"cannot write to {self.folder}: {error.strerror}") from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise FolderError(
-                f"another run is writing to {self.folder}; wait for it, or choose another --out"
-            ) from None
-        try:
-            self._open()
-        except OSError as error:
-            self._lock.close()
-            raise FolderError(f"cannot write to {self.folder}: {error.strerror}") from None
-        except FolderError:
-            self._lock.close()
-            raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._journal is not None:
-            os.close(self._journal)
-        if self._lock is not None:
-            self._lock.close()
-
-    @property
-    def path(self) -> Path:
-        """The journal."""
-        return self.folder / "records.jsonl"
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
 
     def append(self, *records: Record) -> None:
         """Put records on disk, whole and together, before anything else happens. An id already there is a bug.
@@ -173,7 +156,6 @@ class Run:
         for record in records:
             if record.id in self.ids:
                 raise ValueError(f"record {record.id} was measured twice")
-        assert self._journal is not None
         state = os.fstat(self._journal)
         if not state.st_nlink:
             raise FolderError(f"{self.path} was removed while the run was writing to it: its records are lost")
@@ -201,7 +183,16 @@ class Run:
             f"make room or restore the folder, then go on with: run --resume {self.folder}"
         )
 
-    def _open(self) -> None:
+    def _open(self, opening: ExitStack) -> None:
+        """Lock the folder, set aside what is not whole, and open the journal; ``opening`` closes both."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = opening.enter_context((self.folder / ".lock").open("w"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise FolderError(
+                f"another run is writing to {self.folder}; wait for it, or choose another --out"
+            ) from None
         if packed(self.path).exists() and not self.path.exists():
             raise FolderError(f"{self.folder} is a published run, its records are compressed; unxz them to go on")
         spoilt = self._look_through()
@@ -210,6 +201,7 @@ class Run:
         self.set_aside = len(spoilt)
         existed = self.path.exists()
         self._journal = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        opening.callback(os.close, self._journal)
         if not existed:
             _sync_folder(self.folder)
 
@@ -217,15 +209,11 @@ class Run:
         """Fill ``ids``; the numbers of the lines that have to go: damaged ones, and their replicates."""
         spoilt, damaged_inside = set[int](), False
         open_replicate: dict[int, str] = {}  # line -> id, of slots that no ``process`` record has closed yet
-        for number, line in _lines(self.path):
-            try:
-                record = unseal(line)
-            except Damaged:
+        for number, _, record in _unsealed(self.path):
+            if isinstance(record, Damaged):
                 spoilt.add(number)
                 damaged_inside = True
                 continue
-            except FolderError as why:
-                raise FolderError(f"{self.path}, line {number}: {why}") from None
             if record.id in self.ids or record.id in open_replicate.values():
                 spoilt.add(number)  # a line that somebody doubled
             elif isinstance(record, TimedRecord) and record.status == "ok":

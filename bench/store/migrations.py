@@ -61,26 +61,17 @@ def _from_6(record: Json) -> Json:
     return record
 
 
-def _unchanged(record: Json) -> Json:
-    return record
-
-
-_STEPS: dict[int, Callable[[Json], Json]] = {
-    1: _from_1,
-    2: _from_2,
-    3: _unchanged,
-    4: _unchanged,
-    5: _unchanged,
-    6: _from_6,
-}
+_STEPS: dict[int, Callable[[Json], Json]] = {1: _from_1, 2: _from_2, 6: _from_6}
+"""The last version that each step is for; versions 3 to 5 only added."""
 
 
 def up_to_date(record: Json) -> Json:
     """The record as this version would have written it, as far as it knew."""
-    while record.get("schema_version", 1) in _STEPS:
-        version = record.get("schema_version", 1)
-        record = {**_STEPS[version](record), "schema_version": version + 1}
-    return record
+    first = record.get("schema_version", 1)
+    for version, step in _STEPS.items():
+        if first <= version:
+            record = step(record)
+    return record | {"schema_version": SCHEMA}
 
 
 def header_up_to_date(header: Json) -> Json:

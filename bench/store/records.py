@@ -19,10 +19,12 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, TypeAdapter
+from pydantic import Field, PlainSerializer, PlainValidator, TypeAdapter
 
+from bench.spec.axes import Mistake
 from bench.spec.cases import Case, Condition, Trial, Variant
 from bench.spec.panel import Panel
+from bench.spec.schema import Strict
 from bench.store.migrations import SCHEMA, header_up_to_date
 from bench.store.samples import Detection, Process, Recognition, Slots, Static
 
@@ -31,7 +33,7 @@ Status = Literal["ok", "skipped", "failed"]
 _BEFORE_ANYTHING = (".lock", "records.jsonl", "run.json.new")  # what a run makes before its header
 
 
-class FolderError(Exception):
+class FolderError(Mistake):
     """A run's folder that cannot be used; the message says why and what can be done."""
 
 
@@ -52,10 +54,8 @@ _PanelField = Annotated[Panel, *_plain(Panel, Panel.from_json, lambda panel: dic
 _TrialField = Annotated[Trial, *_plain(Trial, _trial_from_json, _trial_to_json)]
 
 
-class _Record(BaseModel):
+class _Record(Strict):
     """One immutable result. samples are raw; statistics are derived, never stored. reason: why it is not ok."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: int = SCHEMA
     id: str

@@ -153,14 +153,11 @@ class Recognition(Fitted):
 
     def base_clips_pct(self, name: str) -> NDArray[np.float64]:
         """Accuracy on each base clip over its K temporal classes [clips / K], in per cent."""
-        spatial, temporal = (self._correct(part) for part in ("spatial", "temporal"))
+        spatial, temporal = (unpack(bits, self.test_clips) for bits in (self.spatial_correct, self.temporal_correct))
         joint = spatial & temporal
         right = {"spatial": spatial, "temporal": temporal, "joint": joint, "mixture": (1.0 * spatial + joint) / 2}[name]
         shares: NDArray[np.float64] = right.reshape(-1, self.temporal_classes).mean(axis=1)
         return 100.0 * shares
-
-    def _correct(self, part: str) -> Bools:
-        return unpack(getattr(self, f"{part}_correct"), self.test_clips)
 
 
 SPEEDS = ("slow", "medium", "fast")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from bench.cli.run import Request
 from bench.spec.axes import ValueNotAllowed, parse_fraction
 from bench.spec.panel import PANEL_AXES, Panel
-from bench.spec.request import Request
 from bench.spec.schema import parse_duration
 from bench.spec.settings import Settings, load_config, validate
 
