@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.models import OnlineNetwork
-    from bench.models.streaming.playback import Playback
-    from bench.models.streaming.sources import Source
+    from bench.models.sources import Source
+    from bench.models.streams import Playback
 
 SYNTHETIC = "synthetic"
 _LEAST_SIZE = 32  # px: what the networks here can read
@@ -131,8 +131,8 @@ def play(config: StreamConfig, console: "Console | None", strategies_dir: Path |
     """
     import torch
 
-    from bench.models.streaming.playback import Playback
-    from bench.models.streaming.sources import VideoError
+    from bench.models.sources import VideoError
+    from bench.models.streams import Playback
     from bench.system.environment import usable_cores
 
     devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
@@ -168,7 +168,7 @@ def play(config: StreamConfig, console: "Console | None", strategies_dir: Path |
 
 
 def _source(name: str) -> "Source":
-    from bench.models.streaming.sources import generated_digits, video_file
+    from bench.models.sources import generated_digits, video_file
 
     return generated_digits() if name == SYNTHETIC else video_file(Path(name))
 

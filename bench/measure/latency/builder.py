@@ -16,7 +16,7 @@ from bench.measure.latency.devices import Call, Device
 from bench.measure.latency.superblocks import Frames
 from bench.measure.latency.timing import healthy
 from bench.models import runtimes
-from bench.models.runtimes.exactness import require_exact
+from bench.models.runtimes import require_exact
 from bench.plugins.discovery import load_class
 from bench.plugins.side_effects import no_side_effects
 from bench.spec.axes import EAGER

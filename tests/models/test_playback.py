@@ -1,6 +1,6 @@
 """Arrivals, deadlines and what waits, on a clock made of arithmetic."""
 
-from bench.models.streaming.playback import Pacing
+from bench.models.streams import Pacing
 
 
 class Clock:

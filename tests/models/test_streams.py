@@ -12,8 +12,8 @@ from torch import Tensor
 
 from bench import models
 from bench.models import OnlineNetwork, StreamError
-from bench.models.runtimes.exactness import NETWORK_TOLERANCE
-from bench.models.streaming.streams import Streams
+from bench.models.runtimes import NETWORK_TOLERANCE
+from bench.models.streams import Streams
 from bench.plugins.discovery import load_class, strategy_files
 
 SIZE = 16
@@ -120,7 +120,7 @@ def test_memory_stays_flat() -> None:
     """2,000 frames, in a process where nothing else allocates; ``tests.scripts.memory_of_a_stream`` does 100,000."""
     ran = subprocess.run(
         [sys.executable, "-m", "tests.scripts.memory_of_a_stream", "2000"],
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=True,
