@@ -53,7 +53,7 @@ def install(
 
 
 class ShiftedProduct(nn.Module):
-    """A 1×1 convolution ``net`` of shifted frames; its weights keep the released code's keys (``….net.weight``).
+    """A 1×1 convolution ``net`` of shifted frames, whose keys (``….net.weight``) are those of the released code.
 
     product: what computes it in inference; training takes ``multiply``, whose gradients are known.
     """
@@ -136,7 +136,7 @@ class _Product(torch.autograd.Function):
         frames, weight = ctx.saved_tensors
         rows, count = is_channels_last(frames), len(frames)
         x, dy = _matrix(frames, rows), _matrix(grads[0].contiguous(memory_format=memory_format(frames)), rows)
-        of_frames = torch.zeros_like(frames) if ctx.needs_input_grad[0] else None
+        of_frames = torch.zeros_like(frames) if ctx.needs_input_grad[0] else None  # what nobody read keeps its zeros
         of_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
         pieces = [(_still(ctx.groups), slice(0, count), slice(0, count))]
         for group in ctx.groups:
@@ -144,26 +144,18 @@ class _Product(torch.autograd.Function):
                 pairs = group.pairs(first, first + ctx.num_segments, ctx.num_segments)
                 pieces += [(group.channels, targets, sources) for targets, sources in pairs]
         for channels, targets, sources in pieces:
+            arrived, own = dy[targets], weight[:, channels]
             if of_frames is not None:
-                _input_gradient(_matrix(of_frames, rows)[sources], dy[targets], weight, channels, rows)
-            if of_weight is not None:
-                of_weight[:, channels] += _weight_gradient(x[sources], dy[targets], channels, rows)
+                dx = _matrix(of_frames, rows)[sources]
+                if rows:
+                    torch.mm(arrived.flatten(0, 1), own, out=dx[:, :, channels].flatten(0, 1))
+                else:
+                    torch.bmm(own.t().expand(len(arrived), -1, -1), arrived, out=dx[:, channels])
+            if of_weight is not None and rows:
+                of_weight[:, channels] += arrived.flatten(0, 1).t() @ x[sources, :, channels].flatten(0, 1)
+            elif of_weight is not None:
+                of_weight[:, channels] += (arrived @ x[sources, channels].mT).sum(0)
         return of_frames, of_weight, None, None
-
-
-def _input_gradient(dx: Tensor, dy: Tensor, weight: Tensor, channels: slice, rows: bool) -> None:
-    """Written to the frames that were read; all others keep their zeros."""
-    if rows:
-        torch.mm(dy.flatten(0, 1), weight[:, channels], out=dx[:, :, channels].flatten(0, 1))
-    else:
-        torch.bmm(weight[:, channels].t().expand(len(dy), -1, -1), dy, out=dx[:, channels])
-
-
-def _weight_gradient(x: Tensor, dy: Tensor, channels: slice, rows: bool) -> Tensor:
-    """[C', channels of the group], summed over frames and positions."""
-    if rows:
-        return dy.flatten(0, 1).t() @ x[:, :, channels].flatten(0, 1)
-    return (dy @ x[:, channels].mT).sum(0)
 
 
 def _still(groups: Sequence[Group]) -> slice:

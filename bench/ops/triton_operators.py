@@ -127,7 +127,7 @@ def triton_conv(
     """The operator of ``shift_conv``; all tensors have one dtype."""
     as_clip(frames, num_segments)
     frames = dense(frames)
-    if not takes(frames, weight, written=_elements(frames, weight.shape[0])):
+    if not takes(frames, weight, written=frames.numel() // frames.shape[1] * weight.shape[0]):
         out = conv2d(_shift_by_slices(frames, num_segments, ahead, behind), weight)
         out = out if bias is None else out + bias[:, None, None]
         return out.contiguous(memory_format=memory_format(frames))
@@ -140,7 +140,7 @@ def triton_conv(
 def triton_conv_input_gradient(gradient: Tensor, weight: Tensor, num_segments: int, ahead: int, behind: int) -> Tensor:
     """The gradient [N*T, C, H, W] of the frames that ``triton_conv`` read, from that of its output [N*T, O, H, W]."""
     gradient, transposed = dense(gradient), weight.transpose(0, 1)
-    if not takes(gradient, weight, written=_elements(gradient, weight.shape[1])):
+    if not takes(gradient, weight, written=gradient.numel() // gradient.shape[1] * weight.shape[1]):
         of_shifted = conv2d(gradient, transposed).contiguous(memory_format=memory_format(gradient))
         return _shift_by_slices(of_shifted, num_segments, ahead, behind, back=True)
     from bench.ops import triton_launch
@@ -162,11 +162,6 @@ def triton_conv_weight_gradient(frames: Tensor, gradient: Tensor, num_segments: 
     return total.to(frames.dtype)[:, :, None, None]
 
 
-def _elements(frames: Tensor, channels: int) -> int:
-    """How many elements ``frames`` would have with another number of channels."""
-    return frames.numel() // frames.shape[1] * channels
-
-
 @triton_conv.register_fake
 def _(frames: Tensor, weight: Tensor, bias: Tensor | None, num_segments: int, ahead: int, behind: int) -> Tensor:
     as_clip(frames, num_segments)
@@ -174,12 +169,12 @@ def _(frames: Tensor, weight: Tensor, bias: Tensor | None, num_segments: int, ah
 
 
 @triton_conv_input_gradient.register_fake
-def _(gradient: Tensor, weight: Tensor, num_segments: int, ahead: int, behind: int) -> Tensor:
+def _(gradient: Tensor, weight: Tensor, *_: int) -> Tensor:
     return empty_like_with(dense(gradient), weight.shape[1])
 
 
 @triton_conv_weight_gradient.register_fake
-def _(frames: Tensor, gradient: Tensor, num_segments: int, ahead: int, behind: int) -> Tensor:
+def _(frames: Tensor, gradient: Tensor, *_: int) -> Tensor:
     return frames.new_empty(gradient.shape[1], frames.shape[1], 1, 1)
 
 
@@ -202,20 +197,15 @@ def _conv_backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
 triton_conv.register_autograd(_conv_backward, setup_context=_remember_conv)
 
 
-Shape = Sequence[int]
-
-
 @register_flop_formula(torch.ops.shiftbench.triton_conv)
-def _(frames: Shape, weight: Shape, *_: Any, **__: Any) -> int:
+def _(frames: Sequence[int], weight: Sequence[int], *_: Any, **__: Any) -> int:
     """Multiply-adds count twice, bias and the rest not at all: as the counter does for convolutions."""
     return 2 * prod(frames) * weight[0]
 
 
-@register_flop_formula(torch.ops.shiftbench.triton_conv_input_gradient)
-def _(gradient: Shape, weight: Shape, *_: Any, **__: Any) -> int:
-    return 2 * prod(gradient) * weight[1]
+_GRADIENTS = [torch.ops.shiftbench.triton_conv_input_gradient, torch.ops.shiftbench.triton_conv_weight_gradient]
 
 
-@register_flop_formula(torch.ops.shiftbench.triton_conv_weight_gradient)
-def _(frames: Shape, gradient: Shape, *_: Any, **__: Any) -> int:
-    return 2 * prod(frames) * gradient[1]
+@register_flop_formula(_GRADIENTS)
+def _(read: Sequence[int], other: Sequence[int], *_: Any, **__: Any) -> int:
+    return 2 * prod(read) * other[1]
