@@ -32,26 +32,6 @@ def takes(layer: nn.Module) -> bool:
     return shape == ((1, 1), (1, 1), 1) and layer.padding in ((0, 0), "valid", "same")
 
 
-def install(
-    strategy: Strategy,
-    block: nn.Module,
-    site: Site,
-    num_segments: int,
-    product: Product | None = None,
-    mover: FrameByFrame | None = None,
-) -> nn.Module:
-    """``block`` with products in place of its layer at ``site``; before any other layer ``mover`` shifts in place."""
-    layer: nn.Conv2d = site.layer(block)  # type: ignore[assignment]
-    groups = moved_groups(strategy.channels_each_way(layer.in_channels), strategy.direction)
-    if takes(layer):
-        site.replace(block, ShiftedProduct(layer, groups, num_segments, product or multiply))
-    elif groups:
-        strategy.fall_back(f"{site.path} is no 1×1 matrix product: its channels were moved in their own memory")
-        mover = mover or FrameByFrame()
-        site.replace(block, ShiftedInPlace(layer, groups, num_segments, mover, restore=True))
-    return block
-
-
 class ShiftedProduct(nn.Module):
     """A 1×1 convolution ``net`` of shifted frames, whose keys (``….net.weight``) are those of the released code.
 
@@ -109,6 +89,25 @@ def multiply(frames: Tensor, weight: Tensor, groups: Sequence[Group], num_segmen
             for targets, sources in group.pairs(first, first + at_once, num_segments):
                 _product(y[targets], x[sources], weight, group.channels, rows, add=True)
     return out
+
+
+def install(
+    strategy: Strategy,
+    block: nn.Module,
+    site: Site,
+    num_segments: int,
+    product: Product = multiply,
+    mover: type[FrameByFrame] = FrameByFrame,
+) -> nn.Module:
+    """``block`` with products in place of its layer at ``site``; before any other layer ``mover`` shifts in place."""
+    layer: nn.Conv2d = site.layer(block)  # type: ignore[assignment]
+    groups = moved_groups(strategy.channels_each_way(layer.in_channels), strategy.direction)
+    if takes(layer):
+        site.replace(block, ShiftedProduct(layer, groups, num_segments, product))
+    elif groups:
+        strategy.fall_back(f"{site.path} is no 1×1 matrix product: its channels were moved in their own memory")
+        site.replace(block, ShiftedInPlace(layer, groups, num_segments, mover(), restore=True))
+    return block
 
 
 def _product(out: Tensor, x: Tensor, weight: Tensor, channels: slice, rows: bool, *, add: bool) -> None:

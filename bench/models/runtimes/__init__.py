@@ -61,17 +61,12 @@ def why_not(runtime: str, device: str, dtype: str = "fp32") -> str | None:
     if dtype == "bf16" and device == "cpu" and not cpu_bf16():
         does = "compute in fp32 instead" if runtime == "openvino" else "emulate them, many times slower"
         return f"this processor has no bf16 units: the runtime {runtime!r} would {does}"
-    if runtime == "compile":
-        return _why_not_compile(device)
-    return None
-
-
-def _why_not_compile(device: str) -> str | None:
-    """Inductor writes C++ for a CPU and Triton for a GPU, and needs what compiles it."""
-    if device == "cuda":
-        return None if find_spec("triton") else "the runtime 'compile' needs triton on cuda, which is not installed"
+    if runtime == "compile" and device == "cuda" and not find_spec("triton"):
+        return "the runtime 'compile' needs triton on cuda, which is not installed"
     compiler = os.environ.get("CXX", "g++")
-    return None if shutil.which(compiler) else f"the runtime 'compile' needs a C++ compiler, and {compiler} is not here"
+    if runtime == "compile" and device != "cuda" and not shutil.which(compiler):
+        return f"the runtime 'compile' needs a C++ compiler, and {compiler} is not here"
+    return None
 
 
 def prepare(runtime: str, model: nn.Module, example: Tensor, cuda: Any = None, export: Path | None = None) -> Forward:
