@@ -11,6 +11,7 @@ r2plus1d_18 and s3d. The inflated ResNet-50 differs from the 2-D one by its conv
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 from torchvision.models import get_model
 from torchvision.models.resnet import Bottleneck
 
@@ -55,15 +56,7 @@ def build(name: str, num_segments: int, seed: int = 0) -> Network:
 
 
 def _calibrate(network: nn.Module, frames: int) -> None:
-    """Set every BatchNorm's statistics from one batch of random frames."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d)]
-    usual = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 1.0
-    with torch.no_grad():
-        network.train()(torch.randn(frames, channels_of(network), _CALIBRATION_SIZE, _CALIBRATION_SIZE))
-    for norm, momentum in zip(norms, usual, strict=True):
-        norm.momentum = momentum
+    update_bn([torch.randn(frames, channels_of(network), _CALIBRATION_SIZE, _CALIBRATION_SIZE)], network)
 
 
 class _PoolWhatIsThere(nn.Module):

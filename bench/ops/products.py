@@ -81,7 +81,9 @@ def multiply(frames: Tensor, weight: Tensor, groups: Sequence[Group], num_segmen
     rows = is_channels_last(frames)
     x, out = _matrix(frames, rows), empty_like_with(frames, len(weight))
     y = _matrix(out, rows)
-    at_once = _frames_at_once(y, num_segments)
+    most = max(1, _SUM_BYTES // (y[0].numel() * y.element_size()))
+    # a divisor of T, so that no frames that are taken at once belong to two clips
+    at_once = max(n for n in range(1, num_segments + 1) if num_segments % n == 0 and n <= most)
     for first in range(0, len(frames), at_once):
         some = slice(first, first + at_once)
         _product(y[some], x[some], weight, _still(groups), rows, add=False)
@@ -165,9 +167,3 @@ def _still(groups: Sequence[Group]) -> slice:
 def _matrix(frames: Tensor, rows: bool) -> Tensor:
     """A view: [M, H*W, C] of channels_last frames (``rows``: a pixel's channels side by side), else [M, C, H*W]."""
     return frames.permute(0, 2, 3, 1).flatten(1, 2) if rows else frames.flatten(2)
-
-
-def _frames_at_once(out: Tensor, num_segments: int) -> int:
-    """A divisor of T, so that no group of frames reaches into two clips."""
-    most = max(1, _SUM_BYTES // (out[0].numel() * out.element_size()))
-    return max(n for n in range(1, num_segments + 1) if num_segments % n == 0 and n <= most)

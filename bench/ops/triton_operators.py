@@ -21,7 +21,8 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 from torch.utils.flop_counter import register_flop_formula
 
-from bench.ops.frames import autocast, dense, empty_like_with, memory_format
+from bench.ops.frames import Group, autocast, dense, empty_like_with, memory_format
+from bench.ops.in_place import FrameByFrame
 from bench.strategy import as_clip
 
 Moves = tuple[int, int, int]
@@ -75,22 +76,17 @@ def triton_shift(frames: Tensor, num_segments: int, ahead: int, behind: int, bac
     as_clip(frames, num_segments)
     frames = dense(frames)
     if not takes(frames):
-        return _shift_by_slices(frames, num_segments, ahead, behind, back)
+        return _shift_a_copy(frames, num_segments, ahead, behind, back)
     from bench.ops import triton_launch
 
     return triton_launch.shift(frames, num_segments, ahead, behind, back)
 
 
-def _shift_by_slices(frames: Tensor, num_segments: int, ahead: int, behind: int, back: bool = False) -> Tensor:
+def _shift_a_copy(frames: Tensor, num_segments: int, ahead: int, behind: int, back: bool = False) -> Tensor:
     """The same in plain torch, out of place: for any device and dtype."""
-    clip = as_clip(frames, num_segments)
-    out = torch.zeros_like(clip)
-    first, second, rest = slice(ahead), slice(ahead, ahead + behind), slice(ahead + behind, None)
-    from_next, from_previous = (second, first) if back else (first, second)
-    out[:, :-1, from_next] = clip[:, 1:, from_next]
-    out[:, 1:, from_previous] = clip[:, :-1, from_previous]
-    out[:, :, rest] = clip[:, :, rest]
-    return out.flatten(0, 1)
+    out, hop = frames.clone(), -1 if back else 1
+    FrameByFrame().shift(as_clip(out, num_segments), (Group(0, ahead, hop), Group(ahead, ahead + behind, -hop)))
+    return out
 
 
 @triton_shift.register_fake
@@ -128,7 +124,7 @@ def triton_conv(
     as_clip(frames, num_segments)
     frames = dense(frames)
     if not takes(frames, weight, written=frames.numel() // frames.shape[1] * weight.shape[0]):
-        out = conv2d(_shift_by_slices(frames, num_segments, ahead, behind), weight)
+        out = conv2d(_shift_a_copy(frames, num_segments, ahead, behind), weight)
         out = out if bias is None else out + bias[:, None, None]
         return out.contiguous(memory_format=memory_format(frames))
     from bench.ops import triton_launch
@@ -142,7 +138,7 @@ def triton_conv_input_gradient(gradient: Tensor, weight: Tensor, num_segments: i
     gradient, transposed = dense(gradient), weight.transpose(0, 1)
     if not takes(gradient, weight, written=gradient.numel() // gradient.shape[1] * weight.shape[1]):
         of_shifted = conv2d(gradient, transposed).contiguous(memory_format=memory_format(gradient))
-        return _shift_by_slices(of_shifted, num_segments, ahead, behind, back=True)
+        return _shift_a_copy(of_shifted, num_segments, ahead, behind, back=True)
     from bench.ops import triton_launch
 
     return triton_launch.product(gradient, transposed.flatten(1), None, (num_segments, ahead, behind), transposed=True)
@@ -154,7 +150,7 @@ def triton_conv_weight_gradient(frames: Tensor, gradient: Tensor, num_segments: 
     frames = dense(frames)
     gradient = gradient.contiguous(memory_format=memory_format(frames))
     if not takes(frames, gradient):
-        shifted = _shift_by_slices(frames, num_segments, ahead, behind)
+        shifted = _shift_a_copy(frames, num_segments, ahead, behind)
         return torch.einsum("fohw,fchw->oc", gradient, shifted).contiguous()[:, :, None, None]
     from bench.ops import triton_launch
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from bench.models.network import Network
 from bench.models.runtimes import Inexact, deviation, tolerance
+from bench.store.records import write_atomically
 
 INPUT, OUTPUT = "frames", "logits"
 _CLIPS = (1, 2, 3)  # batches that a file for any number of clips is tried with
@@ -32,9 +33,7 @@ def exported(model: nn.Module, example: Tensor, keep: Path | None = None) -> byt
         return keep.read_bytes()
     data = export(model, example)
     if keep is not None:
-        beside = keep.with_name(f"{keep.name}.new")  # a process may die while it writes
-        beside.write_bytes(data)
-        os.replace(beside, keep)
+        write_atomically(keep, data)
     return data
 
 
