@@ -48,10 +48,7 @@ class ClipNetwork(Network):
 
 
 def sites(network: nn.Module) -> Iterator[tuple[nn.Module, str, Site]]:
-    """Where the released code shifts: (the block's parent, the block's name in it, the site in the block).
-
-    Nowhere in a network that takes no shift.
-    """
+    """Where the released code shifts: (the block's parent, the block's name in it, the site in the block)."""
     if isinstance(network, Network) and not network.takes_shift:
         return
     parents = list(network.modules())
@@ -72,8 +69,8 @@ def sites(network: nn.Module) -> Iterator[tuple[nn.Module, str, Site]]:
 def insert(strategy: Strategy, network: Network) -> Network:
     """Let ``strategy`` take its place at every site of ``network`` (which is changed and returned).
 
-    A network that takes no shift runs with the baseline only, as it is. Raises ValueError for any other strategy
-    there, and where the network has no block that can take a shift.
+    A network that takes no shift runs with the baseline only: ValueError for any other strategy there, and where the
+    network has no block that can take a shift.
     """
     if not network.takes_shift:
         if strategy.name != BASELINE:
@@ -131,8 +128,7 @@ def channels_of(trunk: nn.Module) -> int:
 def lay_out(network: nn.Module, memory_format: torch.memory_format) -> None:
     """Bring all weights into ``memory_format``, those of 3-D convolutions into its 3-D counterpart.
 
-    ``Module.to(memory_format=torch.channels_last)`` raises on 5-D weights, and ``channels_last_3d`` on 4-D ones. The
-    parameters stay the same objects.
+    ``Module.to`` knows one of the two and raises on the other. The parameters stay the same objects.
     """
     volumes = torch.channels_last_3d if memory_format is torch.channels_last else memory_format
     for tensor in (*network.parameters(), *network.buffers()):

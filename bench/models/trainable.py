@@ -16,8 +16,7 @@ from bench.models.inflation import SpaceThenTime, VolumeConv
 from bench.models.network import Network
 from bench.spec.axes import ACCURACY_BACKBONES, PRETRAINED_FORM, ValueNotAllowed
 
-CLASSES = (10, 4)
-"""Spatial and temporal classes, where the data set does not say otherwise."""
+CLASSES = (10, 4)  # spatial and temporal, where the data set does not say otherwise
 
 
 class TwoHeads(nn.Module):
@@ -27,8 +26,7 @@ class TwoHeads(nn.Module):
 
     def add_heads(self, width: int, spatial: int, temporal: int) -> None:
         """Two heads for features of ``width`` channels."""
-        self.spatial = nn.Linear(width, spatial)
-        self.temporal = nn.Linear(width, temporal)
+        self.spatial, self.temporal = nn.Linear(width, spatial), nn.Linear(width, temporal)
 
     def features(self, frames: Tensor) -> Tensor:
         """[N*T, 1, H, W] -> [N*T, width]."""
@@ -129,8 +127,7 @@ def pretrained_form(name: str) -> str:
 def build_trainable(name: str, num_segments: int, seed: int = 0, classes: tuple[int, int] = CLASSES) -> Network:
     """One of ``axes.ACCURACY_BACKBONES`` with random weights, in evaluation mode; classes: spatial, temporal.
 
-    It maps frames [N*T, 1, H, W] to clip logits [N, spatial + temporal], its trunk to frame logits, the 3-D ones too:
-    they keep every frame, and the consensus is the average over frames in all of them.
+    It maps frames [N*T, 1, H, W] to clip logits [N, spatial + temporal], its trunk to frame logits, the 3-D ones too.
     Raises ValueNotAllowed for an unknown name.
     """
     flat = pretrained_form(name)

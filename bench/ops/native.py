@@ -68,7 +68,7 @@ def operators() -> Any:
     return torch.ops.shiftbench_native
 
 
-_SHAPES: dict[str, Any] = {
+_SHAPES: dict[str, Any] = {  # what the operators return, for tracing: ``torch.compile`` takes each as it is
     "shift_": lambda channels, offset: channels.new_empty(len(channels), channels[0, 0].numel()),
     "restore_": lambda channels, fallen, offset: None,
     "relu_placed_": lambda features, num_segments, fold, bidirectional: features.new_empty(
@@ -77,7 +77,6 @@ _SHAPES: dict[str, Any] = {
     "add_placed_": lambda out, placed, fallen, num_segments, fold, bidirectional: None,
     "shifted_product": lambda frames, weight, num_segments, fold, bidirectional: empty_like_with(frames, len(weight)),
 }
-"""What the operators return, for tracing: ``torch.compile`` takes each as it is."""
 
 
 def _library(compiler: str) -> Path:
@@ -94,8 +93,8 @@ def _library(compiler: str) -> Path:
 def _compile(compiler: str, library: Path) -> None:
     """Raises Unavailable with the compiler's first complaint."""
     home = Path(torch.__file__).parent
-    include = [f"-I{home / 'include'}", f"-I{home / 'include' / 'torch' / 'csrc' / 'api' / 'include'}"]
-    libraries = [f"-L{home / 'lib'}", "-ltorch_cpu", "-lc10"]
+    include = [f"-I{home}/include", f"-I{home}/include/torch/csrc/api/include"]
+    libraries = [f"-L{home}/lib", "-ltorch_cpu", "-lc10"]
     abi = f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}"
     library.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:

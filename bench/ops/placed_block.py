@@ -163,7 +163,6 @@ class StreamedBlock(PlacedBlock):
         return handed
 
     def _move(self, frames: Tensor) -> Any:
-        """Exchange the moved channels with those of the previous frame."""
         memory = self._memory[0]
         moved, kept = frames[:, : memory.fold], keep(frames, list(range(memory.fold)))
         if memory.past is None:

@@ -188,8 +188,8 @@ class SplitConvolution(nn.Module):
 
     def finish(self, *parts: Tensor | None) -> Tensor:
         """The sum of the parts that there are; normalised where the weights are not."""
-        there = [part for part in parts if part is not None]
-        out = sum(there[1:], start=there[0])
+        first, *others = (part for part in parts if part is not None)
+        out = sum(others, start=first)
         return self.norm(out) if self.norm is not None and self.training else out
 
 
@@ -201,9 +201,8 @@ class PartedBlock(nn.Module):
     channels, and a part that moves is moved along the frame axis, whole. Traffic beyond the network's own: 2 F for each
     part that moves (F = its bytes), and the sums of the smaller convolutions where a runtime does not fuse them.
 
-    Blocks that follow each other hand on a tuple (``hand_to``); at both ends there is one tensor. Weights are the
-    block's own, named ``block.…``. In training the block itself runs, its input shifted in one tensor: normalisations
-    need the statistics of the whole.
+    Blocks that follow each other hand on a tuple (``hand_to``); at both ends there is one tensor. Weights are named
+    ``block.…``. In training the input is shifted in one tensor: normalisations need the statistics of the whole.
     """
 
     def __init__(self, strategy: Strategy, block: nn.Module, layers: Layers, num_segments: int) -> None:

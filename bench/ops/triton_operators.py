@@ -118,30 +118,22 @@ def shift_conv(
 
 @torch.library.custom_op("shiftbench::triton_conv", mutates_args=())
 def triton_conv(
-    frames: Tensor, weight: Tensor, bias: Tensor | None, num_segments: int, ahead: int, behind: int
+    frames: Tensor, weight: Tensor, bias: Tensor | None, num_segments: int, ahead: int, behind: int, back: bool = False
 ) -> Tensor:
-    """The operator of ``shift_conv``; all tensors have one dtype."""
+    """The operator of ``shift_conv``; all tensors have one dtype.
+
+    ``back``: the result is shifted the opposite way instead of the frames, as the frames' gradient is.
+    """
     as_clip(frames, num_segments)
-    frames = dense(frames)
+    frames, moves = dense(frames), (num_segments, ahead, behind)
     if not takes(frames, weight, written=frames.numel() // frames.shape[1] * weight.shape[0]):
-        out = conv2d(_shift_a_copy(frames, num_segments, ahead, behind), weight)
+        out = conv2d(frames if back else _shift_a_copy(frames, *moves), weight)
         out = out if bias is None else out + bias[:, None, None]
-        return out.contiguous(memory_format=memory_format(frames))
+        out = out.contiguous(memory_format=memory_format(frames))
+        return _shift_a_copy(out, *moves, back) if back else out
     from bench.ops import triton_launch
 
-    return triton_launch.product(frames, weight.flatten(1), bias, (num_segments, ahead, behind))
-
-
-@torch.library.custom_op("shiftbench::triton_conv_input_gradient", mutates_args=())
-def triton_conv_input_gradient(gradient: Tensor, weight: Tensor, num_segments: int, ahead: int, behind: int) -> Tensor:
-    """The gradient [N*T, C, H, W] of the frames that ``triton_conv`` read, from that of its output [N*T, O, H, W]."""
-    gradient, transposed = dense(gradient), weight.transpose(0, 1)
-    if not takes(gradient, weight, written=gradient.numel() // gradient.shape[1] * weight.shape[1]):
-        of_shifted = conv2d(gradient, transposed).contiguous(memory_format=memory_format(gradient))
-        return _shift_a_copy(of_shifted, num_segments, ahead, behind, back=True)
-    from bench.ops import triton_launch
-
-    return triton_launch.product(gradient, transposed.flatten(1), None, (num_segments, ahead, behind), transposed=True)
+    return triton_launch.product(frames, weight.flatten(1), bias, moves, back)
 
 
 @torch.library.custom_op("shiftbench::triton_conv_weight_gradient", mutates_args=())
@@ -159,14 +151,9 @@ def triton_conv_weight_gradient(frames: Tensor, gradient: Tensor, num_segments: 
 
 
 @triton_conv.register_fake
-def _(frames: Tensor, weight: Tensor, bias: Tensor | None, num_segments: int, ahead: int, behind: int) -> Tensor:
+def _(frames: Tensor, weight: Tensor, bias: Tensor | None, num_segments: int, *_: int) -> Tensor:
     as_clip(frames, num_segments)
     return empty_like_with(dense(frames), weight.shape[0])
-
-
-@triton_conv_input_gradient.register_fake
-def _(gradient: Tensor, weight: Tensor, *_: int) -> Tensor:
-    return empty_like_with(dense(gradient), weight.shape[1])
 
 
 @triton_conv_weight_gradient.register_fake
@@ -175,18 +162,20 @@ def _(frames: Tensor, gradient: Tensor, *_: int) -> Tensor:
 
 
 def _remember_conv(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    frames, weight, _, *ctx.moves = inputs
+    frames, weight, _, *ctx.moves, ctx.back = inputs
     ctx.save_for_backward(frames, weight)
 
 
 def _conv_backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     frames, weight = ctx.saved_tensors
+    if ctx.back:
+        raise NotImplementedError("the gradient of triton_conv is not differentiable")
     of_frames, of_weight, of_bias, *_ = ctx.needs_input_grad
     return (
-        triton_conv_input_gradient(gradient, weight, *ctx.moves) if of_frames else None,
+        triton_conv(gradient, weight.transpose(0, 1), None, *ctx.moves, True) if of_frames else None,
         triton_conv_weight_gradient(frames, gradient, *ctx.moves) if of_weight else None,
         gradient.sum((0, 2, 3)) if of_bias else None,
-        *(None,) * len(ctx.moves),
+        *(None,) * 4,
     )
 
 
@@ -199,9 +188,6 @@ def _(frames: Sequence[int], weight: Sequence[int], *_: Any, **__: Any) -> int:
     return 2 * prod(frames) * weight[0]
 
 
-_GRADIENTS = [torch.ops.shiftbench.triton_conv_input_gradient, torch.ops.shiftbench.triton_conv_weight_gradient]
-
-
-@register_flop_formula(_GRADIENTS)
-def _(read: Sequence[int], other: Sequence[int], *_: Any, **__: Any) -> int:
-    return 2 * prod(read) * other[1]
+@register_flop_formula(torch.ops.shiftbench.triton_conv_weight_gradient)
+def _(frames: Sequence[int], gradient: Sequence[int], *_: Any, **__: Any) -> int:
+    return 2 * prod(frames) * gradient[1]
