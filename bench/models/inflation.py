@@ -103,8 +103,8 @@ def load_pretrained(network: Network, state: Mapping[str, Tensor]) -> None:
         "unknown": given.keys() - wanted,
         "of another shape": {key for key in wanted & given.keys() if given[key].shape != expected[key]},
     }
-    if any(complaints.values()):
-        raise ValueError(f"these weights do not fit the network: {_listed(complaints)}")
+    if wrong := [f"{what}: {_first(keys)}" for what, keys in complaints.items() if keys]:
+        raise ValueError(f"these weights do not fit the network: {'; '.join(wrong)}")
     with torch.no_grad():
         for key in wanted:
             if key in volumes:
@@ -115,11 +115,7 @@ def load_pretrained(network: Network, state: Mapping[str, Tensor]) -> None:
             module.become_identity()
 
 
-def _listed(complaints: Mapping[str, set[str]]) -> str:
-    """``missing: a, b, c and 7 more; unknown: d``."""
-    parts = []
-    for what, keys in complaints.items():
-        first, more = sorted(keys)[:_NAMED], len(keys) - _NAMED
-        if first:
-            parts.append(f"{what}: {', '.join(first)}" + (f" and {more} more" if more > 0 else ""))
-    return "; ".join(parts)
+def _first(keys: set[str]) -> str:
+    """``a, b, c and 7 more``."""
+    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+    return ", ".join(sorted(keys)[:_NAMED]) + more

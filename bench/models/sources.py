@@ -110,13 +110,10 @@ def _decoded(path: Path) -> Iterator[Frame]:
 
 
 def _promised(container: Any, stream: Any) -> int:
-    """The least number of frames that the file's header speaks of; 0 where it says nothing.
-
-    A number of frames is exact; a duration is not, as containers round it.
-    """
+    """The least number of frames that the file's header speaks of; no more than 0 where it says nothing."""
     if stream.frames:
         return int(stream.frames)
-    seconds = (container.duration or 0) / _TICKS
+    seconds = (container.duration or 0) / _TICKS  # not exact, as containers round it
     return int(seconds * float(stream.average_rate or _USUAL_FPS) * _SURE) - 1
 
 

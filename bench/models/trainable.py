@@ -4,7 +4,6 @@ Their BatchNorm learns its statistics in training. Two of them are 3-D; they are
 seed and compute at first what that one computes, so all networks of a seed begin with the same heads.
 """
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -100,15 +99,8 @@ class GreyResNet50(TwoHeads):
         return self.resnet(frames.expand(-1, 3, -1, -1))  # type: ignore[no-any-return]
 
 
-_FLAT: dict[str, type[TwoHeads]] = {
-    "digits_resnet": DigitsResNet,
-    "digits_bottleneck": DigitsBottleneck,
-    "resnet50": GreyResNet50,
-}
-_IN_TIME: dict[str, Callable[[nn.Conv2d, int], nn.Module]] = {
-    "digits_r3d": VolumeConv,
-    "digits_r2plus1d": SpaceThenTime,
-}
+_FLAT = {"digits_resnet": DigitsResNet, "digits_bottleneck": DigitsBottleneck, "resnet50": GreyResNet50}
+_IN_TIME = {"digits_r3d": VolumeConv, "digits_r2plus1d": SpaceThenTime}
 """A 3-D network, and what takes the place of each 3×3 convolution in the blocks of the 2-D one that it is made from."""
 
 

@@ -26,6 +26,7 @@ from torch import Tensor
 from bench.ops import products
 from bench.ops.frames import Group, empty_like_with
 from bench.ops.in_place import FrameByFrame, MovesInPlace
+from bench.system.environment import cpu_flags
 
 _SOURCE = Path(__file__).with_name("native.cpp")
 _FLAGS = ("-O3", "-march=native", "-fopenmp", "-std=c++20", "-shared", "-fPIC")
@@ -80,11 +81,7 @@ _SHAPES: dict[str, Any] = {  # what the operators return, for tracing: ``torch.c
 
 
 def _library(compiler: str) -> Path:
-    try:
-        about = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        about = []
-    processor = next((line for line in about if line.startswith(("flags", "Features"))), platform.machine())
+    processor = sorted(cpu_flags()) or platform.machine()
     made_from = repr((_SOURCE.read_bytes(), _FLAGS, compiler, torch.__version__, processor))
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "shiftbench" / f"native-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.so"

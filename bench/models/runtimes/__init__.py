@@ -42,7 +42,6 @@ INSPECTED: tuple[str, ...] = ("onnxruntime", "openvino", "compile")
 
 NETWORK_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}
 """max |difference| / max |reference|: rounding, piled up over a whole network."""
-
 _COMPUTES_IN: dict[str, tuple[str, ...]] = {"onnxruntime": ("fp32",), "openvino": ("fp32", "bf16")}
 _AS_COARSE = 1.5  # times as far from fp32 as eager's own bf16 is
 _HALF = 3e-2  # fp16, and TF32, which has as many bits: no finer than what bf16 is allowed
