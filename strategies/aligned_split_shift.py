@@ -9,7 +9,7 @@ each way and 1 B to convolve it, 3 M to add it. See ``bench.ops.residual``.
 
 from torch import Tensor, nn
 
-from bench.ops.frames import from_next_frame, from_previous_frame
+from bench.ops.frames import from_neighbour
 from bench.ops.residual import SplitConvolution
 from bench.strategy import Site, Strategy
 
@@ -38,7 +38,7 @@ class _AlignedSplit(SplitConvolution):
         weight, bias = self.parameters_in_force()
         width = min(-(-behind.stop // _BLOCK) * _BLOCK, frames.shape[1])
         blocks = frames[:, :width]
-        parts = [self.convolve(from_previous_frame(blocks, self.num_segments), (weight * self.behind)[:, :width])]
+        parts = [self.convolve(from_neighbour(blocks, -1, self.num_segments), (weight * self.behind)[:, :width])]
         if ahead is not None:
-            parts.append(self.convolve(from_next_frame(blocks, self.num_segments), (weight * self.ahead)[:, :width]))
+            parts.append(self.convolve(from_neighbour(blocks, 1, self.num_segments), (weight * self.ahead)[:, :width]))
         return self.finish(*parts, self.still(frames, weight, bias))

@@ -7,7 +7,7 @@ F = those of one group).
 import torch
 from torch import Tensor, nn
 
-from bench.ops.frames import from_next_frame, from_previous_frame
+from bench.ops.frames import from_neighbour
 from bench.strategy import ShiftBefore, Site, Strategy
 
 
@@ -33,7 +33,7 @@ class _ShiftFrames(ShiftBefore):
         fold, groups = self.strategy.channels_each_way(frames.shape[1]), []
         rest = frames
         if self.strategy.direction == "bidirectional":
-            groups.append(from_next_frame(frames[:, :fold], self.num_segments))
+            groups.append(from_neighbour(frames[:, :fold], 1, self.num_segments))
             rest = frames[:, fold:]
-        groups.append(from_previous_frame(rest[:, :fold], self.num_segments))
+        groups.append(from_neighbour(rest[:, :fold], -1, self.num_segments))
         return self.net(torch.cat((*groups, rest[:, fold:]), dim=1))  # type: ignore[no-any-return]

@@ -25,7 +25,7 @@ class NativeMatmul(Strategy):
         if reason := native.why_not():
             self.fall_back(reason)
             return products.install(self, block, site, num_segments)
-        return products.install(self, block, site, num_segments, native.multiply, native.Native())
+        return products.install(self, block, site, num_segments, native.multiply, native.Native)
 
     def skip(self, backbone: str, frames: int) -> str | None:
         """Without a compiler it would be ``view_matmul`` under another name."""

@@ -8,7 +8,7 @@ Traffic beyond the layer's own: 2 F to slice each group, 2 F to shift it, 2 F to
 import torch
 from torch import Tensor, nn
 
-from bench.ops.frames import from_next_frame, from_previous_frame
+from bench.ops.frames import from_neighbour
 from bench.ops.residual import SplitConvolution
 from bench.strategy import Site, Strategy
 
@@ -33,7 +33,7 @@ class _SplitInput(SplitConvolution):
         """[N*T, C, H, W] -> the layer's output for the shifted frames."""
         ahead, behind, _ = self.groups()
         weight, bias = self.parameters_in_force()
-        moved = from_previous_frame(frames[:, behind], self.num_segments)
+        moved = from_neighbour(frames[:, behind], -1, self.num_segments)
         if ahead is not None:
-            moved = torch.cat((from_next_frame(frames[:, ahead], self.num_segments), moved), dim=1)
+            moved = torch.cat((from_neighbour(frames[:, ahead], 1, self.num_segments), moved), dim=1)
         return self.finish(self.convolve(moved, weight[:, : behind.stop]), self.still(frames, weight, bias))

@@ -8,7 +8,7 @@ bytes of a group, M = those of the layer's output). See ``bench.ops.residual``.
 
 from torch import Tensor, nn
 
-from bench.ops.frames import from_next_frame, from_previous_frame
+from bench.ops.frames import from_neighbour
 from bench.ops.residual import SplitConvolution
 from bench.strategy import Site, Strategy
 
@@ -33,8 +33,8 @@ class _SplitOutput(SplitConvolution):
         """[N*T, C, H, W] -> the layer's output for the shifted frames."""
         ahead, behind, _ = self.groups()
         weight, bias = self.parameters_in_force()
-        from_past = from_previous_frame(self.convolve(frames[:, behind], weight[:, behind]), self.num_segments)
+        from_past = from_neighbour(self.convolve(frames[:, behind], weight[:, behind]), -1, self.num_segments)
         from_future = None
         if ahead is not None:
-            from_future = from_next_frame(self.convolve(frames[:, ahead], weight[:, ahead]), self.num_segments)
+            from_future = from_neighbour(self.convolve(frames[:, ahead], weight[:, ahead]), 1, self.num_segments)
         return self.finish(from_past, from_future, self.still(frames, weight, bias))

@@ -20,7 +20,7 @@ from bench.spec.axes import ACCURACY_BACKBONE, BACKBONES, ValueNotAllowed, requi
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.models.streaming.playback import Playback
+    from bench.models.streams import Playback
 
 _LEAST_SIZE = 32  # px: what the networks here can read
 _USUAL_SIZE = {1: 32, 3: 224}  # px, by the channels that a network reads
@@ -65,8 +65,8 @@ def command(
     import torch
 
     from bench import models
-    from bench.models.streaming.playback import Playback
-    from bench.models.streaming.sources import generated_digits, video_file
+    from bench.models.sources import generated_digits, video_file
+    from bench.models.streams import Playback
     from bench.system.environment import usable_cores
 
     devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
@@ -123,7 +123,7 @@ def _play(playback: "Playback", frames: Iterator[int], weights: str, console: "C
     from rich.live import Live
     from rich.table import Table
 
-    from bench.models.streaming.sources import VideoError
+    from bench.models.sources import VideoError
 
     terminal = console is not None and console.is_terminal
     live = Live(console=console, auto_refresh=False, transient=True) if terminal else None

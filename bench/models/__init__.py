@@ -11,9 +11,10 @@ takes no shift; it is there to compare with.
 ``detectors``     ``build_detector``: FCOS, trained small and timed at full size
 ``full_size``     ``build``: torchvision's networks and 3-D ones, for latency
 ``online``        ``go_online``: a network with a causal strategy, frame by frame, and the proof of it
+``streams``       many streams in one network; one source, played at its own rate
+``sources``       frames from a video file, or generated; a source's frame -> what the network reads
 ``weights``       weights from files: torchvision's, released TSM checkpoints, this suite's own
-``runtimes/``     where a network runs: one small file per runtime
-``streaming/``    many streams in one network; sources of frames; pacing
+``runtimes/``     where a network runs: one small file per runtime; held against eager
 ================  ======================================================================================
 """
 

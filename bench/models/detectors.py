@@ -21,7 +21,6 @@ from bench.spec.axes import TRAINED_DETECTOR
 
 Targets = list[dict[str, Tensor]]
 """For each frame: boxes [K, 4] as x1, y1, x2, y2 in px, labels [K]."""
-
 Found = list[dict[str, Tensor]]
 """For each frame: boxes, labels and scores, best first."""
 
@@ -31,10 +30,7 @@ _FRAME = 64  # px
 
 
 class Pyramid(nn.Module):
-    """digits_resnet's stem and stages, and the finest level of a feature pyramid over the last three of them.
-
-    forward: grey frames [N, 1, H, W] -> [N, 64, H / 4, W / 4].
-    """
+    """digits_resnet's stem and stages, and the finest level of a feature pyramid over the last three of them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +39,7 @@ class Pyramid(nn.Module):
         self.fpn = FeaturePyramidNetwork(list(DigitsResNet.WIDTHS[1:]), _WIDTH)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """The finest level."""
+        """Grey frames [N, 1, H, W] -> [N, 64, H / 4, W / 4]."""
         first, *others = self.stages
         features, levels = first(self.stem(frames)), OrderedDict[str, Tensor]()
         for number, stage in enumerate(others):
@@ -61,10 +57,7 @@ class _Head(FCOSHead):  # type: ignore[misc]
 
 
 class DigitsFCOS(FCOS):  # type: ignore[misc]
-    """The detector that is trained: grey frames of 64² px, ten classes.
-
-    forward: frames [N, 1, 64, 64] (0…1), in training with their targets -> ``Found``, in training the losses.
-    """
+    """The detector that is trained: grey frames of 64² px, ten classes."""
 
     def __init__(self) -> None:
         size = {"min_size": _FRAME, "max_size": _FRAME, "fixed_size": (_FRAME, _FRAME), "_skip_resize": True}
@@ -81,21 +74,18 @@ class DigitsFCOS(FCOS):  # type: ignore[misc]
         )
 
     def forward(self, frames: Tensor, targets: Targets | None = None) -> Any:
-        """Losses by name in training, else what is found in each frame."""
+        """Frames [N, 1, 64, 64] (0…1) -> ``Found``; in training, with their targets, the losses by name."""
         return super().forward(list(frames), targets)
 
 
 class Detector(Network):
-    """The trained detector as a network of clips, so that a strategy can be put into it.
-
-    forward: frames [N*T, 1, 64, 64] -> what ``DigitsFCOS`` gives. There is no consensus: every frame has its answer.
-    """
+    """The trained detector as a network of clips, so that a strategy can be put into it."""
 
     def __init__(self, num_segments: int) -> None:
         super().__init__(DigitsFCOS(), num_segments)
 
     def forward(self, frames: Tensor, targets: Targets | None = None) -> Any:
-        """Of every frame."""
+        """Frames [N*T, 1, 64, 64] -> what ``DigitsFCOS`` gives: no consensus, every frame has its answer."""
         return self.trunk(frames, targets)
 
     def normalised(self, frames: Tensor) -> Tensor:
@@ -105,17 +95,14 @@ class Detector(Network):
 
 
 class EveryPosition(nn.Module):
-    """All that an FCOS predicts, before anything is thrown away: what there is to time, whatever a frame shows.
-
-    forward: frames [S, C, H, W] -> [S, positions, classes + 5]: class logits, distances to four sides, centredness.
-    """
+    """All that an FCOS predicts, before anything is thrown away: what there is to time, whatever a frame shows."""
 
     def __init__(self, detector: FCOS) -> None:
         super().__init__()
         self.backbone, self.head = detector.backbone, detector.head
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Of every position of every level."""
+        """[S, C, H, W] -> [S, positions, classes + 5]: class logits, distances to four sides, centredness."""
         features = self.backbone(frames)
         levels = [features] if isinstance(features, Tensor) else list(features.values())
         return torch.cat(list(self.head(levels).values()), dim=2)
@@ -131,6 +118,7 @@ def build_detector(num_segments: int, seed: int = 0) -> Detector:
 def detector_to_time(name: str, num_segments: int) -> Network:
     """One of ``axes.DETECTORS`` with random weights; its trunk is an ``EveryPosition``."""
     if name == TRAINED_DETECTOR:
-        return Network(EveryPosition(DigitsFCOS()), num_segments)
-    of_vid_size = fcos_resnet50_fpn(weights=None, weights_backbone=None, num_classes=30)  # as many as ImageNet-VID has
-    return Network(EveryPosition(of_vid_size), num_segments)
+        detector: FCOS = DigitsFCOS()
+    else:
+        detector = fcos_resnet50_fpn(weights=None, weights_backbone=None, num_classes=30)  # as many as ImageNet-VID has
+    return Network(EveryPosition(detector), num_segments)

@@ -11,6 +11,7 @@ r2plus1d_18 and s3d. The inflated ResNet-50 differs from the 2-D one by its conv
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 from torchvision.models import get_model
 from torchvision.models.resnet import Bottleneck
 
@@ -30,8 +31,8 @@ _I3D_STEM_FRAMES, _I3D_EVERY = 5, 2
 def build(name: str, num_segments: int, seed: int = 0) -> Network:
     """A network for RGB frames [N*T, 3, H, W] with random weights, calibrated, in evaluation mode.
 
-    name: one of ``axes.BACKBONES`` (1000 classes), ``axes.VOLUMETRIC`` or ``axes.DETECTORS``. The small networks of the
-    accuracy experiment are built too, as ``build_trainable`` does; these and the trained detector read grey frames.
+    name: one of ``axes.BACKBONES`` (1000 classes), ``axes.VOLUMETRIC`` or ``axes.DETECTORS``, or a small network as
+    ``build_trainable`` builds it; these and the trained detector read grey frames.
     Raises ValueNotAllowed for an unknown name, and where a 3-D network needs more frames.
     """
     known = (*BACKBONES, *VOLUMETRIC, *DETECTORS)
@@ -55,26 +56,17 @@ def build(name: str, num_segments: int, seed: int = 0) -> Network:
 
 
 def _calibrate(network: nn.Module, frames: int) -> None:
-    """Set every BatchNorm's statistics from one batch of random frames."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d)]
-    usual = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 1.0
-    with torch.no_grad():
-        network.train()(torch.randn(frames, channels_of(network), _CALIBRATION_SIZE, _CALIBRATION_SIZE))
-    for norm, momentum in zip(norms, usual, strict=True):
-        norm.momentum = momentum
+    update_bn([torch.randn(frames, channels_of(network), _CALIBRATION_SIZE, _CALIBRATION_SIZE)], network)
 
 
 class _PoolWhatIsThere(nn.Module):
     """torchvision's average pooling in S3D, with a window that is no larger than the features.
 
-    torchvision's own needs 2×7×7 features, so at least 13 frames of 224². From there on this is the same function; in
-    smaller clips it averages all there is. One dimension after the other: ``avg_pool3d`` knows no bf16 on a CPU.
+    torchvision's own needs 2×7×7 features, so at least 13 frames of 224². One dimension after the other: ``avg_pool3d``
+    knows no bf16 on a CPU.
     """
 
-    def forward(self, features: Tensor) -> Tensor:
-        """[N, C, T, H, W] -> [N, C, T', H', W']."""
+    def forward(self, features: Tensor) -> Tensor:  # [N, C, T, H, W]
         for dimension, window in enumerate(_S3D_POOL, start=2):
             features = features.unfold(dimension, min(window, features.shape[dimension]), 1).mean(dim=-1)
         return features
@@ -96,11 +88,8 @@ def i3d_resnet50(num_segments: int) -> Network:
 
     As there: the stem is 5×7×7; the first 1×1 convolution of every second residual block is 3×1×1; all other kernels
     see one frame; 2-D weights are repeated over time and divided by the number of taps.
-    Unlike there: no stride in time, so as many frames come out of every layer as go in, and the paper's FLOPs are not
-    this network's. "Every second block" is counted through the network from the first on: 8 of the 16. (mmaction2's
-    configuration has 9: all three of the first stage, 2, 3, and 1.) It keeps the 2-D one's 1000 classes.
-
-    The average of the frames' logits is what pooling over time before the linear classifier would give.
+    Unlike there: no stride in time, so the paper's FLOPs are not this network's. "Every second block" is counted from
+    the first on: 8 of the 16 (mmaction2's configuration has 9). It keeps the 2-D one's 1000 classes.
     """
     network = get_model("resnet50")
     stem = network.conv1

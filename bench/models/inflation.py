@@ -42,8 +42,8 @@ class VolumeConv(nn.Conv3d):
 class OverTime(nn.Conv2d):
     """A 3×1×1 convolution over all channels, at first the identity where it keeps their number.
 
-    It runs as a 3×1 convolution of [N, C, T, H*W], which is a view. The same kernel as a 3-D one would take PyTorch's
-    slow path on a CPU (``slow_conv3d``: fp32, one thread or batch 1), up to three times as long.
+    It runs as a 3×1 convolution of [N, C, T, H*W], which is a view: a 3-D one would take PyTorch's slow path on a CPU
+    (``slow_conv3d``: fp32, one thread or batch 1), up to three times as long.
     """
 
     def __init__(self, in_channels: int, out_channels: int, num_segments: int) -> None:
@@ -84,14 +84,11 @@ def load_pretrained(network: Network, state: Mapping[str, Tensor]) -> None:
     """Start ``network`` (of ``build_trainable``, before a strategy is inserted) from ``state``.
 
     state: the state dict of ``pretrained_form``'s network with the same spatial classes, trained with num_segments = 1.
-    A single frame has no temporal class: what ``state`` holds of the temporal head is ignored, and the network keeps
-    its own.
+    A single frame has no temporal class, so the network keeps its own temporal head.
 
     In a 3×3×3 convolution the 2-D weight goes to the present frame, the neighbours start at zero; a 3×1×1 convolution
-    starts as the identity. I3D (Carreira & Zisserman, arXiv 1705.07750) repeats the weight over time instead, which
-    gives the same features only where all frames are alike: where something moves, it smears edges over three places.
-    With the centre tap the 3-D network computes exactly what the 2-D one does, so its arms start from the same accuracy
-    in space as all others; the gradient reaches the zero taps in the first step.
+    starts as the identity. So the 3-D network computes exactly what the 2-D one does. I3D (Carreira & Zisserman, arXiv
+    1705.07750) repeats the weight over time instead: where something moves, that smears edges over three places.
 
     Raises ValueError where keys or shapes do not fit; the network is unchanged then.
     """
@@ -106,8 +103,8 @@ def load_pretrained(network: Network, state: Mapping[str, Tensor]) -> None:
         "unknown": given.keys() - wanted,
         "of another shape": {key for key in wanted & given.keys() if given[key].shape != expected[key]},
     }
-    if any(complaints.values()):
-        raise ValueError(f"these weights do not fit the network: {_listed(complaints)}")
+    if wrong := [f"{what}: {_first(keys)}" for what, keys in complaints.items() if keys]:
+        raise ValueError(f"these weights do not fit the network: {'; '.join(wrong)}")
     with torch.no_grad():
         for key in wanted:
             if key in volumes:
@@ -118,11 +115,7 @@ def load_pretrained(network: Network, state: Mapping[str, Tensor]) -> None:
             module.become_identity()
 
 
-def _listed(complaints: Mapping[str, set[str]]) -> str:
-    """``missing: a, b, c and 7 more; unknown: d``."""
-    parts = []
-    for what, keys in complaints.items():
-        first, more = sorted(keys)[:_NAMED], len(keys) - _NAMED
-        if first:
-            parts.append(f"{what}: {', '.join(first)}" + (f" and {more} more" if more > 0 else ""))
-    return "; ".join(parts)
+def _first(keys: set[str]) -> str:
+    """``a, b, c and 7 more``."""
+    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+    return ", ".join(sorted(keys)[:_NAMED]) + more

@@ -17,7 +17,6 @@ _LONG_STAGE = 23  # blocks: from ResNet-101 on, which has such a stage, the rele
 class Network(nn.Module):
     """A trunk that gives logits for every frame, and the consensus over each clip's frames.
 
-    forward: frames [N*T, C, H, W] -> clip logits [N, classes], the average of the frames' logits.
     trunk: frames -> frame logits [N*T, classes].
     takes_shift: whether a strategy can let its frames exchange channels; False where 3-D convolutions do so already.
     """
@@ -27,7 +26,7 @@ class Network(nn.Module):
         self.trunk, self.num_segments, self.takes_shift = trunk, num_segments, takes_shift
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Clip logits."""
+        """[N*T, C, H, W] -> clip logits [N, classes], the average of the frames' logits."""
         logits: Tensor = self.trunk(frames)
         clips: Tensor = logits.unflatten(0, (-1, self.num_segments))
         return clips.mean(dim=1)
@@ -36,7 +35,6 @@ class Network(nn.Module):
 class ClipNetwork(Network):
     """A 3-D trunk that reads whole clips and pools over time itself: it has no frame logits and takes no shift.
 
-    forward: frames [N*T, 3, H, W] -> clip logits [N, classes], so that it is timed exactly as a 2-D network is.
     trunk: clips [N, 3, T, H, W] -> clip logits. Where the frames are channels_last in memory, the clips that the trunk
     sees are channels_last_3d: a view, no copy.
     """
@@ -45,15 +43,12 @@ class ClipNetwork(Network):
         super().__init__(trunk, num_segments, takes_shift=False)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Clip logits."""
+        """[N*T, 3, H, W] -> clip logits [N, classes], so that it is timed exactly as a 2-D network is."""
         return self.trunk(as_clip(frames, self.num_segments).transpose(1, 2))  # type: ignore[no-any-return]
 
 
 def sites(network: nn.Module) -> Iterator[tuple[nn.Module, str, Site]]:
-    """Where the released code shifts: (the block's parent, the block's name in it, the site in the block).
-
-    Nowhere in a network that takes no shift.
-    """
+    """Where the released code shifts: (the block's parent, the block's name in it, the site in the block)."""
     if isinstance(network, Network) and not network.takes_shift:
         return
     parents = list(network.modules())
@@ -74,8 +69,8 @@ def sites(network: nn.Module) -> Iterator[tuple[nn.Module, str, Site]]:
 def insert(strategy: Strategy, network: Network) -> Network:
     """Let ``strategy`` take its place at every site of ``network`` (which is changed and returned).
 
-    A network that takes no shift runs with the baseline only, as it is. Raises ValueError for any other strategy
-    there, and where the network has no block that can take a shift.
+    A network that takes no shift runs with the baseline only: ValueError for any other strategy there, and where the
+    network has no block that can take a shift.
     """
     if not network.takes_shift:
         if strategy.name != BASELINE:
@@ -92,7 +87,7 @@ def insert(strategy: Strategy, network: Network) -> Network:
 
 def wrap_all(strategy: Strategy, network: Network, wrap: Callable[[nn.Module, Site], nn.Module]) -> None:
     """Put what ``wrap`` makes of each block that takes ``strategy`` in its place, and let neighbours join."""
-    neighbours, wrapped = dict(_neighbours(network)), dict[int, nn.Module]()
+    neighbours, wrapped = _neighbours(network), dict[int, nn.Module]()
     for parent, name, site in list(sites(network)):
         block = parent.get_submodule(name)
         wrapped[id(block)] = wrap(block, site)
@@ -102,30 +97,24 @@ def wrap_all(strategy: Strategy, network: Network, wrap: Callable[[nn.Module, Si
             strategy.join(wrapped[before], wrapped[after])
 
 
-def _neighbours(network: nn.Module) -> list[tuple[int, int]]:
-    """Pairs of blocks, by ``id``, of which the second alone reads what the first gives.
+def _neighbours(network: nn.Module) -> dict[int, int]:
+    """Of a module's ``id``, that of the one which alone reads what it gives: those that follow it in ``Sequential``s.
 
-    Children of a ``Sequential`` that follow each other, and the last and first of two ``Sequential`` that do; so do the
-    stages of a torchvision ResNet.
+    The stages of a torchvision ResNet follow each other too.
     """
-    pairs: list[tuple[int, int]] = []
-
-    def ends(module: nn.Module) -> tuple[nn.Module, nn.Module]:
-        if not isinstance(module, nn.Sequential) or not len(module):
-            return module, module
-        inside = [ends(child) for child in module]
-        pairs.extend((id(left[1]), id(right[0])) for left, right in pairwise(inside))
-        return inside[0][0], inside[-1][1]
-
-    seen: set[int] = set()
+    found: dict[int, int] = {}
     for module in network.modules():
-        chain = module
-        if isinstance(module, ResNet):
-            chain = nn.Sequential(module.layer1, module.layer2, module.layer3, module.layer4)
-        if isinstance(chain, nn.Sequential) and id(module) not in seen:
-            ends(chain)
-            seen |= {id(inner) for inner in chain.modules()}
-    return pairs
+        chain = [module.layer1, module.layer2, module.layer3, module.layer4] if isinstance(module, ResNet) else [module]
+        in_order = [inner for part in chain for inner in _unpacked(part)]
+        found |= {id(before): id(after) for before, after in pairwise(in_order)}
+    return found
+
+
+def _unpacked(module: nn.Module) -> list[nn.Module]:
+    """The modules in nested ``Sequential``s, in order."""
+    if not isinstance(module, nn.Sequential) or not len(module):
+        return [module]
+    return [inner for child in module for inner in _unpacked(child)]
 
 
 def channels_of(trunk: nn.Module) -> int:
@@ -139,8 +128,7 @@ def channels_of(trunk: nn.Module) -> int:
 def lay_out(network: nn.Module, memory_format: torch.memory_format) -> None:
     """Bring all weights into ``memory_format``, those of 3-D convolutions into its 3-D counterpart.
 
-    ``Module.to(memory_format=torch.channels_last)`` raises on 5-D weights, and ``channels_last_3d`` on 4-D ones. The
-    parameters stay the same objects.
+    ``Module.to`` knows one of the two and raises on the other. The parameters stay the same objects.
     """
     volumes = torch.channels_last_3d if memory_format is torch.channels_last else memory_format
     for tensor in (*network.parameters(), *network.buffers()):

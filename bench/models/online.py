@@ -1,8 +1,7 @@
 """A network frame by frame: state in, state out. ``go_online`` is to streams what ``insert`` is to clips.
 
-The state is explicit: ``step`` maps the present frame of S streams and the state that the frames before left to the
-frame's logits and the next state. It has one tensor for each place that remembers something, and nothing else. A stream
-that begins has zeros there, as a clip has before its first frame.
+The state is explicit: one tensor for each place that remembers something, and nothing else. A stream that begins has
+zeros there, as a clip has before its first frame.
 
 ``go_online`` proves first, on small blocks, that frame by frame the strategy computes what it computes in clips.
 """
@@ -10,6 +9,7 @@ that begins has zeros there, as a clip has before its first frame.
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -31,12 +31,9 @@ class StreamError(ValueNotAllowed):
 
 @dataclass(frozen=True)
 class State:
-    """What S streams remember, for the one network that made it.
+    """What S streams remember. frame: [C, H, W]; pasts: one tensor [S, K, h, w] for each place that remembers."""
 
-    frame: [C, H, W] of the frames; pasts: one tensor [S, K, h, w] for each place that remembers.
-    """
-
-    owner: object
+    owner: object  # what the one network that made it is known by
     streams: int
     frame: tuple[int, ...]
     pasts: tuple[Tensor, ...]
@@ -86,7 +83,7 @@ class OnlineNetwork(nn.Module):
         super().__init__()
         self.trunk, self.channels = trunk, channels
         self._places = [module for module in trunk.modules() if isinstance(module, Recurrent)]
-        self._mark = object()  # what a state of this network is known by
+        self._mark = object()
 
     def step(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """frame [S, C, H, W]: the present frame of S streams; state: what the last step gave, None: all streams begin.
@@ -160,15 +157,16 @@ def inputs(network: Network, frame: Tensor) -> dict[str, list[list[int]]]:
     What a shift before that convolution would have to remember is its fraction of these.
     """
     seen: dict[str, list[list[int]]] = {}
-    hooks = []
-    for parent, name, _ in sites(network):
-        for path, module in parent.get_submodule(name).named_modules():
-            if isinstance(module, nn.Conv2d) and not path.startswith("downsample"):
 
-                def note(_: nn.Module, args: tuple[Tensor, ...], path: str = path) -> None:
-                    seen.setdefault(path, []).append(list(args[0].shape[1:]))
+    def note(path: str, _: nn.Module, args: tuple[Tensor, ...]) -> None:
+        seen.setdefault(path, []).append(list(args[0].shape[1:]))
 
-                hooks.append(module.register_forward_pre_hook(note))
+    hooks = [
+        module.register_forward_pre_hook(partial(note, path))
+        for parent, name, _ in sites(network)
+        for path, module in parent.get_submodule(name).named_modules()
+        if isinstance(module, nn.Conv2d) and not path.startswith("downsample")
+    ]
     with torch.inference_mode():
         network.trunk(frame)
     for hook in hooks:

@@ -4,7 +4,6 @@ Their BatchNorm learns its statistics in training. Two of them are 3-D; they are
 seed and compute at first what that one computes, so all networks of a seed begin with the same heads.
 """
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -16,29 +15,24 @@ from bench.models.inflation import SpaceThenTime, VolumeConv
 from bench.models.network import Network
 from bench.spec.axes import ACCURACY_BACKBONES, PRETRAINED_FORM, ValueNotAllowed
 
-CLASSES = (10, 4)
-"""Spatial and temporal classes, where the data set does not say otherwise."""
+CLASSES = (10, 4)  # spatial and temporal, where the data set does not say otherwise
 
 
 class TwoHeads(nn.Module):
-    """Features of a frame, and two linear heads that read them.
-
-    forward: frames [N*T, 1, H, W] -> logits [N*T, spatial + temporal classes], the two heads side by side.
-    """
+    """Features of a frame, and two linear heads that read them."""
 
     channels: ClassVar[int] = 1
 
     def add_heads(self, width: int, spatial: int, temporal: int) -> None:
         """Two heads for features of ``width`` channels."""
-        self.spatial = nn.Linear(width, spatial)
-        self.temporal = nn.Linear(width, temporal)
+        self.spatial, self.temporal = nn.Linear(width, spatial), nn.Linear(width, temporal)
 
     def features(self, frames: Tensor) -> Tensor:
         """[N*T, 1, H, W] -> [N*T, width]."""
         raise NotImplementedError
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Frame logits of both heads."""
+        """[N*T, 1, H, W] -> logits [N*T, spatial + temporal classes], the two heads side by side."""
         features = self.features(frames)
         return torch.cat((self.spatial(features), self.temporal(features)), dim=1)
 
@@ -49,15 +43,15 @@ class SlimBottleneck(Bottleneck):  # type: ignore[misc]
     expansion = 2
 
 
-class _Digits(TwoHeads):
+class DigitsResNet(TwoHeads):
     """A small residual network: a 3×3 stem with stride 2, four stages, each but the first begun with stride 2.
 
-    BLOCKS per stage; WIDTHS of the 3×3 convolutions.
+    BLOCKS per stage; WIDTHS of the 3×3 convolutions. 0.44 M parameters.
     """
 
-    BLOCK: ClassVar[type[BasicBlock] | type[Bottleneck]]
-    BLOCKS: ClassVar[tuple[int, ...]]
-    WIDTHS: ClassVar[tuple[int, ...]]
+    BLOCK: ClassVar[type[BasicBlock] | type[Bottleneck]] = BasicBlock
+    BLOCKS: ClassVar[tuple[int, ...]] = (2, 3, 4, 3)
+    WIDTHS: ClassVar[tuple[int, ...]] = (16, 32, 48, 64)
 
     def __init__(self, spatial: int = CLASSES[0], temporal: int = CLASSES[1]) -> None:
         super().__init__()
@@ -83,15 +77,8 @@ class _Digits(TwoHeads):
         return self.stages(self.stem(frames)).mean(dim=(2, 3))  # type: ignore[no-any-return]
 
 
-class DigitsResNet(_Digits):
-    """Basic blocks 2-3-4-3, widths 16/32/48/64: 0.44 M parameters."""
-
-    BLOCK = BasicBlock
-    BLOCKS, WIDTHS = (2, 3, 4, 3), (16, 32, 48, 64)
-
-
-class DigitsBottleneck(_Digits):
-    """Bottleneck blocks 3-4-6-3 as in ResNet-50, inner widths 16/24/32/48, twice that outside: 0.22 M parameters."""
+class DigitsBottleneck(DigitsResNet):
+    """Bottleneck blocks as in ResNet-50, of other widths: 0.22 M parameters."""
 
     BLOCK = SlimBottleneck
     BLOCKS, WIDTHS = (3, 4, 6, 3), (16, 24, 32, 48)
@@ -112,15 +99,8 @@ class GreyResNet50(TwoHeads):
         return self.resnet(frames.expand(-1, 3, -1, -1))  # type: ignore[no-any-return]
 
 
-_FLAT: dict[str, type[TwoHeads]] = {
-    "digits_resnet": DigitsResNet,
-    "digits_bottleneck": DigitsBottleneck,
-    "resnet50": GreyResNet50,
-}
-_IN_TIME: dict[str, Callable[[nn.Conv2d, int], nn.Module]] = {
-    "digits_r3d": VolumeConv,
-    "digits_r2plus1d": SpaceThenTime,
-}
+_FLAT = {"digits_resnet": DigitsResNet, "digits_bottleneck": DigitsBottleneck, "resnet50": GreyResNet50}
+_IN_TIME = {"digits_r3d": VolumeConv, "digits_r2plus1d": SpaceThenTime}
 """A 3-D network, and what takes the place of each 3×3 convolution in the blocks of the 2-D one that it is made from."""
 
 
@@ -139,8 +119,7 @@ def pretrained_form(name: str) -> str:
 def build_trainable(name: str, num_segments: int, seed: int = 0, classes: tuple[int, int] = CLASSES) -> Network:
     """One of ``axes.ACCURACY_BACKBONES`` with random weights, in evaluation mode; classes: spatial, temporal.
 
-    It maps frames [N*T, 1, H, W] to clip logits [N, spatial + temporal], its trunk to frame logits, the 3-D ones too:
-    they keep every frame, and the consensus is the average over frames in all of them.
+    It maps frames [N*T, 1, H, W] to clip logits [N, spatial + temporal], its trunk to frame logits, the 3-D ones too.
     Raises ValueNotAllowed for an unknown name.
     """
     flat = pretrained_form(name)

@@ -20,8 +20,8 @@ from bench.spec.axes import ValueNotAllowed
 Module = TypeVar("Module", bound=nn.Module)
 
 _WRAPPINGS = ("state", "state_dict", "model")  # under which training scripts and runs of this suite keep a state dict
+# names of mit-han-lab/temporal-shift-module, and of open-mmlab/mmaction2 (resnet_tsm) -> torchvision's
 _MIT = {r"^module\.": "", r"^base_model\.": "", r"^new_fc\.": "fc.", r"\.net\.": "."}
-"""mit-han-lab/temporal-shift-module's names -> torchvision's."""
 _MMACTION = {
     r"^backbone\.": "",
     r"^cls_head\.fc_cls\.": "fc.",
@@ -31,7 +31,6 @@ _MMACTION = {
     r"conv(\d)\.conv\.": r"conv\1.",
     r"conv(\d)\.bn\.": r"bn\1.",
 }
-"""open-mmlab/mmaction2's (resnet_tsm)."""
 
 
 def load_weights(network: Network, path: Path) -> None:
@@ -45,10 +44,10 @@ def load_weights(network: Network, path: Path) -> None:
     try:
         if all(key.startswith("trunk.") for key in state):
             load_pretrained(network, state)
-            return
-        renamed = _renamed(state)
-        _fit_head(network.trunk, renamed)
-        network.trunk.load_state_dict(renamed)
+        else:
+            renamed = _renamed(state)
+            _fit_head(network.trunk, renamed)
+            network.trunk.load_state_dict(renamed)
     except (ValueError, RuntimeError) as error:
         raise ValueNotAllowed(f"{path} is of another network: {' '.join(str(error).split())[:200]}") from None
 
@@ -80,12 +79,11 @@ def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _fit_head(trunk: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """A last layer for as many classes as the file has; where it has none, the load says so."""
+    """A last layer for as many classes as the file has; where it has none, loading says so."""
     for name, layer in [(name, layer) for name, layer in trunk.named_modules() if isinstance(layer, nn.Linear)][-1:]:
         weight = state.get(f"{name}.weight")
         if weight is not None and weight.dim() == 2 and len(weight) != layer.out_features:
-            parent, _, child = name.rpartition(".")
-            setattr(trunk.get_submodule(parent), child, nn.Linear(layer.in_features, len(weight)))
+            trunk.set_submodule(name, nn.Linear(layer.in_features, len(weight)))
 
 
 def learned(network: Module) -> Module:

@@ -1,7 +1,7 @@
 """Frames [N*T, C, H, W]: which channels move, neighbours in time, and layout in memory.
 
-``from_next_frame`` and ``from_previous_frame`` need no 5-D view: compilers for inference keep features in blocked
-layouts (nChw8c, nChw16c), which exist for four axes only, and would reorder a 5-D tensor to a plain layout and back.
+``from_neighbour`` needs no 5-D view: compilers for inference keep features in blocked layouts (nChw8c, nChw16c), which
+exist for four axes only, and would reorder a 5-D tensor to a plain layout and back.
 """
 
 from dataclasses import dataclass
@@ -57,28 +57,17 @@ def moved_groups(fold: int, direction: Direction) -> tuple[Group, ...]:
     return (Group(0, fold, -1),)
 
 
-def from_next_frame(frames: Tensor, num_segments: int) -> Tensor:
-    """[N*T, C, H, W] -> the same shape: each frame as the one after it in its clip, zeros in a clip's last frame."""
-    moved = torch.cat((frames[1:], _blank(frames)))
-    return moved if frames.shape[0] == num_segments else _without(moved, num_segments, num_segments - 1)
-
-
-def from_previous_frame(frames: Tensor, num_segments: int) -> Tensor:
-    """[N*T, C, H, W] -> the same shape: each frame as the one before it in its clip, zeros in a clip's first frame."""
-    moved = torch.cat((_blank(frames), frames[:-1]))
-    return moved if frames.shape[0] == num_segments else _without(moved, num_segments, 0)
-
-
-def _blank(frames: Tensor) -> Tensor:
-    """One frame of zeros in the memory format of ``frames``, which the concatenation would otherwise lose."""
-    zeros = frames.new_zeros(1, *frames.shape[1:])
-    return zeros.contiguous(memory_format=torch.channels_last) if is_channels_last(frames) else zeros
-
-
-def _without(frames: Tensor, num_segments: int, position: int) -> Tensor:
-    """Zeros in the frame at ``position`` of every clip: it came from another clip. Reads and writes all frames."""
+def from_neighbour(frames: Tensor, offset: int, num_segments: int) -> Tensor:
+    """[N*T, C, H, W] -> the same shape: each frame as the one ``offset`` (1 or -1) later in its clip, or zeros."""
+    blank = frames.new_zeros(1, *frames.shape[1:])
+    if is_channels_last(frames):  # which the concatenation would otherwise lose
+        blank = blank.contiguous(memory_format=torch.channels_last)
+    moved = torch.cat((frames[1:], blank) if offset > 0 else (blank, frames[:-1]))
+    if frames.shape[0] == num_segments:
+        return moved
+    at_the_end = num_segments - 1 if offset > 0 else 0  # what stands there came from another clip
     places = torch.arange(frames.shape[0], device=frames.device) % num_segments
-    return torch.where((places == position)[:, None, None, None], 0.0, frames)
+    return torch.where((places == at_the_end)[:, None, None, None], 0.0, moved)
 
 
 def is_channels_last(frames: Tensor) -> bool:

@@ -11,7 +11,7 @@ the tensor once, and its gradient once.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ class FrameByFrame:
         """Shift ``groups``. Returns the frames that fell off the ends, one tensor per group."""
         fallen = []
         for group in groups:
-            frames = _in_order(group.of(clip), group.offset)
+            frames = group.of(clip).unbind(1)[:: group.offset]  # each receives the one after it
             fallen.append(frames[0].clone())
             for target, source in pairwise(frames):
                 target.copy_(source)
@@ -41,16 +41,10 @@ class FrameByFrame:
     def restore(self, clip: Tensor, groups: Sequence[Group], fallen: Sequence[Tensor]) -> None:
         """Undo ``shift`` exactly."""
         for group, first in zip(groups, fallen, strict=True):
-            frames = _in_order(group.of(clip), -group.offset)
+            frames = group.of(clip).unbind(1)[:: -group.offset]
             for target, source in pairwise(frames):
                 target.copy_(source)
             frames[-1].copy_(first)
-
-
-def _in_order(channels: Tensor, offset: int) -> list[Tensor]:
-    """The frames so that each receives the one after it in the list."""
-    frames = list(channels.unbind(1))
-    return frames if offset > 0 else frames[::-1]
 
 
 def shifted(clip: Tensor, groups: Sequence[Group], mover: FrameByFrame) -> Tensor:
@@ -73,23 +67,19 @@ class ShiftedInPlace(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """[N*T, C, H, W] -> what ``net`` makes of the shifted frames."""
-        clip = as_clip(frames, self.num_segments)
+        clip, net = as_clip(frames, self.num_segments), self.net
         if gradients_wanted():
-            if self.restore and _is_plain_convolution(self.net):
-                return self._convolved(frames, self.net)  # type: ignore[arg-type]
-            return self.net(shifted(clip, self.groups, self.mover).flatten(0, 1))  # type: ignore[no-any-return]
+            if not self.restore or not _is_plain_convolution(net):
+                return net(shifted(clip, self.groups, self.mover).flatten(0, 1))  # type: ignore[no-any-return]
+            tensors = autocast(frames, net.weight, net.bias)
+            how = (net.stride, net.padding, net.dilation, net.groups), self.groups, self.num_segments, self.mover
+            with torch.autocast(frames.device.type, enabled=False):
+                return _ShiftedConvolution.apply(*tensors, *how)  # type: ignore[no-any-return]
         fallen = self.mover.shift(clip, self.groups)
-        out: Tensor = self.net(frames)
+        out: Tensor = net(frames)
         if self.restore:
             self.mover.restore(clip, self.groups, fallen)
         return out
-
-    def _convolved(self, frames: Tensor, layer: nn.Conv2d) -> Tensor:
-        """Shift and convolution as one operation that autograd sees."""
-        tensors = autocast(frames, layer.weight, layer.bias)
-        how = (layer.stride, layer.padding, layer.dilation, layer.groups), self.groups, self.num_segments, self.mover
-        with torch.autocast(frames.device.type, enabled=False):
-            return _ShiftedConvolution.apply(*tensors, *how)  # type: ignore[no-any-return]
 
 
 class ExchangedInPlace(Recurrent):
@@ -158,7 +148,7 @@ class MovesInPlace(Strategy):
         return block
 
 
-def _is_plain_convolution(net: nn.Module) -> bool:
+def _is_plain_convolution(net: nn.Module) -> TypeGuard[nn.Conv2d]:
     """A convolution that does nothing but convolve: zeros around, no hooks, numbers for its padding."""
     hooks = net._forward_hooks or net._forward_pre_hooks or net._backward_hooks or net._backward_pre_hooks
     return type(net) is nn.Conv2d and net.padding_mode == "zeros" and not isinstance(net.padding, str) and not hooks
@@ -182,12 +172,9 @@ class _Shift(torch.autograd.Function):
 
 
 class _ShiftedConvolution(torch.autograd.Function):
-    """A convolution of shifted frames that keeps the unshifted ones, which the shortcut keeps anyway.
+    """A convolution of shifted frames that keeps the unshifted ones, which the shortcut keeps anyway."""
 
-    Arguments: frames, weight, bias, (stride, padding, dilation, groups), moved groups, num_segments, mover.
-    """
-
-    @staticmethod
+    @staticmethod  # settings: stride, padding, dilation, groups; moved: groups of channels, num_segments, mover
     def forward(ctx: Any, frames: Tensor, weight: Tensor, bias: Tensor | None, settings: Any, *moved: Any) -> Tensor:
         ctx.save_for_backward(frames, weight)
         ctx.settings, ctx.moved, ctx.biased = settings, moved, bias is not None

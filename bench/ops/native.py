@@ -26,6 +26,7 @@ from torch import Tensor
 from bench.ops import products
 from bench.ops.frames import Group, empty_like_with
 from bench.ops.in_place import FrameByFrame, MovesInPlace
+from bench.system.environment import cpu_flags
 
 _SOURCE = Path(__file__).with_name("native.cpp")
 _FLAGS = ("-O3", "-march=native", "-fopenmp", "-std=c++20", "-shared", "-fPIC")
@@ -68,7 +69,7 @@ def operators() -> Any:
     return torch.ops.shiftbench_native
 
 
-_SHAPES: dict[str, Any] = {
+_SHAPES: dict[str, Any] = {  # what the operators return, for tracing: ``torch.compile`` takes each as it is
     "shift_": lambda channels, offset: channels.new_empty(len(channels), channels[0, 0].numel()),
     "restore_": lambda channels, fallen, offset: None,
     "relu_placed_": lambda features, num_segments, fold, bidirectional: features.new_empty(
@@ -77,15 +78,10 @@ _SHAPES: dict[str, Any] = {
     "add_placed_": lambda out, placed, fallen, num_segments, fold, bidirectional: None,
     "shifted_product": lambda frames, weight, num_segments, fold, bidirectional: empty_like_with(frames, len(weight)),
 }
-"""What the operators return, for tracing: ``torch.compile`` takes each as it is."""
 
 
 def _library(compiler: str) -> Path:
-    try:
-        about = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        about = []
-    processor = next((line for line in about if line.startswith(("flags", "Features"))), platform.machine())
+    processor = sorted(cpu_flags()) or platform.machine()
     made_from = repr((_SOURCE.read_bytes(), _FLAGS, compiler, torch.__version__, processor))
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "shiftbench" / f"native-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.so"
@@ -94,8 +90,8 @@ def _library(compiler: str) -> Path:
 def _compile(compiler: str, library: Path) -> None:
     """Raises Unavailable with the compiler's first complaint."""
     home = Path(torch.__file__).parent
-    include = [f"-I{home / 'include'}", f"-I{home / 'include' / 'torch' / 'csrc' / 'api' / 'include'}"]
-    libraries = [f"-L{home / 'lib'}", "-ltorch_cpu", "-lc10"]
+    include = [f"-I{home}/include", f"-I{home}/include/torch/csrc/api/include"]
+    libraries = [f"-L{home}/lib", "-ltorch_cpu", "-lc10"]
     abi = f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}"
     library.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:

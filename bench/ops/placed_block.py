@@ -24,10 +24,9 @@ from bench.strategy import as_clip, gradients_wanted, keep
 
 
 class Handed(NamedTuple):
-    """Features that only the block which takes them will read.
+    """Features [N*T, C, H, W] that only the block which takes them will read.
 
-    frames: [N*T, C, H, W]; fallen: what has fallen off the clips' ends, [N, elements], where the moved channels of
-    ``frames`` lie shifted; None where all lie in their own frame.
+    fallen: where their moved channels lie shifted, what has fallen off the clips' ends, [N, elements]; otherwise None.
     """
 
     frames: Tensor
@@ -58,11 +57,13 @@ class PlacedBlock(nn.Module):
 
     def forward(self, features: Tensor | Handed) -> Tensor | Handed:
         """[N*T, C, H, W] -> [N*T, C', H', W'] of the block, placed for the next one if that reads it so."""
-        handed = features if isinstance(features, Handed) else None
-        frames = features if isinstance(features, Tensor) else features.frames
+        handed = isinstance(features, Handed)
+        frames, fallen = features if isinstance(features, Handed) else (features, None)
         if not self._runs_natively(frames):
-            return self.block(self._restored(frames, handed))  # type: ignore[no-any-return]
-        return self._rectified(self._added(frames, handed))
+            return self.block(frames if fallen is None else self._restored(frames, fallen))  # type: ignore[no-any-return]
+        if fallen is None:
+            return self._rectified(self._added(frames, handed))
+        return self._rectified(self._added_from_places(frames, fallen))
 
     def _runs_natively(self, frames: Tensor) -> bool:
         native_dtype = frames.dtype in (torch.float32, torch.bfloat16)
@@ -73,33 +74,31 @@ class PlacedBlock(nn.Module):
         """Whether the shortcut's convolution reads the features unshifted: then they cannot be placed before."""
         return self._layers.projection is not None and not self._inplace
 
-    def _restored(self, frames: Tensor, handed: Handed | None) -> Tensor:
-        """The features in their own frames."""
-        if handed is not None and handed.fallen is not None and self._groups:
-            parts = handed.fallen.chunk(len(self._groups), dim=1)
+    def _restored(self, frames: Tensor, fallen: Tensor) -> Tensor:
+        """Features that lie shifted, in their own frames."""
+        if self._groups:
+            parts = fallen.chunk(len(self._groups), dim=1)
             self._put_back(frames, [part.contiguous() for part in parts])
         return frames
 
-    def _added(self, frames: Tensor, handed: Handed | None) -> Tensor:
-        """Branch and shortcut, before the ReLU."""
+    def _added(self, frames: Tensor, handed: bool) -> Tensor:
+        """Branch and shortcut, before the ReLU, of features in their own frames."""
         layers = self._layers
-        if handed is not None and handed.fallen is not None:
-            return self._added_from_places(frames, handed)
         shortcut = layers.shortcut(frames) if self._projects_unshifted else None
         kept = self._move(frames)
         out = layers.branch(frames)
-        if not self._inplace and (handed is None or shortcut is None):
+        if not self._inplace and not (handed and shortcut is not None):
             self._put_back(frames, kept)
         return out.add_(layers.shortcut(frames) if shortcut is None else shortcut)
 
-    def _added_from_places(self, frames: Tensor, handed: Handed) -> Tensor:
+    def _added_from_places(self, frames: Tensor, fallen: Tensor) -> Tensor:
         """The same where the moved channels lie shifted already."""
         out = self._layers.branch(frames)
         if self._inplace:
             return out.add_(self._layers.shortcut(frames))
         if is_channels_last(out) != is_channels_last(frames):
-            return out.add_(self._restored(frames, handed))
-        native.operators().add_placed_(out, frames, handed.fallen, *self._how(self._groups))
+            return out.add_(self._restored(frames, fallen))
+        native.operators().add_placed_(out, frames, fallen, *self._how(self._groups))
         return out
 
     def _rectified(self, out: Tensor) -> Tensor | Handed:
@@ -119,7 +118,7 @@ class PlacedBlock(nn.Module):
         return self.num_segments, groups[0].last if groups else 0, self._bidirectional
 
     def _move(self, frames: Tensor) -> Any:
-        """Shift the frames in their own memory. Returns what ``_put_back`` needs."""
+        """Shift the frames in their own memory; what ``_put_back`` needs."""
         return self._mover.shift(as_clip(frames, self.num_segments), self._groups)
 
     def _put_back(self, frames: Tensor, kept: Any) -> None:
@@ -130,8 +129,7 @@ class StreamedBlock(PlacedBlock):
     """The same frame by frame: the ReLU sets the moved channels aside and leaves room for the previous frame's.
 
     exchanged: the block as ``MovesInPlace.online`` returns it, whose ``ExchangedInPlace`` holds what is remembered.
-    Where the block before hands on, the present frame's channels are never put back: the addition finds them where they
-    were set aside.
+    The addition finds the present frame's channels where they were set aside; they are never put back.
     """
 
     def __init__(self, strategy: MovesInPlace, exchanged: nn.Module, layers: Layers) -> None:
@@ -150,14 +148,13 @@ class StreamedBlock(PlacedBlock):
     def _runs_natively(self, frames: Tensor) -> bool:
         return self._layers.rectified and super()._runs_natively(frames)
 
-    def _restored(self, frames: Tensor, handed: Handed | None) -> Tensor:
-        if handed is not None:
-            self._put_back(frames, self._set_aside(frames, handed))
+    def _restored(self, frames: Tensor, fallen: Tensor) -> Tensor:
+        self._put_back(frames, self._set_aside(frames, fallen))
         return frames
 
-    def _added_from_places(self, frames: Tensor, handed: Handed) -> Tensor:
-        self._memory[0].past = self._set_aside(frames, handed)
-        return super()._added_from_places(frames, handed)
+    def _added_from_places(self, frames: Tensor, fallen: Tensor) -> Tensor:
+        self._memory[0].past = self._set_aside(frames, fallen)
+        return super()._added_from_places(frames, fallen)
 
     def _rectified(self, out: Tensor) -> Tensor | Handed:
         handed = super()._rectified(out)
@@ -166,7 +163,6 @@ class StreamedBlock(PlacedBlock):
         return handed
 
     def _move(self, frames: Tensor) -> Any:
-        """Exchange the moved channels with those of the previous frame."""
         memory = self._memory[0]
         moved, kept = frames[:, : memory.fold], keep(frames, list(range(memory.fold)))
         if memory.past is None:
@@ -179,10 +175,9 @@ class StreamedBlock(PlacedBlock):
     def _put_back(self, frames: Tensor, kept: Any) -> None:
         frames[:, : kept.shape[1]] = kept
 
-    def _set_aside(self, frames: Tensor, handed: Handed) -> Tensor:
+    def _set_aside(self, frames: Tensor, fallen: Tensor) -> Tensor:
         """The present frame's moved channels, [S, K, H, W]."""
-        assert handed.fallen is not None
         streams, _, height, width = frames.shape
         if is_channels_last(frames):
-            return handed.fallen.view(streams, height, width, -1).permute(0, 3, 1, 2)
-        return handed.fallen.view(streams, -1, height, width)
+            return fallen.view(streams, height, width, -1).permute(0, 3, 1, 2)
+        return fallen.view(streams, -1, height, width)

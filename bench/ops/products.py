@@ -32,28 +32,8 @@ def takes(layer: nn.Module) -> bool:
     return shape == ((1, 1), (1, 1), 1) and layer.padding in ((0, 0), "valid", "same")
 
 
-def install(
-    strategy: Strategy,
-    block: nn.Module,
-    site: Site,
-    num_segments: int,
-    product: Product | None = None,
-    mover: FrameByFrame | None = None,
-) -> nn.Module:
-    """``block`` with products in place of its layer at ``site``; before any other layer ``mover`` shifts in place."""
-    layer: nn.Conv2d = site.layer(block)  # type: ignore[assignment]
-    groups = moved_groups(strategy.channels_each_way(layer.in_channels), strategy.direction)
-    if takes(layer):
-        site.replace(block, ShiftedProduct(layer, groups, num_segments, product or multiply))
-    elif groups:
-        strategy.fall_back(f"{site.path} is no 1×1 matrix product: its channels were moved in their own memory")
-        mover = mover or FrameByFrame()
-        site.replace(block, ShiftedInPlace(layer, groups, num_segments, mover, restore=True))
-    return block
-
-
 class ShiftedProduct(nn.Module):
-    """A 1×1 convolution ``net`` of shifted frames; its weights keep the released code's keys (``….net.weight``).
+    """A 1×1 convolution ``net`` of shifted frames, whose keys (``….net.weight``) are those of the released code.
 
     product: what computes it in inference; training takes ``multiply``, whose gradients are known.
     """
@@ -101,7 +81,9 @@ def multiply(frames: Tensor, weight: Tensor, groups: Sequence[Group], num_segmen
     rows = is_channels_last(frames)
     x, out = _matrix(frames, rows), empty_like_with(frames, len(weight))
     y = _matrix(out, rows)
-    at_once = _frames_at_once(y, num_segments)
+    most = max(1, _SUM_BYTES // (y[0].numel() * y.element_size()))
+    # a divisor of T, so that no frames that are taken at once belong to two clips
+    at_once = max(n for n in range(1, num_segments + 1) if num_segments % n == 0 and n <= most)
     for first in range(0, len(frames), at_once):
         some = slice(first, first + at_once)
         _product(y[some], x[some], weight, _still(groups), rows, add=False)
@@ -109,6 +91,25 @@ def multiply(frames: Tensor, weight: Tensor, groups: Sequence[Group], num_segmen
             for targets, sources in group.pairs(first, first + at_once, num_segments):
                 _product(y[targets], x[sources], weight, group.channels, rows, add=True)
     return out
+
+
+def install(
+    strategy: Strategy,
+    block: nn.Module,
+    site: Site,
+    num_segments: int,
+    product: Product = multiply,
+    mover: type[FrameByFrame] = FrameByFrame,
+) -> nn.Module:
+    """``block`` with products in place of its layer at ``site``; before any other layer ``mover`` shifts in place."""
+    layer: nn.Conv2d = site.layer(block)  # type: ignore[assignment]
+    groups = moved_groups(strategy.channels_each_way(layer.in_channels), strategy.direction)
+    if takes(layer):
+        site.replace(block, ShiftedProduct(layer, groups, num_segments, product))
+    elif groups:
+        strategy.fall_back(f"{site.path} is no 1×1 matrix product: its channels were moved in their own memory")
+        site.replace(block, ShiftedInPlace(layer, groups, num_segments, mover(), restore=True))
+    return block
 
 
 def _product(out: Tensor, x: Tensor, weight: Tensor, channels: slice, rows: bool, *, add: bool) -> None:
@@ -136,7 +137,7 @@ class _Product(torch.autograd.Function):
         frames, weight = ctx.saved_tensors
         rows, count = is_channels_last(frames), len(frames)
         x, dy = _matrix(frames, rows), _matrix(grads[0].contiguous(memory_format=memory_format(frames)), rows)
-        of_frames = torch.zeros_like(frames) if ctx.needs_input_grad[0] else None
+        of_frames = torch.zeros_like(frames) if ctx.needs_input_grad[0] else None  # what nobody read keeps its zeros
         of_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
         pieces = [(_still(ctx.groups), slice(0, count), slice(0, count))]
         for group in ctx.groups:
@@ -144,26 +145,18 @@ class _Product(torch.autograd.Function):
                 pairs = group.pairs(first, first + ctx.num_segments, ctx.num_segments)
                 pieces += [(group.channels, targets, sources) for targets, sources in pairs]
         for channels, targets, sources in pieces:
+            arrived, own = dy[targets], weight[:, channels]
             if of_frames is not None:
-                _input_gradient(_matrix(of_frames, rows)[sources], dy[targets], weight, channels, rows)
-            if of_weight is not None:
-                of_weight[:, channels] += _weight_gradient(x[sources], dy[targets], channels, rows)
+                dx = _matrix(of_frames, rows)[sources]
+                if rows:
+                    torch.mm(arrived.flatten(0, 1), own, out=dx[:, :, channels].flatten(0, 1))
+                else:
+                    torch.bmm(own.t().expand(len(arrived), -1, -1), arrived, out=dx[:, channels])
+            if of_weight is not None and rows:
+                of_weight[:, channels] += arrived.flatten(0, 1).t() @ x[sources, :, channels].flatten(0, 1)
+            elif of_weight is not None:
+                of_weight[:, channels] += (arrived @ x[sources, channels].mT).sum(0)
         return of_frames, of_weight, None, None
-
-
-def _input_gradient(dx: Tensor, dy: Tensor, weight: Tensor, channels: slice, rows: bool) -> None:
-    """Written to the frames that were read; all others keep their zeros."""
-    if rows:
-        torch.mm(dy.flatten(0, 1), weight[:, channels], out=dx[:, :, channels].flatten(0, 1))
-    else:
-        torch.bmm(weight[:, channels].t().expand(len(dy), -1, -1), dy, out=dx[:, channels])
-
-
-def _weight_gradient(x: Tensor, dy: Tensor, channels: slice, rows: bool) -> Tensor:
-    """[C', channels of the group], summed over frames and positions."""
-    if rows:
-        return dy.flatten(0, 1).t() @ x[:, :, channels].flatten(0, 1)
-    return (dy @ x[:, channels].mT).sum(0)
 
 
 def _still(groups: Sequence[Group]) -> slice:
@@ -174,9 +167,3 @@ def _still(groups: Sequence[Group]) -> slice:
 def _matrix(frames: Tensor, rows: bool) -> Tensor:
     """A view: [M, H*W, C] of channels_last frames (``rows``: a pixel's channels side by side), else [M, C, H*W]."""
     return frames.permute(0, 2, 3, 1).flatten(1, 2) if rows else frames.flatten(2)
-
-
-def _frames_at_once(out: Tensor, num_segments: int) -> int:
-    """A divisor of T, so that no group of frames reaches into two clips."""
-    most = max(1, _SUM_BYTES // (out[0].numel() * out.element_size()))
-    return max(n for n in range(1, num_segments + 1) if num_segments % n == 0 and n <= most)

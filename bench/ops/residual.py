@@ -14,7 +14,7 @@ from torch.nn.functional import conv2d
 from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from bench.ops.frames import Group, from_next_frame, from_previous_frame, moved_groups
+from bench.ops.frames import Group, from_neighbour, moved_groups
 from bench.strategy import Site, Strategy
 
 Frames = Tensor | tuple[Tensor, ...]
@@ -41,7 +41,7 @@ class Normed:
         return self.conv.weight * scale[:, None, None, None], norm.bias - mean * scale
 
     @property
-    def is_plain(self) -> bool:
+    def can_fold(self) -> bool:
         """Whether ``folded`` is all there is to say about it."""
         norm = self.norm
         return is_plain(self.conv) and type(norm) is nn.BatchNorm2d and norm.track_running_stats and norm.affine
@@ -61,8 +61,8 @@ def convolve(conv: nn.Conv2d, frames: Tensor, weight: Tensor, bias: Tensor | Non
 class Layers:
     """A residual block: y = final(last(middle(first(x))) + projection(x)).
 
-    first reads the features that a strategy shifts, last writes the branch's result; projection: the convolution of the
-    shortcut where it has one. rectified: whether ``final`` is a ReLU; otherwise it is nothing.
+    first reads the features that a strategy shifts; projection: the convolution of the shortcut where it has one.
+    rectified: whether ``final`` is a ReLU; otherwise it is nothing.
     """
 
     first: Normed
@@ -93,8 +93,8 @@ def layers_of(block: nn.Module, site: Site) -> Layers | None:
         found = _inverted(block)
     if found is None or found.first.conv is not site.layer(block):
         return None
-    split = (found.first, found.last, found.projection)
-    return found if all(layer.is_plain for layer in split if layer) else None
+    layers = (found.first, found.last, found.projection)
+    return found if all(layer.can_fold for layer in layers if layer) else None
 
 
 def _resnet(block: BasicBlock | Bottleneck) -> Layers | None:
@@ -188,8 +188,8 @@ class SplitConvolution(nn.Module):
 
     def finish(self, *parts: Tensor | None) -> Tensor:
         """The sum of the parts that there are; normalised where the weights are not."""
-        there = [part for part in parts if part is not None]
-        out = sum(there[1:], start=there[0])
+        first, *others = (part for part in parts if part is not None)
+        out = sum(others, start=first)
         return self.norm(out) if self.norm is not None and self.training else out
 
 
@@ -201,9 +201,8 @@ class PartedBlock(nn.Module):
     channels, and a part that moves is moved along the frame axis, whole. Traffic beyond the network's own: 2 F for each
     part that moves (F = its bytes), and the sums of the smaller convolutions where a runtime does not fuse them.
 
-    Blocks that follow each other hand on a tuple (``hand_to``); at both ends there is one tensor. Weights are the
-    block's own, named ``block.…``. In training the block itself runs, its input shifted in one tensor: normalisations
-    need the statistics of the whole.
+    Blocks that follow each other hand on a tuple (``hand_to``); at both ends there is one tensor. Weights are named
+    ``block.…``. In training the input is shifted in one tensor: normalisations need the statistics of the whole.
     """
 
     def __init__(self, strategy: Strategy, block: nn.Module, layers: Layers, num_segments: int) -> None:
@@ -237,11 +236,10 @@ class PartedBlock(nn.Module):
         return tuple(layers.final(part + shortcut) for part, shortcut in zip(written, shortcuts, strict=True))
 
     def _trained(self, frames: Tensor) -> Tensor:
-        layers, groups = self._layers, self._groups(frames.shape[1])
-        moved = torch.cat([self._moved(frames[:, group.channels], group) for group in groups], dim=1)
-        kept = moved if self._strategy.placement == "inplace" else frames
-        shortcut = layers.shortcut(kept)
-        return layers.final(layers.branch(moved) + shortcut)
+        moved = [self._moved(frames[:, group.channels], group) for group in self._groups(frames.shape[1])]
+        shifted = torch.cat(moved, dim=1)
+        shortcut = self._layers.shortcut(shifted if self._strategy.placement == "inplace" else frames)
+        return self._layers.final(self._layers.branch(shifted) + shortcut)
 
     def _shortcut(self, frames: Frames, groups: Sequence[Group], rows: slice = slice(None)) -> Tensor:
         """What is added to the branch, in one tensor; of its channels those in ``rows``."""
@@ -254,9 +252,7 @@ class PartedBlock(nn.Module):
         return convolve(projection.conv, frames, weight[rows], bias[rows])
 
     def _moved(self, part: Tensor, group: Group) -> Tensor:
-        if group.offset == 0:
-            return part
-        return (from_next_frame if group.offset > 0 else from_previous_frame)(part, self.num_segments)
+        return from_neighbour(part, group.offset, self.num_segments) if group.offset else part
 
     def _groups(self, channels: int) -> list[Group]:
         """The channels of each part, in order: those that move, then those that stay (offset 0) if there are any."""

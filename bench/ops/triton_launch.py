@@ -73,15 +73,15 @@ def shift(frames: Tensor, num_segments: int, ahead: int, behind: int, back: bool
     return target
 
 
-def product(source: Tensor, weight: Tensor, bias: Tensor | None, moves: Moves, *, transposed: bool = False) -> Tensor:
+def product(source: Tensor, weight: Tensor, bias: Tensor | None, moves: Moves, back: bool) -> Tensor:
     """source [N*T, I, H, W] × weight [O, I] + bias [O] -> [N*T, O, H, W]; ``source`` is dense.
 
-    The source is read shifted, or, for the transpose, the target is written shifted the other way.
+    The source is read shifted, or, where ``back``, the target is written shifted the other way.
     """
     rows, channels_in, pixels = _sizes(source)
     channels_out = weight.shape[0]
     target = empty_like_with(source, channels_out)
-    read, write = ((0, 0), moves[1:]) if transposed else (moves[1:], (0, 0))
+    read, write = ((0, 0), moves[1:]) if back else (moves[1:], (0, 0))
     arguments = (
         *(source, weight, bias, target),
         *(rows, channels_in, channels_out, pixels, moves[0], *read, *write),

@@ -21,7 +21,8 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 from torch.utils.flop_counter import register_flop_formula
 
-from bench.ops.frames import autocast, dense, empty_like_with, memory_format
+from bench.ops.frames import Group, autocast, dense, empty_like_with, memory_format
+from bench.ops.in_place import FrameByFrame
 from bench.strategy import as_clip
 
 Moves = tuple[int, int, int]
@@ -75,22 +76,17 @@ def triton_shift(frames: Tensor, num_segments: int, ahead: int, behind: int, bac
     as_clip(frames, num_segments)
     frames = dense(frames)
     if not takes(frames):
-        return _shift_by_slices(frames, num_segments, ahead, behind, back)
+        return _shift_a_copy(frames, num_segments, ahead, behind, back)
     from bench.ops import triton_launch
 
     return triton_launch.shift(frames, num_segments, ahead, behind, back)
 
 
-def _shift_by_slices(frames: Tensor, num_segments: int, ahead: int, behind: int, back: bool = False) -> Tensor:
+def _shift_a_copy(frames: Tensor, num_segments: int, ahead: int, behind: int, back: bool = False) -> Tensor:
     """The same in plain torch, out of place: for any device and dtype."""
-    clip = as_clip(frames, num_segments)
-    out = torch.zeros_like(clip)
-    first, second, rest = slice(ahead), slice(ahead, ahead + behind), slice(ahead + behind, None)
-    from_next, from_previous = (second, first) if back else (first, second)
-    out[:, :-1, from_next] = clip[:, 1:, from_next]
-    out[:, 1:, from_previous] = clip[:, :-1, from_previous]
-    out[:, :, rest] = clip[:, :, rest]
-    return out.flatten(0, 1)
+    out, hop = frames.clone(), -1 if back else 1
+    FrameByFrame().shift(as_clip(out, num_segments), (Group(0, ahead, hop), Group(ahead, ahead + behind, -hop)))
+    return out
 
 
 @triton_shift.register_fake
@@ -122,30 +118,22 @@ def shift_conv(
 
 @torch.library.custom_op("shiftbench::triton_conv", mutates_args=())
 def triton_conv(
-    frames: Tensor, weight: Tensor, bias: Tensor | None, num_segments: int, ahead: int, behind: int
+    frames: Tensor, weight: Tensor, bias: Tensor | None, num_segments: int, ahead: int, behind: int, back: bool = False
 ) -> Tensor:
-    """The operator of ``shift_conv``; all tensors have one dtype."""
+    """The operator of ``shift_conv``; all tensors have one dtype.
+
+    ``back``: the result is shifted the opposite way instead of the frames, as the frames' gradient is.
+    """
     as_clip(frames, num_segments)
-    frames = dense(frames)
-    if not takes(frames, weight, written=_elements(frames, weight.shape[0])):
-        out = conv2d(_shift_by_slices(frames, num_segments, ahead, behind), weight)
+    frames, moves = dense(frames), (num_segments, ahead, behind)
+    if not takes(frames, weight, written=frames.numel() // frames.shape[1] * weight.shape[0]):
+        out = conv2d(frames if back else _shift_a_copy(frames, *moves), weight)
         out = out if bias is None else out + bias[:, None, None]
-        return out.contiguous(memory_format=memory_format(frames))
+        out = out.contiguous(memory_format=memory_format(frames))
+        return _shift_a_copy(out, *moves, back) if back else out
     from bench.ops import triton_launch
 
-    return triton_launch.product(frames, weight.flatten(1), bias, (num_segments, ahead, behind))
-
-
-@torch.library.custom_op("shiftbench::triton_conv_input_gradient", mutates_args=())
-def triton_conv_input_gradient(gradient: Tensor, weight: Tensor, num_segments: int, ahead: int, behind: int) -> Tensor:
-    """The gradient [N*T, C, H, W] of the frames that ``triton_conv`` read, from that of its output [N*T, O, H, W]."""
-    gradient, transposed = dense(gradient), weight.transpose(0, 1)
-    if not takes(gradient, weight, written=_elements(gradient, weight.shape[1])):
-        of_shifted = conv2d(gradient, transposed).contiguous(memory_format=memory_format(gradient))
-        return _shift_by_slices(of_shifted, num_segments, ahead, behind, back=True)
-    from bench.ops import triton_launch
-
-    return triton_launch.product(gradient, transposed.flatten(1), None, (num_segments, ahead, behind), transposed=True)
+    return triton_launch.product(frames, weight.flatten(1), bias, moves, back)
 
 
 @torch.library.custom_op("shiftbench::triton_conv_weight_gradient", mutates_args=())
@@ -154,7 +142,7 @@ def triton_conv_weight_gradient(frames: Tensor, gradient: Tensor, num_segments: 
     frames = dense(frames)
     gradient = gradient.contiguous(memory_format=memory_format(frames))
     if not takes(frames, gradient):
-        shifted = _shift_by_slices(frames, num_segments, ahead, behind)
+        shifted = _shift_a_copy(frames, num_segments, ahead, behind)
         return torch.einsum("fohw,fchw->oc", gradient, shifted).contiguous()[:, :, None, None]
     from bench.ops import triton_launch
 
@@ -162,60 +150,44 @@ def triton_conv_weight_gradient(frames: Tensor, gradient: Tensor, num_segments: 
     return total.to(frames.dtype)[:, :, None, None]
 
 
-def _elements(frames: Tensor, channels: int) -> int:
-    """How many elements ``frames`` would have with another number of channels."""
-    return frames.numel() // frames.shape[1] * channels
-
-
 @triton_conv.register_fake
-def _(frames: Tensor, weight: Tensor, bias: Tensor | None, num_segments: int, ahead: int, behind: int) -> Tensor:
+def _(frames: Tensor, weight: Tensor, bias: Tensor | None, num_segments: int, *_: int) -> Tensor:
     as_clip(frames, num_segments)
     return empty_like_with(dense(frames), weight.shape[0])
 
 
-@triton_conv_input_gradient.register_fake
-def _(gradient: Tensor, weight: Tensor, num_segments: int, ahead: int, behind: int) -> Tensor:
-    return empty_like_with(dense(gradient), weight.shape[1])
-
-
 @triton_conv_weight_gradient.register_fake
-def _(frames: Tensor, gradient: Tensor, num_segments: int, ahead: int, behind: int) -> Tensor:
+def _(frames: Tensor, gradient: Tensor, *_: int) -> Tensor:
     return frames.new_empty(gradient.shape[1], frames.shape[1], 1, 1)
 
 
 def _remember_conv(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    frames, weight, _, *ctx.moves = inputs
+    frames, weight, _, *ctx.moves, ctx.back = inputs
     ctx.save_for_backward(frames, weight)
 
 
 def _conv_backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     frames, weight = ctx.saved_tensors
+    if ctx.back:
+        raise NotImplementedError("the gradient of triton_conv is not differentiable")
     of_frames, of_weight, of_bias, *_ = ctx.needs_input_grad
     return (
-        triton_conv_input_gradient(gradient, weight, *ctx.moves) if of_frames else None,
+        triton_conv(gradient, weight.transpose(0, 1), None, *ctx.moves, True) if of_frames else None,
         triton_conv_weight_gradient(frames, gradient, *ctx.moves) if of_weight else None,
         gradient.sum((0, 2, 3)) if of_bias else None,
-        *(None,) * len(ctx.moves),
+        *(None,) * 4,
     )
 
 
 triton_conv.register_autograd(_conv_backward, setup_context=_remember_conv)
 
 
-Shape = Sequence[int]
-
-
 @register_flop_formula(torch.ops.shiftbench.triton_conv)
-def _(frames: Shape, weight: Shape, *_: Any, **__: Any) -> int:
+def _(frames: Sequence[int], weight: Sequence[int], *_: Any, **__: Any) -> int:
     """Multiply-adds count twice, bias and the rest not at all: as the counter does for convolutions."""
     return 2 * prod(frames) * weight[0]
 
 
-@register_flop_formula(torch.ops.shiftbench.triton_conv_input_gradient)
-def _(gradient: Shape, weight: Shape, *_: Any, **__: Any) -> int:
-    return 2 * prod(gradient) * weight[1]
-
-
 @register_flop_formula(torch.ops.shiftbench.triton_conv_weight_gradient)
-def _(frames: Shape, gradient: Shape, *_: Any, **__: Any) -> int:
+def _(frames: Sequence[int], gradient: Sequence[int], *_: Any, **__: Any) -> int:
     return 2 * prod(frames) * gradient[1]

@@ -19,7 +19,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench import models
 from bench.models.online import Reads
-from bench.models.runtimes.exactness import NETWORK_TOLERANCE
+from bench.models.runtimes import NETWORK_TOLERANCE
 from bench.models.weights import disturb, learned
 from bench.plugins.discovery import LoadError, load_class, load_file
 from bench.plugins.side_effects import SideEffectError, no_side_effects

@@ -78,7 +78,7 @@ RUNTIMES: dict[str, str] = {
     "openvino": "OpenVINO on an exported file, in fp32 or bf16 (extra: runtimes)",
     "cudagraph": "the whole forward captured once as a CUDA graph and replayed: no launches from Python (cuda only)",
 }
-"""Where a network can run; ``bench.models.runtimes`` holds one file for each."""
+"""Where a network can run; ``bench.models.runtimes`` holds one file for each but eager."""
 
 ONLY_ON: dict[str, str] = {"cudagraph": "cuda", "onnxruntime": "cpu", "openvino": "cpu"}
 """Runtimes that exist on one device only."""

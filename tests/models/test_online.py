@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bench import models
 from bench.models import Network, OnlineNetwork, State, StreamError
-from bench.models.runtimes.exactness import NETWORK_TOLERANCE
+from bench.models.runtimes import NETWORK_TOLERANCE
 from bench.plugins.conformance import conformance
 from bench.plugins.discovery import load_file, strategy_files
 from bench.spec.axes import Placement

@@ -16,7 +16,6 @@ from bench.ops import triton_operators
 from bench.ops.triton_operators import (
     shift_conv,
     triton_conv,
-    triton_conv_input_gradient,
     triton_conv_weight_gradient,
     triton_shift,
 )
@@ -74,7 +73,7 @@ OPERATORS = {
     "triton_conv": (triton_conv, (FRAMES.clone().requires_grad_(), WEIGHT.clone().requires_grad_(), BIAS, *MOVES)),
     "triton_conv, channels_last": (triton_conv, (random(8, 16, 5, 6, channels_last=True), WEIGHT, None, *MOVES)),
     "triton_conv, gaps": (triton_conv, (random(8, 16, 5, 12)[..., ::2], WEIGHT, BIAS, *MOVES)),
-    "triton_conv_input_gradient": (triton_conv_input_gradient, (OUTPUT, WEIGHT, *MOVES)),
+    "triton_conv, back": (triton_conv, (OUTPUT, WEIGHT.transpose(0, 1), None, *MOVES, True)),
     "triton_conv_weight_gradient": (triton_conv_weight_gradient, (FRAMES, OUTPUT, *MOVES)),
 }
 

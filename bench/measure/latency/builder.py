@@ -14,7 +14,7 @@ from bench.measure.latency import traffic
 from bench.measure.latency.devices import Call, Device
 from bench.measure.latency.timing import Frames, healthy
 from bench.models import runtimes
-from bench.models.runtimes.exactness import require_exact
+from bench.models.runtimes import require_exact
 from bench.plugins.side_effects import no_side_effects
 from bench.spec.axes import EAGER
 from bench.spec.panel import Panel

@@ -1,32 +1,32 @@
-"""Where a network runs. One small file per runtime, each with one function::
+"""Where a network runs. One small file per runtime but eager, each with one function::
 
     prepare(model, example, cuda, export) -> a callable that runs the model on frames of the example's shape
 
 ``prepare`` is expensive and untimed; the callable is what a slot times. A runtime uses torch's number of threads and
-the example's dtype. The names are in ``bench.spec.axes.RUNTIMES``. torch is imported with a runtime, not here: a plan
-asks which runtimes there are. The ``INSPECTED`` ones also have::
+the example's dtype. The names are in ``bench.spec.axes.RUNTIMES``. The ``INSPECTED`` ones also have::
 
     executed(model, example, export) -> the nodes of one forward, by kind; in a run of its own with the profiler on
 
-``exactness`` compares every prepared model with eager before it is timed; ``onnx_file`` is what deployment runtimes
+``require_exact`` compares every prepared model with eager before it is timed; ``onnx_file`` is what deployment runtimes
 load.
 """
 
+import copy
 import os
 import shutil
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench.spec.axes import ONLY_ON, RUNTIMES, ValueNotAllowed
+import torch
+from torch import Tensor, nn
+
+from bench.spec.axes import EAGER, ONLY_ON, RUNTIMES, ValueNotAllowed
 from bench.system.environment import cpu_bf16
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-Forward = Callable[["Tensor"], "Tensor"]
+Forward = Callable[[Tensor], Tensor]
 
 Executed = dict[str, tuple[int, float | None]]
 """{kind: (how many nodes of it run in a forward, their seconds in all or None where the runtime does not say)}."""
@@ -37,11 +37,14 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 """The packages that a runtime needs beyond torch; the extra ``runtimes`` brings them."""
 
-COMPUTES_IN: dict[str, tuple[str, ...]] = {"onnxruntime": ("fp32",), "openvino": ("fp32", "bf16")}
-"""The dtypes of runtimes that have not all of them."""
-
 INSPECTED: tuple[str, ...] = ("onnxruntime", "openvino", "compile")
 """The runtimes that report what they execute."""
+
+NETWORK_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}
+"""max |difference| / max |reference|: rounding, piled up over a whole network."""
+_COMPUTES_IN: dict[str, tuple[str, ...]] = {"onnxruntime": ("fp32",), "openvino": ("fp32", "bf16")}
+_AS_COARSE = 1.5  # times as far from fp32 as eager's own bf16 is
+_HALF = 3e-2  # fp16, and TF32, which has as many bits: no finer than what bf16 is allowed
 
 
 def why_not(runtime: str, device: str, dtype: str = "fp32") -> str | None:
@@ -52,52 +55,43 @@ def why_not(runtime: str, device: str, dtype: str = "fp32") -> str | None:
         return f"the runtime {runtime!r} exists on {ONLY_ON[runtime]} only, not on {device}"
     if missing := [package for package in NEEDS.get(runtime, ()) if find_spec(package) is None]:
         return f"the runtime {runtime!r} needs {' and '.join(missing)}: pip install 'shiftbench[runtimes]'"
-    if dtype not in COMPUTES_IN.get(runtime, (dtype,)):
-        return f"the runtime {runtime!r} computes in {' or '.join(COMPUTES_IN[runtime])} only, not in {dtype}"
+    if dtype not in _COMPUTES_IN.get(runtime, (dtype,)):
+        return f"the runtime {runtime!r} computes in {' or '.join(_COMPUTES_IN[runtime])} only, not in {dtype}"
     if dtype == "bf16" and device == "cpu" and not cpu_bf16():
         does = "compute in fp32 instead" if runtime == "openvino" else "emulate them, many times slower"
         return f"this processor has no bf16 units: the runtime {runtime!r} would {does}"
-    if runtime == "compile":
-        return _why_not_compile(device)
+    if runtime == "compile" and device == "cuda" and not find_spec("triton"):
+        return "the runtime 'compile' needs triton on cuda, which is not installed"
+    compiler = os.environ.get("CXX", "g++")
+    if runtime == "compile" and device != "cuda" and not shutil.which(compiler):
+        return f"the runtime 'compile' needs a C++ compiler, and {compiler} is not here"
     return None
 
 
-def _why_not_compile(device: str) -> str | None:
-    """Inductor writes C++ for a CPU and Triton for a GPU, and needs what compiles it."""
-    if device == "cuda":
-        return None if find_spec("triton") else "the runtime 'compile' needs triton on cuda, which is not installed"
-    compiler = os.environ.get("CXX", "g++")
-    return None if shutil.which(compiler) else f"the runtime 'compile' needs a C++ compiler, and {compiler} is not here"
-
-
-def prepare(
-    runtime: str, model: "nn.Module", example: "Tensor", cuda: Any = None, export: Path | None = None
-) -> Forward:
-    """The model, ready to run in ``runtime`` on inputs like ``example`` ([N*T, 3, H, W]).
+def prepare(runtime: str, model: nn.Module, example: Tensor, cuda: Any = None, export: Path | None = None) -> Forward:
+    """The model, ready to run in ``runtime`` on inputs like ``example`` ([N*T, 3, H, W]); in eager the model itself.
 
     cuda: ``torch.cuda`` or a stand-in for it, as the device has it (``Device.cuda``); None on a CPU.
     export: where the file that a deployment runtime loads is kept for the next process; None: it is not kept.
     Raises ValueNotAllowed where the runtime does not exist there.
     """
-    dtype = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}[str(example.dtype).removeprefix("torch.")]
+    dtype = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[example.dtype]
     if reason := why_not(runtime, "cpu" if cuda is None else "cuda", dtype):
         raise ValueNotAllowed(reason)
-    forward: Forward = _module(runtime).prepare(model, example, cuda, export)
+    if runtime == EAGER:
+        return model
+    forward: Forward = import_module(f"{__name__}.{runtime}").prepare(model, example, cuda, export)
     return forward
 
 
-def executed(runtime: str, model: "nn.Module", example: "Tensor", export: Path | None) -> Executed:
+def executed(runtime: str, model: nn.Module, example: Tensor, export: Path | None) -> Executed:
     """The nodes of one forward in one of ``INSPECTED``, by kind: they explain and are no measurement.
 
     A shift written as slices and concatenations may bring reorders and transposes with it: the difference to the
     network without a shift. Raises what the runtime raises where it cannot run ``model``.
     """
-    nodes: Executed = _module(runtime).executed(model, example, export)
+    nodes: Executed = import_module(f"{__name__}.{runtime}").executed(model, example, export)
     return nodes
-
-
-def _module(runtime: str) -> Any:
-    return import_module(f"bench.models.runtimes.{runtime}")
 
 
 def by_kind(nodes: list[tuple[str, float]], forwards: int) -> Executed:
@@ -106,3 +100,51 @@ def by_kind(nodes: list[tuple[str, float]], forwards: int) -> Executed:
     for kind, seconds in nodes:
         kinds.setdefault(kind, []).append(seconds)
     return {kind: (len(each) // forwards, sum(each) / forwards) for kind, each in kinds.items()}
+
+
+class Inexact(ValueError):
+    """The output of a runtime is not the model's; the message says by how much."""
+
+
+def require_exact(forward: Forward, model: nn.Module, example: Tensor, runtime: str) -> None:
+    """Raises Inexact where ``forward`` deviates from ``model`` on one of two random inputs like ``example``.
+
+    Two that differ: a graph that was captured with one input's values in it as constants is right for that one only.
+    ``example`` is overwritten meanwhile where a runtime reads its input there, and restored.
+    """
+    kept = example.clone(memory_format=torch.preserve_format)
+    try:
+        for seed in (1, 2):
+            frames = torch.randn(example.shape, generator=torch.Generator().manual_seed(seed))
+            _require(forward, model, torch.empty_like(example).copy_(frames), runtime)
+    finally:
+        example.copy_(kept)
+
+
+def _require(forward: Forward, model: nn.Module, frames: Tensor, runtime: str) -> None:
+    output, eager = forward(frames), model(frames)
+    found, allowed, what = deviation(output, eager), tolerance(frames), "eager"
+    if not found <= allowed and frames.dtype == torch.bfloat16 and not frames.is_cuda:
+        # two roundings of one function may lie apart by the sum of both: each is held against the function itself
+        exact = copy.deepcopy(model).float()(frames.float())
+        found, allowed = deviation(output, exact), max(allowed, _AS_COARSE * deviation(eager, exact))
+        what = "eager in fp32"
+    if not found <= allowed:
+        raise Inexact(
+            f"in the runtime {runtime!r} the output deviates from {what} by {found:.2g} of its largest value "
+            f"(allowed: {allowed:.2g})"
+        )
+
+
+def deviation(output: Tensor, reference: Tensor) -> float:
+    """max |difference| / max |reference|; NaN where either is not finite, infinite for another shape."""
+    if output.shape != reference.shape:
+        return float("inf")
+    return float((output.float() - reference.float()).abs().max() / reference.float().abs().max())
+
+
+def tolerance(example: Tensor) -> float:
+    """What rounding may amount to over a whole network: by dtype, coarser where convolutions run in TF32."""
+    if example.is_cuda and example.dtype == torch.float32 and torch.backends.cudnn.allow_tf32:
+        return _HALF
+    return NETWORK_TOLERANCE.get(example.dtype, _HALF)

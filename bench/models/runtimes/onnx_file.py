@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.models.network import Network
-from bench.models.runtimes.exactness import Inexact, deviation, tolerance
+from bench.models.runtimes import Inexact, deviation, tolerance
+from bench.store.records import write_atomically
 
 INPUT, OUTPUT = "frames", "logits"
 _CLIPS = (1, 2, 3)  # batches that a file for any number of clips is tried with
@@ -32,9 +33,7 @@ def exported(model: nn.Module, example: Tensor, keep: Path | None = None) -> byt
         return keep.read_bytes()
     data = export(model, example)
     if keep is not None:
-        beside = keep.with_name(f"{keep.name}.new")  # a process may die while it writes
-        beside.write_bytes(data)
-        os.replace(beside, keep)
+        write_atomically(keep, data)
     return data
 
 
@@ -51,10 +50,13 @@ def export(model: nn.Module, example: Tensor, clips_of: int | None = None) -> by
         try:
             program = torch.onnx.export(model, (example,), **how)
         except torch.onnx.errors.OnnxExporterError as error:
-            raise RuntimeError(_root(error)) from error
+            cause: BaseException = error  # what the exporter wraps around the first one asks for a bug report
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+            reason = " ".join(str(cause).split())[:300]
+            raise RuntimeError(f"it cannot be exported: {type(cause).__name__}: {reason}") from error
     assert program is not None
-    data: bytes = program.model_proto.SerializeToString()
-    return data
+    return bytes(program.model_proto.SerializeToString())
 
 
 def export_checked(network: Network, runtime: str, out: Path, size: int) -> float:
@@ -81,13 +83,6 @@ def export_checked(network: Network, runtime: str, out: Path, size: int) -> floa
     finally:
         Path(kept.name).unlink(missing_ok=True)
     return worst
-
-
-def _root(error: BaseException) -> str:
-    """The first cause: what the exporter wraps around it names files and asks for a bug report."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return f"it cannot be exported: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 @contextmanager

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from bench.models import runtimes
-from bench.models.runtimes import exactness
+from bench.models.runtimes import Inexact, deviation, require_exact
 from bench.models.runtimes.compile import calls
-from bench.models.runtimes.exactness import Inexact, deviation, require_exact
 from tests.models.runtimes.small import frames, network
 
 DEPLOYED = ("onnxruntime", "openvino")
@@ -146,5 +145,5 @@ def test_two_inputs_are_tried_and_the_example_is_left_as_it_was() -> None:
 
 
 def test_half_precision_is_allowed_its_own_rounding() -> None:
-    assert exactness.tolerance(frames(1)) == 1e-4
-    assert exactness.tolerance(frames(1).bfloat16()) == exactness.tolerance(frames(1).half()) == 3e-2
+    assert runtimes.tolerance(frames(1)) == 1e-4
+    assert runtimes.tolerance(frames(1).bfloat16()) == runtimes.tolerance(frames(1).half()) == 3e-2

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.models.streaming.sources import Frame, VideoError, prepare_for, video_file
+from bench.models.sources import Frame, VideoError, prepare, video_file
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 24
 
@@ -101,12 +101,12 @@ def test_a_broken_video_says_where_and_why(name: str, tmp_path: Path) -> None:
 def test_preparation_takes_the_middle_square() -> None:
     pixels = torch.zeros(3, 40, 80)
     pixels[:, :, 20:60] = 1
-    grey = prepare_for(1, 32)(pixels)
+    grey = prepare(pixels, 1, 32)
     assert grey.shape == (1, 1, 32, 32) and torch.allclose(grey, torch.ones(()))
-    colours = prepare_for(3, 64)(pixels)
+    colours = prepare(pixels, 3, 64)
     assert colours.shape == (1, 3, 64, 64)
     assert torch.allclose(
         colours.amax(dim=(0, 2, 3)), (1 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
     )
     digit = torch.rand(1, 32, 32)
-    assert torch.equal(prepare_for(1, 32)(digit)[0], digit)
+    assert torch.equal(prepare(digit, 1, 32)[0], digit)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from bench import models
 from bench.models import OnlineNetwork, StreamError
-from bench.models.runtimes.exactness import NETWORK_TOLERANCE
-from bench.models.streaming.streams import Streams
+from bench.models.runtimes import NETWORK_TOLERANCE
+from bench.models.streams import Pacing, Streams
 from bench.plugins.discovery import load_class, strategy_files
 
 SIZE = 16
@@ -120,7 +120,7 @@ def test_memory_stays_flat() -> None:
     """2,000 frames, in a process where nothing else allocates; ``tests.scripts.memory_of_a_stream`` does 100,000."""
     ran = subprocess.run(
         [sys.executable, "-m", "tests.scripts.memory_of_a_stream", "2000"],
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=True,
@@ -128,3 +128,44 @@ def test_memory_stays_flat() -> None:
     sizes = [float(size) for size in re.findall(r"\d+\.\d", ran.stdout)]
     assert len(sizes) == 10, ran.stdout
     assert max(sizes[2:]) - sizes[1] < 8.0, sizes  # MiB: a heap may grow in steps of 5; one state a frame would be 20
+
+
+# Arrivals, deadlines and what waits, on a clock made of arithmetic
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = 100.0
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+def played(*seconds: float, fps: float = 10.0) -> tuple[Pacing, Clock]:
+    clock = Clock()
+    pacing = Pacing(fps, clock.now, clock.sleep)
+    for own in seconds:
+        pacing.frame(lambda own=own: clock.sleep(own))  # type: ignore[misc]
+    return pacing, clock
+
+
+def test_a_fast_network_waits_for_frames() -> None:
+    pacing, clock = played(0.02, 0.02, 0.02, 0.02)
+    assert pacing.missed == 0
+    assert abs(clock.time - 100.32) < 1e-9, "the fourth frame arrives after 0.3 s"
+    assert abs(pacing.percentile_ms(50) - 20) < 1e-6
+
+
+def test_a_slow_frame_makes_the_next_ones_late() -> None:
+    pacing, _ = played(0.25, 0.08, 0.08, 0.02, 0.02)
+    # done at .25, .33, .41, .43, .45; deadlines .1, .2, .3, .4, .5
+    assert pacing.missed == 4
+
+
+def test_a_network_that_is_too_slow_misses_everything() -> None:
+    pacing, _ = played(*[0.11] * 10)
+    assert pacing.missed == 10
+    assert abs(pacing.fps - 1 / 0.11) < 1e-9

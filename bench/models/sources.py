@@ -18,8 +18,6 @@ from bench.data.datasets import open_dataset
 from bench.spec.axes import ValueNotAllowed
 from bench.spec.training import Data, Recipe
 
-Prepare = Callable[[Tensor], Tensor]
-
 _USUAL_FPS = 30.0  # where a file does not say, and of generated frames
 _EVENTS_AT_ONCE = 8  # generated clips drawn together
 _TICKS = 1_000_000  # of a container's duration in a second (av.time_base)
@@ -53,18 +51,18 @@ class Source:
 
 def generated_digits() -> Source:
     """Digits that move on a ring, event after event without an end; each is 8 frames in one of four orders."""
-    return Source("generated digits", _USUAL_FPS, _ring_digits)
 
+    def frames() -> Iterator[Frame]:
+        rng = np.random.default_rng(0)
+        dataset = open_dataset("ring_digits", Recipe(), Data(), 0)
+        while True:
+            clips = dataset.judged(rng, _EVENTS_AT_ONCE, "test")
+            for place in rng.permutation(len(clips)):
+                label = f"digit {clips.spatial[place]}, order {clips.temporal[place] + 1}"
+                for t, pixels in enumerate(clips.pixels[place]):
+                    yield Frame(torch.from_numpy(pixels), begins=t == 0, label=label)
 
-def _ring_digits() -> Iterator[Frame]:
-    rng = np.random.default_rng(0)
-    dataset = open_dataset("ring_digits", Recipe(), Data(), 0)
-    while True:
-        clips = dataset.judged(rng, _EVENTS_AT_ONCE, "test")
-        for place in rng.permutation(len(clips)):
-            label = f"digit {clips.spatial[place]}, order {clips.temporal[place] + 1}"
-            for t, pixels in enumerate(clips.pixels[place]):
-                yield Frame(torch.from_numpy(pixels), begins=t == 0, label=label)
+    return Source("generated digits", _USUAL_FPS, frames)
 
 
 def video_file(path: Path) -> Source:
@@ -100,7 +98,8 @@ def _decoded(path: Path) -> Iterator[Frame]:
                         f"{path}: frame {count} is {picture.width}×{picture.height}, but the video began with "
                         f"{size[0]}×{size[1]}; a stream keeps its size"
                     )
-                yield Frame(_pixels(picture), begins=count == 0)
+                pixels = torch.from_numpy(picture.to_ndarray(format="rgb24")).permute(2, 0, 1)
+                yield Frame(pixels.float() / 255, begins=count == 0)
                 count += 1
     except (av.FFmpegError, OSError) as error:
         raise VideoError(f"{path} cannot be decoded after frame {count}: {_words(error)}") from None
@@ -111,42 +110,30 @@ def _decoded(path: Path) -> Iterator[Frame]:
 
 
 def _promised(container: Any, stream: Any) -> int:
-    """The least number of frames that the file's header speaks of; 0 where it says nothing.
-
-    A number of frames is exact; a duration is not, as containers round it.
-    """
+    """The least number of frames that the file's header speaks of; no more than 0 where it says nothing."""
     if stream.frames:
         return int(stream.frames)
-    seconds = (container.duration or 0) / _TICKS
+    seconds = (container.duration or 0) / _TICKS  # not exact, as containers round it
     return int(seconds * float(stream.average_rate or _USUAL_FPS) * _SURE) - 1
-
-
-def _pixels(picture: Any) -> Tensor:
-    array = torch.from_numpy(picture.to_ndarray(format="rgb24"))
-    return array.permute(2, 0, 1).float() / 255
 
 
 def _words(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-def prepare_for(channels: int, size: int) -> Prepare:
+def prepare(pixels: Tensor, channels: int, size: int) -> Tensor:
     """[1 or 3, H, W] from 0 to 1 -> [1, channels, size, size]: the largest middle square, resized.
 
     channels: 1, grey as it is, for the digits; 3, normalised with ImageNet's mean and deviation.
     """
-
-    def prepare(pixels: Tensor) -> Tensor:
-        if channels == 1 and len(pixels) == 3:
-            pixels = (pixels * _GREY).sum(dim=0, keepdim=True)
-        elif channels == 3:
-            pixels = (pixels.expand(3, -1, -1) - _MEAN) / _DEVIATION
-        height, width = pixels.shape[1:]
-        edge = min(height, width)
-        top, left = (height - edge) // 2, (width - edge) // 2
-        square = pixels[None, :, top : top + edge, left : left + edge]
-        if edge == size:
-            return square.contiguous()
-        return interpolate(square, size=(size, size), mode="bilinear", antialias=edge > size, align_corners=False)
-
-    return prepare
+    if channels == 1 and len(pixels) == 3:
+        pixels = (pixels * _GREY).sum(dim=0, keepdim=True)
+    elif channels == 3:
+        pixels = (pixels.expand(3, -1, -1) - _MEAN) / _DEVIATION
+    height, width = pixels.shape[1:]
+    edge = min(height, width)
+    top, left = (height - edge) // 2, (width - edge) // 2
+    square = pixels[None, :, top : top + edge, left : left + edge]
+    if edge == size:
+        return square.contiguous()
+    return interpolate(square, size=(size, size), mode="bilinear", antialias=edge > size, align_corners=False)
