@@ -5,7 +5,6 @@ detector. Seeds are independent given the pool of images, of which each seed mak
 are not: base clip i is shown in all K temporal classes, so K judged clips stand or fall together.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -43,13 +42,6 @@ class Arm:
         return Trial(self.section, self.variant, self.condition, 0).key.removesuffix("/seed0")
 
     @property
-    def form(self) -> str:
-        """What the variant makes of a detector: one of FORMS."""
-        if self.variant.strategy == BASELINE:
-            return "frame by frame"
-        return "online" if self.variant.direction == "unidirectional" else "offline"
-
-    @property
     def recognition(self) -> dict[int, Recognition]:
         """The samples of an arm of the section accuracy; empty for a detector."""
         return {seed: samples for seed, samples in self.seeds.items() if isinstance(samples, Recognition)}
@@ -78,28 +70,37 @@ class Arm:
         return [own - others for own, others in pairs if own.shape == others.shape]
 
 
+def form_of(variant: Variant) -> str:
+    """What the variant makes of a detector: one of FORMS."""
+    if variant.strategy == BASELINE:
+        return "frame by frame"
+    return "online" if variant.direction == "unidirectional" else "offline"
+
+
+def trainings(records: Iterable[Record], section: str) -> list[TrainedRecord]:
+    """All that a section trained or tried to."""
+    return [record for record in records if isinstance(record, TrainedRecord) and record.trial.section == section]
+
+
 def arms(records: Iterable[Record], section: str) -> list[Arm]:
     """Every trained arm of a section with its seeds; detectors in the order of FORMS."""
     found: dict[ArmKey, dict[int, Recognition | Detection]] = {}
-    for record in records:
-        if isinstance(record, TrainedRecord) and record.trial.section == section and record.samples is not None:
+    for record in trainings(records, section):
+        if record.samples is not None:
             trial = record.trial
             found.setdefault((trial.variant, trial.condition), {})[trial.seed] = record.samples
     trained = [Arm(section, *key, dict(sorted(seeds.items()))) for key, seeds in found.items()]
-    return sorted(trained, key=lambda arm: FORMS.index(arm.form)) if section == "detection" else trained
+    return sorted(trained, key=lambda arm: FORMS.index(form_of(arm.variant))) if section == "detection" else trained
 
 
 def lost_seeds(records: Iterable[Record], section: str) -> dict[ArmKey, str]:
     """{arm: how many of its seeds failed, and why the first of them did}. What is left of such an arm must not be
     judged: seeds do not diverge by chance alone, so the mean over the others flatters it."""
-    failed = [
-        record
-        for record in records
-        if isinstance(record, TrainedRecord) and record.trial.section == section and record.status == "failed"
-    ]
-    counts = Counter((record.trial.variant, record.trial.condition) for record in failed)
-    first = {(record.trial.variant, record.trial.condition): record.reason or "" for record in reversed(failed)}
-    return {key: f"{n} {'seed' if n == 1 else 'seeds'} failed: {first[key]}" for key, n in counts.items()}
+    reasons: dict[ArmKey, list[str]] = {}
+    for record in trainings(records, section):
+        if record.status == "failed":
+            reasons.setdefault((record.trial.variant, record.trial.condition), []).append(record.reason or "")
+    return {key: f"{len(own)} {'seed' if len(own) == 1 else 'seeds'} failed: {own[0]}" for key, own in reasons.items()}
 
 
 def baseline_arm(arm: Arm, all_arms: Sequence[Arm]) -> Arm | None:
