@@ -13,9 +13,8 @@ from bench.analysis.arms import arms, lost_seeds
 from bench.analysis.claims import Verdict, judge, load_claims
 from bench.analysis.comparisons import Comparison, compare_controls
 from bench.analysis.evidence import Evidence
-from bench.analysis.overheads import overheads, slopes, suspicion
-from bench.analysis.quality import PanelQuality, panel_qualities
-from bench.analysis.rankings import Ranking, rankings
+from bench.analysis.overheads import Ranking, overheads, rankings, slopes, suspicion
+from bench.analysis.panels import PanelQuality, panel_qualities
 from bench.analysis.selection import PUBLISHED
 from bench.analysis.tables.raw import (
     bandwidth_table,

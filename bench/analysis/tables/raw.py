@@ -9,10 +9,8 @@ import pandas as pd
 
 from bench.analysis.arms import Arm
 from bench.analysis.comparisons import Comparison
-from bench.analysis.movement import movements
-from bench.analysis.overheads import Overhead, Slope
-from bench.analysis.quality import PanelQuality
-from bench.analysis.rankings import Ranking
+from bench.analysis.overheads import Overhead, Ranking, Slope
+from bench.analysis.panels import PanelQuality, movements
 from bench.analysis.tables import AXES, PANEL, interval_columns, of_case
 from bench.analysis.tables.timed import Statics
 from bench.spec.cases import BASELINE_VARIANT

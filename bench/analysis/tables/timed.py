@@ -9,9 +9,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.movement import Movement, is_off, movements
 from bench.analysis.overheads import Overhead, layer_baseline, over
-from bench.analysis.quality import dependence_flags, disturbed_superblocks, processes, throttled_panels
+from bench.analysis.panels import (
+    Movement,
+    dependence_flags,
+    disturbed_superblocks,
+    is_off,
+    movements,
+    processes,
+    throttled_panels,
+)
 from bench.analysis.tables import AXES, MEGA, PANEL, interval_columns, of_case
 from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.stats import estimators, exclusion
