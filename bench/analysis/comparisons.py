@@ -16,8 +16,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from bench.analysis.arms import Arm, ArmKey
-from bench.analysis.selection import PUBLISHED, USUAL, arm_fields, replaced_arm, selects_arm, variant_text
-from bench.spec.cases import Variant
+from bench.analysis.selection import PUBLISHED, USUAL, replaced, selects_arm
+from bench.spec.cases import BASELINE_VARIANT, Variant
 from bench.stats.estimators import Interval
 from bench.stats.units import Units
 
@@ -132,23 +132,23 @@ def _comparison(
 
 
 def _rows(compared: Compared, sound: _Arms) -> Iterator[_Row]:
-    chosen = [arm for arm in sound.values() if selects_arm(compared.first, arm, frozenset())]
+    chosen = [arm for arm in sound.values() if selects_arm(compared.first, arm)]
     if compared.several and len(chosen) < 2:
         return
     chosen.sort(key=lambda arm: (arm.variant.fraction, arm.condition.lr_factor, arm.condition.length_factor))
     for outcome, arm in product(compared.outcomes, chosen):
-        names: dict[str, Any] = {**arm_fields(arm.key), "first": variant_text(arm.variant)}
+        names: dict[str, Any] = {**vars(arm.variant), **vars(arm.condition), "first": _name(arm.variant)}
         if compared.second is None:
             yield outcome, compared.words, compared.subject.format(**names), arm.pct(outcome), arm.chance_pct
             continue
-        key = replaced_arm(arm.key, compared.second)
-        names["second"] = variant_text(key[0])
+        key = replaced(*arm.key, compared.second)
+        names["second"] = _name(key[0])
         units = _difference(sound, arm.key, key, outcome)
         if compared.minus is not None:
-            usual = replaced_arm(arm.key, compared.minus)
+            usual = replaced(*arm.key, compared.minus)
             if usual == arm.key:
                 continue
-            units -= _difference(sound, usual, replaced_arm(key, compared.minus), outcome)
+            units -= _difference(sound, usual, replaced(*key, compared.minus), outcome)
         if len(units):
             yield outcome, compared.words.format(**names), compared.subject.format(**names), units, None
 
@@ -159,6 +159,14 @@ def _repeated(compared: Compared, cohort: str, rows: list[_Row], sound: _Arms) -
     pairs = [(one, other) for one in rows for other in again if one[:2] == other[:2]]
     subjects = ("main seeds", "other seeds")
     return [(*row[:2], subject, *row[3:]) for pair in pairs for row, subject in zip(pair, subjects, strict=True)]
+
+
+def _name(variant: Variant) -> str:
+    """The usual direction is not named."""
+    if variant == BASELINE_VARIANT:
+        return variant.strategy
+    text = f"{variant.strategy} {variant.placement} {variant.fraction} {variant.direction}"
+    return text.removesuffix(" bidirectional")
 
 
 def _difference(sound: _Arms, first: ArmKey, second: ArmKey, outcome: str) -> Units:
@@ -173,7 +181,7 @@ def _shuffled(sound: _Arms) -> Iterator[_Row]:
     arm = sound.get((Variant(PUBLISHED, Fraction(1, 4), "residual", "bidirectional"), USUAL["accuracy"]))
     if arm is None:
         return
-    text = variant_text(arm.variant)
+    text = _name(arm.variant)
     temporal, spatial = dict[int, float](), dict[int, float]()
     for seed, samples in arm.recognition.items():
         if samples.shuffled_temporal_accuracy is not None and samples.shuffled_spatial_accuracy is not None:
@@ -190,7 +198,7 @@ def _matched(sound: _Arms) -> Iterator[_Row]:
 
     def shift(placement: str) -> list[Arm]:
         selector = {"strategy": PUBLISHED, "placement": placement, "direction": "bidirectional"}
-        found = [arm for arm in sound.values() if selects_arm(selector, arm, frozenset())]
+        found = [arm for arm in sound.values() if selects_arm(selector, arm)]
         return sorted(found, key=lambda arm: arm.variant.fraction)
 
     path = shift("residual")

@@ -8,7 +8,7 @@ mechanisms that compute it are judged. Accuracies are judged under the usual con
 for it; other conditions are the controls' business.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import product
@@ -23,8 +23,7 @@ from bench.analysis.selection import (
     Selector,
     named_arm,
     panel_difference,
-    replaced_arm,
-    replaced_case,
+    replaced,
     selects_arm,
     selects_case,
 )
@@ -78,11 +77,6 @@ class Finding:
 Where = Mapping[str, Any]
 
 
-def findings(metric: str, where: Where, evidence: Evidence) -> list[Finding]:
-    """What a claim's metric finds in a run."""
-    return _METRICS[metric](where, evidence)
-
-
 # --- times ----------------------------------------------------------------------------------------------------------
 
 
@@ -107,7 +101,7 @@ def _ratios(where: Where, evidence: Evidence) -> list[Finding]:
     measured = {overhead.case: overhead for overhead in evidence.overheads}
     known = dict.fromkeys([*measured, *evidence.failed_cases])
     pairs = {
-        case: replaced_case(case, where["second"])
+        case: Case(*replaced(case.variant, case.panel, where["second"]))
         for case in known
         if selects_case(where["first"], case, evidence.exact)
     }
@@ -222,38 +216,31 @@ class _Compared:
 
 
 def _arms(where: Where, evidence: Evidence) -> list[Finding]:
-    """One finding over all comparisons of a claim: for the arm that it names, or each that its selector leaves open.
+    """One finding over all comparisons of a claim: for the arms that they name, or each that a selector leaves open.
 
-    ``each``: {field: values}, a finding for each value, which stands for ``$field`` in the rest.
+    ``each``: {field: values}, a finding for each value, which stands for ``$field`` in the rest; ``over``: a comparison
+    for each value.
     """
-    if "each" in where:
-        rest = {name: value for name, value in where.items() if name != "each"}
-        found = []
-        for assignment in _crossed(where["each"]):
-            subject = " ".join(assignment.values())
-            found += [replace(one, subject=subject) for one in _arms(_filled(rest, assignment), evidence)]
-        return found
-    section, compared = where["section"], list(_expanded(where["compare"]))
-    named = [key for one in compared if (key := named_arm(one.first, section)) is not None]
-    if len(named) == len(compared):
-        finding = _finding(compared, named, section, evidence)
-        return [] if finding is None else [_with_note(where, finding, compared[0], named[0], evidence)]
-    chosen = [a for a in evidence.arms_of(section).values() if selects_arm(compared[0].first, a, evidence.exact)]
-    found = []
-    for arm in chosen:
-        finding, variant = _finding(compared, [arm.key] * len(compared), section, evidence), arm.variant
-        if finding is not None:
-            subject = f"{variant.strategy} {variant.placement} {variant.fraction}" if len(chosen) > 1 else ""
-            found.append(replace(finding, subject=subject))
+    section, found = where["section"], []
+    arms = evidence.arms_of(section)
+    for each in _crossed(where.get("each", {})):
+        compared = []
+        for entry in _filled(where["compare"], each):
+            over_values = entry.pop("over", {})
+            compared += [_Compared(**_filled(entry, values)) for values in _crossed(over_values)]
+        named = [key for one in compared if (key := named_arm(one.first, section)) is not None]
+        choices = [named]
+        if len(named) < len(compared):
+            fitting = [arm.key for arm in arms.values() if selects_arm(compared[0].first, arm, evidence.exact)]
+            choices = [[key] * len(compared) for key in fitting]
+        for firsts in choices:
+            finding = _finding(compared, firsts, section, evidence)
+            if finding is not None:
+                variant = firsts[0][0]
+                chosen = f"{variant.strategy} {variant.placement} {variant.fraction}" if len(choices) > 1 else ""
+                note = _note(where.get("note_outcomes", ()), firsts[0], compared[0], arms)
+                found.append(replace(finding, subject=" ".join(each.values()) or chosen, note=note))
     return found
-
-
-def _expanded(entries: Iterable[Mapping[str, Any]]) -> Iterator[_Compared]:
-    """``over``: {field: values}, a comparison for each value, which stands for ``$field`` in the rest."""
-    for entry in entries:
-        rest = {name: value for name, value in entry.items() if name != "over"}
-        for assignment in _crossed(entry.get("over", {})):
-            yield _Compared(**_filled(rest, assignment))
 
 
 def _crossed(values: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
@@ -288,7 +275,7 @@ def _finding(
 def _once(compared: Sequence[_Compared], firsts: Sequence[ArmKey], section: str, evidence: Evidence) -> Finding | None:
     """Invalid where one of the arms failed, missing where one was not trained."""
     arms = evidence.arms_of(section)
-    pairs = [(first, _second(one, first)) for one, first in zip(compared, firsts, strict=True)]
+    pairs = [(first, replaced(*first, one.second)) for one, first in zip(compared, firsts, strict=True)]
     needed = dict.fromkeys(key for pair in pairs for key in pair)
     for key in needed:
         if (section, key) in evidence.failed_arms:
@@ -309,21 +296,13 @@ def _once(compared: Sequence[_Compared], firsts: Sequence[ArmKey], section: str,
     return Finding("", samples, [one.name for one in compared])
 
 
-def _second(compared: _Compared, first: ArmKey) -> ArmKey:
-    """What an arm is held against. Where the first is the baseline, the second is named in full."""
-    return replaced_arm(first, compared.second)
-
-
-def _with_note(where: Where, finding: Finding, compared: _Compared, first: ArmKey, evidence: Evidence) -> Finding:
-    """The same difference in other outcomes, as a note: which one a finding is judged in can decide it."""
-    arms, second = evidence.arms_of(where["section"]), _second(compared, first)
-    if "note_outcomes" not in where or first not in arms or second not in arms:
-        return finding
-    parts = []
-    for outcome in where["note_outcomes"]:
-        interval = (arms[first].pct(outcome) - arms[second].pct(outcome)).interval()
-        parts.append(f"{outcome} {interval.mean:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]")
-    return replace(finding, note=f"The same difference by what is asked, in pp: {', '.join(parts)}.")
+def _note(outcomes: Sequence[str], first: ArmKey, compared: _Compared, arms: Mapping[ArmKey, Arm]) -> str:
+    """The same difference in other outcomes: which one a finding is judged in can decide it."""
+    second = replaced(*first, compared.second)
+    if not outcomes or first not in arms or second not in arms:
+        return ""
+    parts = [f"{name} {(arms[first].pct(name) - arms[second].pct(name)).interval().signed()}" for name in outcomes]
+    return f"The same difference by what is asked, in pp: {', '.join(parts)}."
 
 
 def _name(key: ArmKey, section: str) -> str:
@@ -331,7 +310,7 @@ def _name(key: ArmKey, section: str) -> str:
     return variant.label if condition == USUAL[section] else f"{variant.label} ({condition.label})"
 
 
-_METRICS: dict[str, Callable[[Where, Evidence], list[Finding]]] = {
+METRICS: dict[str, Callable[[Where, Evidence], list[Finding]]] = {
     "cases": _cases,
     "ratios": _ratios,
     "slope": _slope,
@@ -339,3 +318,4 @@ _METRICS: dict[str, Callable[[Where, Evidence], list[Finding]]] = {
     "cache_size": _cache_size,
     "arms": _arms,
 }
+"""{metric of a claim: what it finds in a run}."""

@@ -37,6 +37,11 @@ class Interval:
         """In another unit (factor > 0)."""
         return Interval(self.mean * factor, self.low * factor, self.high * factor, self.count)
 
+    def signed(self, decimals: int = 1) -> str:
+        """``+1.0 [-0.5, +2.5]``."""
+        mean, low, high = (f"{value:+.{decimals}f}" for value in (self.mean, self.low, self.high))
+        return f"{mean} [{low}, {high}]"
+
 
 def hodges_lehmann(values: ArrayLike) -> float:
     """The median of all pairwise means: nearly as efficient as the mean, and one spike in five moves it little."""
