@@ -123,20 +123,20 @@ def _outcome(claim: Claim, finding: Finding) -> tuple[Interval | None, Outcome]:
     if finding.invalid:
         return None, ("invalid", finding.invalid)
     confidence = 1 - (1 - CONFIDENCE) / len(finding.samples)  # intervals that hold all at once (Bonferroni)
-    intervals = [units.interval(confidence) for units in finding.samples]
-    weakest = min(range(len(intervals)), key=lambda i: intervals[i].low)
-    if claim.kind != "exact" and any(math.isnan(interval.low) for interval in intervals):
+    intervals = {name: units.interval(confidence) for name, units in finding.samples.items()}
+    weakest = min(intervals, key=lambda name: intervals[name].low)
+    if claim.kind != "exact" and any(math.isnan(interval.low) for interval in intervals.values()):
         few = "One value has no interval: at least two processes or seeds are needed."
         return intervals[weakest], ("inconclusive", few)
-    verdict, why = _RULES[claim.kind](claim, intervals)
+    verdict, why = _RULES[claim.kind](claim, list(intervals.values()))
     if verdict == "not reproduced":  # what decided is what is shown
-        weakest = min(range(len(intervals)), key=lambda i: intervals[i].high)
+        weakest = min(intervals, key=lambda name: intervals[name].high)
     if claim.kind != "exact":
-        where = f" ({finding.names[weakest]})" if len(intervals) > 1 else ""
+        where = f" ({weakest})" if len(intervals) > 1 else ""
         decided = verdict != "inconclusive"
         why += _detectable_text(claim, finding.samples[weakest], confidence, where, decided=decided)
     if len(intervals) > 1:
-        listed = [f"{name} {own.signed()}" for name, own in zip(finding.names, intervals, strict=True)]
+        listed = [f"{name} {interval.signed()}" for name, interval in intervals.items()]
         why += f" Simultaneous intervals: {', '.join(listed)}."
     return intervals[weakest], (verdict, why)
 

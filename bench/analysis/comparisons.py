@@ -99,36 +99,21 @@ def compare_controls(trained: Sequence[Arm], failed: Collection[ArmKey] = ()) ->
     sound = {arm.key: arm for arm in trained if arm.key not in failed}
     found = []
     for control in load_controls():
+        rows: list[_Row] = []
         for compared in control.compare:
-            rows = list(_rows(compared, sound))
-            if control.repeats:
-                rows = _repeated(compared, control.repeats, rows, sound)
-            found += [_comparison(control, *row) for row in rows]
+            own = list(_rows(compared, sound))
+            rows += _repeated(compared, control.repeats, own, sound) if control.repeats else own
         if control.function:
-            found += [_comparison(control, *row) for row in _FUNCTIONS[control.function](sound)]
+            rows += _FUNCTIONS[control.function](sound)
+        for outcome, words, subject, units, chance in rows:
+            names = (control.id, control.title, control.explains, outcome, words, subject)
+            unit, reference = ("pp", 0.0) if chance is None else ("%", chance)
+            found.append(Comparison(*names, units.interval(), unit, reference, units.mde(), len(units)))
     return found
 
 
 _Row = tuple[str, str, str, Units, float | None]  # outcome, words, subject, values, chance (of a level)
 _Arms = dict[ArmKey, Arm]
-
-
-def _comparison(
-    control: Control, outcome: str, words: str, subject: str, units: Units, chance: float | None
-) -> Comparison:
-    return Comparison(
-        control=control.id,
-        title=control.title,
-        explains=control.explains,
-        outcome=outcome,
-        words=words,
-        subject=subject,
-        interval=units.interval(),
-        unit="pp" if chance is None else "%",
-        reference=0.0 if chance is None else chance,
-        mde=units.mde(),
-        seeds=len(units),
-    )
 
 
 def _rows(compared: Compared, sound: _Arms) -> Iterator[_Row]:

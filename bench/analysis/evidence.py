@@ -32,9 +32,6 @@ from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.stats.units import Units
 from bench.store.samples import Static
 
-FROM_AN_EIGHTH = 7 / 8
-"""Of a slope over the fractions from 0 to 1: from 1/8 to all, as the paper speaks of it."""
-
 
 @dataclass(frozen=True)
 class Evidence:
@@ -60,14 +57,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """The values behind one verdict. ``invalid``: why they must not be judged; ``missing``: why there are none.
+    """The values behind one verdict.
 
-    note: what else a reader should know. repeated: the same from other seeds, where the run has it.
+    invalid: why they must not be judged; missing: why there are none. note: what else a reader should know. repeated: the same from other seeds, where the run has it.
     """
 
     subject: str = ""
-    samples: Sequence[Units] = ()
-    names: Sequence[str] = ()
+    samples: Mapping[str, Units] = field(default_factory=dict)
     invalid: str | None = None
     missing: str | None = None
     note: str = ""
@@ -91,7 +87,7 @@ def _cases(where: Where, evidence: Evidence) -> list[Finding]:
         return f"{case.variant.strategy} {case.variant.placement}{panel_difference(case.panel, panels)}"
 
     return [
-        *(Finding(subject(o.case), [o.pct], ["overhead"], _suspect(evidence, o.case)) for o in fitting),
+        *(Finding(subject(o.case), {"overhead": o.pct}, evidence.suspect.get(o.case.panel.section)) for o in fitting),
         *(Finding(subject(case), invalid=f"the case failed: {why}") for case, why in broken.items()),
     ]
 
@@ -116,8 +112,11 @@ def _ratios(where: Where, evidence: Evidence) -> list[Finding]:
         elif second not in measured:
             found.append(Finding(subject, missing=f"this run has not measured {second.label}"))
         else:
-            units, note = over(measured[first], measured[second]), _flops_note(first, second, evidence)
-            found.append(Finding(subject, [units], ["latency"], _suspect(evidence, first), note=note))
+            samples, suspect = (
+                {"latency": over(measured[first], measured[second])},
+                evidence.suspect.get(first.panel.section),
+            )
+            found.append(Finding(subject, samples, suspect, note=_flops_note(first, second, evidence)))
     return found
 
 
@@ -129,17 +128,8 @@ def _slope(where: Where, evidence: Evidence) -> list[Finding]:
     for line in lines:
         subject = f"{line.strategy} {line.placement} {line.direction}".removesuffix(" bidirectional")
         subject += panel_difference(line.panel, panels)
-        found.append(Finding(subject, [rise(line)], ["slope"], evidence.suspect.get(line.panel.section)))
+        found.append(Finding(subject, {"slope": line.rise}, evidence.suspect.get(line.panel.section)))
     return found
-
-
-def rise(line: Slope) -> Units:
-    """From 1/8 to all channels, in percentage points."""
-    return Units({unit: value * FROM_AN_EIGHTH for unit, value in line.pp.by_unit.items()})
-
-
-def _suspect(evidence: Evidence, case: Case) -> str | None:
-    return evidence.suspect.get(case.panel.section)
 
 
 def _flops_note(first: Case, second: Case, evidence: Evidence) -> str:
@@ -156,13 +146,13 @@ def _flops_note(first: Case, second: Case, evidence: Evidence) -> str:
 
 def _extra_parameters_and_flops(where: Where, evidence: Evidence) -> list[Finding]:
     """Parameters and FLOPs beyond the baseline's, one verdict for each mechanism."""
-    extra: dict[str, list[float]] = {}
+    extra: dict[str, float] = {}
     for case, static in evidence.statics.items():
         base, name = evidence.statics.get(case.baseline), case.variant.strategy
         if base is not None and not case.panel.streams and name != BASELINE and name in evidence.exact:
-            differences = [float(static.params - base.params), float(static.flops - base.flops)]
-            extra.setdefault(name, []).append(max(differences, key=abs))
-    return [Finding(name, [Units({0: max(values, key=abs)})], ["extra"]) for name, values in extra.items()]
+            differences = extra.get(name, 0.0), static.params - base.params, static.flops - base.flops
+            extra[name] = float(max(differences, key=abs))
+    return [Finding(name, {"extra": Units({0: value})}) for name, value in extra.items()]
 
 
 _MIB, _FP32_BYTES = 1 << 20, 4
@@ -182,22 +172,22 @@ def _cache_size(where: Where, evidence: Evidence) -> list[Finding]:
     network = next((s for case, s in selected.items() if case.variant == BASELINE_VARIANT), None)
     if network is None or network.inputs is None:
         return []
-    held: dict[int | None, list[str]] = {}
-    for case, static in selected.items():
-        if str(case.variant.fraction) == where["fraction"]:
-            held.setdefault(static.state_bytes, []).append(f"{case.variant.strategy} {case.variant.placement}")
-    found = []
+    found, fraction = [], Fraction(where["fraction"])
     for site, words in _SITES.items():
         moved = [
-            channels_moved(channels, float(Fraction(where["fraction"])), "unidirectional") * height * width
+            channels_moved(channels, float(fraction), "unidirectional") * height * width
             for channels, height, width in network.inputs[site]
         ]
         size = _FP32_BYTES * sum(moved)
-        names = held.get(size)
+        names = [
+            f"{case.variant.strategy} {case.variant.placement}"
+            for case, static in selected.items()
+            if case.variant.fraction == fraction and static.state_bytes == size
+        ]
         holders = f"held in this run by {', '.join(names)}" if names else "derived: no stream here holds that"
         note = f"{words}: {size:,} bytes, {size / 1e6:.2f} MB or {size / _MIB:.2f} MiB, {holders}."
         note += " Compared in MiB, to one decimal as the paper prints it."
-        found.append(Finding(site, [Units({0: round(size / _MIB, 1)})], ["cache"], note=note))
+        found.append(Finding(site, {"cache": Units({0: round(size / _MIB, 1)})}, note=note))
     return found
 
 
@@ -285,15 +275,15 @@ def _once(compared: Sequence[_Compared], firsts: Sequence[ArmKey], section: str,
         return None
     if absent:
         return Finding(missing=f"this run has not trained {', '.join(_name(key, section) for key in absent)}")
-    samples = []
+    samples = {}
     for one, (first, second) in zip(compared, pairs, strict=True):
         units = arms[first].pct(one.outcome) - arms[second].pct(one.outcome)
         if one.minus is not None:
             units -= arms[first].pct(one.minus) - arms[second].pct(one.minus)
-        samples.append(units)
-    if not all(len(units) for units in samples):
+        samples[one.name] = units
+    if not all(map(len, samples.values())):
         return Finding(missing="this run has trained the arms with different seeds; they cannot be paired")
-    return Finding("", samples, [one.name for one in compared])
+    return Finding("", samples)
 
 
 def _note(outcomes: Sequence[str], first: ArmKey, compared: _Compared, arms: Mapping[ArmKey, Arm]) -> str:

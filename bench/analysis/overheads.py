@@ -180,6 +180,11 @@ class Slope:
     fractions: tuple[float, ...]
     pp: Units
 
+    @property
+    def rise(self) -> Units:
+        """From 1/8 to all channels, as the paper speaks of it, in pp."""
+        return Units({unit: 7 / 8 * value for unit, value in self.pp.by_unit.items()})
+
 
 def slopes(measured: Sequence[Overhead]) -> list[Slope]:
     """A slope for every mechanism and placement whose fractions lie as far apart as 1/8 and 1/2, or farther.

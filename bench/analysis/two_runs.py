@@ -16,7 +16,7 @@ import pandas as pd
 
 from bench.analysis.arms import arms
 from bench.analysis.claims import Verdict, judge_finding, load_claims
-from bench.analysis.evidence import Finding, rise
+from bench.analysis.evidence import Finding
 from bench.analysis.overheads import Overhead, overheads, slopes, suspicion
 from bench.spec.panel import Panel
 from bench.stats import estimators
@@ -141,8 +141,8 @@ def _trends(measured: Sequence[Sequence[Overhead]]) -> list[Verdict]:
     several = len({key.partition(_IN)[2] for key in shared}) > 1
     verdicts = []
     for key in shared:
-        samples = [rise(a[key]), rise(b[key])]
-        verdicts.append(judge_finding(claim, Finding(key if several else key.partition(_IN)[0], samples, ("A", "B"))))
+        samples = {"A": a[key].rise, "B": b[key].rise}
+        verdicts.append(judge_finding(claim, Finding(key if several else key.partition(_IN)[0], samples)))
     return verdicts
 
 
