@@ -5,7 +5,7 @@ detector. Seeds are independent given the pool of images, of which each seed mak
 are not: base clip i is shown in all K temporal classes, so K judged clips stand or fall together.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,3 +106,10 @@ def lost_seeds(records: Iterable[Record], section: str) -> dict[ArmKey, str]:
 def baseline_arm(arm: Arm, all_arms: Sequence[Arm]) -> Arm | None:
     """The network without a shift, trained under the same condition."""
     return next((other for other in all_arms if other.key == (BASELINE_VARIANT, arm.condition)), None)
+
+
+def difference(sound: Mapping[ArmKey, Arm], first: ArmKey, second: ArmKey, outcome: str) -> Units:
+    """first - second in pp, paired by seed; empty where one of the two is not there."""
+    if first not in sound or second not in sound:
+        return Units({})
+    return sound[first].pct(outcome) - sound[second].pct(outcome)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from bench.analysis.arms import Arm, ArmKey
+from bench.analysis.arms import Arm, ArmKey, difference
 from bench.analysis.selection import PUBLISHED, USUAL, replaced, selects_arm
 from bench.spec.cases import BASELINE_VARIANT, Variant
 from bench.stats.estimators import Interval
@@ -128,12 +128,12 @@ def _rows(compared: Compared, sound: _Arms) -> Iterator[_Row]:
             continue
         key = replaced(*arm.key, compared.second)
         names["second"] = _name(key[0])
-        units = _difference(sound, arm.key, key, outcome)
+        units = difference(sound, arm.key, key, outcome)
         if compared.minus is not None:
             usual = replaced(*arm.key, compared.minus)
             if usual == arm.key:
                 continue
-            units -= _difference(sound, usual, replaced(*key, compared.minus), outcome)
+            units -= difference(sound, usual, replaced(*key, compared.minus), outcome)
         if len(units):
             yield outcome, compared.words.format(**names), compared.subject.format(**names), units, None
 
@@ -152,13 +152,6 @@ def _name(variant: Variant) -> str:
         return variant.strategy
     text = f"{variant.strategy} {variant.placement} {variant.fraction} {variant.direction}"
     return text.removesuffix(" bidirectional")
-
-
-def _difference(sound: _Arms, first: ArmKey, second: ArmKey, outcome: str) -> Units:
-    """first - second in pp, paired by seed; empty where one of the two is not there."""
-    if first not in sound or second not in sound:
-        return Units({})
-    return sound[first].pct(outcome) - sound[second].pct(outcome)
 
 
 def _shuffled(sound: _Arms) -> Iterator[_Row]:
@@ -200,8 +193,7 @@ def _matched(sound: _Arms) -> Iterator[_Row]:
 
 
 def _over_path(inplace: Arm, residual: Sequence[Arm]) -> dict[int, float]:
-    """{seed: spatial accuracy of ``inplace`` minus that of the residual path where both are equally good in time}, in
-    pp.
+    """{seed: spatial accuracy of ``inplace`` minus that of the residual path at equal temporal accuracy}, in pp.
 
     At the end of a training the two placements have learned to tell orders apart to different degrees, and what each
     lost in space may be the price of that. Between two neighbours in temporal accuracy the path of the residual arms is

@@ -1,11 +1,9 @@
 """What a run knows, and the values that a claim speaks of.
 
-What a claim compares is data (``claims.toml``): ``cases`` (the overhead of each), ``ratios`` (the latency of one case
-over another's) and ``arms`` (one trained network minus another) are interpreted here; what cannot be said so is one of
-the functions. Each finding holds one set of independent values (per process or per seed) for every comparison that must
-hold at once. Signs are such that the claim says "> 0". The paper's findings are about its own function, so only
-mechanisms that compute it are judged. Accuracies are judged under the usual condition alone, the one that was declared
-for it; other conditions are the controls' business.
+What a claim compares is data (``claims.toml``), interpreted by the function of its metric. Each finding holds a set of
+independent values (per process or per seed) for every comparison that must hold at once. Signs are such that the claim
+says "> 0". Only mechanisms that compute the paper's own function are judged, and accuracies under the usual condition
+alone; other conditions are the controls' business.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +12,7 @@ from fractions import Fraction
 from itertools import product
 from typing import Any
 
-from bench.analysis.arms import Arm, ArmKey
+from bench.analysis.arms import Arm, ArmKey, difference
 from bench.analysis.overheads import Overhead, Slope, over
 from bench.analysis.selection import (
     PUBLISHED,
@@ -57,9 +55,9 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """The values behind one verdict.
+    """The values behind one verdict. invalid: why they must not be judged; missing: why there are none.
 
-    invalid: why they must not be judged; missing: why there are none. note: what else a reader should know. repeated: the same from other seeds, where the run has it.
+    note: what else a reader should know. repeated: the same from other seeds, where the run has it.
     """
 
     subject: str = ""
@@ -73,11 +71,8 @@ class Finding:
 Where = Mapping[str, Any]
 
 
-# --- times ----------------------------------------------------------------------------------------------------------
-
-
 def _cases(where: Where, evidence: Evidence) -> list[Finding]:
-    """The overhead of each case that the claim selects, one finding for each mechanism and placement."""
+    """The overhead of each case that the claim selects."""
     selector, failed = where["select"], evidence.failed_cases
     fitting = [o for o in evidence.overheads if selects_case(selector, o.case, evidence.exact) and o.case not in failed]
     broken = {case: why for case, why in failed.items() if selects_case(selector, case, evidence.exact)}
@@ -141,9 +136,6 @@ def _flops_note(first: Case, second: Case, evidence: Evidence) -> str:
     return f"On {given}: {own:.1f} against {other:.1f} GFLOPs, {own / other:.2f} times as many."
 
 
-# --- counts ---------------------------------------------------------------------------------------------------------
-
-
 def _extra_parameters_and_flops(where: Where, evidence: Evidence) -> list[Finding]:
     """Parameters and FLOPs beyond the baseline's, one verdict for each mechanism."""
     extra: dict[str, float] = {}
@@ -163,11 +155,8 @@ _SITES = {
 
 
 def _cache_size(where: Where, evidence: Evidence) -> list[Finding]:
-    """The bytes that one stream remembers at one fraction, for each place where a bottleneck block could shift.
-
-    They follow from what the layers read, which the static pass records. In MiB, rounded to one decimal as the paper
-    prints it.
-    """
+    """What one stream remembers at one fraction, for each place where a bottleneck block could shift: derived from what
+    the layers read, which the static pass records."""
     selected = {c: s for c, s in evidence.statics.items() if selects_case(where["select"], c, evidence.exact)}
     network = next((s for case, s in selected.items() if case.variant == BASELINE_VARIANT), None)
     if network is None or network.inputs is None:
@@ -191,9 +180,6 @@ def _cache_size(where: Where, evidence: Evidence) -> list[Finding]:
     return found
 
 
-# --- trained networks -----------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class _Compared:
     """One comparison of two arms in one outcome. minus: another outcome, whose difference is taken off."""
@@ -207,17 +193,14 @@ class _Compared:
 
 def _arms(where: Where, evidence: Evidence) -> list[Finding]:
     """One finding over all comparisons of a claim: for the arms that they name, or each that a selector leaves open.
-
-    ``each``: {field: values}, a finding for each value, which stands for ``$field`` in the rest; ``over``: a comparison
-    for each value.
-    """
+    ``each``: {field: values}, a finding for each value, which stands for ``$field``; ``over``: likewise a comparison."""
     section, found = where["section"], []
     arms = evidence.arms_of(section)
     for each in _crossed(where.get("each", {})):
         compared = []
         for entry in _filled(where["compare"], each):
-            over_values = entry.pop("over", {})
-            compared += [_Compared(**_filled(entry, values)) for values in _crossed(over_values)]
+            crossed = _crossed(entry.pop("over", {}))
+            compared += [_Compared(**_filled(entry, values)) for values in crossed]
         named = [key for one in compared if (key := named_arm(one.first, section)) is not None]
         choices = [named]
         if len(named) < len(compared):
@@ -277,9 +260,9 @@ def _once(compared: Sequence[_Compared], firsts: Sequence[ArmKey], section: str,
         return Finding(missing=f"this run has not trained {', '.join(_name(key, section) for key in absent)}")
     samples = {}
     for one, (first, second) in zip(compared, pairs, strict=True):
-        units = arms[first].pct(one.outcome) - arms[second].pct(one.outcome)
+        units = difference(arms, first, second, one.outcome)
         if one.minus is not None:
-            units -= arms[first].pct(one.minus) - arms[second].pct(one.minus)
+            units -= difference(arms, first, second, one.minus)
         samples[one.name] = units
     if not all(map(len, samples.values())):
         return Finding(missing="this run has trained the arms with different seeds; they cannot be paired")
@@ -291,7 +274,7 @@ def _note(outcomes: Sequence[str], first: ArmKey, compared: _Compared, arms: Map
     second = replaced(*first, compared.second)
     if not outcomes or first not in arms or second not in arms:
         return ""
-    parts = [f"{name} {(arms[first].pct(name) - arms[second].pct(name)).interval().signed()}" for name in outcomes]
+    parts = [f"{name} {difference(arms, first, second, name).interval().signed()}" for name in outcomes]
     return f"The same difference by what is asked, in pp: {', '.join(parts)}."
 
 

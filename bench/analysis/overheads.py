@@ -98,30 +98,26 @@ class OverheadEstimator:
             self._cycles.setdefault(case, {})[number] = _block_means(slots, cycles)
         elif isinstance(record, ProcessRecord) and record.samples is not None and record.replicate is not None:
             readings = list(zip(record.samples.disturbance, record.samples.wall, strict=True))
-            self._readings.setdefault(record.panel, {})[record.replicate] = list(readings)
+            self._readings.setdefault(record.panel, {})[record.replicate] = readings
 
     def overheads(self) -> list[Overhead]:
         """The overhead of every measured case, the baseline's twin included, the baseline itself too (zero)."""
         left_out = {panel: exclusion.excluded(replicates) for panel, replicates in self._readings.items()}
         found = []
         for case, replicates in self._slots.items():
-            base = case.baseline
-            every = _differences(self._logs[case], self._logs.get(base, {}))
-            if every:
-                cycles = _differences(self._cycles[case], self._cycles.get(base, {}))
-                slots = list(replicates.values())
-                found.append(
-                    Overhead(
-                        case,
-                        every,
-                        left_out.get(case.panel, {}),
-                        cycles,
-                        seconds=_median(own.seconds for own in slots),
-                        faults=_median(own.faults for own in slots),
-                        mhz=_median(own.mhz for own in slots),
-                        own=dict(sorted(self._logs[case].items())),
-                    )
-                )
+            base, slots = case.baseline, list(replicates.values())
+            overhead = Overhead(
+                case,
+                every=_differences(self._logs[case], self._logs.get(base, {})),
+                left_out=left_out.get(case.panel, {}),
+                cycles=_differences(self._cycles[case], self._cycles.get(base, {})),
+                seconds=_median(own.seconds for own in slots),
+                faults=_median(own.faults for own in slots),
+                mhz=_median(own.mhz for own in slots),
+                own=dict(sorted(self._logs[case].items())),
+            )
+            if overhead.every:
+                found.append(overhead)
         return found
 
 

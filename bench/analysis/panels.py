@@ -1,11 +1,9 @@
 """What the processes of a panel recorded beside the times: how well it was measured, and what moving bytes costs there.
 
-Quality: what disturbed it, what was left out, how processes and superblocks scatter. Movement predicts an overhead from
-counted traffic at measured bandwidth and counted page faults at their measured price. *Traffic*: every operator that a
-strategy adds moves so many bytes, read and written; a copy of that size took so long in the same superblocks. *Faults*:
-memory that an allocator has given back to the system comes back as fresh pages, which the kernel hands out one by one
-and fills with zeros; the slots' counters say how many more of them a case takes than its baseline, and touching fresh
-pages in the same superblocks says what one costs.
+The prediction of an overhead: counted traffic at measured bandwidth (every operator that a strategy adds moves so many
+bytes, read and written; a copy of that size took so long in the same superblocks) and counted page faults at their
+measured price (memory that an allocator has given back comes back as fresh pages, which the kernel fills with zeros;
+counters say how many more of them a case takes than its baseline, and touching fresh pages what one costs).
 """
 
 import math
