@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.spec.axes import BASELINE
 from bench.spec.cases import BASELINE_VARIANT, Condition, Trial, Variant
-from bench.stats.units import Units, known
+from bench.stats.estimators import Units
 from bench.store.records import Record, TrainedRecord
 from bench.store.samples import Detection, Recognition
 
@@ -53,7 +53,8 @@ class Arm:
 
     def pct(self, outcome: str) -> Units:
         """The outcome of each seed in per cent, where it has one; outcome: of OUTCOMES or MEASURES."""
-        return known((seed, samples.outcome(outcome)) for seed, samples in self.seeds.items())
+        values = {seed: samples.outcome(outcome) for seed, samples in self.seeds.items()}
+        return Units({seed: value for seed, value in values.items() if value is not None})
 
     def clip_deltas(self, other: "Arm", outcome: str) -> list[NDArray[np.float64]]:
         """For each shared seed, this arm minus ``other`` on each base clip [clips / K], in pp.

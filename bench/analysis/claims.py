@@ -16,8 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bench.analysis.evidence import METRICS, Evidence, Finding
 from bench.stats import estimators
-from bench.stats.estimators import CONFIDENCE, Interval
-from bench.stats.units import Units
+from bench.stats.estimators import CONFIDENCE, Interval, Units
 
 _FILE = Path(__file__).with_name("claims.toml")
 

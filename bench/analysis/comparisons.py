@@ -18,8 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from bench.analysis.arms import Arm, ArmKey, difference
 from bench.analysis.selection import PUBLISHED, USUAL, replaced, selects_arm
 from bench.spec.cases import BASELINE_VARIANT, Variant
-from bench.stats.estimators import Interval
-from bench.stats.units import Units
+from bench.stats.estimators import Interval, Units
 
 _FILE = Path(__file__).with_name("comparisons.toml")
 ABOVE, BELOW, HOLDS_REFERENCE, NO_INTERVAL = "above", "below", "holds reference", "no interval"

@@ -27,7 +27,7 @@ from bench.analysis.selection import (
 )
 from bench.spec.axes import BASELINE, channels_moved
 from bench.spec.cases import BASELINE_VARIANT, Case
-from bench.stats.units import Units
+from bench.stats.estimators import Units
 from bench.store.samples import Static
 
 
@@ -193,7 +193,7 @@ class _Compared:
 
 def _arms(where: Where, evidence: Evidence) -> list[Finding]:
     """One finding over all comparisons of a claim: for the arms that they name, or each that a selector leaves open.
-    ``each``: {field: values}, a finding for each value, which stands for ``$field``; ``over``: likewise a comparison."""
+    ``each``: {field: values}, a finding for each value, which stands for ``$field``; ``over``: a comparison so."""
     section, found = where["section"], []
     arms = evidence.arms_of(section)
     for each in _crossed(where.get("each", {})):

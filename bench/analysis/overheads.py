@@ -16,8 +16,7 @@ import numpy as np
 from bench.spec.cases import Case
 from bench.spec.panel import Panel
 from bench.stats import estimators, exclusion
-from bench.stats.estimators import CONFIDENCE, Interval
-from bench.stats.units import Units
+from bench.stats.estimators import CONFIDENCE, Interval, Units
 from bench.store.records import ProcessRecord, Record, TimedRecord
 from bench.store.samples import Slots
 
@@ -97,8 +96,8 @@ class OverheadEstimator:
             cycles = [math.log(seconds * mhz) for seconds, mhz in clocked]
             self._cycles.setdefault(case, {})[number] = _block_means(slots, cycles)
         elif isinstance(record, ProcessRecord) and record.samples is not None and record.replicate is not None:
-            readings = list(zip(record.samples.disturbance, record.samples.wall, strict=True))
-            self._readings.setdefault(record.panel, {})[record.replicate] = readings
+            readings = zip(record.samples.disturbance, record.samples.wall, strict=True)
+            self._readings.setdefault(record.panel, {})[record.replicate] = list(readings)
 
     def overheads(self) -> list[Overhead]:
         """The overhead of every measured case, the baseline's twin included, the baseline itself too (zero)."""

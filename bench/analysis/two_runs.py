@@ -20,7 +20,7 @@ from bench.analysis.evidence import Finding
 from bench.analysis.overheads import Overhead, overheads, slopes, suspicion
 from bench.spec.panel import Panel
 from bench.stats import estimators
-from bench.stats.units import Units
+from bench.stats.estimators import Units
 from bench.store.journal import read_records
 from bench.store.records import FolderError, Record, read_header, write_atomically
 from bench.store.samples import PARTS

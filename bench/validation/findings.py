@@ -21,8 +21,7 @@ from bench.analysis.overheads import Overhead
 from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.spec.panel import Panel
 from bench.stats import estimators, exclusion
-from bench.stats.estimators import Interval
-from bench.stats.units import Units
+from bench.stats.estimators import Interval, Units
 from bench.validation.design import Design
 from bench.validation.experiment import Measured, Process
 

@@ -7,7 +7,7 @@ import pytest
 
 from bench.analysis.claims import Claim, Verdict, judge_finding
 from bench.analysis.evidence import Finding
-from bench.stats.units import Units
+from bench.stats.estimators import Units
 
 RULES = {
     "magnitude": Claim.model_construct(kind="magnitude", claimed=13.7, tolerance=4.0, smallest=0.5),

@@ -14,9 +14,8 @@ from bench.analysis.tables import AXES, CONDITION, interval_columns, of_variant
 from bench.spec.axes import BASELINE, DETECTORS
 from bench.spec.cases import Variant
 from bench.stats import estimators
-from bench.stats.estimators import CONFIDENCE
+from bench.stats.estimators import CONFIDENCE, Units
 from bench.stats.resampling import clip_share, resampled
-from bench.stats.units import Units
 from bench.store.records import Record
 from bench.store.samples import MEASURES, OUTCOMES, PARTS
 
