@@ -62,7 +62,7 @@ class Verdict:
     unit: str
     verdict: str
     why: str
-    repeated: dict[str, Any] | None
+    repeated: dict[str, Any] | None = None
 
 
 def load_claims(path: Path = _FILE) -> list[Claim]:

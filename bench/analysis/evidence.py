@@ -12,19 +12,10 @@ from fractions import Fraction
 from itertools import product
 from typing import Any
 
+from bench.analysis import selection
 from bench.analysis.arms import Arm, ArmKey, difference
 from bench.analysis.overheads import Overhead, Slope, over
-from bench.analysis.selection import (
-    PUBLISHED,
-    REPLICATION,
-    USUAL,
-    Selector,
-    named_arm,
-    panel_difference,
-    replaced,
-    selects_arm,
-    selects_case,
-)
+from bench.analysis.selection import PUBLISHED, REPLICATION, USUAL, Selector
 from bench.spec.axes import BASELINE, channels_moved
 from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.stats.estimators import Units
@@ -74,12 +65,16 @@ Where = Mapping[str, Any]
 def _cases(where: Where, evidence: Evidence) -> list[Finding]:
     """The overhead of each case that the claim selects."""
     selector, failed = where["select"], evidence.failed_cases
-    fitting = [o for o in evidence.overheads if selects_case(selector, o.case, evidence.exact) and o.case not in failed]
-    broken = {case: why for case, why in failed.items() if selects_case(selector, case, evidence.exact)}
+    fitting = [
+        o
+        for o in evidence.overheads
+        if selection.selects_case(selector, o.case, evidence.exact) and o.case not in failed
+    ]
+    broken = {case: why for case, why in failed.items() if selection.selects_case(selector, case, evidence.exact)}
     panels = [case.panel for case in (*(o.case for o in fitting), *broken)]
 
     def subject(case: Case) -> str:
-        return f"{case.variant.strategy} {case.variant.placement}{panel_difference(case.panel, panels)}"
+        return f"{case.variant.strategy} {case.variant.placement}{selection.panel_difference(case.panel, panels)}"
 
     return [
         *(Finding(subject(o.case), {"overhead": o.pct}, evidence.suspect.get(o.case.panel.section)) for o in fitting),
@@ -92,14 +87,14 @@ def _ratios(where: Where, evidence: Evidence) -> list[Finding]:
     measured = {overhead.case: overhead for overhead in evidence.overheads}
     known = dict.fromkeys([*measured, *evidence.failed_cases])
     pairs = {
-        case: Case(*replaced(case.variant, case.panel, where["second"]))
+        case: Case(*selection.replaced(case.variant, case.panel, where["second"]))
         for case in known
-        if selects_case(where["first"], case, evidence.exact)
+        if selection.selects_case(where["first"], case, evidence.exact)
     }
     panels = [case.panel for case in pairs]
     found = []
     for first, second in pairs.items():
-        subject = where["subject"] + panel_difference(first.panel, panels)
+        subject = where["subject"] + selection.panel_difference(first.panel, panels)
         broken = [case for case in (first, second) if case in evidence.failed_cases]
         if broken:
             why = f"the case {broken[0].label} failed: {evidence.failed_cases[broken[0]]}"
@@ -122,7 +117,7 @@ def _slope(where: Where, evidence: Evidence) -> list[Finding]:
     found = []
     for line in lines:
         subject = f"{line.strategy} {line.placement} {line.direction}".removesuffix(" bidirectional")
-        subject += panel_difference(line.panel, panels)
+        subject += selection.panel_difference(line.panel, panels)
         found.append(Finding(subject, {"slope": line.rise}, evidence.suspect.get(line.panel.section)))
     return found
 
@@ -157,7 +152,7 @@ _SITES = {
 def _cache_size(where: Where, evidence: Evidence) -> list[Finding]:
     """What one stream remembers at one fraction, for each place where a bottleneck block could shift: derived from what
     the layers read, which the static pass records."""
-    selected = {c: s for c, s in evidence.statics.items() if selects_case(where["select"], c, evidence.exact)}
+    selected = {c: s for c, s in evidence.statics.items() if selection.selects_case(where["select"], c, evidence.exact)}
     network = next((s for case, s in selected.items() if case.variant == BASELINE_VARIANT), None)
     if network is None or network.inputs is None:
         return []
@@ -201,10 +196,12 @@ def _arms(where: Where, evidence: Evidence) -> list[Finding]:
         for entry in _filled(where["compare"], each):
             crossed = _crossed(entry.pop("over", {}))
             compared += [_Compared(**_filled(entry, values)) for values in crossed]
-        named = [key for one in compared if (key := named_arm(one.first, section)) is not None]
+        named = [key for one in compared if (key := selection.named_arm(one.first, section)) is not None]
         choices = [named]
         if len(named) < len(compared):
-            fitting = [arm.key for arm in arms.values() if selects_arm(compared[0].first, arm, evidence.exact)]
+            fitting = [
+                arm.key for arm in arms.values() if selection.selects_arm(compared[0].first, arm, evidence.exact)
+            ]
             choices = [[key] * len(compared) for key in fitting]
         for firsts in choices:
             finding = _finding(compared, firsts, section, evidence)
@@ -248,7 +245,7 @@ def _finding(
 def _once(compared: Sequence[_Compared], firsts: Sequence[ArmKey], section: str, evidence: Evidence) -> Finding | None:
     """Invalid where one of the arms failed, missing where one was not trained."""
     arms = evidence.arms_of(section)
-    pairs = [(first, replaced(*first, one.second)) for one, first in zip(compared, firsts, strict=True)]
+    pairs = [(first, selection.replaced(*first, one.second)) for one, first in zip(compared, firsts, strict=True)]
     needed = dict.fromkeys(key for pair in pairs for key in pair)
     for key in needed:
         if (section, key) in evidence.failed_arms:
@@ -271,7 +268,7 @@ def _once(compared: Sequence[_Compared], firsts: Sequence[ArmKey], section: str,
 
 def _note(outcomes: Sequence[str], first: ArmKey, compared: _Compared, arms: Mapping[ArmKey, Arm]) -> str:
     """The same difference in other outcomes: which one a finding is judged in can decide it."""
-    second = replaced(*first, compared.second)
+    second = selection.replaced(*first, compared.second)
     if not outcomes or first not in arms or second not in arms:
         return ""
     parts = [f"{name} {difference(arms, first, second, name).interval().signed()}" for name in outcomes]

@@ -97,11 +97,10 @@ def dependence_flags(overhead: Overhead, cases: int) -> list[str]:
     """
     blocks = list(overhead.per_superblock.values())
     logs = [estimators.hodges_lehmann(values) for values in blocks]
-    limit = SIGNIFICANT / max(cases, 1) / 2  # two levels
-    across, inside = estimators.lag_one([logs]), estimators.lag_one(blocks)
-    rising, rising_inside = estimators.trend(logs), estimators.trend_inside(blocks)
-    flags = ["autocorrelated"] if across.p < limit or inside.p < limit else []  # NaN is not below
-    return [*flags, "trend"] if rising.p < limit or rising_inside.p < limit else flags
+    levels = ([logs], blocks)
+    limit = SIGNIFICANT / max(cases, 1) / len(levels)
+    tests = {"autocorrelated": estimators.lag_one, "trend": estimators.trend}
+    return [flag for flag, test in tests.items() if any(test(level).p < limit for level in levels)]  # NaN is not below
 
 
 def _quality(panel: Panel, replicates: dict[int, Process], own: Sequence[Overhead]) -> PanelQuality:

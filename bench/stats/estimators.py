@@ -215,24 +215,14 @@ def lag_one(groups: Sequence[ArrayLike]) -> Test:
     return Test(seen, (1 + beyond) / (1 + _PERMUTATIONS))
 
 
-def trend(values: ArrayLike) -> Test:
-    """Kendall's tau of values against the order in which they were measured: a rise or fall through the run."""
-    array: Floats = np.asarray(values, dtype=np.float64)
-    return _tau(np.arange(len(array), dtype=np.float64), array)
-
-
-def trend_inside(groups: Sequence[ArrayLike]) -> Test:
-    """The same over the places inside groups, each group about its own mean: a rise or fall within processes."""
+def trend(groups: Sequence[ArrayLike]) -> Test:
+    """Kendall's tau of values against the order in which they were measured, pooled over groups, each about its own
+    mean: a rise or fall through the run (one group), or within processes."""
     arrays: list[Floats] = [array for group in groups if len(array := np.asarray(group, dtype=np.float64)) >= 2]
-    if not arrays:
+    if sum(map(len, arrays)) < _LEAST_FOR_TESTS:
         return Test(math.nan, math.nan)
     places = np.concatenate([np.arange(len(array)) - (len(array) - 1) / 2 for array in arrays])
-    return _tau(places, np.concatenate([array - array.mean() for array in arrays]))
-
-
-def _tau(places: Floats, values: Floats) -> Test:
-    if len(values) < _LEAST_FOR_TESTS:
-        return Test(math.nan, math.nan)
+    values = np.concatenate([array - array.mean() for array in arrays])
     if float(np.ptp(values)) == 0.0:
         return Test(0.0, 1.0)
     result = stats.kendalltau(places, values)
