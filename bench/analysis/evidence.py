@@ -64,13 +64,10 @@ Where = Mapping[str, Any]
 
 def _cases(where: Where, evidence: Evidence) -> list[Finding]:
     """The overhead of each case that the claim selects."""
-    selector, failed = where["select"], evidence.failed_cases
-    fitting = [
-        o
-        for o in evidence.overheads
-        if selection.selects_case(selector, o.case, evidence.exact) and o.case not in failed
-    ]
-    broken = {case: why for case, why in failed.items() if selection.selects_case(selector, case, evidence.exact)}
+    asked, exact, failed = where["select"], evidence.exact, evidence.failed_cases
+    selected = [o for o in evidence.overheads if selection.selects_case(asked, o.case, exact)]
+    fitting = [o for o in selected if o.case not in failed]
+    broken = {case: why for case, why in failed.items() if selection.selects_case(asked, case, exact)}
     panels = [case.panel for case in (*(o.case for o in fitting), *broken)]
 
     def subject(case: Case) -> str:
@@ -102,11 +99,9 @@ def _ratios(where: Where, evidence: Evidence) -> list[Finding]:
         elif second not in measured:
             found.append(Finding(subject, missing=f"this run has not measured {second.label}"))
         else:
-            samples, suspect = (
-                {"latency": over(measured[first], measured[second])},
-                evidence.suspect.get(first.panel.section),
-            )
-            found.append(Finding(subject, samples, suspect, note=_flops_note(first, second, evidence)))
+            samples = {"latency": over(measured[first], measured[second])}
+            suspect, note = evidence.suspect.get(first.panel.section), _flops_note(first, second, evidence)
+            found.append(Finding(subject, samples, suspect, note=note))
     return found
 
 
@@ -199,10 +194,9 @@ def _arms(where: Where, evidence: Evidence) -> list[Finding]:
         named = [key for one in compared if (key := selection.named_arm(one.first, section)) is not None]
         choices = [named]
         if len(named) < len(compared):
-            fitting = [
-                arm.key for arm in arms.values() if selection.selects_arm(compared[0].first, arm, evidence.exact)
-            ]
-            choices = [[key] * len(compared) for key in fitting]
+            asked, exact = compared[0].first, evidence.exact
+            fitting = [arm for arm in arms.values() if selection.selects_arm(asked, arm, exact)]
+            choices = [[arm.key] * len(compared) for arm in fitting]
         for firsts in choices:
             finding = _finding(compared, firsts, section, evidence)
             if finding is not None:
