@@ -5,8 +5,7 @@ detector. Seeds are independent given the pool of images, of which each seed mak
 are not: base clip i is shown in all K temporal classes, so K judged clips stand or fall together.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.spec.axes import BASELINE
 from bench.spec.cases import BASELINE_VARIANT, Condition, Trial, Variant
-from bench.stats.units import Units, known
+from bench.stats.estimators import Units
 from bench.store.records import Record, TrainedRecord
 from bench.store.samples import Detection, Recognition
 
@@ -43,13 +42,6 @@ class Arm:
         return Trial(self.section, self.variant, self.condition, 0).key.removesuffix("/seed0")
 
     @property
-    def form(self) -> str:
-        """What the variant makes of a detector: one of FORMS."""
-        if self.variant.strategy == BASELINE:
-            return "frame by frame"
-        return "online" if self.variant.direction == "unidirectional" else "offline"
-
-    @property
     def recognition(self) -> dict[int, Recognition]:
         """The samples of an arm of the section accuracy; empty for a detector."""
         return {seed: samples for seed, samples in self.seeds.items() if isinstance(samples, Recognition)}
@@ -61,7 +53,8 @@ class Arm:
 
     def pct(self, outcome: str) -> Units:
         """The outcome of each seed in per cent, where it has one; outcome: of OUTCOMES or MEASURES."""
-        return known((seed, samples.outcome(outcome)) for seed, samples in self.seeds.items())
+        values = {seed: samples.outcome(outcome) for seed, samples in self.seeds.items()}
+        return Units({seed: value for seed, value in values.items() if value is not None})
 
     def clip_deltas(self, other: "Arm", outcome: str) -> list[NDArray[np.float64]]:
         """For each shared seed, this arm minus ``other`` on each base clip [clips / K], in pp.
@@ -78,30 +71,46 @@ class Arm:
         return [own - others for own, others in pairs if own.shape == others.shape]
 
 
+def form_of(variant: Variant) -> str:
+    """What the variant makes of a detector: one of FORMS."""
+    if variant.strategy == BASELINE:
+        return "frame by frame"
+    return "online" if variant.direction == "unidirectional" else "offline"
+
+
+def trainings(records: Iterable[Record], section: str) -> list[TrainedRecord]:
+    """All that a section trained or tried to."""
+    return [record for record in records if isinstance(record, TrainedRecord) and record.trial.section == section]
+
+
 def arms(records: Iterable[Record], section: str) -> list[Arm]:
     """Every trained arm of a section with its seeds; detectors in the order of FORMS."""
     found: dict[ArmKey, dict[int, Recognition | Detection]] = {}
-    for record in records:
-        if isinstance(record, TrainedRecord) and record.trial.section == section and record.samples is not None:
+    for record in trainings(records, section):
+        if record.samples is not None:
             trial = record.trial
             found.setdefault((trial.variant, trial.condition), {})[trial.seed] = record.samples
     trained = [Arm(section, *key, dict(sorted(seeds.items()))) for key, seeds in found.items()]
-    return sorted(trained, key=lambda arm: FORMS.index(arm.form)) if section == "detection" else trained
+    return sorted(trained, key=lambda arm: FORMS.index(form_of(arm.variant))) if section == "detection" else trained
 
 
 def lost_seeds(records: Iterable[Record], section: str) -> dict[ArmKey, str]:
     """{arm: how many of its seeds failed, and why the first of them did}. What is left of such an arm must not be
     judged: seeds do not diverge by chance alone, so the mean over the others flatters it."""
-    failed = [
-        record
-        for record in records
-        if isinstance(record, TrainedRecord) and record.trial.section == section and record.status == "failed"
-    ]
-    counts = Counter((record.trial.variant, record.trial.condition) for record in failed)
-    first = {(record.trial.variant, record.trial.condition): record.reason or "" for record in reversed(failed)}
-    return {key: f"{n} {'seed' if n == 1 else 'seeds'} failed: {first[key]}" for key, n in counts.items()}
+    reasons: dict[ArmKey, list[str]] = {}
+    for record in trainings(records, section):
+        if record.status == "failed":
+            reasons.setdefault((record.trial.variant, record.trial.condition), []).append(record.reason or "")
+    return {key: f"{len(own)} {'seed' if len(own) == 1 else 'seeds'} failed: {own[0]}" for key, own in reasons.items()}
 
 
 def baseline_arm(arm: Arm, all_arms: Sequence[Arm]) -> Arm | None:
     """The network without a shift, trained under the same condition."""
     return next((other for other in all_arms if other.key == (BASELINE_VARIANT, arm.condition)), None)
+
+
+def difference(sound: Mapping[ArmKey, Arm], first: ArmKey, second: ArmKey, outcome: str) -> Units:
+    """first - second in pp, paired by seed; empty where one of the two is not there."""
+    if first not in sound or second not in sound:
+        return Units({})
+    return sound[first].pct(outcome) - sound[second].pct(outcome)

@@ -14,10 +14,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from bench.analysis.evidence import Evidence, Finding, findings
+from bench.analysis.evidence import METRICS, Evidence, Finding
 from bench.stats import estimators
-from bench.stats.estimators import CONFIDENCE, Interval
-from bench.stats.units import Units
+from bench.stats.estimators import CONFIDENCE, Interval, Units
 
 _FILE = Path(__file__).with_name("claims.toml")
 
@@ -46,7 +45,10 @@ class Claim(BaseModel):
 
 @dataclass(frozen=True)
 class Verdict:
-    """An entry of ``claims.json``. measured, ci_low and ci_high are None where there is nothing to show."""
+    """An entry of ``claims.json``. measured, ci_low and ci_high are None where there is nothing to show.
+
+    repeated: verdict, measured, ci_low and ci_high with other seeds, where there are any.
+    """
 
     id: str
     claim: str
@@ -60,9 +62,7 @@ class Verdict:
     unit: str
     verdict: str
     why: str
-    repeated: dict[str, Any] | None = (
-        None  # verdict, measured, ci_low and ci_high with other seeds, where there are any
-    )
+    repeated: dict[str, Any] | None = None
 
 
 def load_claims(path: Path = _FILE) -> list[Claim]:
@@ -81,7 +81,7 @@ def judge(claims: Sequence[Claim], evidence: Evidence) -> list[Verdict]:
     """A verdict on every claim, one for each mechanism where the claim speaks of mechanisms."""
     verdicts = []
     for claim in claims:
-        found = findings(claim.metric, claim.where, evidence)
+        found = METRICS[claim.metric](claim.where, evidence)
         why = claim.missing or "this run has no such rows"
         verdicts += [judge_finding(claim, finding) for finding in found or [Finding(missing=why)]]
     return verdicts
@@ -94,13 +94,12 @@ def judge_finding(claim: Claim, finding: Finding) -> Verdict:
     if interval is not None and finding.repeated is not None:
         again, (second, reason) = _outcome(claim, finding.repeated)
         same = "the same verdict" if second == verdict else second
-        estimate = reason if again is None else f"{again.mean:+.1f} [{again.low:+.1f}, {again.high:+.1f}]"
+        estimate = reason if again is None else again.signed()
         why += f" Repeated with other seeds: {same}, {estimate.rstrip('.')}."
-        repeated = {"verdict": second} | dict(zip(_NUMBERS, _numbers(again), strict=True))
+        repeated = {"verdict": second, **_numbers(again)}
     if interval is not None:
         why += f" {finding.note}" if finding.note else ""
         why += f" Set-up: {claim.alike}." if claim.alike else ""
-    measured, low, high = _numbers(interval)
     return Verdict(
         id=f"{claim.id}/{finding.subject}" if finding.subject else claim.id,
         claim=claim.id,
@@ -108,9 +107,7 @@ def judge_finding(claim: Claim, finding: Finding) -> Verdict:
         finding=claim.finding,
         source=claim.source,
         paper=claim.paper,
-        measured=measured,
-        ci_low=low,
-        ci_high=high,
+        **_numbers(interval),
         unit=claim.unit,
         verdict=verdict,
         why=why,
@@ -125,24 +122,21 @@ def _outcome(claim: Claim, finding: Finding) -> tuple[Interval | None, Outcome]:
     if finding.invalid:
         return None, ("invalid", finding.invalid)
     confidence = 1 - (1 - CONFIDENCE) / len(finding.samples)  # intervals that hold all at once (Bonferroni)
-    intervals = [units.interval(confidence) for units in finding.samples]
-    weakest = min(range(len(intervals)), key=lambda i: intervals[i].low)
-    if claim.kind != "exact" and any(math.isnan(interval.low) for interval in intervals):
+    intervals = {name: units.interval(confidence) for name, units in finding.samples.items()}
+    weakest = min(intervals, key=lambda name: intervals[name].low)
+    if claim.kind != "exact" and any(math.isnan(interval.low) for interval in intervals.values()):
         few = "One value has no interval: at least two processes or seeds are needed."
         return intervals[weakest], ("inconclusive", few)
-    verdict, why = _RULES[claim.kind](claim, intervals)
+    verdict, why = _RULES[claim.kind](claim, list(intervals.values()))
     if verdict == "not reproduced":  # what decided is what is shown
-        weakest = min(range(len(intervals)), key=lambda i: intervals[i].high)
+        weakest = min(intervals, key=lambda name: intervals[name].high)
     if claim.kind != "exact":
-        where = f" ({finding.names[weakest]})" if len(intervals) > 1 else ""
+        where = f" ({weakest})" if len(intervals) > 1 else ""
         decided = verdict != "inconclusive"
         why += _detectable_text(claim, finding.samples[weakest], confidence, where, decided=decided)
     if len(intervals) > 1:
-        listed = ", ".join(
-            f"{name} {interval.mean:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]"
-            for name, interval in zip(finding.names, intervals, strict=True)
-        )
-        why += f" Simultaneous intervals: {listed}."
+        listed = [f"{name} {interval.signed()}" for name, interval in intervals.items()]
+        why += f" Simultaneous intervals: {', '.join(listed)}."
     return intervals[weakest], (verdict, why)
 
 
@@ -152,10 +146,8 @@ def _magnitude(claim: Claim, intervals: Sequence[Interval]) -> Outcome:
     if low <= interval.low and interval.high <= high and interval.low > 0:
         return "reproduced", f"The interval lies within {low:g} to {high:g} %."
     if interval.high < claim.smallest:
-        return (
-            "not reproduced",
-            f"The whole interval lies below {claim.smallest:g} %, the smallest effect that matters.",
-        )
+        why = f"The whole interval lies below {claim.smallest:g} %, the smallest effect that matters."
+        return "not reproduced", why
     if interval.low > claim.smallest:
         return "direction only", f"It costs time, but the size is not shown to lie within {low:g} to {high:g} %."
     return "inconclusive", f"The interval holds values on both sides of {claim.smallest:g} %."
@@ -222,11 +214,8 @@ def _detectable_text(claim: Claim, units: Units, confidence: float, where: str, 
     return f"{text}; {question} it takes {needed or 'more than 10,000'} processes or seeds."
 
 
-_NUMBERS = ("measured", "ci_low", "ci_high")
-
-
-def _numbers(interval: Interval | None) -> list[float | None]:
+def _numbers(interval: Interval | None) -> dict[str, float | None]:
     """Of an interval, as JSON has them."""
-    if interval is None:
-        return [None, None, None]
-    return [None if math.isnan(value) else value for value in (interval.mean, interval.low, interval.high)]
+    values = (math.nan,) * 3 if interval is None else (interval.mean, interval.low, interval.high)
+    names = ("measured", "ci_low", "ci_high")
+    return {name: None if math.isnan(value) else value for name, value in zip(names, values, strict=True)}

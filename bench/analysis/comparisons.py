@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from bench.analysis.arms import Arm, ArmKey
-from bench.analysis.selection import PUBLISHED, USUAL, arm_fields, replaced_arm, selects_arm, variant_text
-from bench.spec.cases import Variant
-from bench.stats.estimators import Interval
-from bench.stats.units import Units
+from bench.analysis.arms import Arm, ArmKey, difference
+from bench.analysis.selection import PUBLISHED, USUAL, replaced, selects_arm
+from bench.spec.cases import BASELINE_VARIANT, Variant
+from bench.stats.estimators import Interval, Units
 
 _FILE = Path(__file__).with_name("comparisons.toml")
 ABOVE, BELOW, HOLDS_REFERENCE, NO_INTERVAL = "above", "below", "holds reference", "no interval"
@@ -99,13 +98,16 @@ def compare_controls(trained: Sequence[Arm], failed: Collection[ArmKey] = ()) ->
     sound = {arm.key: arm for arm in trained if arm.key not in failed}
     found = []
     for control in load_controls():
+        rows: list[_Row] = []
         for compared in control.compare:
-            rows = list(_rows(compared, sound))
-            if control.repeats:
-                rows = _repeated(compared, control.repeats, rows, sound)
-            found += [_comparison(control, *row) for row in rows]
+            own = list(_rows(compared, sound))
+            rows += _repeated(compared, control.repeats, own, sound) if control.repeats else own
         if control.function:
-            found += [_comparison(control, *row) for row in _FUNCTIONS[control.function](sound)]
+            rows += _FUNCTIONS[control.function](sound)
+        for outcome, words, subject, units, chance in rows:
+            names = (control.id, control.title, control.explains, outcome, words, subject)
+            unit, reference = ("pp", 0.0) if chance is None else ("%", chance)
+            found.append(Comparison(*names, units.interval(), unit, reference, units.mde(), len(units)))
     return found
 
 
@@ -113,42 +115,24 @@ _Row = tuple[str, str, str, Units, float | None]  # outcome, words, subject, val
 _Arms = dict[ArmKey, Arm]
 
 
-def _comparison(
-    control: Control, outcome: str, words: str, subject: str, units: Units, chance: float | None
-) -> Comparison:
-    return Comparison(
-        control=control.id,
-        title=control.title,
-        explains=control.explains,
-        outcome=outcome,
-        words=words,
-        subject=subject,
-        interval=units.interval(),
-        unit="pp" if chance is None else "%",
-        reference=0.0 if chance is None else chance,
-        mde=units.mde(),
-        seeds=len(units),
-    )
-
-
 def _rows(compared: Compared, sound: _Arms) -> Iterator[_Row]:
-    chosen = [arm for arm in sound.values() if selects_arm(compared.first, arm, frozenset())]
+    chosen = [arm for arm in sound.values() if selects_arm(compared.first, arm)]
     if compared.several and len(chosen) < 2:
         return
     chosen.sort(key=lambda arm: (arm.variant.fraction, arm.condition.lr_factor, arm.condition.length_factor))
     for outcome, arm in product(compared.outcomes, chosen):
-        names: dict[str, Any] = {**arm_fields(arm.key), "first": variant_text(arm.variant)}
+        names: dict[str, Any] = {**vars(arm.variant), **vars(arm.condition), "first": _name(arm.variant)}
         if compared.second is None:
             yield outcome, compared.words, compared.subject.format(**names), arm.pct(outcome), arm.chance_pct
             continue
-        key = replaced_arm(arm.key, compared.second)
-        names["second"] = variant_text(key[0])
-        units = _difference(sound, arm.key, key, outcome)
+        key = replaced(*arm.key, compared.second)
+        names["second"] = _name(key[0])
+        units = difference(sound, arm.key, key, outcome)
         if compared.minus is not None:
-            usual = replaced_arm(arm.key, compared.minus)
+            usual = replaced(*arm.key, compared.minus)
             if usual == arm.key:
                 continue
-            units -= _difference(sound, usual, replaced_arm(key, compared.minus), outcome)
+            units -= difference(sound, usual, replaced(*key, compared.minus), outcome)
         if len(units):
             yield outcome, compared.words.format(**names), compared.subject.format(**names), units, None
 
@@ -161,11 +145,12 @@ def _repeated(compared: Compared, cohort: str, rows: list[_Row], sound: _Arms) -
     return [(*row[:2], subject, *row[3:]) for pair in pairs for row, subject in zip(pair, subjects, strict=True)]
 
 
-def _difference(sound: _Arms, first: ArmKey, second: ArmKey, outcome: str) -> Units:
-    """first - second in pp, paired by seed; empty where one of the two is not there."""
-    if first not in sound or second not in sound:
-        return Units({})
-    return sound[first].pct(outcome) - sound[second].pct(outcome)
+def _name(variant: Variant) -> str:
+    """The usual direction is not named."""
+    if variant == BASELINE_VARIANT:
+        return variant.strategy
+    text = f"{variant.strategy} {variant.placement} {variant.fraction} {variant.direction}"
+    return text.removesuffix(" bidirectional")
 
 
 def _shuffled(sound: _Arms) -> Iterator[_Row]:
@@ -173,7 +158,7 @@ def _shuffled(sound: _Arms) -> Iterator[_Row]:
     arm = sound.get((Variant(PUBLISHED, Fraction(1, 4), "residual", "bidirectional"), USUAL["accuracy"]))
     if arm is None:
         return
-    text = variant_text(arm.variant)
+    text = _name(arm.variant)
     temporal, spatial = dict[int, float](), dict[int, float]()
     for seed, samples in arm.recognition.items():
         if samples.shuffled_temporal_accuracy is not None and samples.shuffled_spatial_accuracy is not None:
@@ -190,7 +175,7 @@ def _matched(sound: _Arms) -> Iterator[_Row]:
 
     def shift(placement: str) -> list[Arm]:
         selector = {"strategy": PUBLISHED, "placement": placement, "direction": "bidirectional"}
-        found = [arm for arm in sound.values() if selects_arm(selector, arm, frozenset())]
+        found = [arm for arm in sound.values() if selects_arm(selector, arm)]
         return sorted(found, key=lambda arm: arm.variant.fraction)
 
     path = shift("residual")
@@ -207,8 +192,7 @@ def _matched(sound: _Arms) -> Iterator[_Row]:
 
 
 def _over_path(inplace: Arm, residual: Sequence[Arm]) -> dict[int, float]:
-    """{seed: spatial accuracy of ``inplace`` minus that of the residual path where both are equally good in time}, in
-    pp.
+    """{seed: spatial accuracy of ``inplace`` minus that of the residual path at equal temporal accuracy}, in pp.
 
     At the end of a training the two placements have learned to tell orders apart to different degrees, and what each
     lost in space may be the price of that. Between two neighbours in temporal accuracy the path of the residual arms is

@@ -1,40 +1,25 @@
 """What a run knows, and the values that a claim speaks of.
 
-What a claim compares is data (``claims.toml``): ``cases`` (the overhead of each), ``ratios`` (the latency of one case
-over another's) and ``arms`` (one trained network minus another) are interpreted here; what cannot be said so is one of
-the functions. Each finding holds one set of independent values (per process or per seed) for every comparison that must
-hold at once. Signs are such that the claim says "> 0". The paper's findings are about its own function, so only
-mechanisms that compute it are judged. Accuracies are judged under the usual condition alone, the one that was declared
-for it; other conditions are the controls' business.
+What a claim compares is data (``claims.toml``), interpreted by the function of its metric. Each finding holds a set of
+independent values (per process or per seed) for every comparison that must hold at once. Signs are such that the claim
+says "> 0". Only mechanisms that compute the paper's own function are judged, and accuracies under the usual condition
+alone; other conditions are the controls' business.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import product
 from typing import Any
 
-from bench.analysis.arms import Arm, ArmKey
+from bench.analysis import selection
+from bench.analysis.arms import Arm, ArmKey, difference
 from bench.analysis.overheads import Overhead, Slope, over
-from bench.analysis.selection import (
-    PUBLISHED,
-    REPLICATION,
-    USUAL,
-    Selector,
-    named_arm,
-    panel_difference,
-    replaced_arm,
-    replaced_case,
-    selects_arm,
-    selects_case,
-)
+from bench.analysis.selection import PUBLISHED, REPLICATION, USUAL, Selector
 from bench.spec.axes import BASELINE, channels_moved
 from bench.spec.cases import BASELINE_VARIANT, Case
-from bench.stats.units import Units
+from bench.stats.estimators import Units
 from bench.store.samples import Static
-
-FROM_AN_EIGHTH = 7 / 8
-"""Of a slope over the fractions from 0 to 1: from 1/8 to all, as the paper speaks of it."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +46,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """The values behind one verdict. ``invalid``: why they must not be judged; ``missing``: why there are none.
+    """The values behind one verdict. invalid: why they must not be judged; missing: why there are none.
 
     note: what else a reader should know. repeated: the same from other seeds, where the run has it.
     """
 
     subject: str = ""
-    samples: Sequence[Units] = ()
-    names: Sequence[str] = ()
+    samples: Mapping[str, Units] = field(default_factory=dict)
     invalid: str | None = None
     missing: str | None = None
     note: str = ""
@@ -78,26 +62,19 @@ class Finding:
 Where = Mapping[str, Any]
 
 
-def findings(metric: str, where: Where, evidence: Evidence) -> list[Finding]:
-    """What a claim's metric finds in a run."""
-    return _METRICS[metric](where, evidence)
-
-
-# --- times ----------------------------------------------------------------------------------------------------------
-
-
 def _cases(where: Where, evidence: Evidence) -> list[Finding]:
-    """The overhead of each case that the claim selects, one finding for each mechanism and placement."""
-    selector, failed = where["select"], evidence.failed_cases
-    fitting = [o for o in evidence.overheads if selects_case(selector, o.case, evidence.exact) and o.case not in failed]
-    broken = {case: why for case, why in failed.items() if selects_case(selector, case, evidence.exact)}
+    """The overhead of each case that the claim selects."""
+    asked, exact, failed = where["select"], evidence.exact, evidence.failed_cases
+    selected = [o for o in evidence.overheads if selection.selects_case(asked, o.case, exact)]
+    fitting = [o for o in selected if o.case not in failed]
+    broken = {case: why for case, why in failed.items() if selection.selects_case(asked, case, exact)}
     panels = [case.panel for case in (*(o.case for o in fitting), *broken)]
 
     def subject(case: Case) -> str:
-        return f"{case.variant.strategy} {case.variant.placement}{panel_difference(case.panel, panels)}"
+        return f"{case.variant.strategy} {case.variant.placement}{selection.panel_difference(case.panel, panels)}"
 
     return [
-        *(Finding(subject(o.case), [o.pct], ["overhead"], _suspect(evidence, o.case)) for o in fitting),
+        *(Finding(subject(o.case), {"overhead": o.pct}, evidence.suspect.get(o.case.panel.section)) for o in fitting),
         *(Finding(subject(case), invalid=f"the case failed: {why}") for case, why in broken.items()),
     ]
 
@@ -107,14 +84,14 @@ def _ratios(where: Where, evidence: Evidence) -> list[Finding]:
     measured = {overhead.case: overhead for overhead in evidence.overheads}
     known = dict.fromkeys([*measured, *evidence.failed_cases])
     pairs = {
-        case: replaced_case(case, where["second"])
+        case: Case(*selection.replaced(case.variant, case.panel, where["second"]))
         for case in known
-        if selects_case(where["first"], case, evidence.exact)
+        if selection.selects_case(where["first"], case, evidence.exact)
     }
     panels = [case.panel for case in pairs]
     found = []
     for first, second in pairs.items():
-        subject = where["subject"] + panel_difference(first.panel, panels)
+        subject = where["subject"] + selection.panel_difference(first.panel, panels)
         broken = [case for case in (first, second) if case in evidence.failed_cases]
         if broken:
             why = f"the case {broken[0].label} failed: {evidence.failed_cases[broken[0]]}"
@@ -122,8 +99,9 @@ def _ratios(where: Where, evidence: Evidence) -> list[Finding]:
         elif second not in measured:
             found.append(Finding(subject, missing=f"this run has not measured {second.label}"))
         else:
-            units, note = over(measured[first], measured[second]), _flops_note(first, second, evidence)
-            found.append(Finding(subject, [units], ["latency"], _suspect(evidence, first), note=note))
+            samples = {"latency": over(measured[first], measured[second])}
+            suspect, note = evidence.suspect.get(first.panel.section), _flops_note(first, second, evidence)
+            found.append(Finding(subject, samples, suspect, note=note))
     return found
 
 
@@ -134,18 +112,9 @@ def _slope(where: Where, evidence: Evidence) -> list[Finding]:
     found = []
     for line in lines:
         subject = f"{line.strategy} {line.placement} {line.direction}".removesuffix(" bidirectional")
-        subject += panel_difference(line.panel, panels)
-        found.append(Finding(subject, [rise(line)], ["slope"], evidence.suspect.get(line.panel.section)))
+        subject += selection.panel_difference(line.panel, panels)
+        found.append(Finding(subject, {"slope": line.rise}, evidence.suspect.get(line.panel.section)))
     return found
-
-
-def rise(line: Slope) -> Units:
-    """From 1/8 to all channels, in percentage points."""
-    return Units({unit: value * FROM_AN_EIGHTH for unit, value in line.pp.by_unit.items()})
-
-
-def _suspect(evidence: Evidence, case: Case) -> str | None:
-    return evidence.suspect.get(case.panel.section)
 
 
 def _flops_note(first: Case, second: Case, evidence: Evidence) -> str:
@@ -157,18 +126,15 @@ def _flops_note(first: Case, second: Case, evidence: Evidence) -> str:
     return f"On {given}: {own:.1f} against {other:.1f} GFLOPs, {own / other:.2f} times as many."
 
 
-# --- counts ---------------------------------------------------------------------------------------------------------
-
-
 def _extra_parameters_and_flops(where: Where, evidence: Evidence) -> list[Finding]:
     """Parameters and FLOPs beyond the baseline's, one verdict for each mechanism."""
-    extra: dict[str, list[float]] = {}
+    extra: dict[str, float] = {}
     for case, static in evidence.statics.items():
         base, name = evidence.statics.get(case.baseline), case.variant.strategy
         if base is not None and not case.panel.streams and name != BASELINE and name in evidence.exact:
-            differences = [float(static.params - base.params), float(static.flops - base.flops)]
-            extra.setdefault(name, []).append(max(differences, key=abs))
-    return [Finding(name, [Units({0: max(values, key=abs)})], ["extra"]) for name, values in extra.items()]
+            differences = extra.get(name, 0.0), static.params - base.params, static.flops - base.flops
+            extra[name] = float(max(differences, key=abs))
+    return [Finding(name, {"extra": Units({0: value})}) for name, value in extra.items()]
 
 
 _MIB, _FP32_BYTES = 1 << 20, 4
@@ -179,35 +145,29 @@ _SITES = {
 
 
 def _cache_size(where: Where, evidence: Evidence) -> list[Finding]:
-    """The bytes that one stream remembers at one fraction, for each place where a bottleneck block could shift.
-
-    They follow from what the layers read, which the static pass records. In MiB, rounded to one decimal as the paper
-    prints it.
-    """
-    selected = {c: s for c, s in evidence.statics.items() if selects_case(where["select"], c, evidence.exact)}
+    """What one stream remembers at one fraction, for each place where a bottleneck block could shift: derived from what
+    the layers read, which the static pass records."""
+    selected = {c: s for c, s in evidence.statics.items() if selection.selects_case(where["select"], c, evidence.exact)}
     network = next((s for case, s in selected.items() if case.variant == BASELINE_VARIANT), None)
     if network is None or network.inputs is None:
         return []
-    held: dict[int | None, list[str]] = {}
-    for case, static in selected.items():
-        if str(case.variant.fraction) == where["fraction"]:
-            held.setdefault(static.state_bytes, []).append(f"{case.variant.strategy} {case.variant.placement}")
-    found = []
+    found, fraction = [], Fraction(where["fraction"])
     for site, words in _SITES.items():
         moved = [
-            channels_moved(channels, float(Fraction(where["fraction"])), "unidirectional") * height * width
+            channels_moved(channels, float(fraction), "unidirectional") * height * width
             for channels, height, width in network.inputs[site]
         ]
         size = _FP32_BYTES * sum(moved)
-        names = held.get(size)
+        names = [
+            f"{case.variant.strategy} {case.variant.placement}"
+            for case, static in selected.items()
+            if case.variant.fraction == fraction and static.state_bytes == size
+        ]
         holders = f"held in this run by {', '.join(names)}" if names else "derived: no stream here holds that"
         note = f"{words}: {size:,} bytes, {size / 1e6:.2f} MB or {size / _MIB:.2f} MiB, {holders}."
         note += " Compared in MiB, to one decimal as the paper prints it."
-        found.append(Finding(site, [Units({0: round(size / _MIB, 1)})], ["cache"], note=note))
+        found.append(Finding(site, {"cache": Units({0: round(size / _MIB, 1)})}, note=note))
     return found
-
-
-# --- trained networks -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -222,38 +182,29 @@ class _Compared:
 
 
 def _arms(where: Where, evidence: Evidence) -> list[Finding]:
-    """One finding over all comparisons of a claim: for the arm that it names, or each that its selector leaves open.
-
-    ``each``: {field: values}, a finding for each value, which stands for ``$field`` in the rest.
-    """
-    if "each" in where:
-        rest = {name: value for name, value in where.items() if name != "each"}
-        found = []
-        for assignment in _crossed(where["each"]):
-            subject = " ".join(assignment.values())
-            found += [replace(one, subject=subject) for one in _arms(_filled(rest, assignment), evidence)]
-        return found
-    section, compared = where["section"], list(_expanded(where["compare"]))
-    named = [key for one in compared if (key := named_arm(one.first, section)) is not None]
-    if len(named) == len(compared):
-        finding = _finding(compared, named, section, evidence)
-        return [] if finding is None else [_with_note(where, finding, compared[0], named[0], evidence)]
-    chosen = [a for a in evidence.arms_of(section).values() if selects_arm(compared[0].first, a, evidence.exact)]
-    found = []
-    for arm in chosen:
-        finding, variant = _finding(compared, [arm.key] * len(compared), section, evidence), arm.variant
-        if finding is not None:
-            subject = f"{variant.strategy} {variant.placement} {variant.fraction}" if len(chosen) > 1 else ""
-            found.append(replace(finding, subject=subject))
+    """One finding over all comparisons of a claim: for the arms that they name, or each that a selector leaves open.
+    ``each``: {field: values}, a finding for each value, which stands for ``$field``; ``over``: a comparison so."""
+    section, found = where["section"], []
+    arms = evidence.arms_of(section)
+    for each in _crossed(where.get("each", {})):
+        compared = []
+        for entry in _filled(where["compare"], each):
+            crossed = _crossed(entry.pop("over", {}))
+            compared += [_Compared(**_filled(entry, values)) for values in crossed]
+        named = [key for one in compared if (key := selection.named_arm(one.first, section)) is not None]
+        choices = [named]
+        if len(named) < len(compared):
+            asked, exact = compared[0].first, evidence.exact
+            fitting = [arm for arm in arms.values() if selection.selects_arm(asked, arm, exact)]
+            choices = [[arm.key] * len(compared) for arm in fitting]
+        for firsts in choices:
+            finding = _finding(compared, firsts, section, evidence)
+            if finding is not None:
+                variant = firsts[0][0]
+                chosen = f"{variant.strategy} {variant.placement} {variant.fraction}" if len(choices) > 1 else ""
+                note = _note(where.get("note_outcomes", ()), firsts[0], compared[0], arms)
+                found.append(replace(finding, subject=" ".join(each.values()) or chosen, note=note))
     return found
-
-
-def _expanded(entries: Iterable[Mapping[str, Any]]) -> Iterator[_Compared]:
-    """``over``: {field: values}, a comparison for each value, which stands for ``$field`` in the rest."""
-    for entry in entries:
-        rest = {name: value for name, value in entry.items() if name != "over"}
-        for assignment in _crossed(entry.get("over", {})):
-            yield _Compared(**_filled(rest, assignment))
 
 
 def _crossed(values: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
@@ -288,7 +239,7 @@ def _finding(
 def _once(compared: Sequence[_Compared], firsts: Sequence[ArmKey], section: str, evidence: Evidence) -> Finding | None:
     """Invalid where one of the arms failed, missing where one was not trained."""
     arms = evidence.arms_of(section)
-    pairs = [(first, _second(one, first)) for one, first in zip(compared, firsts, strict=True)]
+    pairs = [(first, selection.replaced(*first, one.second)) for one, first in zip(compared, firsts, strict=True)]
     needed = dict.fromkeys(key for pair in pairs for key in pair)
     for key in needed:
         if (section, key) in evidence.failed_arms:
@@ -298,32 +249,24 @@ def _once(compared: Sequence[_Compared], firsts: Sequence[ArmKey], section: str,
         return None
     if absent:
         return Finding(missing=f"this run has not trained {', '.join(_name(key, section) for key in absent)}")
-    samples = []
+    samples = {}
     for one, (first, second) in zip(compared, pairs, strict=True):
-        units = arms[first].pct(one.outcome) - arms[second].pct(one.outcome)
+        units = difference(arms, first, second, one.outcome)
         if one.minus is not None:
-            units -= arms[first].pct(one.minus) - arms[second].pct(one.minus)
-        samples.append(units)
-    if not all(len(units) for units in samples):
+            units -= difference(arms, first, second, one.minus)
+        samples[one.name] = units
+    if not all(map(len, samples.values())):
         return Finding(missing="this run has trained the arms with different seeds; they cannot be paired")
-    return Finding("", samples, [one.name for one in compared])
+    return Finding("", samples)
 
 
-def _second(compared: _Compared, first: ArmKey) -> ArmKey:
-    """What an arm is held against. Where the first is the baseline, the second is named in full."""
-    return replaced_arm(first, compared.second)
-
-
-def _with_note(where: Where, finding: Finding, compared: _Compared, first: ArmKey, evidence: Evidence) -> Finding:
-    """The same difference in other outcomes, as a note: which one a finding is judged in can decide it."""
-    arms, second = evidence.arms_of(where["section"]), _second(compared, first)
-    if "note_outcomes" not in where or first not in arms or second not in arms:
-        return finding
-    parts = []
-    for outcome in where["note_outcomes"]:
-        interval = (arms[first].pct(outcome) - arms[second].pct(outcome)).interval()
-        parts.append(f"{outcome} {interval.mean:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]")
-    return replace(finding, note=f"The same difference by what is asked, in pp: {', '.join(parts)}.")
+def _note(outcomes: Sequence[str], first: ArmKey, compared: _Compared, arms: Mapping[ArmKey, Arm]) -> str:
+    """The same difference in other outcomes: which one a finding is judged in can decide it."""
+    second = selection.replaced(*first, compared.second)
+    if not outcomes or first not in arms or second not in arms:
+        return ""
+    parts = [f"{name} {difference(arms, first, second, name).interval().signed()}" for name in outcomes]
+    return f"The same difference by what is asked, in pp: {', '.join(parts)}."
 
 
 def _name(key: ArmKey, section: str) -> str:
@@ -331,7 +274,7 @@ def _name(key: ArmKey, section: str) -> str:
     return variant.label if condition == USUAL[section] else f"{variant.label} ({condition.label})"
 
 
-_METRICS: dict[str, Callable[[Where, Evidence], list[Finding]]] = {
+METRICS: dict[str, Callable[[Where, Evidence], list[Finding]]] = {
     "cases": _cases,
     "ratios": _ratios,
     "slope": _slope,
@@ -339,3 +282,4 @@ _METRICS: dict[str, Callable[[Where, Evidence], list[Finding]]] = {
     "cache_size": _cache_size,
     "arms": _arms,
 }
+"""{metric of a claim: what it finds in a run}."""

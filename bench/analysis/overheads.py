@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from bench.spec.cases import Case
 from bench.spec.panel import Panel
 from bench.stats import estimators, exclusion
-from bench.stats.estimators import CONFIDENCE, Interval
-from bench.stats.units import Units
+from bench.stats.estimators import CONFIDENCE, Interval, Units
 from bench.store.records import ProcessRecord, Record, TimedRecord
 from bench.store.samples import Slots
 
@@ -96,7 +96,7 @@ class OverheadEstimator:
             cycles = [math.log(seconds * mhz) for seconds, mhz in clocked]
             self._cycles.setdefault(case, {})[number] = _block_means(slots, cycles)
         elif isinstance(record, ProcessRecord) and record.samples is not None and record.replicate is not None:
-            readings = list(zip(record.samples.disturbance, record.samples.wall, strict=True))
+            readings = zip(record.samples.disturbance, record.samples.wall, strict=True)
             self._readings.setdefault(record.panel, {})[record.replicate] = list(readings)
 
     def overheads(self) -> list[Overhead]:
@@ -104,23 +104,19 @@ class OverheadEstimator:
         left_out = {panel: exclusion.excluded(replicates) for panel, replicates in self._readings.items()}
         found = []
         for case, replicates in self._slots.items():
-            base = case.baseline
-            every = _differences(self._logs[case], self._logs.get(base, {}))
-            if every:
-                cycles = _differences(self._cycles[case], self._cycles.get(base, {}))
-                slots = list(replicates.values())
-                found.append(
-                    Overhead(
-                        case,
-                        every,
-                        left_out.get(case.panel, {}),
-                        cycles,
-                        seconds=_median(own.seconds for own in slots),
-                        faults=_median(own.faults for own in slots),
-                        mhz=_median(own.mhz for own in slots),
-                        own=dict(sorted(self._logs[case].items())),
-                    )
-                )
+            base, slots = case.baseline, list(replicates.values())
+            overhead = Overhead(
+                case,
+                every=_differences(self._logs[case], self._logs.get(base, {})),
+                left_out=left_out.get(case.panel, {}),
+                cycles=_differences(self._cycles[case], self._cycles.get(base, {})),
+                seconds=_median(own.seconds for own in slots),
+                faults=_median(own.faults for own in slots),
+                mhz=_median(own.mhz for own in slots),
+                own=dict(sorted(self._logs[case].items())),
+            )
+            if overhead.every:
+                found.append(overhead)
         return found
 
 
@@ -179,28 +175,89 @@ class Slope:
     fractions: tuple[float, ...]
     pp: Units
 
+    @property
+    def rise(self) -> Units:
+        """From 1/8 to all channels, as the paper speaks of it, in pp."""
+        return Units({unit: 7 / 8 * value for unit, value in self.pp.by_unit.items()})
+
 
 def slopes(measured: Sequence[Overhead]) -> list[Slope]:
     """A slope for every mechanism and placement whose fractions lie as far apart as 1/8 and 1/2, or farther.
 
     From nearer ones it would be stretched: what 1/8 and 1/4 differ by, seven times, is no statement on all channels.
     """
-    lines: dict[tuple[Panel, str, str, str], list[Overhead]] = {}
-    for overhead in measured:
-        variant = overhead.case.variant
-        if variant.fraction > 0:
-            key = (overhead.case.panel, variant.strategy, variant.placement, variant.direction)
-            lines.setdefault(key, []).append(overhead)
     found = []
-    for key, line in lines.items():
+    for (panel, strategy, placement, direction), line in _shifting(measured, "strategy").items():
         line.sort(key=lambda overhead: overhead.case.variant.fraction)
         shared = set.intersection(*(set(overhead.pct.by_unit) for overhead in line))
         x = tuple(float(overhead.case.variant.fraction) for overhead in line)
-        if x[-1] - x[0] < _LEAST_SPAN or not shared:
-            continue
-        rising = {unit: estimators.slope(x, [own.pct.by_unit[unit] for own in line]) for unit in sorted(shared)}
-        found.append(Slope(*key, x, Units(rising)))
+        if x[-1] - x[0] >= _LEAST_SPAN and shared:
+            rising = {unit: estimators.slope(x, [own.pct.by_unit[unit] for own in line]) for unit in sorted(shared)}
+            found.append(Slope(panel, strategy, placement, direction, x, Units(rising)))
     return found
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A mechanism's place among those of one function. gap: pp behind the first, simultaneous; mde: of that gap."""
+
+    strategy: str
+    overhead: Interval
+    gap: Interval
+    mde: float
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Mechanisms that compute the same function in one panel, the least overhead first.
+
+    The intervals of their gaps hold for all pairs at once (Bonferroni), so the best may be chosen after seeing them.
+    """
+
+    panel: Panel
+    fraction: Fraction
+    placement: str
+    direction: str
+    ranked: tuple[Ranked, ...]
+
+    @property
+    def decided(self) -> bool:
+        """Every gap has an interval."""
+        return not any(math.isnan(one.gap.low) for one in self.ranked[1:])
+
+    @property
+    def tied(self) -> tuple[Ranked, ...]:
+        """Those that are not shown to be slower than the first."""
+        return tuple(one for one in self.ranked[1:] if not one.gap.low > 0)
+
+
+def rankings(measured: Sequence[Overhead]) -> list[Ranking]:
+    """One for each function of which two mechanisms or more were measured. measured: those that compute one function
+    (``copy_shift``'s, or what claims to equal it)."""
+    found = []
+    for (panel, fraction, placement, direction), group in _shifting(measured, "fraction").items():
+        if len(group) < 2:
+            continue
+        first, *others = sorted(group, key=lambda overhead: overhead.interval().mean)
+        confidence = 1 - (1 - CONFIDENCE) / math.comb(len(group), 2)
+        ranked = [Ranked(first.case.variant.strategy, first.interval(), Interval(0.0, 0.0, 0.0, len(first.pct)), 0.0)]
+        for overhead in others:
+            gap = overhead.pct - first.pct
+            estimates = overhead.interval(), gap.interval(confidence), gap.mde(confidence)
+            ranked.append(Ranked(overhead.case.variant.strategy, *estimates))
+        found.append(Ranking(panel, fraction, placement, direction, tuple(ranked)))
+    return found
+
+
+def _shifting(measured: Sequence[Overhead], name: str) -> dict[tuple[Panel, Any, str, str], list[Overhead]]:
+    """{(panel, this field of the variant, placement, direction): the overheads of what moves channels}."""
+    groups: dict[tuple[Panel, Any, str, str], list[Overhead]] = {}
+    for overhead in measured:
+        variant = overhead.case.variant
+        if variant.fraction > 0:
+            key = (overhead.case.panel, getattr(variant, name), variant.placement, variant.direction)
+            groups.setdefault(key, []).append(overhead)
+    return groups
 
 
 def _block_means(slots: Slots, values: Sequence[float]) -> dict[int, float]:
@@ -219,8 +276,7 @@ def _differences(first: Logs, second: Logs) -> Logs:
 
 
 def _kept(values: Logs, left_out: LeftOut) -> dict[int, list[float]]:
-    nothing: frozenset[int] = frozenset()
-    kept = {r: [v for block, v in own.items() if block not in left_out.get(r, nothing)] for r, own in values.items()}
+    kept = {r: [v for block, v in own.items() if block not in left_out.get(r, ())] for r, own in values.items()}
     return {replicate: own for replicate, own in kept.items() if own}
 
 

@@ -13,23 +13,12 @@ from bench.analysis.arms import arms, lost_seeds
 from bench.analysis.claims import Verdict, judge, load_claims
 from bench.analysis.comparisons import Comparison, compare_controls
 from bench.analysis.evidence import Evidence
-from bench.analysis.overheads import overheads, slopes, suspicion
-from bench.analysis.quality import PanelQuality, panel_qualities
-from bench.analysis.rankings import Ranking, rankings
+from bench.analysis.overheads import Ranking, overheads, rankings, slopes, suspicion
+from bench.analysis.panels import PanelQuality, panel_qualities
 from bench.analysis.selection import PUBLISHED
-from bench.analysis.tables.raw import (
-    bandwidth_table,
-    comparison_table,
-    failure_table,
-    graph_table,
-    quality_table,
-    ranking_table,
-    sample_table,
-    slope_table,
-)
+from bench.analysis.tables import raw
 from bench.analysis.tables.timed import latency_table, online_table, quantile_table, statics, superblock_table
 from bench.analysis.tables.trained import accuracy_table, curve_table, detection_table, early_table, example_frames
-from bench.spec.cases import Case
 from bench.spec.settings import Online
 from bench.store.journal import read_whole_records
 from bench.store.records import CheckedRecord, Record, StaticRecord, TimedRecord, read_header, write_atomically
@@ -82,13 +71,13 @@ def load(folder: Path) -> Analysis:
     equivalents = _equivalents(header, records)
     exact = frozenset({PUBLISHED, *equivalents.get(PUBLISHED, [])})
     lines, counted = slopes(clips), statics(records)
-    judged = [arm for arm in (*recognised, *detectors) if not _searches_a_recipe(header, arm.section)]
+    timed = [record for record in records if isinstance(record, TimedRecord | StaticRecord)]
     evidence = Evidence(
         overheads=measured,
         slopes=lines,
-        arms=judged,
+        arms=[arm for arm in (*recognised, *detectors) if not _searches_a_recipe(header, arm.section)],
         statics=counted,
-        failed_cases=_failed_cases(records),
+        failed_cases={record.case: record.reason or "" for record in timed if record.status == "failed"},
         failed_arms={(section, key): why for section, failed in lost.items() for key, why in failed.items()},
         exact=exact,
         suspect={"latency": suspect, "online": online_suspect},
@@ -101,17 +90,17 @@ def load(folder: Path) -> Analysis:
         latency=latency_table(records, measured),
         online=online_table(records, measured, arrival_fps),
         frames=quantile_table(records),
-        slopes=slope_table(lines),
+        slopes=raw.slope_table(lines),
         superblocks=superblock_table(records, clips),
-        bandwidth=bandwidth_table(records),
-        graphs=graph_table(counted),
+        bandwidth=raw.bandwidth_table(records),
+        graphs=raw.graph_table(counted),
         accuracy=accuracy_table(records, recognised, equivalents),
         curves=curve_table(recognised),
         early=early_table(recognised),
         detection=detection_table(records, detectors, measured, equivalents),
         detection_examples=example_frames(records),
-        samples=sample_table(measured, [*recognised, *detectors]),
-        failures=failure_table(records),
+        samples=raw.sample_table(measured, [*recognised, *detectors]),
+        failures=raw.failure_table(records),
         comparisons=compare_controls(recognised, lost["accuracy"]),
         rankings=rankings([overhead for overhead in clips if overhead.case.variant.strategy in exact]),
         quality=panel_qualities(records, measured),
@@ -126,11 +115,6 @@ def _searches_a_recipe(header: dict[str, Any], section: str) -> bool:
     """What was trained was judged on validation clips, to choose a recipe by: no finding may be judged by it."""
     training = header.get("sweep", {}).get("trainings", {}).get(section, {})
     return bool(training.get("recipe", {}).get("judged_on") == "validation")
-
-
-def _failed_cases(records: Sequence[Record]) -> dict[Case, str]:
-    timed = [record for record in records if isinstance(record, TimedRecord | StaticRecord)]
-    return {record.case: record.reason or "" for record in timed if record.status == "failed"}
 
 
 def _equivalents(header: dict[str, Any], records: Sequence[Record]) -> dict[str, list[str]]:
@@ -151,9 +135,9 @@ def frames_of(run: Analysis) -> dict[str, pd.DataFrame]:
         "accuracy": run.accuracy,
         "detection": run.detection,
         "claims": pd.DataFrame([asdict(verdict) for verdict in run.claims]),
-        "controls": comparison_table(run.comparisons),
-        "rankings": ranking_table(run.rankings),
-        "quality": quality_table(run.quality),
+        "controls": raw.comparison_table(run.comparisons),
+        "rankings": raw.ranking_table(run.rankings),
+        "quality": raw.quality_table(run.quality),
         "curves": run.curves,
         "early": run.early,
         "bandwidth": run.bandwidth,

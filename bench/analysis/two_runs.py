@@ -7,7 +7,7 @@ it.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ import pandas as pd
 
 from bench.analysis.arms import arms
 from bench.analysis.claims import Verdict, judge_finding, load_claims
-from bench.analysis.evidence import Finding, rise
+from bench.analysis.evidence import Finding
 from bench.analysis.overheads import Overhead, overheads, slopes, suspicion
 from bench.spec.panel import Panel
 from bench.stats import estimators
-from bench.stats.units import Units
+from bench.stats.estimators import Units
 from bench.store.journal import read_records
 from bench.store.records import FolderError, Record, read_header, write_atomically
 from bench.store.samples import PARTS
@@ -29,12 +29,20 @@ _TREND = "trend-devices"  # the claim that speaks of all devices
 _IN = " in "  # between a variant and the setting that it was measured in
 _COLUMNS = ["section", "what", "unit", "a", "b", "difference", "ci_low", "ci_high", "differs"]
 
+_Rows = list[tuple[Any, ...]]
+
 
 @dataclass(frozen=True)
 class _Side:
     folder: Path
     header: dict[str, Any]
     records: list[Record]
+    clips: list[Overhead]
+
+    @classmethod
+    def read(cls, folder: Path) -> "_Side":
+        header, records = read_header(folder), list(read_records(folder))
+        return cls(folder, header, records, [o for o in overheads(records) if not o.case.panel.streams])
 
     @property
     def machine(self) -> str:
@@ -46,23 +54,18 @@ def compare_runs(folder_a: Path, folder_b: Path) -> str:
 
     Raises FolderError where one of the two is not a run, or where nothing in them can be compared.
     """
-    sides = [_Side(folder, read_header(folder), list(read_records(folder))) for folder in (folder_a, folder_b)]
-    measured = [[o for o in overheads(side.records) if not o.case.panel.streams] for side in sides]
-    latency, why_latency = _latency(sides, measured)
-    accuracy, why_accuracy = _accuracy(*sides)
-    table = pd.DataFrame(latency + accuracy, columns=_COLUMNS)
-    reasons = [
-        f"{section} cannot be compared: {why}"
-        for section, why in zip(("latency", "accuracy"), (why_latency, why_accuracy), strict=True)
-        if why
-    ]
-    if table.empty:
+    sides = [_Side.read(folder) for folder in (folder_a, folder_b)]
+    found = {"latency": _latency(sides), "accuracy": _accuracy(sides)}
+    rows = [row for own in found.values() if not isinstance(own, str) for row in own]
+    reasons = [f"{section} cannot be compared: {own}" for section, own in found.items() if isinstance(own, str)]
+    if not rows:
         raise FolderError("; ".join(reasons))
+    table = pd.DataFrame(rows, columns=_COLUMNS)
+    trends = [] if isinstance(found["latency"], str) else _trends(sides)
     target = folder_b.resolve().parent / f"compare-{folder_a.resolve().name}-{folder_b.resolve().name}"
     try:
         target.mkdir(exist_ok=True)
         write_atomically(target / "comparison.csv", table.to_csv(index=False))
-        trends = [] if why_latency else _trends(measured)
         write_atomically(target / "claims.json", json.dumps([asdict(trend) for trend in trends], indent=2) + "\n")
         _draw(table, target, [f"A: {folder_a.name} ({sides[0].machine})", f"B: {folder_b.name} ({sides[1].machine})"])
     except OSError as error:
@@ -80,92 +83,77 @@ def compare_runs(folder_a: Path, folder_b: Path) -> str:
 
 
 def _sentence(row: Any) -> str:
+    values = f"{row.what}: A {row.a:.2f}, B {row.b:.2f} {row.unit}; "
     if pd.isna(row.ci_low):
-        return f"{row.what}: A {row.a:.2f}, B {row.b:.2f} {row.unit}; no interval"
+        return f"{values}no interval"
     interval = f"{row.difference:+.2f} [{row.ci_low:+.2f}, {row.ci_high:+.2f}]"
-    return f"{row.what}: A {row.a:.2f}, B {row.b:.2f} {row.unit}; B - A = {interval}{'  *' if row.differs else ''}"
+    return f"{values}B - A = {interval}{'  *' if row.differs else ''}"
 
 
-@dataclass(frozen=True)
-class _Naming:
+def _naming(sides: Sequence[_Side]) -> Callable[[Panel], str]:
     """What a panel is called in both runs: device and threads only where a run has several of them."""
+    panels = [{o.case.panel for o in side.clips} for side in sides]
+    devices = any(len({panel.device for panel in own}) > 1 for own in panels)
+    threads = any(len({panel.threads for panel in own}) > 1 for own in panels)
 
-    devices: bool
-    threads: bool
+    def name(panel: Panel) -> str:
+        text = f"{panel.backbone} {panel.frames}x{panel.size} batch {panel.batch}"
+        text += f" {panel.runtime} {panel.dtype} {panel.memory_format}"
+        text += f" {panel.device}" if devices else ""
+        return text + (f" {panel.threads} threads" if threads else "")
 
-    @classmethod
-    def of(cls, measured: Sequence[Sequence[Overhead]]) -> "_Naming":
-        panels = [{o.case.panel for o in own} for own in measured]
-        return cls(
-            any(len({panel.device for panel in own}) > 1 for own in panels),
-            any(len({panel.threads for panel in own}) > 1 for own in panels),
-        )
-
-    def __call__(self, panel: Panel) -> str:
-        name = (
-            f"{panel.backbone} {panel.frames}x{panel.size} batch {panel.batch} "
-            f"{panel.runtime} {panel.dtype} {panel.memory_format}"
-        )
-        return (
-            name + (f" {panel.device}" if self.devices else "") + (f" {panel.threads} threads" if self.threads else "")
-        )
+    return name
 
 
-def _latency(
-    sides: Sequence[_Side], measured: Sequence[Sequence[Overhead]]
-) -> tuple[list[tuple[Any, ...]], str | None]:
+def _latency(sides: Sequence[_Side]) -> _Rows | str:
     """Rows, or the reason why there are none."""
-    naming, found = _Naming.of(measured), list[dict[str, Overhead]]()
-    for side, own in zip(sides, measured, strict=True):
-        if not own:
-            return [], f"{side.folder} has no latency"
-        if suspect := suspicion(own):
-            return [], f"the A/A control of {side.folder} failed ({suspect})"
-        moved = [o for o in own if o.case.variant.fraction > 0]
-        found.append({f"{o.case.variant.label}{_IN}{naming(o.case.panel)}": o for o in moved})
-    shared = [key for key in found[0] if key in found[1]]
-    if not shared:
-        return [], "the two have no case in common (network, input, runtime, dtype and layout must be the same)"
-    return [_row("latency", key, "% overhead", found[0][key].pct, found[1][key].pct) for key in shared], None
+    naming, found = _naming(sides), list[dict[str, Units]]()
+    for side in sides:
+        if not side.clips:
+            return f"{side.folder} has no latency"
+        if suspect := suspicion(side.clips):
+            return f"the A/A control of {side.folder} failed ({suspect})"
+        moved = [o for o in side.clips if o.case.variant.fraction > 0]
+        found.append({f"{o.case.variant.label}{_IN}{naming(o.case.panel)}": o.pct for o in moved})
+    rows = [_row("latency", key, "% overhead", own, found[1][key]) for key, own in found[0].items() if key in found[1]]
+    return rows or "the two have no case in common (network, input, runtime, dtype and layout must be the same)"
 
 
-def _trends(measured: Sequence[Sequence[Overhead]]) -> list[Verdict]:
+def _trends(sides: Sequence[_Side]) -> list[Verdict]:
     """Does the overhead grow with the fraction in both runs? A verdict on each mechanism that both measured so."""
     claim = next(claim for claim in load_claims() if claim.id == _TREND).model_copy(update={"alike": ""})
-    naming = _Naming.of(measured)
+    naming, lines = _naming(sides), [slopes(side.clips) for side in sides]
     a, b = (
-        {f"{line.strategy} {line.placement} {line.direction}{_IN}{naming(line.panel)}": line for line in slopes(own)}
-        for own in measured
+        {f"{line.strategy} {line.placement} {line.direction}{_IN}{naming(line.panel)}": line.rise for line in own}
+        for own in lines
     )
     shared = [key for key in a if key in b]
     several = len({key.partition(_IN)[2] for key in shared}) > 1
-    verdicts = []
-    for key in shared:
-        samples = [rise(a[key]), rise(b[key])]
-        verdicts.append(judge_finding(claim, Finding(key if several else key.partition(_IN)[0], samples, ("A", "B"))))
-    return verdicts
+    return [
+        judge_finding(claim, Finding(key if several else key.partition(_IN)[0], {"A": a[key], "B": b[key]}))
+        for key in shared
+    ]
 
 
-def _accuracy(a: _Side, b: _Side) -> tuple[list[tuple[Any, ...]], str | None]:
+def _accuracy(sides: Sequence[_Side]) -> _Rows | str:
     """Rows, or the reason why there are none."""
-    trained = [{arm.key: arm for arm in arms(side.records, "accuracy")} for side in (a, b)]
-    for side, found in zip((a, b), trained, strict=True):
+    a, b = trained = [{arm.key: arm for arm in arms(side.records, "accuracy")} for side in sides]
+    for side, found in zip(sides, trained, strict=True):
         if not found:
-            return [], f"{side.folder} has no accuracy"
-    trainings = [side.header["sweep"]["trainings"]["accuracy"] for side in (a, b)]
-    recipes = [{**training["recipe"], "data": training.get("data")} for training in trainings]
-    if recipes[0] != recipes[1]:
-        names = dict.fromkeys([*recipes[0], *recipes[1]])  # an older recipe does not say all that a newer one does
-        different = [name for name in names if recipes[0].get(name) != recipes[1].get(name)]
-        return [], f"the recipes differ in {', '.join(different)}"
-    rows = []
-    for key in trained[0]:
-        if key in trained[1]:
-            variant, condition = key
-            for part in PARTS:
-                values = [side[key].pct(part) for side in trained]
-                rows.append(_row("accuracy", f"{variant.label} {part}{_IN}{condition.label}", "% right", *values))
-    return rows, None if rows else "the two have no arm in common"
+            return f"{side.folder} has no accuracy"
+    trainings = [side.header["sweep"]["trainings"]["accuracy"] for side in sides]
+    first, second = ({**training["recipe"], "data": training.get("data")} for training in trainings)
+    if first != second:
+        names = dict.fromkeys([*first, *second])  # an older recipe does not say all that a newer one does
+        different = [name for name in names if first.get(name) != second.get(name)]
+        return f"the recipes differ in {', '.join(different)}"
+    rows = [
+        _row("accuracy", f"{key[0].label} {part}{_IN}{key[1].label}", "% right", a[key].pct(part), b[key].pct(part))
+        for key in a
+        if key in b
+        for part in PARTS
+    ]
+    return rows or "the two have no arm in common"
 
 
 def _row(section: str, what: str, unit: str, a: Units, b: Units) -> tuple[Any, ...]:
@@ -182,9 +170,8 @@ def _draw(table: pd.DataFrame, target: Path, names: list[str]) -> None:
     sections = [section for section in ("latency", "accuracy") if (table.section == section).any()]
     heights = [int((table.section == section).sum()) for section in sections]
     figure = Figure(figsize=(9, 1.6 + 0.28 * sum(heights)), layout="constrained")
-    for axes, section in zip(
-        figure.subplots(len(sections), 1, squeeze=False, height_ratios=heights)[:, 0], sections, strict=True
-    ):
+    plots = figure.subplots(len(sections), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, section in zip(plots, sections, strict=True):
         rows = table[table.section == section].iloc[::-1]
         places = range(len(rows))
         errors = [rows.difference - rows.ci_low, rows.ci_high - rows.difference]

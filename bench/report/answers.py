@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.rankings import Ranking
+from bench.analysis.overheads import Ranking
 from bench.analysis.run import Analysis
 from bench.analysis.selection import PUBLISHED
 from bench.report import selection

@@ -5,7 +5,7 @@ level at which values are independent (Kalibera & Jones, "Rigorous benchmarking 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,6 +15,7 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 POWER = 0.8
+MOST = 10_000  # values beyond which nobody asks how many
 
 Floats = NDArray[np.float64]
 
@@ -36,6 +37,42 @@ class Interval:
     def scaled(self, factor: float) -> "Interval":
         """In another unit (factor > 0)."""
         return Interval(self.mean * factor, self.low * factor, self.high * factor, self.count)
+
+    def signed(self, decimals: int = 1) -> str:
+        """``+1.0 [-0.5, +2.5]``."""
+        mean, low, high = (f"{value:+.{decimals}f}" for value in (self.mean, self.low, self.high))
+        return f"{mean} [{low}, {high}]"
+
+
+@dataclass(frozen=True)
+class Units:
+    """{unit: value}, one per process where time is measured, one per seed where something is trained.
+
+    Two of them are paired by their units, which are independent; an interval is taken over the units.
+    """
+
+    by_unit: Mapping[int, float]
+
+    def __len__(self) -> int:
+        return len(self.by_unit)
+
+    def __sub__(self, other: "Units") -> "Units":
+        """The difference in every unit that both have."""
+        shared = [unit for unit in self.by_unit if unit in other.by_unit]
+        return Units({unit: self.by_unit[unit] - other.by_unit[unit] for unit in shared})
+
+    @property
+    def values(self) -> list[float]:
+        """In the order of the units."""
+        return list(self.by_unit.values())
+
+    def interval(self, confidence: float = CONFIDENCE) -> Interval:
+        """Mean and Student's t interval over units; NaN bounds for fewer than two."""
+        return t_interval(self.values, confidence)
+
+    def mde(self, confidence: float = CONFIDENCE) -> float:
+        """The minimum detectable effect: what would have been found four times in five at this confidence."""
+        return minimum_detectable_effect(self.values, confidence)
 
 
 def hodges_lehmann(values: ArrayLike) -> float:
@@ -72,20 +109,23 @@ def minimum_detectable_effect(values: ArrayLike, confidence: float = CONFIDENCE)
     array: Floats = np.asarray(values, dtype=np.float64)
     if len(array) < 2:
         return math.nan
-    freedom = len(array) - 1
-    quantiles = float(stats.t.ppf((1 + confidence) / 2, freedom)) + float(stats.t.ppf(POWER, freedom))
+    quantiles = _t(confidence, len(array) - 1) + float(stats.t.ppf(POWER, len(array) - 1))
     return quantiles * float(array.std(ddof=1)) / math.sqrt(len(array))
 
 
-def count_needed(
-    values: ArrayLike, effect: float, confidence: float = CONFIDENCE, at_most: int = 10_000, power: float = POWER
-) -> int | None:
-    """How many values of this spread would find ``effect``, at this power; None beyond ``at_most``."""
+def count_needed(values: ArrayLike, effect: float, confidence: float = CONFIDENCE, power: float = POWER) -> int | None:
+    """How many values of this spread would find ``effect``, at this power; None beyond ``MOST``."""
     array: Floats = np.asarray(values, dtype=np.float64)
-    if len(array) < 2 or effect <= 0:
-        return None
-    deviation = float(array.std(ddof=1))
-    counts = np.arange(2, at_most + 1)
+    return _fewest(float(array.std(ddof=1)), effect, confidence, power) if len(array) > 1 and effect > 0 else None
+
+
+def groups_needed(deviation: float, half_width: float) -> int:
+    """How many independent values of this deviation give a t interval of this half-width; ``MOST`` where more."""
+    return _fewest(deviation, half_width, CONFIDENCE, power=0.5) or MOST  # an interval's reach: its quantile alone
+
+
+def _fewest(deviation: float, effect: float, confidence: float, power: float) -> int | None:
+    counts = np.arange(2, MOST + 1)
     quantiles = stats.t.ppf((1 + confidence) / 2, counts - 1) + stats.t.ppf(power, counts - 1)
     enough = np.flatnonzero(quantiles * deviation / np.sqrt(counts) <= effect)
     return int(counts[enough[0]]) if len(enough) else None
@@ -140,14 +180,6 @@ def components(groups: Sequence[ArrayLike]) -> Components | None:
     return Components(max(0.0, (spread - within) / typical), within)
 
 
-def groups_needed(deviation: float, half_width: float, confidence: float = CONFIDENCE, at_most: int = 10_000) -> int:
-    """How many independent values of this deviation give a t interval of this half-width; ``at_most`` where more."""
-    counts = np.arange(2, at_most + 1)
-    reach = stats.t.ppf((1 + confidence) / 2, counts - 1) * deviation / np.sqrt(counts)
-    enough = np.flatnonzero(reach <= half_width)
-    return int(counts[enough[0]]) if len(enough) else at_most
-
-
 @dataclass(frozen=True)
 class Test:
     """A test's statistic and its p value; NaN where there are too few values."""
@@ -183,24 +215,14 @@ def lag_one(groups: Sequence[ArrayLike]) -> Test:
     return Test(seen, (1 + beyond) / (1 + _PERMUTATIONS))
 
 
-def trend(values: ArrayLike) -> Test:
-    """Kendall's tau of values against the order in which they were measured: a rise or fall through the run."""
-    array: Floats = np.asarray(values, dtype=np.float64)
-    return _tau(np.arange(len(array), dtype=np.float64), array)
-
-
-def trend_inside(groups: Sequence[ArrayLike]) -> Test:
-    """The same over the places inside groups, each group about its own mean: a rise or fall within processes."""
+def trend(groups: Sequence[ArrayLike]) -> Test:
+    """Kendall's tau of values against the order in which they were measured, pooled over groups, each about its own
+    mean: a rise or fall through the run (one group), or within processes."""
     arrays: list[Floats] = [array for group in groups if len(array := np.asarray(group, dtype=np.float64)) >= 2]
-    if not arrays:
+    if sum(map(len, arrays)) < _LEAST_FOR_TESTS:
         return Test(math.nan, math.nan)
     places = np.concatenate([np.arange(len(array)) - (len(array) - 1) / 2 for array in arrays])
-    return _tau(places, np.concatenate([array - array.mean() for array in arrays]))
-
-
-def _tau(places: Floats, values: Floats) -> Test:
-    if len(values) < _LEAST_FOR_TESTS:
-        return Test(math.nan, math.nan)
+    values = np.concatenate([array - array.mean() for array in arrays])
     if float(np.ptp(values)) == 0.0:
         return Test(0.0, 1.0)
     result = stats.kendalltau(places, values)
@@ -210,9 +232,8 @@ def _tau(places: Floats, values: Floats) -> Test:
 def slope(x: ArrayLike, y: ArrayLike) -> float:
     """Least-squares slope of y over x."""
     first: Floats = np.asarray(x, dtype=np.float64)
-    second: Floats = np.asarray(y, dtype=np.float64)
     centred = first - first.mean()
-    return float(centred @ second / (centred @ centred))
+    return float(centred @ np.asarray(y, dtype=np.float64) / (centred @ centred))
 
 
 def percent(log_ratio: float) -> float:
@@ -222,8 +243,7 @@ def percent(log_ratio: float) -> float:
 
 def welch_interval(first: ArrayLike, second: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     """first - second for two independent samples of unequal spread; NaN bounds where one has fewer than two values."""
-    a: Floats = np.asarray(first, dtype=np.float64)
-    b: Floats = np.asarray(second, dtype=np.float64)
+    a, b = (np.asarray(values, dtype=np.float64) for values in (first, second))
     difference, count = float(a.mean() - b.mean()), len(a) + len(b)
     if min(len(a), len(b)) < 2:
         return Interval(difference, math.nan, math.nan, count)

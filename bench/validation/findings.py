@@ -21,8 +21,7 @@ from bench.analysis.overheads import Overhead
 from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.spec.panel import Panel
 from bench.stats import estimators, exclusion
-from bench.stats.estimators import Interval
-from bench.stats.units import Units
+from bench.stats.estimators import Interval, Units
 from bench.validation.experiment import Design, Measured, Process
 
 RECOVERED_WITHIN = 0.5  # pp, for an effect of 3 %: the paper's 3 % against its 13.7 % needs no more

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.analysis.arms import Arm, arms, baseline_arm, lost_seeds
+from bench.analysis.arms import Arm, arms, baseline_arm, form_of, lost_seeds
 from bench.spec.cases import BASELINE_VARIANT
 from bench.store.samples import MEASURES, OUTCOMES, pack
 from tests.analysis.synthetic import CLIPS, drawn, main_study, of
@@ -75,7 +75,7 @@ def test_a_base_clip_is_one_clip_in_all_its_orders() -> None:
 def test_detectors_come_in_the_order_of_their_forms() -> None:
     variants = [shift(), shift(direction="unidirectional"), BASELINE_VARIANT]
     found = arms([trained(detection(map=0.6, map_fast=None), variant, 4) for variant in variants], "detection")
-    assert [arm.form for arm in found] == ["frame by frame", "online", "offline"]
+    assert [form_of(arm.variant) for arm in found] == ["frame by frame", "online", "offline"]
     assert {arm.condition for arm in found} == {DETECTOR}
     assert [len(found[0].pct(measure)) for measure in MEASURES] == [1, 1, 1, 0]
     assert found[0].pct("map").by_unit == {4: 60.0}

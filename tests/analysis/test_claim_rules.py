@@ -7,7 +7,7 @@ import pytest
 
 from bench.analysis.claims import Claim, Verdict, judge_finding
 from bench.analysis.evidence import Finding
-from bench.stats.units import Units
+from bench.stats.estimators import Units
 
 RULES = {
     "magnitude": Claim.model_construct(kind="magnitude", claimed=13.7, tolerance=4.0, smallest=0.5),
@@ -20,8 +20,8 @@ RULES = {
 
 def judged(kind: str, *samples: Sequence[float], **finding: Any) -> Verdict:
     claim = RULES[kind].model_copy(update={"id": kind, "finding": "", "source": "", "paper": ""})
-    units = [Units(dict(enumerate(values))) for values in samples]
-    return judge_finding(claim, Finding("", units, [f"comparison {n}" for n in range(len(units))], **finding))
+    named = {f"comparison {n}": Units(dict(enumerate(values))) for n, values in enumerate(samples)}
+    return judge_finding(claim, Finding("", named, **finding))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_what_is_missing_or_invalid_is_not_judged() -> None:
     ],
 )
 def test_other_seeds_are_judged_by_the_same_rule(again: list[float], expected: str, said: str) -> None:
-    found = judged("ordering", [8.0, 8.1], repeated=Finding("", [Units(dict(enumerate(again)))], ["joint"]))
+    found = judged("ordering", [8.0, 8.1], repeated=Finding("", {"joint": Units(dict(enumerate(again)))}))
     assert found.verdict == "reproduced"
     assert f"Repeated with other seeds: {said}" in found.why
     assert found.repeated is not None and found.repeated["verdict"] == expected

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bench.analysis.movement import Movement, is_off, movements
+from bench.analysis.panels import Movement, is_off, movements
 from tests.store.synthetic import PANEL, counted, process
 
 MEBI = 1 << 20
@@ -35,8 +35,11 @@ def test_what_was_not_measured_predicts_nothing() -> None:
 
 
 def test_a_panels_processes_are_put_together() -> None:
-    records = [process(copies={1: [seconds]}, page_seconds=[seconds]) for seconds in (0.1, 0.2, 0.4)]
-    (found,) = movements([*records, process()]).values()
+    records = [
+        process(PANEL, replicate, copies={1: [seconds]}, page_seconds=[seconds])
+        for replicate, seconds in enumerate((0.1, 0.2, 0.4))
+    ]
+    (found,) = movements([*records, process(PANEL, 3)]).values()
     assert found == Movement({1: [0.1, 0.2, 0.4]}, page_seconds=0.2)
     assert found.rates(1) == pytest.approx([2 * MEBI / seconds for seconds in (0.1, 0.2, 0.4)])
     assert math.isnan(movements([process()])[PANEL].page_seconds)

@@ -11,8 +11,7 @@ import pytest
 from bench.analysis.overheads import OverheadEstimator, layer_baseline, over, overheads, slopes, suspicion
 from bench.measure.latency.timing import run_superblock
 from bench.spec.cases import BASELINE_VARIANT, Case
-from bench.stats.estimators import Interval
-from bench.stats.units import Units
+from bench.stats.estimators import Interval, Units
 from bench.store.records import TimedRecord
 from bench.store.samples import Slots
 from bench.system.counters import Counters

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pandas as pd
 import pytest
 
-from bench.analysis.rankings import rankings
+from bench.analysis.overheads import rankings
 from bench.analysis.run import markdown
 from bench.analysis.tables import raw
 from bench.stats.estimators import t_interval

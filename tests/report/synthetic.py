@@ -13,8 +13,8 @@ import pandas as pd
 
 from bench.analysis.claims import Verdict
 from bench.analysis.comparisons import Comparison, load_controls
-from bench.analysis.quality import PanelQuality
-from bench.analysis.rankings import Ranked, Ranking
+from bench.analysis.overheads import Ranked, Ranking
+from bench.analysis.panels import PanelQuality
 from bench.analysis.run import Analysis, load
 from bench.report.page import VERDICTS
 from bench.spec.cases import Condition

@@ -9,10 +9,8 @@ import pandas as pd
 
 from bench.analysis.arms import Arm
 from bench.analysis.comparisons import Comparison
-from bench.analysis.movement import movements
-from bench.analysis.overheads import Overhead, Slope
-from bench.analysis.quality import PanelQuality
-from bench.analysis.rankings import Ranking
+from bench.analysis.overheads import Overhead, Ranking, Slope
+from bench.analysis.panels import PanelQuality, movements
 from bench.analysis.tables import AXES, PANEL, interval_columns, of_case
 from bench.analysis.tables.timed import Statics
 from bench.spec.cases import BASELINE_VARIANT
@@ -20,16 +18,9 @@ from bench.store.records import Record
 from bench.store.samples import MEASURES, PARTS
 
 _SAMPLE_COLUMNS = ["records", "record", "overhead_pct", "ms", *(f"{part}_pct" for part in (*PARTS, *MEASURES))]
-_SLOPE = ("slope_pct", "slope_ci_low_pct", "slope_ci_high_pct", "mde_pct", "fractions")
-_GRAPH_COLUMNS = [*PANEL, *AXES, "kind", "nodes", "extra_nodes", "profiled_ms", "extra_profiled_ms"]
-_RANKING = ("overhead_pct", "rank", "gap_pct", "gap_ci_low_pct", "gap_ci_high_pct", "mde_pct")
 _QUALITY_COLUMNS = [
     *(*PANEL, "replicates", "superblocks", "disturbed_pct", "excluded", "waited_seconds", "reasons"),
     *("between_sd_pct", "within_sd_pct", "autocorrelated", "trending", "page_microseconds", "backend", "sensors"),
-]
-_COMPARISON_COLUMNS = [
-    *("control", "comparison", "subject", "measured", "ci_low", "ci_high", "unit", "mde", "seeds"),
-    *("reference", "answer"),
 ]
 
 
@@ -56,11 +47,10 @@ def slope_table(found: Sequence[Slope]) -> pd.DataFrame:
     """One row per mechanism, placement, direction and panel: pp from no channels to all, along a straight line."""
     rows = []
     for slope in found:
-        axes = {"strategy": slope.strategy, "placement": slope.placement, "direction": slope.direction}
-        estimate = interval_columns("slope_pct", "slope", slope.pp.interval())
-        more = {"mde_pct": slope.pp.mde(), "fractions": len(slope.fractions)}
-        rows.append({**vars(slope.panel), **axes, **estimate, **more})
-    return pd.DataFrame(rows, columns=[*PANEL, "strategy", "placement", "direction", *_SLOPE])
+        estimate = interval_columns("slope_pct", "slope", slope.pp.interval()) | {"mde_pct": slope.pp.mde()}
+        rows.append({**vars(slope), **vars(slope.panel), **estimate, "fractions": len(slope.fractions)})
+    columns = ("slope_pct", "slope_ci_low_pct", "slope_ci_high_pct", "mde_pct", "fractions")
+    return pd.DataFrame(rows, columns=[*PANEL, "strategy", "placement", "direction", *columns])
 
 
 def bandwidth_table(records: Sequence[Record]) -> pd.DataFrame:
@@ -93,7 +83,8 @@ def graph_table(counted: Statics) -> pd.DataFrame:
             if seconds is not None and seconds_before is not None:
                 row |= {"profiled_ms": 1e3 * seconds, "extra_profiled_ms": 1e3 * (seconds - seconds_before)}
             rows.append(row)
-    frame = pd.DataFrame(rows, columns=_GRAPH_COLUMNS).astype({"profiled_ms": float, "extra_profiled_ms": float})
+    columns = [*PANEL, *AXES, "kind", "nodes", "extra_nodes", "profiled_ms", "extra_profiled_ms"]
+    frame = pd.DataFrame(rows, columns=columns).astype({"profiled_ms": float, "extra_profiled_ms": float})
     order = [*PANEL, *AXES, "extra_profiled_ms", "extra_nodes"]
     return frame.sort_values(order, ascending=[True] * (len(order) - 2) + [False, False], kind="stable")
 
@@ -108,16 +99,15 @@ def ranking_table(rankings: Sequence[Ranking]) -> pd.DataFrame:
     """One row per mechanism in each ranking. gap_pct: pp behind the first, with its simultaneous interval."""
     rows = [
         {
-            **vars(ranking.panel),
-            **{"strategy": one.strategy, "placement": ranking.placement, "direction": ranking.direction},
-            **{"fraction": float(ranking.fraction), "overhead_pct": one.overhead.mean, "rank": rank},
+            **{**vars(ranking), **vars(ranking.panel), "fraction": float(ranking.fraction)},
+            **{"strategy": one.strategy, "overhead_pct": one.overhead.mean, "rank": rank, "mde_pct": one.mde},
             **interval_columns("gap_pct", "gap", one.gap),
-            "mde_pct": one.mde,
         }
         for ranking in rankings
         for rank, one in enumerate(ranking.ranked)
     ]
-    return pd.DataFrame(rows, columns=[*PANEL, *AXES, *_RANKING])
+    columns = ("overhead_pct", "rank", "gap_pct", "gap_ci_low_pct", "gap_ci_high_pct", "mde_pct")
+    return pd.DataFrame(rows, columns=[*PANEL, *AXES, *columns])
 
 
 def quality_table(qualities: Sequence[PanelQuality]) -> pd.DataFrame:
@@ -141,11 +131,10 @@ def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
         {
             **vars(one),
             "comparison": f"{one.outcome}: {one.words}",
-            "measured": one.interval.mean,
-            "ci_low": one.interval.low,
-            "ci_high": one.interval.high,
+            **{"measured": one.interval.mean, "ci_low": one.interval.low, "ci_high": one.interval.high},
             "answer": one.answer,
         }
         for one in comparisons
     ]
-    return pd.DataFrame(rows, columns=_COMPARISON_COLUMNS)
+    columns = ("control", "comparison", "subject", "measured", "ci_low", "ci_high", "unit", "mde", "seeds")
+    return pd.DataFrame(rows, columns=[*columns, "reference", "answer"])

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.movement import Movement, is_off, movements
+from bench.analysis import panels
 from bench.analysis.overheads import Overhead, layer_baseline, over
-from bench.analysis.quality import dependence_flags, disturbed_superblocks, processes, throttled_panels
 from bench.analysis.tables import AXES, MEGA, PANEL, interval_columns, of_case
 from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.stats import estimators, exclusion
@@ -19,7 +18,6 @@ from bench.stats.estimators import Interval
 from bench.store.records import CheckedRecord, Record, StaticRecord, TimedRecord
 from bench.store.samples import Static
 
-PERCENTILES = (50, 95, 99)
 QUANTILES = (*np.linspace(0, 99, 100), 99.5, 99.9, 100)
 
 Seconds = NDArray[np.float64]
@@ -41,17 +39,15 @@ class FrameTimes:
         return estimators.t_interval([float(np.percentile(own, percentile)) for own in self.per_process])
 
     def missed(self, arrival_fps: float) -> float:
-        """The share of frames that miss their deadline where frames arrive at this rate, 0 to 1."""
-        return float(np.concatenate([_late(own, 1 / arrival_fps) for own in self.per_process]).mean())
-
-
-def _late(seconds: Seconds, interval: float) -> NDArray[np.bool_]:
-    """Which frames are not done when the next one arrives (a queue of one server and fixed arrivals; Lindley, 1952)."""
-    waits, late = 0.0, []
-    for own in seconds:
-        late.append(waits + own > interval)
-        waits = max(0.0, waits + own - interval)
-    return np.array(late)
+        """The share of frames, 0 to 1, that are not done when the next one arrives at this rate (a queue of one server
+        and fixed arrivals; Lindley, 1952)."""
+        interval, late = 1 / arrival_fps, []
+        for process in self.per_process:
+            waits = 0.0
+            for own in process:
+                late.append(waits + own > interval)
+                waits = max(0.0, waits + own - interval)
+        return float(np.mean(late))
 
 
 def frame_times(records: Sequence[Record]) -> dict[Case, FrameTimes]:
@@ -59,8 +55,7 @@ def frame_times(records: Sequence[Record]) -> dict[Case, FrameTimes]:
     found: dict[Case, dict[int, Seconds]] = {}
     for record in records:
         if isinstance(record, TimedRecord) and record.samples.frame_seconds and record.replicate is not None:
-            seconds = np.array([value for slot in record.samples.frame_seconds for value in slot])
-            found.setdefault(record.case, {})[record.replicate] = seconds
+            found.setdefault(record.case, {})[record.replicate] = np.concatenate(record.samples.frame_seconds)
     return {case: FrameTimes(tuple(own for _, own in sorted(processes.items()))) for case, processes in found.items()}
 
 
@@ -120,8 +115,7 @@ def online_table(records: Sequence[Record], measured: Sequence[Overhead], arriva
         if not case.panel.streams:
             continue
         remembered = static[case].state_bytes if case in static else None
-        if remembered is not None:
-            row["cache_mb"] = remembered / MEGA
+        row["cache_mb"] = math.nan if remembered is None else remembered / MEGA
         if case in times:
             row |= _in_time(times[case], times[case.baseline], case.panel.streams, arrival_fps)
         rows.append(row)
@@ -140,7 +134,7 @@ def quantile_table(records: Sequence[Record]) -> pd.DataFrame:
 
 def superblock_table(records: Sequence[Record], measured: Sequence[Overhead]) -> pd.DataFrame:
     """The raw differences, one row per case and superblock."""
-    disturbed = disturbed_superblocks(processes(records))
+    disturbed = panels.disturbed_superblocks(panels.processes(records))
     rows = [
         (
             *(o.case.label, o.case.variant.strategy, o.case.variant.placement, float(o.case.variant.fraction)),
@@ -158,17 +152,19 @@ def superblock_table(records: Sequence[Record], measured: Sequence[Overhead]) ->
 
 def _case_rows(records: Sequence[Record], measured: Sequence[Overhead]) -> list[tuple[Case, dict[str, Any]]]:
     """What is known of each case, measured or not."""
-    by_case, static, moves = {o.case: o for o in measured}, statics(records), movements(records)
-    found = processes(records)
-    disturbed, throttled = disturbed_superblocks(found), throttled_panels(found)
+    by_case, static, moves = {o.case: o for o in measured}, statics(records), panels.movements(records)
+    processes = panels.processes(records)
+    disturbed, throttled = panels.disturbed_superblocks(processes), panels.throttled_panels(processes)
     loses_layout = {r.strategy for r in records if isinstance(r, CheckedRecord) and "memory_format" in r.flags}
     tested = [o.case.panel for o in measured if o.case.aa or o.case.variant != BASELINE_VARIANT]
     rows = []
     for case, record in _ended(records).items():
-        own, base = by_case.get(case), by_case.get(case.baseline)
+        own, base, still = (by_case.get(one) for one in (case, case.baseline, layer_baseline(case)))
         row = _measured(own) | _counted(static.get(case), static.get(case.baseline))
-        row |= _over_layer_baseline(own, by_case.get(layer_baseline(case)))
-        row["disturbed_pct"] = _disturbed_pct(disturbed.get(case.panel, {}))
+        if own and still and own is not still and still.case.variant != BASELINE_VARIANT:
+            row |= interval_columns("over_layer_baseline_pct", "over_layer_baseline", over(own, still).interval())
+        blocks = [block for process in disturbed.get(case.panel, {}).values() for block in process]
+        row["disturbed_pct"] = 100 * sum(blocks) / len(blocks) if blocks else math.nan
         predictable = not case.panel.streams and case.panel in moves
         if own and base and predictable and case in static and case.baseline in static:
             row |= _predicted(moves[case.panel], own, base, static)
@@ -179,7 +175,7 @@ def _case_rows(records: Sequence[Record], measured: Sequence[Overhead]) -> list[
         if own and case.panel in throttled:
             flags.append("throttled")
         if own and case != case.baseline:
-            flags += dependence_flags(own, tested.count(case.panel))
+            flags += panels.dependence_flags(own, tested.count(case.panel))
         if case.panel.memory_format == "channels_last" and case.variant.strategy in loses_layout:
             flags.append("loses_channels_last")
         ending = {"status": record.status, "reason": record.reason or "; ".join(fallbacks), "flags": ";".join(flags)}
@@ -201,8 +197,7 @@ def _ended(records: Sequence[Record]) -> dict[Case, TimedRecord | StaticRecord]:
 def _measured(overhead: Overhead | None) -> dict[str, Any]:
     if overhead is None:
         return {"replicates": 0, "blocks": 0}
-    interval = overhead.interval()
-    blocks = overhead.per_superblock.values()
+    interval, blocks = overhead.interval(), overhead.per_superblock.values()
     return {
         "latency_ms": 1e3 * overhead.seconds,
         **interval_columns("overhead_pct", "overhead", interval),
@@ -219,13 +214,6 @@ def _measured(overhead: Overhead | None) -> dict[str, Any]:
     }
 
 
-def _over_layer_baseline(own: Overhead | None, still: Overhead | None) -> dict[str, Any]:
-    """What moving costs where the layer itself is computed in another way; empty for all that leave it alone."""
-    if own is None or still is None or own is still or still.case.variant == BASELINE_VARIANT:
-        return {}
-    return interval_columns("over_layer_baseline_pct", "over_layer_baseline", over(own, still).interval())
-
-
 def _counted(static: Static | None, base: Static | None) -> dict[str, Any]:
     if static is None:
         return {"extra_traffic_mb": math.nan}
@@ -239,43 +227,30 @@ def _counted(static: Static | None, base: Static | None) -> dict[str, Any]:
     }
 
 
-def _predicted(move: Movement, own: Overhead, base: Overhead, static: Statics) -> dict[str, Any]:
+def _predicted(move: panels.Movement, own: Overhead, base: Overhead, static: Statics) -> dict[str, float]:
     extra = own.faults - base.faults
     traffic = 100 * move.traffic_seconds(static[own.case], static[base.case]) / base.seconds
     faults = 100 * move.fault_seconds(extra) / base.seconds
-    return {
-        "extra_faults": extra,
-        "predicted_traffic_pct": traffic,
-        "predicted_faults_pct": faults,
-        "predicted_overhead_pct": traffic + faults,
-    }
-
-
-def _disturbed_pct(flags: dict[int, list[bool]]) -> float:
-    all_flags = [flag for own in flags.values() for flag in own]
-    return 100 * sum(all_flags) / len(all_flags) if all_flags else math.nan
+    names = ("extra_faults", "predicted_traffic_pct", "predicted_faults_pct", "predicted_overhead_pct")
+    return dict(zip(names, (extra, traffic, faults, traffic + faults), strict=True))
 
 
 def _flags(row: dict[str, Any]) -> list[str]:
-    found = ["few_replicates"] if 0 < row["replicates"] < _FEW_REPLICATES else []
-    if row["replicates"]:
-        if row["disturbed_pct"] > 100 * exclusion.EXCLUDED_AT_MOST:
-            found.append("disturbed")
-        if abs(row["overhead_pct"] - row["overhead_all_pct"]) >= _DIFFER:
-            found.append("estimates_differ")
-        bounds = row["overhead_ci_low_pct"], row["overhead_ci_high_pct"]
-        if is_off(row.get("predicted_overhead_pct", math.nan), *bounds):
-            found.append("prediction_off")
-    return found
+    if not row["replicates"]:
+        return []
+    bounds = row["overhead_ci_low_pct"], row["overhead_ci_high_pct"]
+    raised = {
+        "few_replicates": row["replicates"] < _FEW_REPLICATES,
+        "disturbed": row["disturbed_pct"] > 100 * exclusion.EXCLUDED_AT_MOST,
+        "estimates_differ": abs(row["overhead_pct"] - row["overhead_all_pct"]) >= _DIFFER,
+        "prediction_off": panels.is_off(row.get("predicted_overhead_pct", math.nan), *bounds),
+    }
+    return [flag for flag, is_raised in raised.items() if is_raised]
 
 
-def _in_time(own: FrameTimes, base: FrameTimes, streams: int, arrival_fps: float) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for name, percentile in zip(("frame", "p95", "p99"), PERCENTILES, strict=True):
-        at = own.percentile(percentile).scaled(1e3)
-        row |= {f"{name}_ms": at.mean, f"{name}_ci_low_ms": at.low, f"{name}_ci_high_ms": at.high}
+def _in_time(own: FrameTimes, base: FrameTimes, streams: int, arrival_fps: float) -> dict[str, float]:
     load_fps = LOAD / base.percentile(50).mean
-    return row | {
+    row = {
         "fps": streams / float(own.all.mean()),
         "arrival_fps": arrival_fps,
         "missed_deadline_pct": 100 * own.missed(arrival_fps),
@@ -283,3 +258,7 @@ def _in_time(own: FrameTimes, base: FrameTimes, streams: int, arrival_fps: float
         "missed_at_load_pct": 100 * own.missed(load_fps),
         "frames_timed": len(own.all),
     }
+    for name, percentile in (("frame", 50), ("p95", 95), ("p99", 99)):
+        at = own.percentile(percentile).scaled(1e3)
+        row |= {f"{name}_ms": at.mean, f"{name}_ci_low_ms": at.low, f"{name}_ci_high_ms": at.high}
+    return row

@@ -1,23 +1,22 @@
 """The tables of trained networks: one row per arm of the sections accuracy and detection, and their learning curves."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.analysis.arms import Arm, baseline_arm, lost_seeds
+from bench.analysis.arms import Arm, ArmKey, baseline_arm, form_of, lost_seeds, trainings
 from bench.analysis.overheads import Overhead
 from bench.analysis.selection import EXCHANGE
 from bench.analysis.tables import AXES, CONDITION, interval_columns, of_variant
 from bench.spec.axes import BASELINE, DETECTORS
-from bench.spec.cases import Condition, Variant
+from bench.spec.cases import Variant
 from bench.stats import estimators
-from bench.stats.estimators import CONFIDENCE, Interval
+from bench.stats.estimators import CONFIDENCE, Units
 from bench.stats.resampling import clip_share, resampled
-from bench.stats.units import Units
-from bench.store.records import Record, TrainedRecord
+from bench.store.records import Record
 from bench.store.samples import MEASURES, OUTCOMES, PARTS
 
 Equivalents = dict[str, list[str]]  # {strategy: those proven to compute the same function, which inherit its accuracy}
@@ -55,7 +54,6 @@ _EARLY_COLUMNS = [
         for column in ("mean", "ci_low", "ci_high", "delta", "delta_ci_low", "delta_ci_high")
     ),
 ]
-_NOTHING = Interval(math.nan, math.nan, math.nan, 0)
 
 
 def accuracy_table(records: Sequence[Record], trained: Sequence[Arm], equivalents: Equivalents) -> pd.DataFrame:
@@ -64,19 +62,18 @@ def accuracy_table(records: Sequence[Record], trained: Sequence[Arm], equivalent
     An arm of which some seeds failed has both, and its means say so in ``reason``: they are those of the seeds that are
     left, and no verdict rests on them.
     """
-    lost = lost_seeds(records, "accuracy")
-    rows = []
+    rows, lost = list[dict[str, Any]](), lost_seeds(records, "accuracy")
     for arm in trained:
-        family = _family(arm, trained)
-        row = {**_arm_columns(arm), "seeds": len(arm.seeds), "status": "ok", "reason": lost.get(arm.key, "")}
-        row |= _levels(arm) | _efforts(arm) | _gap_to_best(arm, family)
-        base = baseline_arm(arm, trained)
+        family, base = _family(arm, trained), baseline_arm(arm, trained)
+        row = _arm_row(arm, lost, equivalents) | _efforts(arm) | _shuffled(arm) | _gap_to_best(arm, family)
+        for outcome in OUTCOMES:
+            row |= interval_columns(f"{outcome}_mean_pct", outcome, arm.pct(outcome).interval())
         if base is not None:
             row |= _differences(arm, base, compared=len(family))
-        rows.append({**row, "equivalents": ",".join(equivalents.get(arm.variant.strategy, []))})
-    _adjust(rows)
-    rows += [_ended(record) for record in _unsuccessful(records, "accuracy")]
+        rows.append(row)
+    rows += [row | {"records": arm.records} for arm, row in _unsuccessful(records, "accuracy")]
     frame = pd.DataFrame(rows, columns=_ACCURACY_COLUMNS)
+    _adjust(frame)
     return frame.drop_duplicates(subset=[*AXES, *CONDITION, "status"], ignore_index=True)
 
 
@@ -90,34 +87,26 @@ def detection_table(
     another name has a row of its own without accuracies. Where a detector was timed in several settings, here stands
     the first (the others are in the online table).
     """
-    costs: dict[tuple[str, Variant], Overhead] = {}
+    costs: dict[tuple[str, Variant], dict[str, Any]] = {}
     for overhead in filter(_counts_as_cost, measured):
-        costs.setdefault((overhead.case.panel.backbone, overhead.case.variant), overhead)
+        costs.setdefault((overhead.case.panel.backbone, overhead.case.variant), _cost(overhead))
     rows, lost = list[dict[str, Any]](), lost_seeds(records, "detection")
-    trained_as = {(arm.condition.backbone, arm.variant) for arm in trained}
     for arm in trained:
-        detector, base = arm.condition.backbone, baseline_arm(arm, trained)
-        row = _detector_columns(detector, arm.variant, arm.condition)
-        row |= _cost(costs.get((detector, arm.variant)))
-        row |= {"seeds": len(arm.seeds), "status": "ok", "reason": lost.get(arm.key, "")}
+        base = baseline_arm(arm, trained)
+        row = _arm_row(arm, lost, equivalents) | costs.get((arm.condition.backbone, arm.variant), {})
         for measure in MEASURES:
-            row |= interval_columns(f"{measure}_pct", measure, _interval(arm.pct(measure)))
-            delta = Units({}) if base is None or arm is base else arm.pct(measure) - base.pct(measure)
-            if len(delta):
+            row |= interval_columns(f"{measure}_pct", measure, arm.pct(measure).interval())
+            if base is not None and base is not arm:
+                delta = arm.pct(measure) - base.pct(measure)
                 row |= interval_columns(f"{measure}_delta_pct", f"{measure}_delta", delta.interval())
                 row[f"{measure}_delta_mde_pct"] = delta.mde()
-        samples = list(arm.seeds.values())
-        row |= {"params": samples[0].params, "train_seconds": float(np.mean([s.train_seconds for s in samples]))}
-        row |= {"equivalents": ",".join(equivalents.get(arm.variant.strategy, [])), "records": arm.records}
         rows.append(row)
-    rows += [
-        _detector_columns(detector, variant, None) | _cost(cost) | {"seeds": 0, "status": "ok", "reason": ""}
-        for (detector, variant), cost in costs.items()
-        if (detector, variant) not in trained_as
-    ]
-    for record in _unsuccessful(records, "detection"):
-        row = _detector_columns(record.trial.condition.backbone, record.trial.variant, record.trial.condition)
-        rows.append(row | {"seeds": 0, "status": record.status, "reason": record.reason})
+    trained_as = {(arm.condition.backbone, arm.variant) for arm in trained}
+    for (detector, variant), cost in costs.items():
+        if (detector, variant) not in trained_as:
+            named = {"detector": detector, "form": form_of(variant), **of_variant(variant)}
+            rows.append(named | cost | {"seeds": 0, "status": "ok", "reason": ""})
+    rows += [row for _, row in _unsuccessful(records, "detection")]
     frame = pd.DataFrame(rows, columns=_DETECTION_COLUMNS)
     return frame.drop_duplicates(subset=["detector", *AXES, *RECIPE, "seeds", "status"], ignore_index=True)
 
@@ -127,13 +116,12 @@ def curve_table(trained: Sequence[Arm]) -> pd.DataFrame:
     which kept no curves, have no rows."""
     rows = []
     for arm in trained:
-        followed = {seed: samples for seed, samples in arm.recognition.items() if samples.curve is not None}
-        clips_seen = next(iter(followed.values())).clips_seen if followed else []
+        curves = {seed: own.curve for seed, own in arm.recognition.items() if own.curve is not None}
+        clips_seen = arm.recognition[next(iter(curves))].clips_seen if curves else []
         for epoch, clips in enumerate(clips_seen):
-            row = {**_arm_columns(arm), "seeds": len(followed), "epoch": epoch + 1, "clips_seen": clips}
+            row = {**_axes(arm), "seeds": len(curves), "epoch": epoch + 1, "clips_seen": clips}
             for part in PARTS:
-                own = {seed: 100 * samples.curve[part][epoch] for seed, samples in followed.items() if samples.curve}
-                row |= interval_columns(f"{part}_mean_pct", part, Units(own).interval())
+                row |= interval_columns(f"{part}_mean_pct", part, _at(curves, part, epoch).interval())
             rows.append(row)
     return pd.DataFrame(rows, columns=_CURVE_COLUMNS)
 
@@ -150,12 +138,11 @@ def early_table(trained: Sequence[Arm]) -> pd.DataFrame:
         known, others = _early(arm), _early(base) if base else {}
         frames = len(next(iter(known.values()))[PARTS[0]]) if known else 0
         for t in range(frames):
-            row = {**_arm_columns(arm), "seeds": len(known), "frame": t + 1, "seen_pct": 100 * (t + 1) / frames}
+            row = {**_axes(arm), "seeds": len(known), "frame": t + 1, "seen_pct": 100 * (t + 1) / frames}
             for part in PARTS:
-                own = Units({seed: 100 * early[part][t] for seed, early in known.items()})
-                without = Units({seed: 100 * early[part][t] for seed, early in others.items()})
+                own = _at(known, part, t)
                 row |= interval_columns(f"{part}_mean_pct", part, own.interval())
-                row |= interval_columns(f"{part}_delta_pct", f"{part}_delta", (own - without).interval())
+                row |= interval_columns(f"{part}_delta_pct", f"{part}_delta", (own - _at(others, part, t)).interval())
             rows.append(row)
     return pd.DataFrame(rows, columns=_EARLY_COLUMNS)
 
@@ -163,62 +150,64 @@ def early_table(trained: Sequence[Arm]) -> pd.DataFrame:
 def example_frames(records: Sequence[Record]) -> list[dict[str, Any]]:
     """Of each detector that kept some: ``{"form", "strategy", "seed", "fraction", "examples"}``."""
     found = []
-    for record in records:
-        examples = getattr(record.samples, "examples", None) if isinstance(record, TrainedRecord) else None
-        if isinstance(record, TrainedRecord) and examples and examples["truth"]:
-            trial = record.trial
-            form = Arm(trial.section, trial.variant, trial.condition, {}).form
-            axes = {"strategy": trial.variant.strategy, "fraction": float(trial.variant.fraction)}
-            found.append({"form": form, **axes, "seed": trial.seed, "examples": examples})
+    for record in trainings(records, "detection"):
+        examples = getattr(record.samples, "examples", None)
+        if examples and examples["truth"]:
+            variant = record.trial.variant
+            axes = {"strategy": variant.strategy, "fraction": float(variant.fraction)}
+            found.append({"form": form_of(variant), **axes, "seed": record.trial.seed, "examples": examples})
     return found
 
 
-def _arm_columns(arm: Arm) -> dict[str, Any]:
-    return {**of_variant(arm.variant), **vars(arm.condition), "records": arm.records}
+def _axes(arm: Arm) -> dict[str, Any]:
+    detector = {"detector": arm.condition.backbone, "form": form_of(arm.variant)}
+    return {**of_variant(arm.variant), **vars(arm.condition), **detector}
 
 
-def _unsuccessful(records: Sequence[Record], section: str) -> list[TrainedRecord]:
-    return [r for r in records if isinstance(r, TrainedRecord) and r.trial.section == section and r.status != "ok"]
+def _arm_row(arm: Arm, lost: Mapping[ArmKey, str], equivalents: Equivalents) -> dict[str, Any]:
+    """What the tables of both sections say of a trained arm."""
+    samples = list(arm.seeds.values())
+    return {
+        **_axes(arm),
+        "seeds": len(samples),
+        "params": samples[0].params,
+        "train_seconds": float(np.mean([own.train_seconds for own in samples])),
+        "status": "ok",
+        "reason": lost.get(arm.key, ""),
+        "equivalents": ",".join(equivalents.get(arm.variant.strategy, [])),
+        "records": arm.records,
+    }
 
 
-def _ended(record: TrainedRecord) -> dict[str, Any]:
-    trial = record.trial
-    arm = Arm(trial.section, trial.variant, trial.condition, {})
-    return {**_arm_columns(arm), "seeds": 0, "status": record.status, "reason": record.reason}
+def _unsuccessful(records: Sequence[Record], section: str) -> list[tuple[Arm, dict[str, Any]]]:
+    """A row for each training that failed or was skipped."""
+    found = []
+    for record in trainings(records, section):
+        if record.status != "ok":
+            arm = Arm(section, record.trial.variant, record.trial.condition, {})
+            found.append((arm, {**_axes(arm), "seeds": 0, "status": record.status, "reason": record.reason}))
+    return found
 
 
-def _interval(units: Units) -> Interval:
-    return units.interval() if len(units) else _NOTHING
-
-
-def _levels(arm: Arm) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for outcome in OUTCOMES:
-        row |= interval_columns(f"{outcome}_mean_pct", outcome, arm.pct(outcome).interval())
+def _shuffled(arm: Arm) -> dict[str, float]:
+    row = {}
     for part in ("spatial", "temporal"):
-        shuffled = [getattr(samples, f"shuffled_{part}_accuracy") for samples in arm.recognition.values()]
-        known = [100 * value for value in shuffled if value is not None]
+        accuracies = [getattr(samples, f"shuffled_{part}_accuracy") for samples in arm.recognition.values()]
+        known = [100 * value for value in accuracies if value is not None]
         row[f"shuffled_{part}_mean_pct"] = float(np.mean(known)) if known else math.nan
     return row
 
 
 def _efforts(arm: Arm) -> dict[str, Any]:
-    """params, flops: of the network; train_seconds, clips_per_second: means over seeds; shares: of the training time of
-    all seeds, what the making of clips and the three parts of a step took (NaN in older records)."""
+    """flops: of the network; clips_per_second: mean over seeds; shares: of the training time of all seeds, what the
+    making of clips and the three parts of a step took (NaN in older records)."""
     samples = list(arm.recognition.values())
-    total = sum(s.train_seconds for s in samples)
-
-    def share(name: str) -> float:
-        values = [getattr(s, f"{name}_seconds") for s in samples]
-        return math.nan if None in values else 100 * sum(values) / total
-
-    return {
-        "params": samples[0].params,
-        "flops": samples[0].flops,
-        "train_seconds": float(np.mean([s.train_seconds for s in samples])),
-        "clips_per_second": float(np.mean([s.clips_per_second for s in samples])),
-        **{f"{name}_share_pct": share(name) for name in ("data", "forward", "backward", "update")},
-    }
+    total = sum(own.train_seconds for own in samples)
+    row = {"flops": samples[0].flops, "clips_per_second": float(np.mean([own.clips_per_second for own in samples]))}
+    for name in ("data", "forward", "backward", "update"):
+        seconds = [getattr(own, f"{name}_seconds") for own in samples]
+        row[f"{name}_share_pct"] = math.nan if None in seconds else 100 * sum(seconds) / total
+    return row
 
 
 def _family(arm: Arm, trained: Sequence[Arm]) -> list[Arm]:
@@ -229,13 +218,13 @@ def _family(arm: Arm, trained: Sequence[Arm]) -> list[Arm]:
     return [o for o in trained if o.condition == arm.condition and o.variant.strategy not in (BASELINE, EXCHANGE)]
 
 
-def _gap_to_best(arm: Arm, family: Sequence[Arm]) -> dict[str, Any]:
+def _gap_to_best(arm: Arm, family: Sequence[Arm]) -> dict[str, float]:
     """How far behind the best of its family in joint accuracy, paired by seed; intervals hold for all pairs at once.
 
     The best is chosen by its mean here, which flatters it: where it is not told from the others, it is not the best.
     """
-    best = max(family, key=lambda other: float(np.mean(other.pct("joint").values)))
-    if len(family) < 2 or arm is best or arm.variant.strategy == BASELINE:
+    best = max(family, key=lambda other: other.pct("joint").interval().mean)
+    if arm is best:
         return {}
     gap = best.pct("joint") - arm.pct("joint")
     confidence = 1 - (1 - CONFIDENCE) / (len(family) - 1)
@@ -243,20 +232,19 @@ def _gap_to_best(arm: Arm, family: Sequence[Arm]) -> dict[str, Any]:
     return {**columns, "joint_gap_to_best_mde_pct": gap.mde(confidence)}
 
 
-def _differences(arm: Arm, base: Arm, compared: int) -> dict[str, Any]:
+def _differences(arm: Arm, base: Arm, compared: int) -> dict[str, float]:
     """Against the baseline, paired by seed. The baseline's own are zero by construction, and nothing is tested.
 
     compared: the number of arms that Holm's correction is over. The minimum detectable effect is that of the strictest
     of its levels; the intervals are not corrected.
     """
-    row: dict[str, Any] = {}
-    strictest = 1 - (1 - CONFIDENCE) / compared
+    row: dict[str, float] = {}
     for outcome in OUTCOMES:
         delta = arm.pct(outcome) - base.pct(outcome)
         row |= interval_columns(f"{outcome}_delta_pct", f"{outcome}_delta", delta.interval())
         if arm is not base:
             row[f"{outcome}_delta_p"] = estimators.paired_p(delta.values)
-            row[f"{outcome}_delta_mde_pct"] = delta.mde(strictest)
+            row[f"{outcome}_delta_mde_pct"] = delta.mde(1 - (1 - CONFIDENCE) / compared)
     if arm is not base:
         clips = arm.clip_deltas(base, "joint")
         both = resampled(clips)
@@ -265,19 +253,12 @@ def _differences(arm: Arm, base: Arm, compared: int) -> dict[str, Any]:
     return row
 
 
-def _adjust(rows: Sequence[dict[str, Any]]) -> None:
-    """Holm, in place: the arms of one condition, in one outcome, are one family; the learnable exchange, a control of
-    its own, is none of them."""
-    families: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in rows:
-        if row["strategy"] != BASELINE:
-            key = (*(row[name] for name in CONDITION), row["strategy"] == EXCHANGE)
-            families.setdefault(key, []).append(row)
-    for family in families.values():
-        for outcome in OUTCOMES:
-            adjusted = estimators.holm([row.get(f"{outcome}_delta_p", math.nan) for row in family])
-            for row, p in zip(family, adjusted, strict=True):
-                row[f"{outcome}_delta_p"] = p
+def _adjust(frame: pd.DataFrame) -> None:
+    """Holm, in place, for each ``_family`` in one outcome; the baseline is in none, as it has no p value."""
+    families = [*(frame[name] for name in CONDITION), frame["strategy"] == EXCHANGE]
+    for outcome in OUTCOMES:
+        tested = frame[f"{outcome}_delta_p"].astype(float).groupby(families)
+        frame[f"{outcome}_delta_p"] = tested.transform(lambda own: pd.Series(estimators.holm(list(own)), own.index))
 
 
 def _counts_as_cost(overhead: Overhead) -> bool:
@@ -287,15 +268,7 @@ def _counts_as_cost(overhead: Overhead) -> bool:
     return panel.backbone in DETECTORS and panel.streams == 1 and plain and not overhead.case.aa
 
 
-def _detector_columns(detector: str, variant: Variant, condition: Condition | None) -> dict[str, Any]:
-    form = Arm("detection", variant, Condition(), {}).form
-    factors = {} if condition is None else {name: getattr(condition, name) for name in RECIPE}
-    return {"detector": detector, "form": form, **of_variant(variant), **factors}
-
-
-def _cost(overhead: Overhead | None) -> dict[str, Any]:
-    if overhead is None:
-        return {}
+def _cost(overhead: Overhead) -> dict[str, Any]:
     return {
         **interval_columns("overhead_pct", "overhead", overhead.interval()),
         "frame_ms": 1e3 * overhead.seconds / overhead.case.panel.frames,
@@ -305,3 +278,8 @@ def _cost(overhead: Overhead | None) -> dict[str, Any]:
 
 def _early(arm: Arm) -> dict[int, dict[str, list[float]]]:
     return {seed: samples.early for seed, samples in arm.recognition.items() if samples.early is not None}
+
+
+def _at(courses: Mapping[int, dict[str, list[float]]], part: str, place: int) -> Units:
+    """Of each seed, in per cent, after so many epochs or frames more than one."""
+    return Units({seed: 100 * course[part][place] for seed, course in courses.items()})

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bench.analysis.overheads import Overhead, overheads
-from bench.analysis.quality import dependence_flags, panel_qualities, throttled_panels
-from bench.analysis.quality import processes as processes_of
+from bench.analysis.panels import dependence_flags, panel_qualities, throttled_panels
+from bench.analysis.panels import processes as processes_of
 from bench.store.records import Record
 from tests.analysis.synthetic import overhead
 from tests.store.synthetic import BASE, PANEL, SHIFT, STREAM, TWIN, process, timed

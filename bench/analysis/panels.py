@@ -1,4 +1,10 @@
-"""How well a panel was measured: what disturbed it, what was left out, how processes and superblocks scatter."""
+"""What the processes of a panel recorded beside the times: how well it was measured, and what moving bytes costs there.
+
+The prediction of an overhead: counted traffic at measured bandwidth (every operator that a strategy adds moves so many
+bytes, read and written; a copy of that size took so long in the same superblocks) and counted page faults at their
+measured price (memory that an allocator has given back comes back as fresh pages, which the kernel fills with zeros;
+counters say how many more of them a case takes than its baseline, and touching fresh pages what one costs).
+"""
 
 import math
 from collections import Counter
@@ -12,8 +18,11 @@ from bench.spec.cases import BASELINE_VARIANT
 from bench.spec.panel import Panel
 from bench.stats import estimators, exclusion
 from bench.store.records import ProcessRecord, Record
-from bench.store.samples import Process
+from bench.store.samples import Process, Static
 
+_MEBI = 1 << 20
+_OFF = 2.0  # the factor by which a prediction from bytes alone may miss
+_NEGLIGIBLE = 0.5  # pp: below this a factor means nothing
 SIGNIFICANT = 0.01  # shared by all cases of a panel (Bonferroni): one false alarm in a hundred runs
 
 Processes = dict[Panel, dict[int, Process]]
@@ -88,22 +97,18 @@ def dependence_flags(overhead: Overhead, cases: int) -> list[str]:
     """
     blocks = list(overhead.per_superblock.values())
     logs = [estimators.hodges_lehmann(values) for values in blocks]
-    limit = SIGNIFICANT / max(cases, 1) / 2  # two levels
-    across, inside = estimators.lag_one([logs]), estimators.lag_one(blocks)
-    rising, rising_inside = estimators.trend(logs), estimators.trend_inside(blocks)
-    flags = ["autocorrelated"] if across.p < limit or inside.p < limit else []  # NaN is not below
-    return [*flags, "trend"] if rising.p < limit or rising_inside.p < limit else flags
+    levels = ([logs], blocks)
+    limit = SIGNIFICANT / max(cases, 1) / len(levels)
+    tests = {"autocorrelated": estimators.lag_one, "trend": estimators.trend}
+    return [flag for flag, test in tests.items() if any(test(level).p < limit for level in levels)]  # NaN is not below
 
 
 def _quality(panel: Panel, replicates: dict[int, Process], own: Sequence[Overhead]) -> PanelQuality:
     samples = list(replicates.values())
     reasons = [found for process in samples for found in _reasons(process)]
-    readings = {
-        number: list(zip(process.disturbance, process.wall, strict=True)) for number, process in replicates.items()
-    }
+    readings = {number: list(zip(own.disturbance, own.wall, strict=True)) for number, own in replicates.items()}
     components = [part for o in own if (part := estimators.components(list(o.per_superblock.values()))) is not None]
     flags = Counter(flag for o in own for flag in dependence_flags(o, len(own)))
-    pages = [value for process in samples for value in process.page_seconds]
     sensors = [reading for process in samples for reading in process.sensors]
     names = dict.fromkeys(name for reading in sensors for name in reading)
     return PanelQuality(
@@ -118,7 +123,7 @@ def _quality(panel: Panel, replicates: dict[int, Process], own: Sequence[Overhea
         within_sd_pct=_deviation([part.within for part in components]),
         autocorrelated=flags["autocorrelated"],
         trending=flags["trend"],
-        page_microseconds=1e6 * float(np.median(pages)) if pages else math.nan,
+        page_microseconds=1e6 * _page_seconds(replicates),
         backend=samples[0].backend,
         sensors={name: float(np.median([s[name] for s in sensors if name in s])) for name in names},
     )
@@ -132,3 +137,66 @@ def _deviation(variances: list[float]) -> float:
 def _reasons(process: Process) -> list[tuple[str, ...]]:
     """Why each superblock counts as disturbed; empty where it was quiet."""
     return [exclusion.reasons(readings, wall) for readings, wall in zip(process.disturbance, process.wall, strict=True)]
+
+
+@dataclass(frozen=True)
+class Movement:
+    """What a panel's moving of bytes costs.
+
+    copies: {MiB copied: seconds, one for each superblock}. page_seconds: of one page fault, NaN where not measured.
+    """
+
+    copies: dict[int, list[float]]
+    page_seconds: float
+
+    def rates(self, mebibytes: int) -> list[float]:
+        """Bytes per second, read and written, superblock by superblock."""
+        return [2 * mebibytes * _MEBI / value for value in self.copies[mebibytes]]
+
+    def traffic_seconds(self, static: Static, base: Static) -> float:
+        """The time of the operators that a case runs beyond its baseline's; those that it saves count as gained."""
+        own, other = static.operations, base.operations
+        extra = {size: own.get(size, 0) - other.get(size, 0) for size in own.keys() | other.keys()}
+        return sum(number * self._copy_seconds(size) for size, number in extra.items() if number) if extra else math.nan
+
+    def fault_seconds(self, extra_faults: float) -> float:
+        """The time of so many page faults; none where faults are not counted (a GPU's allocator keeps its memory)."""
+        return 0.0 if math.isnan(extra_faults) or math.isnan(self.page_seconds) else extra_faults * self.page_seconds
+
+    def _copy_seconds(self, moved: int) -> float:
+        """Of an operator that moves so many bytes: at the bandwidth of the nearest sizes, between them along the
+        logarithm of the size; NaN where no copies were measured."""
+        if not self.copies:
+            return math.nan
+        sizes = sorted(self.copies)
+        medians = [float(np.median(self.rates(size))) for size in sizes]
+        places = [math.log(2 * size * _MEBI) for size in sizes]
+        return moved / float(np.interp(math.log(max(moved, 1)), places, medians))
+
+
+def movements(records: Sequence[Record]) -> dict[Panel, Movement]:
+    """For each panel that has processes."""
+    found = {}
+    for panel, replicates in processes(records).items():
+        copies: dict[int, list[float]] = {}
+        for own in replicates.values():
+            for size, seconds in own.copies.items():
+                copies.setdefault(size, []).extend(seconds)
+        found[panel] = Movement(copies, _page_seconds(replicates))
+    return found
+
+
+def _page_seconds(replicates: dict[int, Process]) -> float:
+    pages = [value for process in replicates.values() for value in process.page_seconds]
+    return float(np.median(pages)) if pages else math.nan
+
+
+def is_off(predicted: float, low: float, high: float) -> bool:
+    """The whole interval of the measured overhead lies more than a factor of two from the prediction.
+
+    Overheads below half a percentage point count as none on either side.
+    """
+    if any(math.isnan(value) for value in (predicted, low, high)) or max(abs(low), abs(high)) < _NEGLIGIBLE:
+        return False
+    nearest, farthest = sorted((predicted / _OFF, predicted * _OFF))
+    return low > max(farthest, _NEGLIGIBLE) or high < min(nearest, predicted - _NEGLIGIBLE)
