@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.clips import CANVAS, Dataset, stamp
+from bench.data.clips import CANVAS, ClipDataset, stamp
 from bench.data.images import SPRITE, Indices, Labels, Pixels, Sources
 from bench.spec.training import OpeningDigitsData
 
@@ -28,11 +28,12 @@ GREY = (0.25, 0.75)  # of the door, from the photographs' black to their white: 
 
 
 @dataclass(frozen=True)
-class OpeningDigits(Dataset[Sources]):
+class OpeningDigits(ClipDataset):
     """The data set: digits behind doors of photographs."""
 
     how_hard: OpeningDigitsData
 
+    photographs: ClassVar[bool] = True
     temporal_classes: ClassVar[int] = len(ORDERS)
     frames: ClassVar[int] = FRAMES
 
@@ -54,7 +55,7 @@ class OpeningDigits(Dataset[Sources]):
     def _scene(self, rng: np.random.Generator, sources: Sources, spatial: Labels, frames: int) -> "_Scene":
         count, jitter = len(spatial), self.how_hard.jitter
         turned = rng.integers(0, 2, count).astype(np.bool_)
-        sprites = _upright(sources.digits.draw(rng, spatial, self.how_hard.lowest_contrast), turned)
+        sprites = _upright(sources.sprites(rng, spatial, self.how_hard.lowest_contrast), turned)
         place = rng.integers(jitter, CANVAS - SPRITE - jitter + 1, (2, count, 1))  # jittered, it is still on the canvas
         top, left = place + rng.integers(-jitter, jitter + 1, (2, count, frames))
         door = sources.textures(rng, count, CANVAS, GREY)

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, interpolate
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.data.clips import Clips, Dataset, one_frame, shuffled
-from bench.data.datasets import data_version, open_dataset
+from bench.data import data_version, open_dataset
+from bench.data.clips import ClipDataset, Clips, one_frame, shuffled
 from bench.data.images import Labels, Pixels
 from bench.measure.training.checkpoint import State
 from bench.measure.training.harness import Batch, Diverged, Epoch, Task, Train
@@ -42,7 +42,7 @@ class RecognitionTask(Task):
     """
 
     recipe: Recipe
-    dataset: Dataset[Any]
+    dataset: ClipDataset
 
     SAMPLES: ClassVar[type[Fitted]] = Recognition
     MEMORY_FORMAT: ClassVar[torch.memory_format] = torch.channels_last  # in which small convolutions are faster
@@ -76,8 +76,8 @@ class RecognitionTask(Task):
         recipe, rng = self.recipe, np.random.default_rng([self.seed, _PRETRAIN])
 
         def draw(hard: bool) -> Iterator[Batch]:
-            frames = self.dataset.single_frames(rng, recipe.pretrain_frames, hard)
-            return self._batches(frames.pixels[:, None], (frames.spatial, None), recipe.pretrain_batch)
+            pixels, spatial = self.dataset.single_frames(rng, recipe.pretrain_frames, hard)
+            return self._batches(pixels[:, None], (spatial, None), recipe.pretrain_batch)
 
         hardness = [False] * recipe.pretrain_epochs_easy + [True] * recipe.pretrain_epochs_hard
         return [partial(draw, hard) for hard in hardness]
