@@ -11,7 +11,7 @@ not asked for there: finding it is neither right nor wrong. A frame may hold not
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,15 +19,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torchvision.ops import box_iou
 
-from bench.data.images import DIGITS, SPRITE, Dataset, Indices, Labels, Pixels, Sources, version_of
+from bench.data.images import DIGITS, FRAMES, SPRITE, Dataset, Indices, Labels, Pixels, Sources, version_of
 from bench.spec.training import ClutteredDigitsData
 
 Boxes = NDArray[np.float32]
 
 SIZE = 64  # px
-FRAMES = 8
 SEEN = 0.25  # of a digit's ink, to be asked for
-NEARBY = 10  # frames either way, for motion IoU
 SLOW_ABOVE, FAST_BELOW = 0.9, 0.7  # motion IoU
 
 _SLIVER = 1.0  # px: what the edge leaves less of is not asked for
@@ -72,7 +70,8 @@ class Scenes:
     @property
     def speeds(self) -> NDArray[np.intp]:
         """Of each object [M]: an index of ``store.samples.SPEEDS``."""
-        return speed_groups(motion_iou(self.boxes))
+        motion = motion_iou(self.boxes)
+        return np.where(motion > SLOW_ABOVE, 0, np.where(motion < FAST_BELOW, 2, 1))
 
     def objects(self, clip: int) -> Indices:
         """The numbers of a clip's objects."""
@@ -91,9 +90,6 @@ class ClutteredDigits(Dataset):
     """The data set; the parts share no image."""
 
     how_hard: ClutteredDigitsData
-
-    photographs: ClassVar[bool] = True
-    frames: ClassVar[int] = FRAMES
 
     def scenes(self, rng: np.random.Generator, count: int, part: str = "train", frames: int = FRAMES) -> Scenes:
         """``count`` fresh clips of ``frames`` frames; part: train, validation or test."""
@@ -184,22 +180,15 @@ def _bars(rng: np.random.Generator, sources: Sources, most: int) -> tuple[Pixels
 
 
 def motion_iou(boxes: Boxes) -> NDArray[np.float64]:
-    """Of boxes [M, T, 4]: each box's IoU with the object's boxes at most ``NEARBY`` frames off, averaged to [M].
+    """Of boxes [M, T, 4]: each box's IoU with the object's other boxes, averaged to [M]; 1 for a clip of one frame.
 
-    1 for a clip of one frame; boxes of no area meet nothing.
+    ImageNet-VID looks at most ten frames either way; a clip has eight. Boxes of no area meet nothing.
     """
-    times = np.arange(boxes.shape[1])
-    apart = np.abs(times[:, None] - times)
-    near = (apart > 0) & (apart <= NEARBY)
-    if not near.any():
+    others = ~np.eye(boxes.shape[1], dtype=np.bool_)
+    if not others.any():
         return np.ones(len(boxes))
-    of_objects = [box_iou(own, own).nan_to_num().numpy()[near].mean() for own in torch.from_numpy(boxes).double()]
+    of_objects = [box_iou(own, own).nan_to_num().numpy()[others].mean() for own in torch.from_numpy(boxes).double()]
     return np.array(of_objects, np.float64)
-
-
-def speed_groups(motion: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Of each motion IoU [M], an index of ``store.samples.SPEEDS``."""
-    return np.where(motion > SLOW_ABOVE, 0, np.where(motion < FAST_BELOW, 2, 1))
 
 
 def data_version(data: ClutteredDigitsData) -> str:

@@ -29,6 +29,7 @@ Indices = NDArray[np.intp]
 DIGITS = 10
 SPRITE = 16  # px; the scans are 8x8, and a stroke of one pixel would not survive the network's stride of 2
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")
+FRAMES = 8  # in a clip
 BLOCK = 40  # px of a halved photograph: 40 blocks in each, and room for 81 different textures of 32x32 within a block
 
 _HALVE = 2  # px averaged each way: a texture of 32 px then shows more than a patch of plain sky
@@ -77,7 +78,7 @@ class Sources:
 class Dataset:
     """What all data sets have. train, validation, test: what images are made of, disjoint. how_hard: its parameters.
 
-    photographs: whether it shows some. frames: T, the frames in a clip.
+    photographs: whether it shows some. frames: T, in a clip.
     """
 
     train: Sources
@@ -85,8 +86,8 @@ class Dataset:
     test: Sources
     how_hard: Strict
 
-    photographs: ClassVar[bool]
-    frames: ClassVar[int]
+    photographs: ClassVar[bool] = True
+    frames: ClassVar[int] = FRAMES
 
     @classmethod
     def split(cls, recipe: TrainingRecipe, how_hard: Strict, seed: int) -> Self:

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.clips import CANVAS, ClipDataset, stamp
-from bench.data.images import SPRITE, Indices, Labels, Pixels, Sources
+from bench.data.images import FRAMES, SPRITE, Indices, Labels, Pixels, Sources
 from bench.spec.training import OpeningDigitsData
 
-FRAMES = 8
 ORDERS: Labels = np.stack([np.arange(FRAMES), np.arange(FRAMES)[::-1]])  # opening, closing
 OPEN = CANVAS // 2  # the steps between closed and open: a wing then went 1 px at each of them, a door in one piece 2 px
 NEARLY = 1  # a clip begins at most this far from closed and ends at most this far from open
@@ -33,9 +32,7 @@ class OpeningDigits(ClipDataset):
 
     how_hard: OpeningDigitsData
 
-    photographs: ClassVar[bool] = True
     temporal_classes: ClassVar[int] = len(ORDERS)
-    frames: ClassVar[int] = FRAMES
 
     def _single(self, rng: np.random.Generator, labels: Labels, hard: bool) -> Pixels:
         """A digit anywhere. Hard: as in the clips, with the door open so far, at random, that enough of it is seen."""

@@ -14,10 +14,10 @@ from typing import ClassVar
 import numpy as np
 
 from bench.data.clips import CANVAS, ClipDataset, stamp
-from bench.data.images import DIGITS, SPRITE, Indices, Labels, Pixels, Sources
+from bench.data.images import DIGITS, FRAMES, SPRITE, Indices, Labels, Pixels, Sources
 from bench.spec.training import RingDigitsData
 
-POSITIONS = 8  # on the ring; as many as a clip has frames, so that a clip shows each of them once
+POSITIONS = FRAMES  # on the ring, so that a clip shows each of them once
 STEP = CANVAS // POSITIONS  # 4 px: more than the jitter can hide
 ORDERS: Labels = np.array([1, 3, 5, 7])  # the steps that are coprime to 8; their index is the temporal class
 
@@ -30,7 +30,6 @@ class RingDigits(ClipDataset):
 
     photographs: ClassVar[bool] = False
     temporal_classes: ClassVar[int] = len(ORDERS)
-    frames: ClassVar[int] = POSITIONS
 
     def _single(self, rng: np.random.Generator, labels: Labels, hard: bool) -> Pixels:
         """A digit anywhere. Hard: with distractor, erasure and noise as in the clips."""

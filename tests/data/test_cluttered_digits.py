@@ -10,7 +10,6 @@ from bench.data.cluttered_digits import (
     Scenes,
     data_version,
     motion_iou,
-    speed_groups,
 )
 from bench.spec.training import ClutteredDigitsData, DetectionRecipe
 from bench.store.samples import SPEEDS
@@ -59,11 +58,19 @@ def test_all_speeds_are_there_and_told_by_how_boxes_move() -> None:
     assert np.median(way[shown.speeds == 0]) < np.median(way[shown.speeds == 1]) < np.median(way[shown.speeds == 2])
 
 
+def moving_to(*widths: float) -> Scenes:
+    """Objects of 10 px that are seen in a second frame too, so narrow that this is their IoU in tenths."""
+    boxes = np.array([[[0, 0, 10, 1], [0, 0, width, 1]] for width in widths], np.float32)
+    count = len(widths)
+    pixels, seen = np.zeros((1, 2, 1, SIZE, SIZE), np.float32), np.ones((count, 2), np.float32)
+    return Scenes(pixels, np.zeros(count, np.intp), np.zeros(count, np.int64), boxes, seen)
+
+
 def test_motion_iou() -> None:
     still = np.tile(np.array([10, 10, 20, 20], np.float32), (1, 8, 1))
     far = still + 100 * np.arange(8, dtype=np.float32)[None, :, None]
     assert motion_iou(np.concatenate([still, far])) == pytest.approx([1, 0])
-    assert list(speed_groups(np.array([0.95, 0.9, 0.8, 0.7, 0.69]))) == [0, 1, 1, 1, 2]
+    assert list(moving_to(9.5, 9, 8, 7, 6.9).speeds) == [0, 1, 1, 1, 2]
     assert motion_iou(still[:, :1]) == pytest.approx([1])
     whole, half, empty = [0, 0, 2, 1], [1, 0, 3, 1], [1, 0, 1, 1]
     assert motion_iou(np.array([[whole, half], [whole, empty]], np.float32)) == pytest.approx([1 / 3, 0])

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 
+from bench.data.images import Dataset
 from bench.measure.training.checkpoint import State
 from bench.models import Network, insert, lay_out
 from bench.spec.axes import PRETRAINED_FORM
@@ -36,8 +37,8 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step learns from, on the device that trains: frames [count * T, C, H, W], clip after clip, and what the
-    task's loss reads beside them. count: clips, or single frames."""
+    """On the device that trains: frames [count * T, C, H, W], clip after clip, and what the task's loss reads beside
+    them. count: clips, or single frames."""
 
     count: int
     frames: Tensor
@@ -50,8 +51,8 @@ Epoch = Callable[[], Iterator[Batch]]
 
 @dataclass
 class Fit:
-    """How a training went: the mean loss of each epoch, and seconds of wall time. train_seconds: of all epochs without
-    what is done after each; the others are parts of it."""
+    """The mean loss of each epoch, and seconds of wall time. train_seconds: of all epochs without what is done after
+    each; the others are parts of it."""
 
     train_loss: list[float]
     train_seconds: float = 0.0
@@ -61,11 +62,9 @@ class Fit:
     update_seconds: float = 0.0
 
 
-AfterEpoch = Callable[[], None]
-"""May look at the network, and must not change it."""
-
-Train = Callable[[Epoch, AfterEpoch | None], Fit]
-"""Fine-tunes the network of a trial for as many epochs as recipe and condition say. Raises Diverged."""
+Train = Callable[[Epoch, Callable[[], None] | None], Fit]
+"""Fine-tunes the network of a trial for as many epochs as recipe and condition say, and calls the second after each,
+which may look at the network and must not change it. Raises Diverged."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class Task(ABC):
     recipe: TrainingRecipe
     condition: Condition
     seed: int
-    dataset: Any
+    dataset: Dataset
     data_version: str = ""
     examples: int = 0
 
@@ -102,7 +101,7 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, network: Network, batch: Batch) -> Tensor:
-        """Of one batch, in either stage."""
+        """Of one batch, in either stage; under autocast where the recipe says bf16."""
 
     @abstractmethod
     def fine_tune(self, network: Network, strategy: Strategy, train: Train) -> dict[str, Any]:
@@ -115,29 +114,18 @@ class Task(ABC):
     @property
     def segments(self) -> int:
         """Frames of a clip that the network sees."""
-        frames: int = self.dataset.frames
-        return frames
+        return self.dataset.frames
 
     @property
     def form(self) -> str:
         """The 2-D network that is pre-trained: a 3-D one starts from the weights of another."""
         return PRETRAINED_FORM.get(self.condition.backbone, self.condition.backbone)
 
-    def place(self, network: Network) -> Network:
-        """Where and as it is trained."""
-        network.to(self.recipe.device)
-        lay_out(network, self.MEMORY_FORMAT)
-        return network
-
-    def autocast(self) -> torch.autocast:
-        """Computes in bf16 where the recipe says so."""
-        return torch.autocast(self.recipe.device, torch.bfloat16, enabled=self.recipe.bf16 is True)
-
 
 def pretrain(task: Task, report: Report) -> tuple[State, Fit]:
     """The weights that all trials of a seed start from. Raises Diverged."""
     with reproducible(task.seed):
-        network = task.place(task.network(task.form, 1))
+        network = task.network(task.form, 1)
         recipe = task.recipe
         steps = math.ceil(recipe.pretrain_frames / recipe.pretrain_batch)
         how = fit(task, network, task.pretraining(), recipe.pretrain_lr, steps, report)
@@ -152,10 +140,10 @@ def fine_tune(task: Task, strategy: Strategy, state: State, report: Report) -> t
     with reproducible(task.seed):
         network = task.network(task.condition.backbone, task.segments)
         task.load(network, state)
-        network = task.place(insert(strategy, network))
+        insert(strategy, network)
         recipe, condition = task.recipe, task.condition
 
-        def train(epoch: Epoch, after_epoch: AfterEpoch | None) -> Fit:
+        def train(epoch: Epoch, after_epoch: Callable[[], None] | None) -> Fit:
             epochs = [epoch] * max(1, round(recipe.epochs * condition.length_factor))
             steps = math.ceil(recipe.clips / recipe.batch)
             return fit(task, network, epochs, recipe.lr * condition.lr_factor, steps, report, after_epoch)
@@ -177,13 +165,16 @@ def fit(
     lr: float,
     steps: int,
     report: Report,
-    after_epoch: AfterEpoch | None = None,
+    after_epoch: Callable[[], None] | None = None,
 ) -> Fit:
     """Train ``network`` on what each of ``epochs`` draws: AdamW, one cycle of the learning rate over all of them.
 
     lr: the highest. steps: of an epoch. The network is left in evaluation mode, in which ``after_epoch`` sees it too.
     Raises Diverged.
     """
+    device = task.recipe.device
+    network.to(device)
+    lay_out(network, task.MEMORY_FORMAT)
     clock, how, step, total = time.perf_counter, Fit([]), 0, len(epochs) * steps
     optimizer = torch.optim.AdamW(network.parameters(), lr, weight_decay=task.recipe.weight_decay, fused=True)
     schedule = OneCycleLR(optimizer, lr, total_steps=total)
@@ -193,7 +184,8 @@ def fit(
         whole, count = 0.0, 0
         for batch in epoch():
             ready = clock()
-            loss = task.loss(network, batch)
+            with torch.autocast(device, torch.bfloat16, enabled=task.recipe.bf16 is True):
+                loss = task.loss(network, batch)
             value = loss.item()
             known = clock()
             step += 1

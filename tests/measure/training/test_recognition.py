@@ -208,7 +208,7 @@ def test_what_is_known_early_is_what_a_stream_predicts(recognition: RecognitionT
         one.load_state_dict(pretrained[0])
     network, online = insert(strategy, network), go_online(strategy, single)
     clips = recognition.dataset.judged(np.random.default_rng(0), 6, "test")
-    known = recognition.evaluate_early(network, clips)
+    known = recognition.evaluate(network, clips)
     state, total = None, torch.zeros(())
     with torch.inference_mode():
         for frame, early in zip(torch.from_numpy(clips.pixels).unbind(1), known, strict=True):
