@@ -60,10 +60,8 @@ class ClipDataset(Dataset, ABC):
         return self._in_orders(rng, self.train, rng.integers(0, self.temporal_classes, (count, 1)))
 
     def judged(self, rng: np.random.Generator, count: int, part: str) -> Clips:
-        """``count`` base clips of ``test`` or ``validation``, each in all K temporal classes: count * K clips.
-
-        Clip i * K + k is base clip i in class k.
-        """
+        """``count`` base clips of ``test`` or ``validation``, each in all K temporal classes: clip i * K + k is base
+        clip i in class k."""
         classes = np.tile(np.arange(self.temporal_classes), (count, 1))
         return self._in_orders(rng, getattr(self, part), classes)
 
@@ -101,14 +99,11 @@ def stamp(sprites: Pixels, top: Indices, left: Indices, first_erased: Indices | 
 
 
 def shuffled(clips: Clips, rng: np.random.Generator, temporal_classes: int) -> Clips:
-    """Control without the order: each base clip of ``judged`` once, its frames in a random order, labels kept.
-
-    Of base clip i the one in class i mod temporal_classes is taken, so that all classes are equally frequent.
-    """
+    """Control without the order: each base clip of ``judged`` once, its frames in a random order, labels kept. Of base
+    clip i the one in class i mod temporal_classes is taken, so that all classes are equally frequent."""
     base = np.arange(len(clips) // temporal_classes)
     chosen = base * temporal_classes + base % temporal_classes
-    in_turn = np.arange(clips.pixels.shape[1])
-    order = rng.permuted(np.tile(in_turn, (len(base), 1)), axis=1)
+    order = rng.permuted(np.tile(np.arange(clips.pixels.shape[1]), (len(base), 1)), axis=1)
     return Clips(clips.pixels[chosen[:, None], order], clips.spatial[chosen], clips.temporal[chosen])
 
 

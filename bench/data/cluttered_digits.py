@@ -39,11 +39,8 @@ _FOCUSED = 0.3  # px: a blur below this is none
 
 @dataclass(frozen=True)
 class Scenes:
-    """Clips [N, T, 1, 64, 64], about 0…1, and what is to be found in them.
-
-    For each of M objects: clip [M], the clip that it is in; labels [M], 0…9; boxes [M, T, 4], x1, y1, x2, y2 in px;
-    seen [M, T]: the share of its ink that shows.
-    """
+    """Clips [N, T, 1, 64, 64], about 0…1, and what is to be found in them. For each of M objects: clip [M], which it is
+    in; labels [M], 0…9; boxes [M, T, 4], x1, y1, x2, y2 in px; seen [M, T], the share of its ink that shows."""
 
     pixels: Pixels
     clip: Indices
@@ -181,9 +178,7 @@ def _bars(rng: np.random.Generator, sources: Sources, most: int) -> tuple[Pixels
 
 def motion_iou(boxes: Boxes) -> NDArray[np.float64]:
     """Of boxes [M, T, 4]: each box's IoU with the object's other boxes, averaged to [M]; 1 for a clip of one frame.
-
-    ImageNet-VID looks at most ten frames either way; a clip has eight. Boxes of no area meet nothing.
-    """
+    ImageNet-VID looks at most ten frames either way; a clip has eight. Boxes of no area meet nothing."""
     others = ~np.eye(boxes.shape[1], dtype=np.bool_)
     if not others.any():
         return np.ones(len(boxes))

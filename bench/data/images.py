@@ -39,11 +39,8 @@ _SPLIT_STREAM = 1797  # of random numbers under a seed: its own, far from the sm
 
 @dataclass(frozen=True)
 class Sources:
-    """What the images of one part are made of.
-
-    digits [N, 16, 16], sorted by class; labels [N]; origins [N]: their numbers in ``load_digits``. blocks [B, 40, 40]
-    of photographs, to cut textures from.
-    """
+    """What the images of one part are made of: digits [N, 16, 16], sorted by class, with labels [N] and origins [N],
+    their numbers in ``load_digits``; blocks [B, 40, 40] of photographs, to cut textures from."""
 
     digits: Pixels
     labels: Labels
@@ -53,10 +50,8 @@ class Sources:
     def sprites(
         self, rng: np.random.Generator, classes: Labels, lowest_contrast: float, *, scrambled: bool = False
     ) -> Pixels:
-        """A random digit of each of ``classes`` [n] at a random contrast, lowest_contrast to 1: [n, 16, 16].
-
-        scrambled: with quadrants moved and flipped, strokes of a digit that is no digit.
-        """
+        """A random digit of each of ``classes`` [n] at a random contrast, lowest_contrast to 1: [n, 16, 16]. scrambled:
+        with quadrants moved and flipped, strokes of a digit that is no digit."""
         first = np.searchsorted(self.labels, np.arange(DIGITS))
         count = np.bincount(self.labels, minlength=DIGITS)
         sprites = self.digits.take(first[classes] + rng.integers(0, count[classes]), axis=0)
@@ -76,10 +71,8 @@ class Sources:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What all data sets have. train, validation, test: what images are made of, disjoint. how_hard: its parameters.
-
-    photographs: whether it shows some. frames: T, in a clip.
-    """
+    """train, validation, test: what images are made of, disjoint. how_hard: the data set's parameters. photographs:
+    whether it shows some. frames: T, in a clip."""
 
     train: Sources
     validation: Sources
@@ -92,8 +85,7 @@ class Dataset:
     @classmethod
     def split(cls, recipe: TrainingRecipe, how_hard: Strict, seed: int) -> Self:
         """Source images in the shares of ``recipe``: digits split by image, stratified by class; photographs by block,
-        the same share of each. Raises ValueNotAllowed where a share leaves a part without an image of some class.
-        """
+        the same share of each. Raises ValueNotAllowed where a share leaves a part without an image of some class."""
         images, labels = digit_images()
         of_digits = _split_by_class(labels, [f"image of digit {digit}" for digit in range(DIGITS)], recipe, seed)
         blocks, of_blocks = np.empty((0, BLOCK, BLOCK), np.float32), 3 * [np.empty(0, np.intp)]
@@ -114,10 +106,8 @@ class Dataset:
 
 
 def _split_by_class(labels: Labels, names: Sequence[str], recipe: TrainingRecipe, seed: int) -> list[Indices]:
-    """Which images each part gets, sorted by class. labels [N]: indices of ``names``, which are for messages.
-
-    Of n images of a class, training and validation get their share of n, rounded, and the test what is left.
-    """
+    """Which images each part gets, sorted by class: training and validation their share of each, rounded, and the test
+    what is left. labels [N]: indices of ``names``, which are for messages."""
     rng = np.random.default_rng([seed, _SPLIT_STREAM])
     one, other = f"train_share = {recipe.train_share:g}", f"validation_share = {recipe.validation_share:g}"
     causes = {"training": f"{one} leaves", "validation": f"{other} leaves", "the test": f"{one} and {other} leave"}

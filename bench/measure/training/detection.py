@@ -70,9 +70,9 @@ class DetectionTask(Task):
 
         return [draw] * recipe.pretrain_epochs
 
-    def loss(self, network: Network, batch: Batch) -> Tensor:
+    def loss(self, network: Network, frames: Tensor, targets: Any) -> Tensor:
         """The sum of class, box and centredness losses."""
-        parts = network(batch.frames, batch.targets)
+        parts = network(frames, targets)
         return torch.stack(list(parts.values())).sum()
 
     def fine_tune(self, network: Network, strategy: Strategy, train: Train) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class DetectionTask(Task):
     def _batches(self, scenes: Scenes, size: int) -> Iterator[Batch]:
         device = self.recipe.device
         for some in scenes.batches(size):
-            yield Batch(len(some), frames_of(some, device), targets_of(some, device))
+            yield frames_of(some, device), targets_of(some, device)
 
 
 def frames_of(scenes: Scenes, device: str = "cpu") -> Tensor:
@@ -111,15 +111,13 @@ def frames_of(scenes: Scenes, device: str = "cpu") -> Tensor:
 
 
 def targets_of(scenes: Scenes, device: str = "cpu") -> Targets:
-    """What is to be found in each frame, clip after clip: boxes within the frame, of objects that can be seen.
-
-    What lies outside the frame, or has no area in it, is left out; a frame may have none.
-    """
-    found: Targets = []
+    """What is to be found in each frame, clip after clip: boxes within the frame, of objects that can be seen. What
+    lies outside the frame, or has no area in it, is left out; a frame may have none."""
+    targets: Targets = []
     for one in truth_of(scenes, scenes.asked):
         asked = one["iscrowd"] == 0
-        found.append({name: one[name][asked].to(device) for name in ("boxes", "labels")})
-    return found
+        targets.append({name: one[name][asked].to(device) for name in ("boxes", "labels")})
+    return targets
 
 
 def find(detector: Detector, scenes: Scenes, device: str = "cpu") -> Found:
@@ -133,10 +131,7 @@ def find(detector: Detector, scenes: Scenes, device: str = "cpu") -> Found:
 
 def score(scenes: Scenes, found: Found) -> dict[str, Any]:
     """Fields of ``samples.Detection``: means over classes from 0 to 1, and how many objects of each speed there were;
-    None where none was.
-
-    found: of each frame, clip after clip. Raises ValueError where their numbers differ.
-    """
+    None where none was. found: of each frame, clip after clip. Raises ValueError where their numbers differ."""
     frames = scenes.pixels.shape[1]
     if len(found) != len(scenes) * frames:
         raise ValueError(f"{len(found)} frames were searched and {len(scenes) * frames} shown")

@@ -29,7 +29,6 @@ from bench.strategy import Strategy
 _PRETRAIN, _CLIPS, _TEST, _VALIDATION, _ORDER, _VIEW = range(6)  # streams of random numbers under one seed
 _CLIPS_AT_ONCE = 32  # a multiple of the temporal classes, so that all orders of a base clip pass through one batch
 
-
 Scores = dict[str, Bools]
 """{part: right or wrong for each clip [N]}."""
 
@@ -82,11 +81,11 @@ class RecognitionTask(Task):
         hardness = [False] * recipe.pretrain_epochs_easy + [True] * recipe.pretrain_epochs_hard
         return [partial(draw, hard) for hard in hardness]
 
-    def loss(self, network: Network, batch: Batch) -> Tensor:
+    def loss(self, network: Network, frames: Tensor, targets: Any) -> Tensor:
         """On the clip logits."""
-        logits: Tensor = network(batch.frames)
+        logits: Tensor = network(frames)
         loss = torch.zeros((), device=self.recipe.device)
-        for of_head, labels in zip(logits.split(self.heads, dim=1), batch.targets, strict=True):
+        for of_head, labels in zip(logits.split(self.heads, dim=1), targets, strict=True):
             if labels is not None:
                 loss = loss + cross_entropy(of_head.float(), labels)
         return loss
@@ -138,7 +137,7 @@ class RecognitionTask(Task):
             "test_seconds": test_seconds,
             "clips_seen": seen_by_epoch,
             "curve": _by_part(curve),
-            "flops": counter.get_total_flops(),
+            "flops": counter.get_total_flops(),  # multiplication and addition counted apart
             "clips_per_second": seen_by_epoch[-1] / fit.train_seconds,
             "spatial_classes": dataset.spatial_classes,
             "temporal_classes": dataset.temporal_classes,
@@ -181,7 +180,7 @@ class RecognitionTask(Task):
         for first in range(0, len(pixels), size):
             part = slice(first, first + size)
             targets = [None if own is None else torch.from_numpy(own[part]).to(self.recipe.device) for own in labels]
-            yield Batch(len(pixels[part]), self._frames(pixels[part]), targets)
+            yield self._frames(pixels[part]), targets
 
 
 def _by_part(scores: list[Scores]) -> dict[str, list[float]]:
