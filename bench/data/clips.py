@@ -50,10 +50,12 @@ class ClipDataset(Dataset, ABC):
 
     def single_frames(self, rng: np.random.Generator, count: int, hard: bool) -> tuple[Pixels, Labels]:
         """Training frames [count, 1, 32, 32] and their spatial classes. hard: as disturbed as a frame of a clip."""
+        pixels = np.empty((count, 1, CANVAS, CANVAS), np.float32)
         labels = rng.integers(0, self.spatial_classes, count)
-        chunks = range(0, count, _CHUNK_FRAMES)
-        pixels = [self._single(rng, labels[start : start + _CHUNK_FRAMES], hard) for start in chunks]
-        return np.concatenate(pixels), labels
+        for start in range(0, count, _CHUNK_FRAMES):
+            some = slice(start, start + _CHUNK_FRAMES)
+            pixels[some] = self._single(rng, labels[some], hard)
+        return pixels, labels
 
     def clips(self, rng: np.random.Generator, count: int) -> Clips:
         """Clips [count, T, 1, 32, 32] of the training images, each in a random order."""

@@ -197,13 +197,13 @@ def _require_the_same(strategy: Strategy, detector: Detector, scenes: Scenes, de
 
 def _examples(scenes: Scenes, found: Found, count: int) -> dict[str, Any]:
     """The last frame of the first ``count`` clips: grey values as bytes, what is to be found, what was found."""
-    frames, targets = scenes.pixels.shape[1], targets_of(scenes)
+    frames, targets, speeds = scenes.pixels.shape[1], targets_of(scenes), scenes.speeds
     grey = (255 * np.clip(scenes.pixels[:count, -1, 0], 0, 1)).astype(np.uint8)
     truth, kept = [], []
     for clip in range(len(grey)):
         last, objects = clip * frames + frames - 1, scenes.objects(clip)
-        speeds = scenes.speeds[objects[scenes.asked[objects, -1]]].tolist()
-        truth.append(_rounded(targets[last]) | {"speeds": speeds})
+        shown = objects[scenes.asked[objects, -1]]
+        truth.append(_rounded(targets[last]) | {"speeds": speeds[shown].tolist()})
         sure = found[last]["scores"] >= _SHOWN
         kept.append(_rounded({name: value[sure] for name, value in found[last].items()}))
     packed = base64.b85encode(zlib.compress(grey.tobytes(), 9)).decode()
