@@ -6,26 +6,16 @@ the order of each class. So no function of a single frame, and none that ignores
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from bench.data.images import DIGITS, SPRITE, Indices, Labels, Pixels
+from bench.data.images import DIGITS, SPRITE, Dataset, Indices, Labels, Pixels, Sources
 
 CANVAS = 32  # px; two sprites fit one above the other without hiding each other
 
 _CHUNK_FRAMES = 512  # rendered at once: 2 MB, so that all passes over them stay in the processor's cache
-
-_Part = TypeVar("_Part")
-
-
-@dataclass(frozen=True)
-class Frames:
-    """Single frames [N, 1, H, W] and the spatial class of each [N]."""
-
-    pixels: Pixels
-    spatial: Labels
 
 
 @dataclass(frozen=True)
@@ -40,20 +30,11 @@ class Clips:
         return len(self.spatial)
 
 
-@dataclass(frozen=True)
-class Dataset(ABC, Generic[_Part]):
-    """A source of fresh frames and clips; all randomness comes from the generator that the caller passes.
-
-    train, validation, test: what images are made of, disjoint. frames: T, the frames in a clip.
-    """
-
-    train: _Part
-    validation: _Part
-    test: _Part
+class ClipDataset(Dataset, ABC):
+    """A source of fresh frames and clips; all randomness comes from the generator that the caller passes."""
 
     spatial_classes: ClassVar[int] = DIGITS
     temporal_classes: ClassVar[int]
-    frames: ClassVar[int]
 
     @abstractmethod
     def _single(self, rng: np.random.Generator, labels: Labels, hard: bool) -> Pixels:
@@ -64,31 +45,29 @@ class Dataset(ABC, Generic[_Part]):
         """Which frame of a base clip stands at each time in each of the classes temporal [n, k]: [n, k, T]."""
 
     @abstractmethod
-    def _base(self, rng: np.random.Generator, part: _Part, spatial: Labels) -> Pixels:
+    def _base(self, rng: np.random.Generator, part: Sources, spatial: Labels) -> Pixels:
         """The frames of base clips of the classes spatial [n]: [n, T, 32, 32]."""
 
-    def single_frames(self, rng: np.random.Generator, count: int, hard: bool) -> Frames:
-        """Training frames [count, 1, 32, 32]. hard: as disturbed as a frame of a clip."""
+    def single_frames(self, rng: np.random.Generator, count: int, hard: bool) -> tuple[Pixels, Labels]:
+        """Training frames [count, 1, 32, 32] and their spatial classes. hard: as disturbed as a frame of a clip."""
         pixels = np.empty((count, 1, CANVAS, CANVAS), np.float32)
         labels = rng.integers(0, self.spatial_classes, count)
         for start in range(0, count, _CHUNK_FRAMES):
             some = slice(start, start + _CHUNK_FRAMES)
             pixels[some] = self._single(rng, labels[some], hard)
-        return Frames(pixels, labels)
+        return pixels, labels
 
     def clips(self, rng: np.random.Generator, count: int) -> Clips:
         """Clips [count, T, 1, 32, 32] of the training images, each in a random order."""
         return self._in_orders(rng, self.train, rng.integers(0, self.temporal_classes, (count, 1)))
 
     def judged(self, rng: np.random.Generator, count: int, part: str) -> Clips:
-        """``count`` base clips of ``test`` or ``validation``, each in all K temporal classes: count * K clips.
-
-        Clip i * K + k is base clip i in class k.
-        """
+        """``count`` base clips of ``test`` or ``validation``, each in all K temporal classes: clip i * K + k is base
+        clip i in class k."""
         classes = np.tile(np.arange(self.temporal_classes), (count, 1))
         return self._in_orders(rng, getattr(self, part), classes)
 
-    def _in_orders(self, rng: np.random.Generator, part: _Part, temporal: Labels) -> Clips:
+    def _in_orders(self, rng: np.random.Generator, part: Sources, temporal: Labels) -> Clips:
         """A base clip for each row of temporal [n, k], in the k orders that stand there: n * k clips."""
         count, orders = temporal.shape
         spatial: Labels = rng.integers(0, self.spatial_classes, (count,))
@@ -122,14 +101,11 @@ def stamp(sprites: Pixels, top: Indices, left: Indices, first_erased: Indices | 
 
 
 def shuffled(clips: Clips, rng: np.random.Generator, temporal_classes: int) -> Clips:
-    """Control without the order: each base clip of ``Dataset.judged`` once, its frames in a random order, labels kept.
-
-    Of base clip i the one in class i mod temporal_classes is taken, so that all classes are equally frequent.
-    """
+    """Control without the order: each base clip of ``judged`` once, its frames in a random order, labels kept. Of base
+    clip i the one in class i mod temporal_classes is taken, so that all classes are equally frequent."""
     base = np.arange(len(clips) // temporal_classes)
     chosen = base * temporal_classes + base % temporal_classes
-    in_turn = np.arange(clips.pixels.shape[1])
-    order = rng.permuted(np.tile(in_turn, (len(base), 1)), axis=1)
+    order = rng.permuted(np.tile(np.arange(clips.pixels.shape[1]), (len(base), 1)), axis=1)
     return Clips(clips.pixels[chosen[:, None], order], clips.spatial[chosen], clips.temporal[chosen])
 
 

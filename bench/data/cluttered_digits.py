@@ -11,29 +11,26 @@ not asked for there: finding it is neither right nor wrong. A frame may hold not
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from torchvision.ops import box_iou
 
-from bench.data.images import BLOCK, DIGITS, SPRITE, Indices, Labels, Pixels, Sources, split_sources, version_of
-from bench.spec.training import ClutteredDigitsData, DetectionRecipe, TrainingRecipe
+from bench.data.images import DIGITS, FRAMES, SPRITE, Dataset, Indices, Labels, Pixels, Sources, version_of
+from bench.spec.training import ClutteredDigitsData
 
 Boxes = NDArray[np.float32]
 
 SIZE = 64  # px
-FRAMES = 8
 SEEN = 0.25  # of a digit's ink, to be asked for
-NEARBY = 10  # frames either way, for motion IoU
 SLOW_ABOVE, FAST_BELOW = 0.9, 0.7  # motion IoU
 
 _SLIVER = 1.0  # px: what the edge leaves less of is not asked for
 _INK = 0.1  # of the brightest: what counts as part of a digit
 _PACES = ((0.0, 0.12), (0.2, 0.45), (1.0, None))  # px a frame: slow, medium and fast boxes of digits; None: fastest
-_SAMPLE, _SAMPLE_SEED = 6, 4
-_SAMPLE_RECIPE = DetectionRecipe(train_share=0.6, validation_share=0.2)  # written out: another default changes no data
-_ROUNDED = 4  # decimals: a blur is a sum whose last digits differ between processors
 _GREY, _BAR = (0.05, 0.5), (0.2, 0.6)  # background and bars: the photographs' black and white
 _BAR_WIDTH = (5, 10)  # px
 _SMEAR_STEP = 0.7  # px between two copies of a moving sprite
@@ -42,11 +39,8 @@ _FOCUSED = 0.3  # px: a blur below this is none
 
 @dataclass(frozen=True)
 class Scenes:
-    """Clips [N, T, 1, 64, 64], about 0…1, and what is to be found in them.
-
-    For each of M objects: clip [M], the clip that it is in; labels [M], 0…9; boxes [M, T, 4], x1, y1, x2, y2 in px;
-    seen [M, T]: the share of its ink that shows.
-    """
+    """Clips [N, T, 1, 64, 64], about 0…1, and what is to be found in them. For each of M objects: clip [M], which it is
+    in; labels [M], 0…9; boxes [M, T, 4], x1, y1, x2, y2 in px; seen [M, T], the share of its ink that shows."""
 
     pixels: Pixels
     clip: Indices
@@ -73,7 +67,8 @@ class Scenes:
     @property
     def speeds(self) -> NDArray[np.intp]:
         """Of each object [M]: an index of ``store.samples.SPEEDS``."""
-        return speed_groups(motion_iou(self.boxes))
+        motion = motion_iou(self.boxes)
+        return np.where(motion > SLOW_ABOVE, 0, np.where(motion < FAST_BELOW, 2, 1))
 
     def objects(self, clip: int) -> Indices:
         """The numbers of a clip's objects."""
@@ -88,20 +83,10 @@ class Scenes:
 
 
 @dataclass(frozen=True)
-class ClutteredDigits:
+class ClutteredDigits(Dataset):
     """The data set; the parts share no image."""
 
-    train: Sources
-    validation: Sources
-    test: Sources
     how_hard: ClutteredDigitsData
-
-    frames: ClassVar[int] = FRAMES
-
-    @classmethod
-    def split(cls, recipe: TrainingRecipe, data: ClutteredDigitsData, seed: int) -> "ClutteredDigits":
-        """In the shares of ``recipe``. Raises ValueNotAllowed for an empty part."""
-        return cls(*split_sources(recipe, seed), data)
 
     def scenes(self, rng: np.random.Generator, count: int, part: str = "train", frames: int = FRAMES) -> Scenes:
         """``count`` fresh clips of ``frames`` frames; part: train, validation or test."""
@@ -117,8 +102,8 @@ class ClutteredDigits:
         how = self.how_hard
         count, extra = int(rng.integers(1, how.objects + 1)), int(rng.integers(0, how.clutter + 1))
         labels = rng.integers(0, DIGITS, count)
-        digits = sources.digits.draw(rng, labels, how.lowest_contrast)
-        clutter = sources.digits.draw_scrambled(rng, rng.integers(0, DIGITS, extra), how.lowest_contrast)
+        digits = sources.sprites(rng, labels, how.lowest_contrast)
+        clutter = sources.sprites(rng, rng.integers(0, DIGITS, extra), how.lowest_contrast, scrambled=True)
         sprites = np.concatenate([clutter, digits])  # clutter hides nothing that is to be found
         paths = [_path(rng, how, frames) for _ in sprites]
         bars, masked = _bars(rng, sources, how.bars)
@@ -176,9 +161,8 @@ def _boxes(sprite: Pixels, corner: NDArray[np.float64]) -> Boxes:
 
 def _texture(rng: np.random.Generator, sources: Sources, grey: tuple[float, float]) -> Pixels:
     """A piece of a photograph, enlarged to a frame [64, 64]."""
-    cut = BLOCK // 5 * 4
-    piece = sources.textures(rng, 1, cut, grey)[0]
-    return np.kron(piece, np.ones((SIZE // cut, SIZE // cut), np.float32))
+    piece = sources.textures(rng, 1, SIZE // 2, grey)[0]
+    return np.kron(piece, np.ones((2, 2), np.float32))
 
 
 def _bars(rng: np.random.Generator, sources: Sources, most: int) -> tuple[Pixels, Pixels]:
@@ -192,44 +176,22 @@ def _bars(rng: np.random.Generator, sources: Sources, most: int) -> tuple[Pixels
     return _texture(rng, sources, _BAR), masked
 
 
-def iou(first: Boxes, second: Boxes) -> NDArray[np.float64]:
-    """Of boxes [..., 4] as x1, y1, x2, y2, pairwise after broadcasting; 0 for those of no area."""
-    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    both = _area(np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:]))
-    union = _area(a[..., :2], a[..., 2:]) + _area(b[..., :2], b[..., 2:]) - both
-    share: NDArray[np.float64] = np.divide(both, union, out=np.zeros(both.shape), where=union > 0)
-    return share
-
-
-def _area(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
-    area: NDArray[np.float64] = np.clip(high - low, 0, None).prod(axis=-1)
-    return area
-
-
 def motion_iou(boxes: Boxes) -> NDArray[np.float64]:
-    """Of boxes [M, T, 4]: each box's IoU with the object's boxes at most ``NEARBY`` frames off, averaged to [M].
-
-    1 for a clip of one frame.
-    """
-    times = np.arange(boxes.shape[1])
-    apart = np.abs(times[:, None] - times)
-    near = (apart > 0) & (apart <= NEARBY)
-    if not near.any():
+    """Of boxes [M, T, 4]: each box's IoU with the object's other boxes, averaged to [M]; 1 for a clip of one frame.
+    ImageNet-VID looks at most ten frames either way; a clip has eight. Boxes of no area meet nothing."""
+    others = ~np.eye(boxes.shape[1], dtype=np.bool_)
+    if not others.any():
         return np.ones(len(boxes))
-    mean: NDArray[np.float64] = iou(boxes[:, :, None], boxes[:, None, :])[:, near].mean(axis=1)
-    return mean
-
-
-def speed_groups(motion: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Of each motion IoU [M], an index of ``store.samples.SPEEDS``."""
-    return np.where(motion > SLOW_ABOVE, 0, np.where(motion < FAST_BELOW, 2, 1))
+    of_objects = [box_iou(own, own).nan_to_num().numpy()[others].mean() for own in torch.from_numpy(boxes).double()]
+    return np.array(of_objects, np.float64)
 
 
 def data_version(data: ClutteredDigitsData) -> str:
     """A short hash of parameters and of what is really rendered."""
-    dataset = ClutteredDigits.split(_SAMPLE_RECIPE, data, _SAMPLE_SEED)
-    rng, arrays = np.random.default_rng(_SAMPLE_SEED), list[NDArray[Any]]()
+    dataset, rng = ClutteredDigits.sample(data)
+    arrays: list[NDArray[Any]] = []
     for part in ("train", "validation", "test"):
-        scenes = dataset.scenes(rng, _SAMPLE, part)
-        arrays += [scenes.pixels.round(_ROUNDED), scenes.clip, scenes.labels, scenes.boxes, scenes.seen.round(_ROUNDED)]
+        scenes = dataset.scenes(rng, 6, part)
+        pixels, seen = (sums.round(4) for sums in (scenes.pixels, scenes.seen))  # whose last digits differ by processor
+        arrays += [pixels, scenes.clip, scenes.labels, scenes.boxes, seen]
     return version_of(data.model_dump(mode="json"), arrays, with_types=False)

@@ -10,15 +10,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations, product
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy.ndimage import zoom
 from sklearn.datasets import load_digits, load_sample_image
 
 from bench.spec.axes import ValueNotAllowed
-from bench.spec.training import TrainingRecipe
+from bench.spec.schema import Strict
+from bench.spec.training import Recipe, TrainingRecipe
 
 Pixels = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -27,48 +29,37 @@ Indices = NDArray[np.intp]
 DIGITS = 10
 SPRITE = 16  # px; the scans are 8x8, and a stroke of one pixel would not survive the network's stride of 2
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")
+FRAMES = 8  # in a clip
 BLOCK = 40  # px of a halved photograph: 40 blocks in each, and room for 81 different textures of 32x32 within a block
 
-_SCAN, _SCAN_MAX = 8, 16.0  # load_digits: 8x8 pixels from 0 to 16
 _HALVE = 2  # px averaged each way: a texture of 32 px then shows more than a patch of plain sky
 _LEAST_CONTRAST = 0.2  # each block is stretched to the same contrast, but not so far that plain sky turns into grain
 _SPLIT_STREAM = 1797  # of random numbers under a seed: its own, far from the small numbers that training counts up
-_USES = ("training", "validation", "the test")
-_VERSION_LENGTH = 12  # 48 bits: two versions out of a thousand are the same with a probability of 2e-9
-
-
-@dataclass(frozen=True)
-class DigitPool:
-    """Digits to draw from: images [N, 16, 16], sorted by class; ``origins`` [N]: their numbers in ``load_digits``."""
-
-    images: Pixels
-    labels: Labels
-    origins: Indices
-
-    def draw(self, rng: np.random.Generator, classes: Labels, lowest_contrast: float) -> Pixels:
-        """A random image of each of ``classes`` [n] at a random contrast, lowest_contrast to 1: [n, 16, 16]."""
-        chosen = self._any_of(rng, classes)
-        return self.images[chosen] * _contrast(rng, len(chosen), lowest_contrast)
-
-    def draw_scrambled(self, rng: np.random.Generator, classes: Labels, lowest_contrast: float) -> Pixels:
-        """As ``draw``, with quadrants moved and flipped: strokes of a digit that is no digit. [n, 16, 16]."""
-        chosen = self._any_of(rng, classes)
-        which = SCRAMBLES[rng.integers(0, len(SCRAMBLES), len(chosen))]
-        flat = self.images.reshape(-1).take((chosen * SPRITE**2)[:, None] + which)
-        return flat.reshape(-1, SPRITE, SPRITE) * _contrast(rng, len(chosen), lowest_contrast)
-
-    def _any_of(self, rng: np.random.Generator, classes: Labels) -> Indices:
-        first = np.searchsorted(self.labels, np.arange(DIGITS))
-        count = np.bincount(self.labels, minlength=DIGITS)
-        return (first[classes] + rng.integers(0, count[classes])).astype(np.intp)
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What the images of one part are made of; ``blocks`` [B, 40, 40] of photographs, to cut textures from."""
+    """What the images of one part are made of: digits [N, 16, 16], sorted by class, with labels [N] and origins [N],
+    their numbers in ``load_digits``; blocks [B, 40, 40] of photographs, to cut textures from."""
 
-    digits: DigitPool
+    digits: Pixels
+    labels: Labels
+    origins: Indices
     blocks: Pixels
+
+    def sprites(
+        self, rng: np.random.Generator, classes: Labels, lowest_contrast: float, *, scrambled: bool = False
+    ) -> Pixels:
+        """A random digit of each of ``classes`` [n] at a random contrast, lowest_contrast to 1: [n, 16, 16]. scrambled:
+        with quadrants moved and flipped, strokes of a digit that is no digit."""
+        first = np.searchsorted(self.labels, np.arange(DIGITS))
+        count = np.bincount(self.labels, minlength=DIGITS)
+        sprites = self.digits.take(first[classes] + rng.integers(0, count[classes]), axis=0)
+        if scrambled:
+            whence = SCRAMBLES[rng.integers(0, len(SCRAMBLES), len(sprites))]
+            sprites = np.take_along_axis(sprites.reshape(whence.shape), whence, axis=1).reshape(sprites.shape)
+        contrast: Pixels = lowest_contrast + (1 - lowest_contrast) * rng.random((len(sprites), 1, 1), np.float32)
+        return sprites * contrast
 
     def textures(self, rng: np.random.Generator, count: int, size: int, grey: tuple[float, float]) -> Pixels:
         """Random textures [count, size, size], each within one block; grey: what black and white are shown as."""
@@ -78,55 +69,60 @@ class Sources:
         return (low + (high - low) * cuts[block, top, left]).astype(np.float32)
 
 
-def split_digits(recipe: TrainingRecipe, seed: int) -> tuple[DigitPool, DigitPool, DigitPool]:
-    """The digits for training, validation and the test: split by image, stratified by class.
+@dataclass(frozen=True)
+class Dataset:
+    """train, validation, test: what images are made of, disjoint. how_hard: the data set's parameters. photographs:
+    whether it shows some. frames: T, in a clip."""
 
-    Raises ValueNotAllowed where a part would be left without an image of some digit.
-    """
-    images, labels = digit_images()
-    parts = _split_by_class(labels, [f"image of digit {digit}" for digit in range(DIGITS)], recipe, seed)
-    train, validation, test = (DigitPool(images[part], labels[part], part) for part in parts)
-    return train, validation, test
+    train: Sources
+    validation: Sources
+    test: Sources
+    how_hard: Strict
 
+    photographs: ClassVar[bool] = True
+    frames: ClassVar[int] = FRAMES
 
-def split_sources(recipe: TrainingRecipe, seed: int) -> tuple[Sources, Sources, Sources]:
-    """Digits as in ``split_digits``; photographs split by block, the same share of both.
+    @classmethod
+    def split(cls, recipe: TrainingRecipe, how_hard: Strict, seed: int) -> Self:
+        """Source images in the shares of ``recipe``: digits split by image, stratified by class; photographs by block,
+        the same share of each. Raises ValueNotAllowed where a share leaves a part without an image of some class."""
+        images, labels = digit_images()
+        of_digits = _split_by_class(labels, [f"image of digit {digit}" for digit in range(DIGITS)], recipe, seed)
+        blocks, of_blocks = np.empty((0, BLOCK, BLOCK), np.float32), 3 * [np.empty(0, np.intp)]
+        if cls.photographs:
+            names = [f"block of the photograph {name}" for name in PHOTOGRAPHS]
+            blocks = photograph_blocks().reshape(-1, BLOCK, BLOCK)
+            numbers = np.repeat(np.arange(len(names)), len(blocks) // len(names))
+            of_blocks = _split_by_class(numbers, names, recipe, seed)
+        train, validation, test = (
+            Sources(images[own], labels[own], own, blocks[cut]) for own, cut in zip(of_digits, of_blocks, strict=True)
+        )
+        return cls(train, validation, test, how_hard)
 
-    Raises ValueNotAllowed where a part would be left without a digit or a block of either photograph.
-    """
-    blocks = photograph_blocks()
-    names = [f"block of the photograph {name}" for name in PHOTOGRAPHS]
-    digits = split_digits(recipe, seed)
-    parts = _split_by_class(np.repeat(np.arange(len(names)), blocks.shape[1]), names, recipe, seed)
-    flat = blocks.reshape(-1, BLOCK, BLOCK)
-    train, validation, test = (Sources(pool, flat[part]) for pool, part in zip(digits, parts, strict=True))
-    return train, validation, test
+    @classmethod
+    def sample(cls, how_hard: Strict) -> tuple[Self, np.random.Generator]:
+        """What a version is a hash of is drawn from these. They are written out: another default changes no version."""
+        return cls.split(Recipe(train_share=0.6, validation_share=0.2), how_hard, 4), np.random.default_rng(4)
 
 
 def _split_by_class(labels: Labels, names: Sequence[str], recipe: TrainingRecipe, seed: int) -> list[Indices]:
-    """Which images each part gets, sorted by class. labels [N]: indices of ``names``, which are for messages.
-
-    Of n images of a class, training and validation get their share of n, rounded, and the test what is left.
-    """
+    """Which images each part gets, sorted by class: training and validation their share of each, rounded, and the test
+    what is left. labels [N]: indices of ``names``, which are for messages."""
     rng = np.random.default_rng([seed, _SPLIT_STREAM])
-    parts: list[list[Indices]] = [[], [], []]
-    shares = (recipe.train_share, recipe.validation_share)
-    one, other = f"train_share = {shares[0]:g}", f"validation_share = {shares[1]:g}"
-    causes = (f"{one} leaves", f"{other} leaves", f"{one} and {other} leave")
+    one, other = f"train_share = {recipe.train_share:g}", f"validation_share = {recipe.validation_share:g}"
+    causes = {"training": f"{one} leaves", "validation": f"{other} leaves", "the test": f"{one} and {other} leave"}
+    parts: list[list[Indices]] = [[] for _ in causes]
     for number, name in enumerate(names):
         images = rng.permutation(np.flatnonzero(labels == number))
-        train, validation = (int(np.floor(share * len(images) + 0.5)) for share in shares)
-        counts = (train, validation, len(images) - train - validation)
-        for use, cause, count in zip(_USES, causes, counts, strict=True):
-            if count < 1:
+        train, validation = (
+            int(np.floor(share * len(images) + 0.5)) for share in (recipe.train_share, recipe.validation_share)
+        )
+        split = np.split(images, (train, train + validation))
+        for part, some, (use, cause) in zip(parts, split, causes.items(), strict=True):
+            if not len(some):
                 raise ValueNotAllowed(f"{cause} no {name} for {use}: each part needs one of the {len(images)}")
-        for part, some in zip(parts, np.split(images, (train, train + validation)), strict=True):
             part.append(some)
     return [np.concatenate(part) for part in parts]
-
-
-def _contrast(rng: np.random.Generator, count: int, lowest: float) -> Pixels:
-    return (lowest + (1 - lowest) * rng.random((count, 1, 1), dtype=np.float32)).astype(np.float32)
 
 
 def _all_scrambles() -> Indices:
@@ -149,9 +145,8 @@ def digit_images() -> tuple[Pixels, Labels]:
     """All of scikit-learn's digits, enlarged: images [1797, 16, 16], labels [1797]. The values are exact: the weights
     of the enlargement are multiples of 1/4, the scans of 1/16."""
     scans, labels = load_digits(return_X_y=True)
-    centres = (np.arange(SPRITE) + 0.5) * _SCAN / SPRITE - 0.5
-    enlarge = np.stack([np.interp(centres, np.arange(_SCAN), row) for row in np.eye(_SCAN)], axis=1)  # bilinear [16, 8]
-    images = (enlarge @ (scans.reshape(-1, _SCAN, _SCAN) / _SCAN_MAX) @ enlarge.T).astype(np.float32)
+    scans = scans.reshape(-1, 8, 8) / 16
+    images = zoom(scans, (1, 2, 2), order=1, mode="nearest", grid_mode=True).astype(np.float32)  # bilinear
     images.flags.writeable = False
     return images, labels.astype(np.int64)
 
@@ -178,4 +173,4 @@ def version_of(parameters: Any, arrays: Iterable[NDArray[Any]], *, with_types: b
     for array in arrays:
         digest.update(f"{array.dtype.str if with_types else ''}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()[:_VERSION_LENGTH]
+    return digest.hexdigest()[:12]  # 48 bits: two versions out of a thousand are the same with a probability of 2e-9

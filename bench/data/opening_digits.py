@@ -9,82 +9,73 @@ The door is a piece of a real photograph that fills the canvas. It slides away t
 middle in one of two directions. It moves at every step, and by steps of random length.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.clips import CANVAS, Dataset, stamp
-from bench.data.images import SPRITE, Indices, Labels, Pixels, Sources
+from bench.data.clips import CANVAS, ClipDataset, stamp
+from bench.data.images import FRAMES, SPRITE, Indices, Labels, Pixels, Sources
 from bench.spec.training import OpeningDigitsData
 
-FRAMES = 8
 ORDERS: Labels = np.stack([np.arange(FRAMES), np.arange(FRAMES)[::-1]])  # opening, closing
 OPEN = CANVAS // 2  # the steps between closed and open: a wing then went 1 px at each of them, a door in one piece 2 px
 NEARLY = 1  # a clip begins at most this far from closed and ends at most this far from open
 TO_BE_SEEN = 12  # of the sprite's 16 rows, or columns: so much of a digit is not hidden where one frame must show it
 GREY = (0.25, 0.75)  # of the door, from the photographs' black to their white: never as dark as what is behind it
 
+_Steps = Callable[[Indices, Indices], Indices]
+"""How far doors are open [n, F]; given top [n, F], where the digits begin, and way [n], an index of ``_SHOWN``."""
+
 
 @dataclass(frozen=True)
-class OpeningDigits(Dataset[Sources]):
+class OpeningDigits(ClipDataset):
     """The data set: digits behind doors of photographs."""
 
     how_hard: OpeningDigitsData
 
     temporal_classes: ClassVar[int] = len(ORDERS)
-    frames: ClassVar[int] = FRAMES
 
     def _single(self, rng: np.random.Generator, labels: Labels, hard: bool) -> Pixels:
         """A digit anywhere. Hard: as in the clips, with the door open so far, at random, that enough of it is seen."""
-        scene = self._scene(rng, self.train, labels, frames=1)
-        if hard:
-            return self._show(rng, scene, rng.integers(_enough(scene), OPEN + 1))
-        return _upright(stamp(scene.sprites, scene.top, scene.left), scene.turned)
+        if not hard:
+            return self._render(rng, self.train, labels, 1, None)
+        return self._render(rng, self.train, labels, 1, lambda top, way: rng.integers(_enough(top, way), OPEN + 1))
 
     def _order(self, rng: np.random.Generator, temporal: Labels) -> Indices:
         return ORDERS[temporal].astype(np.intp)
 
     def _base(self, rng: np.random.Generator, part: Sources, spatial: Labels) -> Pixels:
         """The frames as the door opens."""
-        scene = self._scene(rng, part, spatial, FRAMES)
-        return self._show(rng, scene, _openings(rng, len(spatial)))
+        return self._render(rng, part, spatial, FRAMES, lambda top, way: _openings(rng, len(spatial)))
 
-    def _scene(self, rng: np.random.Generator, sources: Sources, spatial: Labels, frames: int) -> "_Scene":
-        count, jitter = len(spatial), self.how_hard.jitter
+    def _render(
+        self, rng: np.random.Generator, sources: Sources, spatial: Labels, frames: int, steps: _Steps | None
+    ) -> Pixels:
+        """Digits behind doors that are open by ``steps``, with noise; None: without door and noise. [n, F, 32, 32]
+
+        All is laid so that the door moves up or down; ``turned`` ones are flipped about their diagonal.
+        """
+        how, count = self.how_hard, len(spatial)
         turned = rng.integers(0, 2, count).astype(np.bool_)
-        sprites = _upright(sources.digits.draw(rng, spatial, self.how_hard.lowest_contrast), turned)
-        place = rng.integers(jitter, CANVAS - SPRITE - jitter + 1, (2, count, 1))  # jittered, it is still on the canvas
+        sprites = _upright(sources.sprites(rng, spatial, how.lowest_contrast), turned)
+        jitter, room = how.jitter, CANVAS - SPRITE
+        place = rng.integers(jitter, room - jitter + 1, (2, count, 1))  # jittered, it is still on the canvas
         top, left = place + rng.integers(-jitter, jitter + 1, (2, count, frames))
         door = sources.textures(rng, count, CANVAS, GREY)
-        return _Scene(sprites, top, left, door, rng.integers(0, len(_SHOWN), count), turned)
-
-    def _show(self, rng: np.random.Generator, scene: "_Scene", openness: Indices) -> Pixels:
-        """The scene with its door open by openness [n, F] steps, and noise: [n, F, 32, 32]."""
-        rows = _SHOWN[scene.way[:, None], openness]  # [n, F, 32]: the door's row that each canvas row shows
-        door = scene.door[np.arange(len(scene.door))[:, None, None], rows]
-        visible = np.where((rows == _GONE)[..., None], stamp(scene.sprites, scene.top, scene.left), door)
-        frames = rng.standard_normal(visible.shape, dtype=np.float32)
-        frames *= self.how_hard.noise
-        frames += _upright(visible, scene.turned)
-        return frames
-
-
-@dataclass(frozen=True)
-class _Scene:
-    """What n clips show, laid so that the door moves up or down; ``turned`` ones are flipped about their diagonal.
-
-    sprites [n, 16, 16], already flipped where the clip will be. top, left [n, F] px. door [n, 32, 32]. way [n]: how
-    the door opens, an index of ``_SHOWN``.
-    """
-
-    sprites: Pixels
-    top: Indices
-    left: Indices
-    door: Pixels
-    way: Indices
-    turned: NDArray[np.bool_]
+        way = rng.integers(0, len(_SHOWN), count)
+        visible = stamp(sprites, top, left)
+        if steps is None:
+            return _upright(visible, turned)
+        rows = _SHOWN[way[:, None], steps(top, way)]  # [n, F, 32]: the door's row that each canvas row shows
+        moved = door[np.arange(count)[:, None, None], rows]
+        visible = _upright(np.where((rows == _GONE)[..., None], visible, moved), turned)
+        noisy = rng.standard_normal(visible.shape, dtype=np.float32)
+        noisy *= how.noise
+        noisy += visible
+        return noisy
 
 
 def _upright(pictures: Pixels, turned: NDArray[np.bool_]) -> Pixels:
@@ -117,11 +108,11 @@ def _openings(rng: np.random.Generator, count: int) -> Indices:
     return np.concatenate([first, np.sort(inner, axis=1), last], axis=1)
 
 
-def _enough(scene: _Scene) -> Indices:
+def _enough(top: Indices, way: Indices) -> Indices:
     """From how many steps on the door leaves ``TO_BE_SEEN`` rows of each digit free, [n, F]."""
     free = np.cumsum(_SHOWN == _GONE, axis=2)  # [3, 17, 32]: uncovered canvas rows up to this one
     free = np.concatenate([np.zeros_like(free[..., :1]), free], axis=2)
-    top = scene.top[..., None]
-    before, after = (free[scene.way[:, None, None], np.arange(OPEN + 1), row] for row in (top, top + SPRITE))
+    begins = top[..., None]
+    before, after = (free[way[:, None, None], np.arange(OPEN + 1), row] for row in (begins, begins + SPRITE))
     steps_needed: Indices = np.argmax(after - before >= TO_BE_SEEN, axis=-1)
     return steps_needed

@@ -13,37 +13,37 @@ from typing import ClassVar
 
 import numpy as np
 
-from bench.data.clips import CANVAS, Dataset, stamp
-from bench.data.images import DIGITS, SPRITE, DigitPool, Indices, Labels, Pixels
+from bench.data.clips import CANVAS, ClipDataset, stamp
+from bench.data.images import DIGITS, FRAMES, SPRITE, Indices, Labels, Pixels, Sources
 from bench.spec.training import RingDigitsData
 
-POSITIONS = 8  # on the ring; as many as a clip has frames, so that a clip shows each of them once
+POSITIONS = FRAMES  # on the ring, so that a clip shows each of them once
 STEP = CANVAS // POSITIONS  # 4 px: more than the jitter can hide
 ORDERS: Labels = np.array([1, 3, 5, 7])  # the steps that are coprime to 8; their index is the temporal class
 
 
 @dataclass(frozen=True)
-class RingDigits(Dataset[DigitPool]):
+class RingDigits(ClipDataset):
     """The data set: the same part's digits serve as target and distractor."""
 
     how_hard: RingDigitsData
 
+    photographs: ClassVar[bool] = False
     temporal_classes: ClassVar[int] = len(ORDERS)
-    frames: ClassVar[int] = POSITIONS
 
     def _single(self, rng: np.random.Generator, labels: Labels, hard: bool) -> Pixels:
         """A digit anywhere. Hard: with distractor, erasure and noise as in the clips."""
         top, left, other = (rng.integers(0, CANVAS, (len(labels), 1)) for _ in range(3))
         if hard:
             return self._render(rng, self.train, labels, top, left, other)
-        return stamp(self.train.draw(rng, labels, self.how_hard.lowest_contrast), top, left)
+        return stamp(self.train.sprites(rng, labels, self.how_hard.lowest_contrast), top, left)
 
     def _order(self, rng: np.random.Generator, temporal: Labels) -> Indices:
         start = rng.integers(0, POSITIONS, (len(temporal), 1, 1))
         position: Indices = (start + ORDERS[temporal][..., None] * np.arange(POSITIONS)) % POSITIONS
         return position
 
-    def _base(self, rng: np.random.Generator, part: DigitPool, spatial: Labels) -> Pixels:
+    def _base(self, rng: np.random.Generator, part: Sources, spatial: Labels) -> Pixels:
         """The frames by ring position."""
         one, ring = (len(spatial), 1), np.arange(POSITIONS)
         top, left = rng.integers(0, CANVAS, one), STEP * ring
@@ -51,7 +51,7 @@ class RingDigits(Dataset[DigitPool]):
         return self._render(rng, part, spatial, top, left, STEP * (other_start + other_order * ring))
 
     def _render(
-        self, rng: np.random.Generator, pool: DigitPool, spatial: Labels, top: Indices, left: Indices, other: Indices
+        self, rng: np.random.Generator, sources: Sources, spatial: Labels, top: Indices, left: Indices, other: Indices
     ) -> Pixels:
         """Digit and distractor with jitter, a band erased in each, maximum of the two, noise: [n, F, 32, 32].
 
@@ -61,8 +61,8 @@ class RingDigits(Dataset[DigitPool]):
         how = self.how_hard
         shape = (len(spatial), np.broadcast_shapes(top.shape, left.shape)[1])
         foreign = (spatial + rng.integers(1, DIGITS, len(spatial))) % DIGITS  # of another class than the digit
-        digit = pool.draw(rng, spatial, how.lowest_contrast)
-        distractor = pool.draw_scrambled(rng, foreign, how.lowest_contrast)
+        digit = sources.sprites(rng, spatial, how.lowest_contrast)
+        distractor = sources.sprites(rng, foreign, how.lowest_contrast, scrambled=True)
         layers = []
         for sprite, y, x in ((digit, top, left), (distractor, top + CANVAS // 2, other)):
             jitter = rng.integers(-how.jitter, how.jitter + 1, (2, *shape))

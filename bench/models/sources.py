@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from bench.data.datasets import open_dataset
+from bench.data import open_dataset
 from bench.spec.axes import ValueNotAllowed
 from bench.spec.training import Data, Recipe
 

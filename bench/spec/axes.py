@@ -93,7 +93,7 @@ DATASETS: dict[str, str] = {
     "ring_digits": "real handwritten digits that move on a ring; four orders of the same frames",
     "opening_digits": "real handwritten digits behind a door of real photographs; it opens, or it closes: one reversed",
 }
-"""What the accuracy experiment can train on; ``bench.data.datasets`` makes them."""
+"""What the accuracy experiment can train on; ``bench.data`` makes them."""
 
 Objective = Literal["both", "spatial", "temporal"]
 """Which of the two classes a training is asked for; the other head stays as it was."""

@@ -9,9 +9,7 @@ from bench.data.cluttered_digits import (
     ClutteredDigits,
     Scenes,
     data_version,
-    iou,
     motion_iou,
-    speed_groups,
 )
 from bench.spec.training import ClutteredDigitsData, DetectionRecipe
 from bench.store.samples import SPEEDS
@@ -60,14 +58,23 @@ def test_all_speeds_are_there_and_told_by_how_boxes_move() -> None:
     assert np.median(way[shown.speeds == 0]) < np.median(way[shown.speeds == 1]) < np.median(way[shown.speeds == 2])
 
 
+def moving_to(*widths: float) -> Scenes:
+    """Objects of 10 px that are seen in a second frame too, so narrow that this is their IoU in tenths."""
+    boxes = np.array([[[0, 0, 10, 1], [0, 0, width, 1]] for width in widths], np.float32)
+    count = len(widths)
+    pixels, seen = np.zeros((1, 2, 1, SIZE, SIZE), np.float32), np.ones((count, 2), np.float32)
+    return Scenes(pixels, np.zeros(count, np.intp), np.zeros(count, np.int64), boxes, seen)
+
+
 def test_motion_iou() -> None:
     still = np.tile(np.array([10, 10, 20, 20], np.float32), (1, 8, 1))
     far = still + 100 * np.arange(8, dtype=np.float32)[None, :, None]
     assert motion_iou(np.concatenate([still, far])) == pytest.approx([1, 0])
-    assert list(speed_groups(np.array([0.95, 0.9, 0.8, 0.7, 0.69]))) == [0, 1, 1, 1, 2]
+    assert list(moving_to(9.5, 9, 8, 7, 6.9).speeds) == [0, 1, 1, 1, 2]
     assert motion_iou(still[:, :1]) == pytest.approx([1])
-    half = np.array([[0, 0, 2, 1], [1, 0, 3, 1], [5, 5, 5, 9]], np.float32)
-    assert iou(half[:1], half) == pytest.approx([1, 1 / 3, 0])
+    whole, half, empty = [0, 0, 2, 1], [1, 0, 3, 1], [1, 0, 1, 1]
+    assert motion_iou(np.array([[whole, half], [whole, empty]], np.float32)) == pytest.approx([1 / 3, 0])
+    assert motion_iou(np.array([[empty, empty]], np.float32)) == pytest.approx([0])
 
 
 def test_motion_blur_smears_and_bars_hide() -> None:
@@ -85,7 +92,7 @@ def test_the_same_seed_shows_the_same_and_parts_share_no_digit() -> None:
     assert np.array_equal(scenes(count=3).pixels, scenes(count=3).pixels)
     assert not np.array_equal(scenes(count=3).pixels, scenes(count=3, seed=1).pixels)
     data = ClutteredDigits.split(DetectionRecipe(), ClutteredDigitsData(), 1)
-    origins = [set(part.digits.origins) for part in (data.train, data.validation, data.test)]
+    origins = [set(part.origins) for part in (data.train, data.validation, data.test)]
     assert not origins[0] & origins[1] and not origins[0] & origins[2] and not origins[1] & origins[2]
     assert sum(map(len, origins)) == 1797
 

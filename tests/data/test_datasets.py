@@ -3,15 +3,16 @@
 import math
 from collections import Counter, defaultdict
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bench.data import cluttered_digits, ring_digits
-from bench.data.clips import CANVAS, Clips, Dataset, one_frame, shuffled
-from bench.data.datasets import SOURCE_IMAGES, SPLITS, data_version, open_dataset
-from bench.data.images import BLOCK, DIGITS, photograph_blocks, split_digits, split_sources
+from bench import data as data_sets
+from bench.data import KINDS, cluttered_digits, data_version, open_dataset, ring_digits
+from bench.data.clips import CANVAS, ClipDataset, Clips, one_frame, shuffled
+from bench.data.images import BLOCK, DIGITS, Sources, digit_images, photograph_blocks
 from bench.spec.axes import DATASETS, ValueNotAllowed
 from bench.spec.settings import validate
 from bench.spec.training import ClutteredDigitsData, Data, OpeningDigitsData, Recipe, RingDigitsData
@@ -29,17 +30,17 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 @pytest.fixture(scope="module", params=sorted(DATASETS))
-def data_set(request: pytest.FixtureRequest) -> Dataset[Any]:
+def data_set(request: pytest.FixtureRequest) -> ClipDataset:
     return open_dataset(request.param, Recipe(), Data(), seed=1)
 
 
 @pytest.fixture(scope="module")
-def tested(data_set: Dataset[Any]) -> Clips:
+def tested(data_set: ClipDataset) -> Clips:
     return data_set.judged(rng(), 30, "test")
 
 
 def test_registry_matches_the_vocabulary_and_the_settings() -> None:
-    assert set(SPLITS) == set(SOURCE_IMAGES) == set(DATASETS) == set(Data.model_fields)
+    assert set(KINDS) == set(DATASETS) == set(Data.model_fields)
     for ask in (lambda: open_dataset("no_such", Recipe(), Data(), 0), lambda: data_version("no_such", Data())):
         with pytest.raises(ValueNotAllowed, match=r"'no_such'; there are: ring_digits, opening_digits$"):
             ask()
@@ -48,9 +49,14 @@ def test_registry_matches_the_vocabulary_and_the_settings() -> None:
 # Splits
 
 
+def split_sources(recipe: Recipe, seed: int) -> tuple[Sources, Sources, Sources]:
+    data_set = open_dataset("opening_digits", recipe, Data(), seed)
+    return data_set.train, data_set.validation, data_set.test
+
+
 @pytest.mark.parametrize(("train", "validation"), [(0.6, 0.15), (0.75, 0.05), (0.2, 0.3)])
 def test_digits_are_split_by_image_and_stratified(train: float, validation: float) -> None:
-    parts = split_digits(Recipe(train_share=train, validation_share=validation), seed=3)
+    parts = split_sources(Recipe(train_share=train, validation_share=validation), seed=3)
     assert sorted(np.concatenate([part.origins for part in parts])) == list(range(1797))
     whole = sum(np.bincount(part.labels, minlength=DIGITS) for part in parts)
     for part, share in zip(parts, (train, validation, 1 - train - validation), strict=True):
@@ -79,9 +85,9 @@ def test_a_texture_lies_within_one_block() -> None:
 def test_splits_depend_on_the_seed_alone() -> None:
     first, again, other = (split_sources(Recipe(), seed) for seed in (3, 3, 4))
     for one, same, another in zip(first, again, other, strict=True):
-        assert np.array_equal(one.digits.origins, same.digits.origins)
+        assert np.array_equal(one.origins, same.origins)
         assert np.array_equal(one.blocks, same.blocks)
-        assert not np.array_equal(one.digits.origins, another.digits.origins)
+        assert not np.array_equal(one.origins, another.origins)
         assert not np.array_equal(one.blocks, another.blocks)
 
 
@@ -115,20 +121,21 @@ def test_a_part_without_a_piece_of_a_photograph_is_refused() -> None:
 # Frames and clips
 
 
-def draws(data_set: Dataset[Any], seed: int, count: int) -> list[Any]:
+def draws(data_set: ClipDataset, seed: int, count: int) -> list[Any]:
     """Everything that a data set can be asked for."""
-    frames = [data_set.single_frames(rng(seed), count, hard) for hard in (False, True)]
+    singles = [data_set.single_frames(rng(seed), count, hard) for hard in (False, True)]
+    frames = [SimpleNamespace(pixels=pixels, spatial=spatial) for pixels, spatial in singles]
     return [*frames, data_set.clips(rng(seed), count), *(data_set.judged(rng(seed), count, p) for p in PARTS)]
 
 
-def test_same_generator_same_data(data_set: Dataset[Any]) -> None:
+def test_same_generator_same_data(data_set: ClipDataset) -> None:
     first, again, other = (draws(data_set, seed, 70) for seed in (5, 5, 6))
     for one, same, another in zip(first, again, other, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(vars(one).values(), vars(same).values(), strict=True))
         assert not np.array_equal(one.pixels, another.pixels) and not np.array_equal(one.spatial, another.spatial)
 
 
-def test_shapes_types_and_ranges(data_set: Dataset[Any]) -> None:
+def test_shapes_types_and_ranges(data_set: ClipDataset) -> None:
     kinds, noise = data_set.temporal_classes, 6 * 0.05  # six deviations: what noise alone may reach
     easy, hard, clips, validation, test = draws(data_set, 0, 90)
     assert easy.pixels.shape == hard.pixels.shape == (90, 1, CANVAS, CANVAS)
@@ -144,13 +151,13 @@ def test_shapes_types_and_ranges(data_set: Dataset[Any]) -> None:
         assert np.array_equal(part.spatial, np.repeat(part.spatial[::kinds], kinds))
 
 
-def test_all_classes_are_equally_likely(data_set: Dataset[Any]) -> None:
+def test_all_classes_are_equally_likely(data_set: ClipDataset) -> None:
     clips, kinds = data_set.clips(rng(), 2000), data_set.temporal_classes
     assert np.all(np.abs(np.bincount(clips.spatial) / 2000 - 1 / DIGITS) < 0.03)
     assert np.all(np.abs(np.bincount(clips.temporal) / 2000 - 1 / kinds) < 0.04)
 
 
-def test_a_single_frame_says_nothing_of_the_temporal_class(data_set: Dataset[Any], tested: Clips) -> None:
+def test_a_single_frame_says_nothing_of_the_temporal_class(data_set: ClipDataset, tested: Clips) -> None:
     """Whatever frame is seen, at whatever time: each class shows it equally often. So the classes are permutations."""
     classes: defaultdict[bytes, Counter[int]] = defaultdict(Counter)
     for clip, temporal in zip(tested.pixels, tested.temporal.tolist(), strict=True):
@@ -160,7 +167,7 @@ def test_a_single_frame_says_nothing_of_the_temporal_class(data_set: Dataset[Any
     assert all(seen == dict.fromkeys(range(data_set.temporal_classes), 1) for seen in classes.values())
 
 
-def test_one_permutation_leads_from_class_to_class_in_all_clips(data_set: Dataset[Any], tested: Clips) -> None:
+def test_one_permutation_leads_from_class_to_class_in_all_clips(data_set: ClipDataset, tested: Clips) -> None:
     kinds = data_set.temporal_classes
     orders = set()
     for base in tested.pixels.reshape(30, kinds, data_set.frames, -1):
@@ -169,7 +176,7 @@ def test_one_permutation_leads_from_class_to_class_in_all_clips(data_set: Datase
     assert len(orders) == 1 and len(set(*orders)) == kinds
 
 
-def test_an_order_blind_function_is_right_for_one_class_exactly(data_set: Dataset[Any], tested: Clips) -> None:
+def test_an_order_blind_function_is_right_for_one_class_exactly(data_set: ClipDataset, tested: Clips) -> None:
     """Logits of single frames, by a random layer and a kink, averaged without rounding: all classes get one answer."""
     kinds = data_set.temporal_classes
     weights = rng(1).standard_normal((kinds, CANVAS, CANVAS))
@@ -185,7 +192,7 @@ def test_an_order_blind_function_is_right_for_one_class_exactly(data_set: Datase
 
 
 def test_shuffled_takes_each_base_clip_once_and_loses_nothing_but_the_order(
-    data_set: Dataset[Any], tested: Clips
+    data_set: ClipDataset, tested: Clips
 ) -> None:
     kinds = data_set.temporal_classes
     mixed = shuffled(tested, rng(), kinds)
@@ -253,13 +260,19 @@ def test_a_version_depends_on_its_own_data_set_alone() -> None:
 
 
 def test_other_source_images_and_other_rendering_are_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, images in SOURCE_IMAGES.items():
-        usual, (*some, last) = data_version(name, Data()), images()
-        other = last.copy()
-        other.flat[-1] += 1
-        with monkeypatch.context() as patch:
-            patch.setitem(SOURCE_IMAGES, name, lambda arrays=(*some, other): arrays)
-            assert data_version(name, Data()) != usual
+    images, labels = digit_images()
+    digits, blocks = images.copy(), photograph_blocks().copy()
+    digits.flat[-1] += 1
+    blocks.flat[-1] += 1
+    for name, kind in KINDS.items():
+        usual = data_version(name, Data())
+        for source, other, shown in (
+            ("digit_images", (digits, labels), True),
+            ("photograph_blocks", blocks, kind.photographs),
+        ):
+            with monkeypatch.context() as patch:
+                patch.setattr(data_sets, source, lambda other=other: other)
+                assert (data_version(name, Data()) != usual) is shown
     usual = data_version("ring_digits", Data())
     monkeypatch.setattr(ring_digits, "STEP", 5)
     assert data_version("ring_digits", Data()) != usual

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.data import open_dataset
 from bench.data.clips import CANVAS, Clips
-from bench.data.datasets import open_dataset
 from bench.data.images import SPRITE, Pixels, Sources
 from bench.data.opening_digits import FRAMES, GREY, OPEN, TO_BE_SEEN, OpeningDigits
 from bench.spec.training import Data, OpeningDigitsData, Recipe
@@ -26,8 +26,7 @@ def opening() -> OpeningDigits:
 
 def digits_like(sources: Sources, image: Pixels | float) -> Sources:
     """Every digit looks like ``image``."""
-    images = np.zeros_like(sources.digits.images) + np.asarray(image, np.float32)
-    return replace(sources, digits=replace(sources.digits, images=images))
+    return replace(sources, digits=np.zeros_like(sources.digits) + np.asarray(image, np.float32))
 
 
 def painted(sources: Sources, value: float) -> Sources:
@@ -111,7 +110,7 @@ def test_behind_the_open_door_stands_the_digit_whole_and_upright(opening: Openin
 
 def test_easy_frames_are_whole_digits_and_nothing_else(opening: OpeningDigits) -> None:
     white = replace(opening, train=digits_like(opening.train, 1), how_hard=PLAIN)
-    easy = white.single_frames(rng(), 500, hard=False).pixels[:, 0]
+    easy = white.single_frames(rng(), 500, hard=False)[0][:, 0]
     assert set(np.unique(easy)) == {0, 1} and np.all(easy.sum(axis=(1, 2)) == SPRITE**2)
     for axis in (1, 2):
         assert set(easy.any(axis=axis).argmax(axis=1)) == set(range(CANVAS - SPRITE + 1))
@@ -121,7 +120,7 @@ def test_easy_and_hard_frames_are_upright(opening: OpeningDigits) -> None:
     image = rng(1).uniform(0.8, 1, (SPRITE, SPRITE)).astype(np.float32)  # brighter than any door
     room = replace(opening, train=digits_like(opening.train, image), how_hard=PLAIN)
     for hard in (False, True):
-        frames = room.single_frames(rng(), 300, hard).pixels[:, 0]
+        frames = room.single_frames(rng(), 300, hard)[0][:, 0]
         whole = [frame for frame in frames if np.count_nonzero(frame >= 0.8) == SPRITE**2]
         assert len(whole) > 100
         assert all(np.array_equal(frame[frame >= 0.8], image.ravel()) for frame in whole)
@@ -129,7 +128,7 @@ def test_easy_and_hard_frames_are_upright(opening: OpeningDigits) -> None:
 
 def test_hard_frames_show_most_of_the_digit_behind_a_door(opening: OpeningDigits) -> None:
     white = replace(opening, train=digits_like(opening.train, 1), how_hard=PLAIN)
-    hard = white.single_frames(rng(), 1000, hard=True).pixels[:, 0]
+    hard = white.single_frames(rng(), 1000, hard=True)[0][:, 0]
     seen = np.count_nonzero(hard == 1, axis=(1, 2)) / SPRITE
     assert seen.min() == TO_BE_SEEN and seen.max() == SPRITE
     door = (hard > 0) & (hard < 1)
@@ -145,17 +144,17 @@ def test_the_door_is_brighter_than_the_room_and_darker_than_white(opening: Openi
 def test_neither_digit_nor_texture_is_of_another_part(opening: OpeningDigits) -> None:
     silent = replace(opening, how_hard=PLAIN)
     for part, draws in {
-        "train": (lambda d: d.clips(rng(), 50), lambda d: d.single_frames(rng(), 50, hard=True)),
-        "validation": (lambda d: d.judged(rng(), 50, "validation"),),
-        "test": (lambda d: d.judged(rng(), 50, "test"),),
+        "train": (lambda d: d.clips(rng(), 50).pixels, lambda d: d.single_frames(rng(), 50, hard=True)[0]),
+        "validation": (lambda d: d.judged(rng(), 50, "validation").pixels,),
+        "test": (lambda d: d.judged(rng(), 50, "test").pixels,),
     }.items():
         blank = {name: painted(digits_like(getattr(silent, name), 0), 0) for name in PARTS}
         alone = replace(silent, **{part: blank[part]})
         others = replace(silent, **{name: blank[name] for name in PARTS if name != part})
         for draw in draws:
-            assert set(np.unique(draw(alone).pixels)) == {0, np.float32(GREY[0])}
-            assert np.array_equal(draw(others).pixels, draw(silent).pixels)
-            assert len(np.unique(draw(silent).pixels)) > 1000
+            assert set(np.unique(draw(alone))) == {0, np.float32(GREY[0])}
+            assert np.array_equal(draw(others), draw(silent))
+            assert len(np.unique(draw(silent))) > 1000
 
 
 def test_jitter_moves_each_frame_and_keeps_the_digit_on_the_canvas(opening: OpeningDigits) -> None:

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.data import open_dataset
 from bench.data.clips import CANVAS, stamp
-from bench.data.datasets import open_dataset
-from bench.data.images import SCRAMBLES, SPRITE, DigitPool, Pixels
+from bench.data.images import SCRAMBLES, SPRITE, Pixels, Sources
 from bench.data.ring_digits import ORDERS, POSITIONS, STEP, RingDigits
 from bench.spec.training import Data, Recipe, RingDigitsData
 
@@ -23,8 +23,8 @@ def ring() -> RingDigits:
     return open_dataset("ring_digits", Recipe(), Data(), seed=1)
 
 
-def all_like(pool: DigitPool, value: float) -> DigitPool:
-    return replace(pool, images=np.full_like(pool.images, value))
+def all_like(sources: Sources, value: float) -> Sources:
+    return replace(sources, digits=np.full_like(sources.digits, value))
 
 
 def squares(ring: RingDigits, count: int, **parameters: float) -> Pixels:
@@ -44,17 +44,17 @@ def begins(shown: np.ndarray) -> np.ndarray:
 def test_neither_digit_nor_distractor_is_of_another_part(ring: RingDigits) -> None:
     silent = replace(ring, how_hard=RingDigitsData(noise=0))
     for part, draws in {
-        "train": (lambda d: d.clips(rng(), 50), lambda d: d.single_frames(rng(), 50, hard=True)),
-        "validation": (lambda d: d.judged(rng(), 50, "validation"),),
-        "test": (lambda d: d.judged(rng(), 50, "test"),),
+        "train": (lambda d: d.clips(rng(), 50).pixels, lambda d: d.single_frames(rng(), 50, hard=True)[0]),
+        "validation": (lambda d: d.judged(rng(), 50, "validation").pixels,),
+        "test": (lambda d: d.judged(rng(), 50, "test").pixels,),
     }.items():
         blind = replace(silent, **{part: all_like(getattr(silent, part), 0)})
         others = replace(
             silent, **{p: all_like(getattr(silent, p), 0) for p in ("train", "validation", "test") if p != part}
         )
         for draw in draws:
-            assert not draw(blind).pixels.any()
-            assert np.array_equal(draw(others).pixels, draw(silent).pixels) and draw(silent).pixels.any()
+            assert not draw(blind).any()
+            assert np.array_equal(draw(others), draw(silent)) and draw(silent).any()
 
 
 def test_temporal_classes_are_steps_round_the_same_ring(ring: RingDigits) -> None:
@@ -104,7 +104,7 @@ def test_without_the_distractor_all_else_stays_the_same(ring: RingDigits) -> Non
 
 def test_easy_frames_are_whole_digits_and_nothing_else(ring: RingDigits) -> None:
     white = replace(ring, train=all_like(ring.train, 1))
-    easy = white.single_frames(rng(), 300, hard=False).pixels[:, 0] > 0
+    easy = white.single_frames(rng(), 300, hard=False)[0][:, 0] > 0
     assert np.all(easy.sum(axis=(1, 2)) == SPRITE**2)
     assert set(begins(easy.any(axis=1))) == set(begins(easy.any(axis=2))) == set(range(CANVAS))
 

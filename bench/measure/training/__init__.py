@@ -1,8 +1,8 @@
 """Trainings: what a shift buys, or costs, once a network has learned with it.
 
-Whatever is learned, there are two stages. A 2-D network learns from single frames: the pre-training that all trials of
-a seed share. Then a strategy is put into it, and it learns from clips and is judged. ``harness`` has both stages and
-their loop, ``checkpoint`` the shared weights, ``worker`` the process in which one of them runs.
+A 2-D network learns from single frames: the pre-training that all trials of a seed share. Then a strategy is put into
+it, and it learns from clips and is judged. ``harness`` has both stages and their loop, ``checkpoint`` the shared
+weights, ``worker`` the process in which one of them runs.
 
 A task (data, network, loss, evaluation) is a ``harness.Task`` in a module of its own and an entry in ``TASKS``. Its
 data and recipe stand in ``spec.training``, its samples in ``store.samples``.
@@ -17,9 +17,9 @@ from importlib.util import find_spec
 class TaskInfo:
     """What must be known of a task before its module, which imports torch, is loaded.
 
-    implementation: module:class. frames_per_second: expected speed of one process, by device, until the run knows
-    better; cost: of a frame, by network, where it is not 1. requires: packages beyond torch, which ``extra`` installs.
-    examples: test clips of which trials of the first seed keep a frame. weights: the folder of trained weights.
+    implementation: module:class. frames_per_second: expected speed of one process, by device; cost: of a frame, by
+    network, where it is not 1. requires: packages beyond torch, which ``extra`` installs. examples: test clips of which
+    trials of the first seed keep a frame. weights: the folder of trained weights.
     """
 
     implementation: str
@@ -36,7 +36,7 @@ class TaskInfo:
         return f"{' and '.join(names)} must be installed: the extra {self.extra}" if names else None
 
 
-TASKS: dict[str, TaskInfo] = {
+TASKS: dict[str, TaskInfo] = {  # by section
     "accuracy": TaskInfo(
         "bench.measure.training.recognition:RecognitionTask",
         {"cpu": 1800.0, "cuda": 10_000.0},
@@ -51,4 +51,3 @@ TASKS: dict[str, TaskInfo] = {
         weights="detectors",
     ),
 }
-"""{section: its task}."""

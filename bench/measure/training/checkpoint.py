@@ -19,9 +19,6 @@ from bench.spec.training import TrainingRecipe
 
 State = dict[str, Tensor]
 
-_PACKAGES = ("torch", "numpy", "scikit-learn")
-_RELEVANT = ("train_share", "validation_share", "weight_decay", "bf16", "size", "device")  # and all pretrain_* fields
-
 
 class Unusable(Exception):
     """A checkpoint that is torn, foreign or stale; the message says which."""
@@ -29,9 +26,9 @@ class Unusable(Exception):
 
 def key_of(recipe: TrainingRecipe, dataset: str, data_version: str, form: str, seed: int) -> str:
     """What pre-trained weights depend on, code and library versions included. form: the network that is pre-trained."""
-    settings = recipe.model_dump(mode="json")
-    relevant = {name: settings[name] for name in settings if name in _RELEVANT or name.startswith("pretrain_")}
-    packages = {name: version(name) for name in _PACKAGES}
+    of_fine_tuning = {"clips", "epochs", "lr", "batch", "validation_clips", "test_clips", "judged_on"}
+    relevant = recipe.model_dump(mode="json", exclude=of_fine_tuning)
+    packages = {name: version(name) for name in ("torch", "numpy", "scikit-learn")}
     text = json.dumps([relevant, dataset, data_version, form, seed, packages], sort_keys=True)
     digest = hashlib.sha256(text.encode())
     for package in (training, models, data):

@@ -1,8 +1,8 @@
 """Two stages, whatever is learned: a network from single frames, then the network with a strategy in it from clips.
 
-All that is random comes from the seed, and from a stream of its own for each purpose: with one seed, all trials see the
-same data in the same order and start from the same weights, so that they can be compared pair by pair. One thread:
-results do not depend on the number of cores, and trials can run side by side.
+All that is random comes from the seed, from a stream of its own for each purpose: trials of one seed see the same data
+in the same order and start from the same weights, so that they can be compared pair by pair. One thread: results do not
+depend on the number of cores, and trials can run side by side.
 """
 
 import math
@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 
+from bench.data.images import Dataset
 from bench.measure.training.checkpoint import State
 from bench.models import Network, insert, lay_out
 from bench.spec.axes import PRETRAINED_FORM
@@ -34,51 +36,40 @@ class Diverged(Exception):
     """The training loss, or an output of the trained network, is no longer a finite number; the message says when."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What one step learns from, on the device that trains: frames [count * T, C, H, W], clip after clip, and what the
-    task's loss reads beside them. count: clips, or single frames."""
-
-    count: int
-    frames: Tensor
-    targets: Any
-
+Batch = tuple[Tensor, Any]
+"""On the device that trains: frames [N * T, C, H, W], clip after clip, and the targets that the task's loss reads."""
 
 Epoch = Callable[[], Iterator[Batch]]
 """Draws fresh data and gives it batch by batch."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Fit:
-    """How a training went: the mean loss of each epoch, and seconds of wall time. train_seconds: of all epochs without
-    what is done after each; the others are parts of it."""
+    """The mean loss of each epoch, and seconds of wall time. train_seconds: of all epochs without what is done after
+    each; the others are parts of it."""
 
     train_loss: list[float]
-    train_seconds: float = 0.0
-    data_seconds: float = 0.0
-    forward_seconds: float = 0.0
-    backward_seconds: float = 0.0
-    update_seconds: float = 0.0
+    train_seconds: float
+    data_seconds: float
+    forward_seconds: float
+    backward_seconds: float
+    update_seconds: float
 
 
-AfterEpoch = Callable[[], None]
-"""May look at the network, and must not change it."""
-
-Train = Callable[[Epoch, AfterEpoch | None], Fit]
-"""Fine-tunes the network of a trial for as many epochs as recipe and condition say. Raises Diverged."""
+Train = Callable[[Epoch, Callable[[], None] | None], Fit]
+"""Fine-tunes the network of a trial for as many epochs as recipe and condition say, and calls the second after each,
+which may look at the network and must not change it. Raises Diverged."""
 
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """What differs from task to task, for one recipe (its device and bf16 are settled), condition and seed.
-
-    examples: test clips of which something is kept to look at.
-    """
+    """What differs from task to task, for one recipe (its device and bf16 are settled), condition and seed. examples:
+    test clips of which something is kept to look at."""
 
     recipe: TrainingRecipe
     condition: Condition
     seed: int
-    dataset: Any
+    dataset: Dataset
     data_version: str = ""
     examples: int = 0
 
@@ -101,8 +92,8 @@ class Task(ABC):
         """All epochs of single frames."""
 
     @abstractmethod
-    def loss(self, network: Network, batch: Batch) -> Tensor:
-        """Of one batch, in either stage."""
+    def loss(self, network: Network, frames: Tensor, targets: Any) -> Tensor:
+        """Of one batch, in either stage; under autocast where the recipe says bf16."""
 
     @abstractmethod
     def fine_tune(self, network: Network, strategy: Strategy, train: Train) -> dict[str, Any]:
@@ -115,29 +106,18 @@ class Task(ABC):
     @property
     def segments(self) -> int:
         """Frames of a clip that the network sees."""
-        frames: int = self.dataset.frames
-        return frames
+        return self.dataset.frames
 
     @property
     def form(self) -> str:
         """The 2-D network that is pre-trained: a 3-D one starts from the weights of another."""
         return PRETRAINED_FORM.get(self.condition.backbone, self.condition.backbone)
 
-    def place(self, network: Network) -> Network:
-        """Where and as it is trained."""
-        network.to(self.recipe.device)
-        lay_out(network, self.MEMORY_FORMAT)
-        return network
-
-    def autocast(self) -> torch.autocast:
-        """Computes in bf16 where the recipe says so."""
-        return torch.autocast(self.recipe.device, torch.bfloat16, enabled=self.recipe.bf16 is True)
-
 
 def pretrain(task: Task, report: Report) -> tuple[State, Fit]:
     """The weights that all trials of a seed start from. Raises Diverged."""
     with reproducible(task.seed):
-        network = task.place(task.network(task.form, 1))
+        network = task.network(task.form, 1)
         recipe = task.recipe
         steps = math.ceil(recipe.pretrain_frames / recipe.pretrain_batch)
         how = fit(task, network, task.pretraining(), recipe.pretrain_lr, steps, report)
@@ -152,22 +132,22 @@ def fine_tune(task: Task, strategy: Strategy, state: State, report: Report) -> t
     with reproducible(task.seed):
         network = task.network(task.condition.backbone, task.segments)
         task.load(network, state)
-        network = task.place(insert(strategy, network))
+        insert(strategy, network)
         recipe, condition = task.recipe, task.condition
 
-        def train(epoch: Epoch, after_epoch: AfterEpoch | None) -> Fit:
+        def train(epoch: Epoch, after_epoch: Callable[[], None] | None) -> Fit:
             epochs = [epoch] * max(1, round(recipe.epochs * condition.length_factor))
             steps = math.ceil(recipe.clips / recipe.batch)
             return fit(task, network, epochs, recipe.lr * condition.lr_factor, steps, report, after_epoch)
 
-        own = task.fine_tune(network, strategy, train)
-        of_all = {
+        samples = {
             "params": sum(parameter.numel() for parameter in network.parameters()),
             "machine": environment.where_trained(),
             "data_version": task.data_version,
             "judged_on": recipe.judged_on,
+            **task.fine_tune(network, strategy, train),
         }
-        return task.SAMPLES.model_validate(of_all | own), _state(network)
+        return task.SAMPLES.model_validate(samples), _state(network)
 
 
 def fit(
@@ -177,23 +157,26 @@ def fit(
     lr: float,
     steps: int,
     report: Report,
-    after_epoch: AfterEpoch | None = None,
+    after_epoch: Callable[[], None] | None = None,
 ) -> Fit:
-    """Train ``network`` on what each of ``epochs`` draws: AdamW, one cycle of the learning rate over all of them.
-
-    lr: the highest. steps: of an epoch. The network is left in evaluation mode, in which ``after_epoch`` sees it too.
-    Raises Diverged.
+    """Train ``network`` on what each of ``epochs`` draws: AdamW, one cycle of the learning rate over all of them. It is
+    left in evaluation mode, in which ``after_epoch`` sees it too. lr: the highest. steps: of an epoch. Raises Diverged.
     """
-    clock, how, step, total = time.perf_counter, Fit([]), 0, len(epochs) * steps
+    device = task.recipe.device
+    network.to(device)
+    lay_out(network, task.MEMORY_FORMAT)
+    clock, step, total = time.perf_counter, 0, len(epochs) * steps
     optimizer = torch.optim.AdamW(network.parameters(), lr, weight_decay=task.recipe.weight_decay, fused=True)
     schedule = OneCycleLR(optimizer, lr, total_steps=total)
+    train_loss, train_seconds, stages = list[float](), 0.0, np.zeros(4)  # data, forward, backward, update
     for epoch in epochs:
         begin = start = clock()
         network.train()
         whole, count = 0.0, 0
-        for batch in epoch():
+        for frames, targets in epoch():
             ready = clock()
-            loss = task.loss(network, batch)
+            with torch.autocast(device, torch.bfloat16, enabled=task.recipe.bf16 is True):
+                loss = task.loss(network, frames, targets)
             value = loss.item()
             known = clock()
             step += 1
@@ -206,21 +189,17 @@ def fit(
                 torch.nn.utils.clip_grad_norm_(network.parameters(), task.LARGEST_GRADIENT)
             optimizer.step()
             schedule.step()
-            done = clock()
-            how.data_seconds += ready - start
-            how.forward_seconds += known - ready
-            how.backward_seconds += back - known
-            how.update_seconds += done - back
-            whole += value * batch.count
-            count += batch.count
+            stages += np.diff([start, ready, known, back, clock()])
+            whole += value * len(frames)
+            count += len(frames)
             report(step / total)
             start = clock()
-        how.train_loss.append(whole / count)
-        how.train_seconds += clock() - begin
+        train_loss.append(whole / count)
+        train_seconds += clock() - begin
         network.eval()
         if after_epoch is not None:
             after_epoch()
-    return how
+    return Fit(train_loss, train_seconds, *stages.tolist())
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, interpolate
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.data.clips import Clips, Dataset, one_frame, shuffled
-from bench.data.datasets import data_version, open_dataset
+from bench.data import data_version, open_dataset
+from bench.data.clips import ClipDataset, Clips, one_frame, shuffled
 from bench.data.images import Labels, Pixels
 from bench.measure.training.checkpoint import State
 from bench.measure.training.harness import Batch, Diverged, Epoch, Task, Train
@@ -28,7 +28,6 @@ from bench.strategy import Strategy
 
 _PRETRAIN, _CLIPS, _TEST, _VALIDATION, _ORDER, _VIEW = range(6)  # streams of random numbers under one seed
 _CLIPS_AT_ONCE = 32  # a multiple of the temporal classes, so that all orders of a base clip pass through one batch
-
 
 Scores = dict[str, Bools]
 """{part: right or wrong for each clip [N]}."""
@@ -42,7 +41,7 @@ class RecognitionTask(Task):
     """
 
     recipe: Recipe
-    dataset: Dataset[Any]
+    dataset: ClipDataset
 
     SAMPLES: ClassVar[type[Fitted]] = Recognition
     MEMORY_FORMAT: ClassVar[torch.memory_format] = torch.channels_last  # in which small convolutions are faster
@@ -76,21 +75,19 @@ class RecognitionTask(Task):
         recipe, rng = self.recipe, np.random.default_rng([self.seed, _PRETRAIN])
 
         def draw(hard: bool) -> Iterator[Batch]:
-            frames = self.dataset.single_frames(rng, recipe.pretrain_frames, hard)
-            return self._batches(frames.pixels[:, None], (frames.spatial, None), recipe.pretrain_batch)
+            pixels, spatial = self.dataset.single_frames(rng, recipe.pretrain_frames, hard)
+            return self._batches(pixels[:, None], (spatial, None), recipe.pretrain_batch)
 
         hardness = [False] * recipe.pretrain_epochs_easy + [True] * recipe.pretrain_epochs_hard
         return [partial(draw, hard) for hard in hardness]
 
-    def loss(self, network: Network, batch: Batch) -> Tensor:
+    def loss(self, network: Network, frames: Tensor, targets: Any) -> Tensor:
         """On the clip logits."""
-        with self.autocast():
-            logits: Tensor = network(batch.frames)
-        loss, first = torch.zeros((), device=self.recipe.device), 0
-        for classes, labels in zip(self.heads, batch.targets, strict=True):
+        logits: Tensor = network(frames)
+        loss = torch.zeros((), device=self.recipe.device)
+        for of_head, labels in zip(logits.split(self.heads, dim=1), targets, strict=True):
             if labels is not None:
-                loss = loss + cross_entropy(logits[:, first : first + classes].float(), labels)
-            first += classes
+                loss = loss + cross_entropy(of_head.float(), labels)
         return loss
 
     def fine_tune(self, network: Network, strategy: Strategy, train: Train) -> dict[str, Any]:
@@ -112,21 +109,24 @@ class RecognitionTask(Task):
 
         validation = judged("validation", _VALIDATION, recipe.validation_clips)
         curve: list[Scores] = []
-        fit = train(draw, lambda: curve.append(self.evaluate(network, validation)))
+        fit = train(draw, lambda: curve.append(self.evaluate(network, validation)[-1]))
         seen_by_epoch = [recipe.clips * epoch for epoch in range(1, len(curve) + 1)]
         test = judged(recipe.judged_on, _TEST if recipe.judged_on == "test" else _VALIDATION, recipe.test_clips)
         start = time.perf_counter()
-        scores = self.evaluate(network, test)
+        by_frame = self.evaluate(network, test)
         test_seconds = time.perf_counter() - start
+        scores = by_frame[-1]
         samples: dict[str, Any] = {f"{part}_accuracy": float(right.mean()) for part, right in scores.items()}
         if self.segments > 1:
             mixed = shuffled(test, np.random.default_rng([seed, _ORDER]), dataset.temporal_classes)
-            right = self.evaluate(network, mixed)
+            right = self.evaluate(network, mixed)[-1]
             samples |= {f"shuffled_{part}_accuracy": float(right[part].mean()) for part in ("spatial", "temporal")}
             samples["shuffled_clips"] = len(mixed)
         causal = strategy.fraction == 0 or strategy.direction == "unidirectional"
         if self.segments > 1 and causal and network.takes_shift:
-            samples["early"] = _by_part(self.evaluate_early(network, test))
+            samples["early"] = _by_part(by_frame)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network(self._frames(test.pixels[:1]))
         return {
             **asdict(fit),
             **samples,
@@ -137,49 +137,36 @@ class RecognitionTask(Task):
             "test_seconds": test_seconds,
             "clips_seen": seen_by_epoch,
             "curve": _by_part(curve),
-            "flops": self._flops(network, test),
+            "flops": counter.get_total_flops(),  # multiplication and addition counted apart
             "clips_per_second": seen_by_epoch[-1] / fit.train_seconds,
             "spatial_classes": dataset.spatial_classes,
             "temporal_classes": dataset.temporal_classes,
             "validation_clips": len(validation),
         }
 
-    def evaluate(self, network: Network, clips: Clips) -> Scores:
-        """The classes that ``network`` (in evaluation mode) gives to ``clips``. Raises Diverged.
+    def evaluate(self, network: Network, clips: Clips) -> list[Scores]:
+        """How ``network`` (in evaluation mode) judges ``clips`` after each of their frames; the last counts.
 
-        Every order of every clip goes through the network as a clip. The consensus is taken here in float64, where the
-        sum of a clip's fp32 logits does not depend on their order: a network that looks at frames one by one then gives
-        all permutations of a clip the same class, and its temporal accuracy is chance exactly.
+        The consensus over the frames so far. In a causal network that is what a stream predicts there: its logits at a
+        frame are those of clip mode, which conformance proves (``streams``). It is taken here in float64, where the sum
+        of a clip's fp32 logits does not depend on their order: a network that looks at frames one by one then gives all
+        permutations of a clip the same class, and its temporal accuracy is chance exactly. Raises Diverged.
         """
-        return self._scores(self._frame_logits(network, clips).mean(dim=1), clips)
-
-    def evaluate_early(self, network: Network, clips: Clips) -> list[Scores]:
-        """The same after each frame of the clips, the consensus taken over the frames so far. Raises Diverged.
-
-        In a causal network that is what a stream predicts there: its logits at a frame are those of clip mode, which
-        conformance proves (``streams``).
-        """
-        logits = self._frame_logits(network, clips)
-        frames = torch.arange(1, logits.shape[1] + 1)[:, None]
-        return [self._scores(consensus, clips) for consensus in (logits.cumsum(dim=1) / frames).unbind(1)]
-
-    def _frame_logits(self, network: Network, clips: Clips) -> Tensor:
-        """[N, T, classes] in float64."""
         batches = []
         with torch.no_grad():
             for first in range(0, len(clips), _CLIPS_AT_ONCE):
                 frames = self._frames(clips.pixels[first : first + _CLIPS_AT_ONCE])
                 batches.append(network.trunk(frames).cpu().double().unflatten(0, (-1, network.num_segments)))
-        logits = torch.cat(batches)
+        logits = torch.cat(batches)  # [N, T, classes]
         if not torch.isfinite(logits).all():
             raise Diverged("the trained network's logits on the test clips are not finite")
-        return logits
-
-    def _scores(self, logits: Tensor, clips: Clips) -> Scores:
-        """Clip logits [N, classes] held against the labels."""
-        answers = (of_head.argmax(dim=1).numpy() for of_head in logits.split(self.heads, dim=1))
-        spatial, temporal = (own == asked for own, asked in zip(answers, (clips.spatial, clips.temporal), strict=True))
-        return {"spatial": spatial, "temporal": temporal, "joint": spatial & temporal}
+        so_far = logits.cumsum(dim=1) / torch.arange(1, logits.shape[1] + 1)[:, None]
+        scores = []
+        for consensus in so_far.unbind(1):
+            spatial, temporal = (of_head.argmax(dim=1).numpy() for of_head in consensus.split(self.heads, dim=1))
+            right = {"spatial": spatial == clips.spatial, "temporal": temporal == clips.temporal}
+            scores.append({**right, "joint": right["spatial"] & right["temporal"]})
+        return scores
 
     def _frames(self, pixels: Pixels) -> Tensor:
         """Clips [N, T, 1, H, W] as frames [N * T, 1, size, size] where they are trained on; enlarged bilinearly."""
@@ -193,13 +180,7 @@ class RecognitionTask(Task):
         for first in range(0, len(pixels), size):
             part = slice(first, first + size)
             targets = [None if own is None else torch.from_numpy(own[part]).to(self.recipe.device) for own in labels]
-            yield Batch(len(pixels[part]), self._frames(pixels[part]), targets)
-
-    def _flops(self, network: Network, clips: Clips) -> int:
-        """Of one clip's forward pass, multiplication and addition counted apart."""
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            network(self._frames(clips.pixels[:1]))
-        return int(counter.get_total_flops())
+            yield self._frames(pixels[part]), targets
 
 
 def _by_part(scores: list[Scores]) -> dict[str, list[float]]:

@@ -22,15 +22,12 @@ from bench.system.workers import Emit, Event, progress, serve
 def handle(job: Event, emit: Emit) -> None:
     """Do the job and emit its result. Raises Diverged, LoadError, or what the task or the strategy raised."""
     implementation: type[Task] = resolve_name(TASKS[job["section"]].implementation)
-    opened = implementation.open(job["recipe"], job["data"], Condition.from_json(job["condition"]), job["seed"])
-    task = replace(opened, examples=job.get("examples", 0))
-    do = {"pretrain": _pretrain, "fine_tune": _fine_tune}[job["stage"]]
-    do(job, task, emit)
-
-
-def _pretrain(job: Event, task: Task, emit: Emit) -> None:
-    _, fit = _pretrained(job, task, emit, progress(emit))
-    emit({"event": "result", "samples": {"reused": fit is None, **(asdict(fit) if fit else {})}})
+    task = implementation.open(job["recipe"], job["data"], Condition.from_json(job["condition"]), job["seed"])
+    if job["stage"] == "pretrain":
+        _, fit = _pretrained(job, task, emit, progress(emit))
+        emit({"event": "result", "samples": {"reused": fit is None, **(asdict(fit) if fit else {})}})
+    else:
+        _fine_tune(job, replace(task, examples=job.get("examples", 0)), emit)
 
 
 def _pretrained(job: Event, task: Task, emit: Emit, report: Report) -> tuple[State, Fit | None]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from bench.data import open_dataset
 from bench.data.cluttered_digits import ClutteredDigits
-from bench.data.datasets import open_dataset
 from bench.measure.training import checkpoint
 from bench.measure.training.checkpoint import State
 from bench.measure.training.detection import DetectionTask

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.data.clips import Clips, Dataset
-from bench.data.datasets import open_dataset
+from bench.data import open_dataset
+from bench.data.clips import ClipDataset, Clips
 from bench.measure.training.checkpoint import State
 from bench.measure.training.harness import Diverged, Fit, Report, fine_tune, fit, pretrain
 from bench.measure.training.recognition import RecognitionTask
@@ -86,7 +86,7 @@ def test_pretraining_is_deterministic(recognition: RecognitionTask, pretrained: 
 class Watched:
     """A data set that keeps what it gave."""
 
-    def __init__(self, dataset: Dataset[Any]) -> None:
+    def __init__(self, dataset: ClipDataset) -> None:
         self.dataset, self.given = dataset, list[Clips]()
         for name in ("spatial_classes", "temporal_classes", "frames"):
             setattr(self, name, getattr(dataset, name))
@@ -208,7 +208,7 @@ def test_what_is_known_early_is_what_a_stream_predicts(recognition: RecognitionT
         one.load_state_dict(pretrained[0])
     network, online = insert(strategy, network), go_online(strategy, single)
     clips = recognition.dataset.judged(np.random.default_rng(0), 6, "test")
-    known = recognition.evaluate_early(network, clips)
+    known = recognition.evaluate(network, clips)
     state, total = None, torch.zeros(())
     with torch.inference_mode():
         for frame, early in zip(torch.from_numpy(clips.pixels).unbind(1), known, strict=True):

@@ -91,15 +91,15 @@ class Brightness(Task):
     def pretraining(self) -> Sequence[Epoch]:
         return [lambda: self._clips(1)]
 
-    def loss(self, network: Network, batch: Batch) -> Tensor:
-        return torch.nn.functional.cross_entropy(network(batch.frames)[:, :2], batch.targets)
+    def loss(self, network: Network, frames: Tensor, targets: Any) -> Tensor:
+        return torch.nn.functional.cross_entropy(network(frames)[:, :2], targets)
 
     def fine_tune(self, network: Network, strategy: Strategy, train: Train) -> dict[str, Any]:
         return asdict(train(lambda: self._clips(2), None)) | {"test_seconds": 0.0, "test_clips": 4}
 
     def _clips(self, frames: int) -> Iterator[Batch]:
         for bright in (0, 1):
-            yield Batch(1, torch.full((frames, 1, 32, 32), float(bright)), torch.tensor([bright]))
+            yield torch.full((frames, 1, 32, 32), float(bright)), torch.tensor([bright])
 
 
 def test_a_third_task_needs_its_class_and_an_entry_and_nothing_else(
