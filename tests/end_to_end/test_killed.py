@@ -50,7 +50,7 @@ def finished(folder: Path) -> bool:
     return (folder / "run.json").exists() and read_header(folder)["status"] == "finished"
 
 
-KILLS = 20
+KILLS = 12
 
 
 @pytest.mark.slow
