@@ -80,7 +80,7 @@ class AAControls:
         return self.of(*chosen) if chosen else None
 
     def alarm(self, *, streams: bool) -> str | None:
-        """Why times of whole clips, or of streams, must not be trusted: the first control that is off. None: none is."""
+        """Why times of whole clips, or of streams, must not be trusted: the first control that is off."""
         own = (control for panel, control in self.by_panel.items() if bool(panel.streams) == streams)
         return next((control.why for control in own if control.outcome == "off"), None)
 

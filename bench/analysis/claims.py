@@ -176,10 +176,10 @@ def _outcome(claim: Claim, finding: Finding) -> _Outcome:
     if len(intervals) > 1:
         listed = [f"{name} {interval.signed()}" for name, interval in intervals.items()]
         why += f" Simultaneous intervals: {', '.join(listed)}."
-    if decided and control is not None and control.outcome == "undecided":
-        if abs(intervals[weakest].mean) < control.bound:
-            verdict = "inconclusive"
-            why = f"The A/A control is undecided, and the effect is smaller than its bound: {control.why}. Else: {why}"
+    undecided = control if control is not None and control.outcome == "undecided" else None
+    if decided and undecided and abs(intervals[weakest].mean) < undecided.bound:
+        verdict = "inconclusive"
+        why = f"The A/A control is undecided, and the effect is smaller than its bound: {undecided.why}. Else: {why}"
     return _Outcome(verdict, why, intervals[weakest], p)
 
 
@@ -275,7 +275,7 @@ def _detectable_text(claim: Claim, estimate: Estimate, confidence: float, where:
     return f"{text}; {question} it takes {needed or 'more than 10,000'} processes or seeds."
 
 
-def _numbers(interval: Interval | None) -> dict[str, float | None]:
+def _numbers(interval: Interval | None) -> dict[str, Any]:
     """Of an interval, as JSON has them."""
     values = (math.nan,) * 3 if interval is None else (interval.mean, interval.low, interval.high)
     names = ("measured", "ci_low", "ci_high")

@@ -166,7 +166,13 @@ def _shuffled(sound: _Arms) -> Iterator[_Row]:
             spatial[seed] = 100 * (samples.shuffled_spatial_accuracy - samples.spatial_accuracy)
     if temporal:
         subject = f"{text}, frames in random order"
-        yield "temporal", "shuffled frames against chance", subject, Shares(temporal, judged=arm.pct("temporal").judged), arm.chance_pct
+        yield (
+            "temporal",
+            "shuffled frames against chance",
+            subject,
+            Shares(temporal, judged=arm.pct("temporal").judged),
+            arm.chance_pct,
+        )
         yield "spatial", "shuffled frames minus ordered frames", text, Seeds(spatial), None
 
 

@@ -38,7 +38,7 @@ class Evidence:
     failed_cases: Mapping[Case, str] = field(default_factory=dict)
     failed_arms: Mapping[tuple[str, ArmKey], str] = field(default_factory=dict)
     exact: frozenset[str] = frozenset({PUBLISHED})
-    controls: AAControls = AAControls({})
+    controls: AAControls = field(default_factory=lambda: AAControls({}))
 
     def arms_of(self, section: str) -> dict[ArmKey, Arm]:
         """The arms that were trained in a section."""

@@ -1,7 +1,7 @@
 """Timed records -> overheads with the independent values behind them: what tables, verdicts and stopping need.
 
 The overhead of a case: in each superblock the mean log-latency of its two slots minus the baseline's; a robust
-location over the superblocks of a process (Hodges–Lehmann), as a ratio; over processes a trimmed mean with its interval.
+location over the superblocks of a process (Hodges–Lehmann), as a ratio; over processes a trimmed mean.
 """
 
 import math

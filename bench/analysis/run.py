@@ -30,8 +30,8 @@ class Analysis:
     """All that is known of a run, ready to be shown. The frames' columns are those of ``tables/*.csv``.
 
     damaged: what is wrong with each line of the journal that was passed over. controls: the A/A control of each panel.
-    suspect, online_suspect: why times of whole clips, or frame by frame, must not be trusted. detection_examples: frames
-    to look at.
+    suspect, online_suspect: why times of whole clips, or frame by frame, must not be trusted. detection_examples:
+    frames to look at.
     """
 
     folder: Path

@@ -21,6 +21,8 @@ MOST = 10_000  # values beyond which nobody asks how many
 FEWEST_SEEDS = 5  # with fewer, no interval is called 95 %
 TRIM, TRIMMED_FROM = 0.2, 7  # of the values at either end; with fewer values too little would be left of them
 
+_COUNTS = np.arange(2, MOST + 1)
+
 Floats = NDArray[np.float64]
 
 
@@ -87,9 +89,8 @@ class Estimate:
         """How many values of this spread would find ``effect``; None beyond ``MOST``, or where nothing is known."""
         if math.isnan(self.error) or effect <= 0:
             return None
-        counts = np.arange(2, MOST + 1)
-        freedoms = np.maximum(1, self.freedom * counts / self.count)
-        return _fewest(counts, freedoms, self.error * math.sqrt(self.count), effect, confidence, power)
+        quantiles = _quantiles(np.maximum(1, self.freedom * _COUNTS / self.count), confidence, power)
+        return _fewest(quantiles, self.error * math.sqrt(self.count), effect)
 
     def p(self, value: float = 0.0) -> float:
         """Two-sided, of the quantity being ``value``. Without any spread it decides on its own: 1 or 0."""
@@ -115,27 +116,20 @@ def mean(values: ArrayLike) -> Estimate:
     return Estimate(middle, float(array.std(ddof=1)) / math.sqrt(count), count - 1, count)
 
 
-def t_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
-    """Mean and Student's t interval."""
-    return mean(values).interval(confidence)
+def trimmed(values: Floats, trim: float = TRIM, fewest: int = TRIMMED_FROM) -> tuple[Floats, Floats, int]:
+    """Along the last axis the trimmed mean, its standard error and degrees of freedom (Yuen & Dixon, 1973).
 
-
-def trimmed(values: Floats) -> tuple[Floats, Floats, int]:
-    """Along the last axis the 20 % trimmed mean (from seven values on, else the mean), its standard error from the
-    winsorised values (Yuen & Dixon, 1973), and the degrees of freedom. values [..., n], n >= 2."""
+    values [..., n], n >= 2. trim: the share left out at either end, from ``fewest`` values on; below that the mean. The
+    error is that of the winsorised values, scaled to those that are left.
+    """
     count = values.shape[-1]
-    cut = _cut(count)
+    cut = int(trim * count) if count >= fewest else 0
     ordered = np.sort(values, axis=-1)
     kept = ordered[..., cut : count - cut]
     winsorised = np.clip(ordered, kept[..., :1], kept[..., -1:])
     left = kept.shape[-1]
     error = winsorised.std(axis=-1, ddof=1) * math.sqrt((count - 1) / (left * (left - 1)))
     return kept.mean(axis=-1), error, left - 1
-
-
-def _cut(count: int) -> int:
-    """How many values are trimmed at either end."""
-    return int(TRIM * count) if count >= TRIMMED_FROM else 0
 
 
 def trimmed_mean(values: ArrayLike) -> Estimate:
@@ -255,9 +249,7 @@ def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def processes_needed(deviation: float, effect: float, power: float = POWER) -> int | None:
     """How many processes that differ by this deviation would find ``effect``; None beyond ``MOST``."""
-    counts = np.arange(2, MOST + 1)
-    cuts = np.where(counts >= TRIMMED_FROM, (TRIM * counts).astype(int), 0)
-    return _fewest(counts, counts - 2 * cuts - 1, deviation, effect, CONFIDENCE, power)
+    return _fewest(_over_processes(power), deviation, effect)
 
 
 def groups_needed(deviation: float, half_width: float) -> int:
@@ -265,12 +257,21 @@ def groups_needed(deviation: float, half_width: float) -> int:
     return processes_needed(deviation, half_width, power=0.5) or MOST  # an interval's reach: its quantile alone
 
 
-def _fewest(
-    counts: NDArray[np.int_], freedoms: NDArray[Any], deviation: float, effect: float, confidence: float, power: float
-) -> int | None:
-    quantiles = stats.t.ppf((1 + confidence) / 2, freedoms) + stats.t.ppf(power, freedoms)
-    enough = np.flatnonzero(quantiles * deviation / np.sqrt(counts) <= effect)
-    return int(counts[enough[0]]) if len(enough) else None
+@cache
+def _over_processes(power: float) -> Floats:
+    cuts = np.where(_COUNTS >= TRIMMED_FROM, (TRIM * _COUNTS).astype(int), 0)
+    return _quantiles(_COUNTS - 2 * cuts - 1, CONFIDENCE, power)
+
+
+def _quantiles(freedoms: NDArray[Any], confidence: float, power: float) -> Floats:
+    """How many standard errors an effect must measure to be found so often."""
+    return np.asarray(stats.t.ppf((1 + confidence) / 2, freedoms) + stats.t.ppf(power, freedoms))
+
+
+def _fewest(quantiles: Floats, deviation: float, effect: float) -> int | None:
+    """quantiles: one for each of ``_COUNTS``."""
+    enough = np.flatnonzero(quantiles * deviation / np.sqrt(_COUNTS) <= effect)
+    return int(_COUNTS[enough[0]]) if len(enough) else None
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -121,7 +121,7 @@ def curve_table(trained: Sequence[Arm]) -> pd.DataFrame:
     for arm in trained:
         curves = {seed: own.curve for seed, own in arm.recognition.items() if own.curve is not None}
         clips_seen = arm.recognition[next(iter(curves))].clips_seen if curves else []
-        judged = min((own.validation_clips or own.test_clips for own in arm.recognition.values()))
+        judged = min(own.validation_clips or own.test_clips for own in arm.recognition.values())
         for epoch, clips in enumerate(clips_seen):
             row = {**_axes(arm), "seeds": len(curves), "epoch": epoch + 1, "clips_seen": clips}
             for part in PARTS:
@@ -141,7 +141,7 @@ def early_table(trained: Sequence[Arm]) -> pd.DataFrame:
         base = baseline_arm(arm, trained)
         known, others = _early(arm), _early(base) if base else {}
         frames = len(next(iter(known.values()))[PARTS[0]]) if known else 0
-        judged = min((own.test_clips for own in arm.recognition.values()))
+        judged = min(own.test_clips for own in arm.recognition.values())
         for t in range(frames):
             row = {**_axes(arm), "seeds": len(known), "frame": t + 1, "seen_pct": 100 * (t + 1) / frames}
             for part in PARTS:

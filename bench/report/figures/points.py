@@ -140,8 +140,8 @@ def data_movement(run: Analysis, palette: Palette) -> Drawn:
     least = min(0.0, ax.dataLim.x0)  # below zero where a case saves bytes or page faults
     ax.plot([0, end], [0, end], color=MUTED, linewidth=1.0, zorder=1, label="measured = predicted")
     band: Any = {"color": BAND, "alpha": 0.55, "linewidth": 0, "zorder": 0.5}
-    ends, label = (least, end), f"within {WITHIN:g} pp"
-    ax.fill_between(ends, [x - WITHIN for x in ends], [x + WITHIN for x in ends], label=label, **band)
+    reach, label = (least, end), f"within {WITHIN:g} pp"
+    ax.fill_between(reach, [x - WITHIN for x in reach], [x + WITHIN for x in reach], label=label, **band)
     ax.set(xlim=(least - 0.03 * end, end), ylim=(min(low, -0.04 * end), max(high * 1.06, end * 0.6)))
     if faulting:
         ax.plot([], [], color=MUTED, linewidth=0.8, label="from the bytes alone", **_HOLLOW)
