@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.analysis.arms import Arm, arms, baseline_arm
 from bench.analysis.tables.trained import accuracy_table, curve_table, detection_table, early_table, example_frames
@@ -235,3 +237,19 @@ def test_gains_by_speed_hold_for_the_three_speeds_at_once() -> None:
     assert online.map_delta_ci_low_pct == pytest.approx(delta.interval().low)
     for speed in ("slow", "medium", "fast"):
         assert online[f"map_{speed}_delta_ci_low_pct"] == pytest.approx(delta.interval(1 - 0.05 / 3).low)
+
+
+@given(st.lists(st.floats(0, 1), min_size=5, max_size=7))
+@settings(max_examples=25)
+def test_no_interval_of_a_table_leaves_0_to_100(levels: list[float]) -> None:
+    """Of accuracies and average precisions; differences stay within what is possible."""
+    parts = [f"{part}_accuracy" for part in PARTS]
+    records = [trained(recognition(**dict.fromkeys(parts, level)), ALL, seed) for seed, level in enumerate(levels)]
+    records += [trained(recognition(), BASELINE_VARIANT, seed) for seed in range(len(levels))]
+    found = [trained(detection(**dict.fromkeys(MEASURES, level)), ONLINE, seed) for seed, level in enumerate(levels)]
+    tables = accuracy(records), detection_table(found, arms(found, "detection"), [], {})
+    for table, names in zip(tables, (OUTCOMES, MEASURES), strict=True):
+        for name in names:
+            ends = table[[f"{name}_ci_low_pct", f"{name}_ci_high_pct"]]
+            assert ends.notna().all(axis=None) and ends.ge(0).all(axis=None) and ends.le(100).all(axis=None)
+    assert tables[0].filter(like="_delta_ci_").abs().le(100).all(axis=None)
