@@ -160,8 +160,8 @@ def channels_of(trunk: nn.Module) -> int:
 
 
 def calibrate(network: nn.Module, frames: int = CALIBRATION_FRAMES) -> None:
-    """For random weights: BatchNorm statistics of one pass of random frames, so that latency does not depend on denormal
-    or infinite values. A gain that starts at zero, as in timm's residual branches, becomes one: a GPU is faster on
+    """For random weights: BatchNorm statistics of one pass of random frames, so that no denormal or infinite values
+    change the latency. A gain that starts at zero, as in timm's residual branches, becomes one: a GPU is faster on
     zeros, and a shift in such a branch could not be seen."""
     for module in network.modules():
         if isinstance(module, _BatchNorm) and module.affine and not module.weight.any():
