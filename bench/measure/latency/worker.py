@@ -4,6 +4,7 @@ Events: ``enter`` (before the code of a case runs for the first time), ``static`
 and why), ``ready`` (all cases are built and warm), ``superblock`` (its slots and what disturbed it), ``device_lost``.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def _export_path(folder: str | None, case: Case) -> Path | None:
     """Where a case's export is kept: the same file for all runtimes of one dtype, and for the baseline's twin."""
     panel = case.panel
     name = f"{panel.backbone}-{panel.frames}x{panel.size}-b{panel.batch}-{panel.dtype}-{case.variant.label}"
-    return None if folder is None else Path(folder) / f"{name.replace('/', 'of')}.onnx"
+    return None if folder is None else Path(folder) / f"{re.sub('[/:]', 'of', name)}.onnx"
 
 
 if __name__ == "__main__":
