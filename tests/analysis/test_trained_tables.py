@@ -137,7 +137,7 @@ def test_failed_seeds_are_counted_and_not_averaged_in_silently() -> None:
 def test_one_seed_has_no_interval() -> None:
     found = row(main_study([1]), QUARTER)
     without = "joint_ci_low_pct joint_delta_ci_low_pct joint_delta_p joint_delta_mde_pct clip_share_pct"
-    assert found.note == "no interval: 1 seeds, where 5 are needed" and row(main_study(), QUARTER).note == ""
+    assert found.note == "no interval with fewer than 5 seeds" and row(main_study(), QUARTER).note == ""
     assert found.joint_mean_pct > 0
     assert pd.isna([getattr(found, name) for name in (*without.split(), "joint_delta_boot_low_pct")]).all()
 

@@ -187,7 +187,7 @@ def _arm_row(arm: Arm, lost: Mapping[ArmKey, str], equivalents: Equivalents) -> 
 
 def _few_seeds(count: int) -> str:
     """Why a row has no intervals; empty where it has."""
-    return "" if count >= FEWEST_SEEDS else f"no interval: {count} seeds, where {FEWEST_SEEDS} are needed"
+    return "" if count >= FEWEST_SEEDS else f"no interval with fewer than {FEWEST_SEEDS} seeds"
 
 
 def _unsuccessful(records: Sequence[Record], section: str) -> list[tuple[Arm, dict[str, Any]]]:
