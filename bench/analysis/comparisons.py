@@ -111,6 +111,21 @@ def compare_controls(trained: Sequence[Arm], failed: Collection[ArmKey] = ()) ->
     return found
 
 
+_PLACEMENTS = Compared(
+    first={"strategy": PUBLISHED, "placement": "residual", "direction": "bidirectional"},
+    second={"placement": "inplace"},
+    outcomes=("joint",),
+    words="residual minus in-place",
+    subject="{fraction}",
+)
+
+
+def placement_gaps(trained: Sequence[Arm], failed: Collection[ArmKey] = ()) -> dict[str, Interval]:
+    """{fraction: residual minus in-place}: joint accuracy of the released code, in pp, paired by seed."""
+    sound = {arm.key: arm for arm in trained if arm.key not in failed}
+    return {subject: seeds.interval() for _, _, subject, seeds, _ in _rows(_PLACEMENTS, sound)}
+
+
 _Row = tuple[str, str, str, Seeds, float | None]  # outcome, words, subject, values, chance (of a level)
 _Arms = dict[ArmKey, Arm]
 

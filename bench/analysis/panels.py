@@ -174,15 +174,24 @@ class Movement:
 
 
 def movements(records: Sequence[Record]) -> dict[Panel, Movement]:
-    """For each panel that has processes."""
-    found = {}
-    for panel, replicates in processes(records).items():
-        copies: dict[int, list[float]] = {}
-        for own in replicates.values():
-            for size, seconds in own.copies.items():
-                copies.setdefault(size, []).extend(seconds)
-        found[panel] = Movement(copies, _page_seconds(replicates))
-    return found
+    """For each panel that has processes, over all of them."""
+    return {panel: _movement(replicates) for panel, replicates in processes(records).items()}
+
+
+def process_movements(records: Sequence[Record]) -> dict[Panel, dict[int, Movement]]:
+    """For each panel {replicate: as that process found it}."""
+    found = processes(records)
+    return {
+        panel: {number: _movement({number: own}) for number, own in all_of.items()} for panel, all_of in found.items()
+    }
+
+
+def _movement(replicates: dict[int, Process]) -> Movement:
+    copies: dict[int, list[float]] = {}
+    for own in replicates.values():
+        for size, seconds in own.copies.items():
+            copies.setdefault(size, []).extend(seconds)
+    return Movement(copies, _page_seconds(replicates))
 
 
 def _page_seconds(replicates: dict[int, Process]) -> float:

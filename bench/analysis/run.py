@@ -12,7 +12,7 @@ import pandas as pd
 from bench.analysis.aa_control import AAControl, AAControls, aa_controls
 from bench.analysis.arms import arms, lost_seeds
 from bench.analysis.claims import Verdict, judge, load_claims
-from bench.analysis.comparisons import Comparison, compare_controls
+from bench.analysis.comparisons import Comparison, compare_controls, placement_gaps
 from bench.analysis.evidence import Evidence
 from bench.analysis.overheads import Ranking, overheads, rankings, slopes
 from bench.analysis.panels import PanelQuality, panel_qualities
@@ -21,6 +21,7 @@ from bench.analysis.tables import raw
 from bench.analysis.tables.timed import latency_table, online_table, quantile_table, statics, superblock_table
 from bench.analysis.tables.trained import accuracy_table, curve_table, detection_table, early_table, example_frames
 from bench.spec.settings import Online
+from bench.stats.estimators import Interval
 from bench.store.journal import read_whole_records
 from bench.store.records import CheckedRecord, Record, StaticRecord, TimedRecord, read_header, write_atomically
 
@@ -29,9 +30,9 @@ from bench.store.records import CheckedRecord, Record, StaticRecord, TimedRecord
 class Analysis:
     """All that is known of a run, ready to be shown. The frames' columns are those of ``tables/*.csv``.
 
-    damaged: what is wrong with each line of the journal that was passed over. controls: the A/A control of each panel.
-    suspect, online_suspect: why times of whole clips, or frame by frame, must not be trusted. detection_examples:
-    frames to look at.
+    placements: {fraction: residual minus in-place}, in pp of joint accuracy. damaged: what is wrong with each line that
+    was passed over in the journal. controls: the A/A control of each panel. suspect, online_suspect: why times of whole
+    clips, or frame by frame, must not be trusted. detection_examples: frames to look at.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Analysis:
     samples: pd.DataFrame
     failures: pd.DataFrame
     comparisons: list[Comparison]
+    placements: dict[str, Interval]
     rankings: list[Ranking]
     quality: list[PanelQuality]
     claims: list[Verdict]
@@ -109,6 +111,7 @@ def load(folder: Path) -> Analysis:
         samples=raw.sample_table(measured, [*recognised, *detectors]),
         failures=raw.failure_table(records),
         comparisons=compare_controls(recognised, lost["accuracy"]),
+        placements=placement_gaps(recognised, lost["accuracy"]),
         rankings=rankings([overhead for overhead in clips if overhead.case.variant.strategy in exact]),
         quality=panel_qualities(records, measured),
         claims=judge(load_claims(), evidence),

@@ -1,5 +1,6 @@
 """``report``: everything that can be derived from a run's records, again; of a folder of runs, one page over all."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,15 +12,33 @@ from bench.spec.axes import ValueNotAllowed
 if TYPE_CHECKING:
     from bench.analysis.run import Analysis
 
+_ASCII = str.maketrans("−…²", "-~2")  # for terminals that have no others
 
-def command(folder: Annotated[Path, typer.Argument(help="A run's folder, or a folder of runs.")]) -> int:
+
+def command(
+    folder: Annotated[Path, typer.Argument(help="A run's folder, or a folder of runs.")],
+    json_output: Annotated[bool, typer.Option("--json", help="Print what the run says as one JSON object.")] = False,
+) -> int:
     """Make tables, figures and report.html again from a run's records; of a folder of runs, one page over all."""
     runs = [] if (folder / "run.json").exists() else sorted(path.parent for path in folder.glob("*/run.json"))
     if runs:
         print(f"gallery: {_write_gallery(folder, runs)}")
     else:
-        print(f"report: {write_report(folder)[1]}")
+        show(folder, *write_report(folder), json_output=json_output)
     return 0
+
+
+def show(folder: Path, run: "Analysis", page: Path, *, json_output: bool, **more: object) -> None:
+    """The last screen, or its facts as one JSON object with ``more`` in it."""
+    from bench.report.summary import as_data, screen
+
+    if json_output:
+        print(json.dumps({"folder": str(folder), "report": str(page), **more, **as_data(run)}))
+        return
+    encoding = sys.stdout.encoding or "ascii"
+    for row in screen(run, page):
+        plain = row if encoding.lower().startswith("utf") else row.translate(_ASCII)
+        print(plain.encode(encoding, "replace").decode(encoding))
 
 
 def write_report(folder: Path) -> "tuple[Analysis, Path]":

@@ -1,7 +1,6 @@
 """``run``: what the user typed -> validated settings -> records -> a report."""
 
 import inspect
-import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 Text = str | None
 _WITH_RESUME = ("resume", "pause_after", "executor", "ray_address", "quiet", "json_output")  # options that go with it
-_FAILURES_SHOWN = 3  # the answer counts them, and the page has all
 
 
 @dataclass(frozen=True)
@@ -209,19 +207,11 @@ def command(**options: Any) -> int:
 
 
 def _show(folder: Path, tally: "Tally", asked: Request) -> None:
-    from bench.cli.report import write_report
-    from bench.report.page import answer
+    from bench.cli.report import show, write_report
 
     run, page = write_report(folder)
-    if asked.json_output:
-        counts = {status: tally[status] for status in ("ok", "failed", "skipped")}
-        print(json.dumps({"folder": str(folder), "report": str(page), "records": counts}))
+    if asked.quiet and not asked.json_output:
+        print(f"report: {page}")
         return
-    if not asked.quiet:
-        for line in answer(run):
-            print(line)
-        for row in run.failures.head(_FAILURES_SHOWN).itertuples():
-            print(f"{row.status}: {row.id}: {row.reason}")
-        if len(run.failures) > _FAILURES_SHOWN:
-            print("the others: see the page")
-    print(f"report: {page}")
+    counts = {status: tally[status] for status in ("ok", "failed", "skipped")}
+    show(folder, run, page, json_output=asked.json_output, records=counts)

@@ -1,7 +1,8 @@
 """What a run says: what the shift costs and buys, which variant to take, and how far to trust that.
 
 Typed results; templates say them. A difference to the network without a shift counts only where its interval and its
-p, adjusted by Holm over the arms, both say so. Nothing is recommended on intervals that decide nothing.
+p, adjusted by Holm over the arms, both say so. Nothing is recommended on intervals that decide nothing, and nothing
+said of effects that are no larger than what two identical networks may differ by.
 """
 
 import math
@@ -13,34 +14,34 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.overheads import Ranking
+from bench.analysis.overheads import Ranked, Ranking
 from bench.analysis.run import Analysis
 from bench.analysis.selection import PUBLISHED
 from bench.report import selection
-from bench.report.numbers import estimate, holds_zero, known, number, overlap
+from bench.report.numbers import beyond, estimate, holds_zero, known, number, overlap
 from bench.report.selection import Offer, Row, arms, baselines, grouped, mechanism_of, panel_text, panels, rows, timed
 from bench.spec.axes import BASELINE
 from bench.spec.panel import Panel
 from bench.stats.estimators import Interval
 from bench.stats.exclusion import EXCLUDED_AT_MOST
 
-RELEASED = ("copy_shift", "concat_shift")
-"""Mechanisms that people run because published code contains them (mit-han-lab, mmaction2)."""
-
 FLAT_PP = 2.0  # an interval of the slope that holds zero and ends within this is called "the same"
+FREE_PP = 1.0  # an overhead whose interval ends below this is called free: the margin of the claims
 SIGNIFICANT = 0.05  # two-sided, after Holm: the level of the 95 % intervals beside it
 _SAME = 1e-6  # percentage points
 
 
 def answers(run: Analysis) -> dict[str, Any]:
-    """What a reader wants to know. A failed A/A control withholds what rests on the clock.
+    """What a reader wants to know. A control that is off withholds what rests on the clock.
 
     on_validation: something was judged on validation clips, to choose a recipe, which is no test.
     """
-    costs = [] if run.suspect else panel_costs(run)
+    standing = standing_of(run)
+    costs = [] if standing.state == "off" else panel_costs(run)
     recipes = [selection.settings_of(run, section).get("recipe") or {} for section in ("accuracy", "detection")]
     return {
-        "choice": None if run.suspect else choice(run),
+        "standing": standing,
+        "choice": choice(run, standing),
         "costs": costs,
         "runtimes": runtime_costs(run, costs),
         "online": [] if run.online_suspect else online_costs(run),
@@ -55,9 +56,39 @@ def answers(run: Analysis) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """What the latencies of a run are worth: the first thing that page and screen say.
+
+    state: ``certified``, ``undecided`` or ``off``, as the A/A control is judged; ``busy``: the machine was, before
+    anything was measured; empty where nothing was timed. bound: what two identical networks may differ by, in pp;
+    difference: what they do differ by. reason: who was busy.
+    """
+
+    state: str
+    bound: float = math.nan
+    difference: Interval | None = None
+    reason: str = ""
+
+    @property
+    def recommends(self) -> bool:
+        """Something may be recommended on these latencies."""
+        return self.state == "certified"
+
+
+def standing_of(run: Analysis) -> Standing:
+    """The same for page, screen and gallery; a busy machine comes before any control."""
+    control = run.control
+    if disturbance := run.header.get("disturbance"):
+        return Standing("busy", reason=str(disturbance).removeprefix("disturbed at start: "))
+    if control is None:
+        return Standing("")
+    return Standing(control.outcome, control.bound, control.interval)
+
+
+@dataclass(frozen=True)
 class MechanismCost:
     """One mechanism. overheads: at the panel's ``fractions``. slope: pp from no channels to all, NaN where the
-    fractions lie too close for one; mde: of the slope."""
+    fractions lie too close for one; mde: of the slope. bound: no smaller effect is spoken of, in pp."""
 
     strategy: str
     placement: str
@@ -65,21 +96,36 @@ class MechanismCost:
     overheads: tuple[Interval | None, ...]
     slope: Interval
     mde: float
+    bound: float
 
     @property
     def trend(self) -> str:
         """Whether the cost depends on the fraction: ``grows``, ``falls``, ``same``; ``open`` where nothing is shown."""
-        if not holds_zero(self.slope):
+        if beyond(self.slope, self.bound):
             return "grows" if self.slope.mean > 0 else "falls"
         flat = known(self.slope) and max(-self.slope.low, self.slope.high) <= FLAT_PP
         return "same" if flat else "open"
 
+    @property
+    def verdict(self) -> str:
+        """``costs`` with its trend, ``saves``, ``free``, ``open`` where nothing is shown, or ``no interval``."""
+        found = [overhead for overhead in self.overheads if overhead is not None]
+        if not all(map(known, found)):
+            return "no interval"
+        shown = [overhead.mean for overhead in found if beyond(overhead, self.bound)]
+        if shown and max(shown) < 0:
+            return "saves"
+        if found and max(self.bound, *(overhead.high for overhead in found)) <= FREE_PP:
+            return "free"
+        return "open" if not shown else "costs" if self.trend == "open" else f"costs, {self.trend}"
+
 
 @dataclass(frozen=True)
 class PanelCost:
-    """One panel. fractions: the least, the usual and the largest. mechanisms: the released ones first, then the
-    cheapest. usual: cases placed as published, at the fraction nearest to the usual one, the least overhead first;
-    ranking: of the exact mechanisms among them."""
+    """One panel. fractions: the least, the usual and the largest. mechanisms: the released code first, then the
+    others placed as it is, the cheapest first. usual: cases placed as published, at the fraction nearest to the usual
+    one, the least overhead first; rankings: of the exact mechanisms so placed, by fraction. bound: no smaller effect is
+    spoken of, in pp."""
 
     panel: Panel
     where: str
@@ -87,7 +133,13 @@ class PanelCost:
     fractions: list[float]
     mechanisms: list[MechanismCost]
     usual: list[Row]
-    ranking: Ranking | None
+    rankings: dict[float, Ranking]
+    bound: float
+
+    @property
+    def ranking(self) -> Ranking | None:
+        """At the fraction nearest to the usual one."""
+        return self.rankings[selection.nearest_fraction(self.rankings)] if self.rankings else None
 
     @property
     def released(self) -> Row | None:
@@ -95,34 +147,41 @@ class PanelCost:
         own = [case for case in self.usual if case["strategy"] == PUBLISHED]
         return own[0] if own and self.ranking and self.ranking.ranked[0].strategy != PUBLISHED else None
 
+    def tied(self, ranking: Ranking) -> list[Ranked]:
+        """Those that are not shown to be slower than the first."""
+        return [one for one in ranking.ranked[1:] if not beyond(one.gap, self.bound)]
+
 
 def panel_costs(run: Analysis) -> list[PanelCost]:
-    """Every panel in which a mechanism was timed."""
+    """Every panel in which a mechanism was timed and whose control is not off, those that headlines speak of first."""
     base, slopes, found = selection.references(run.latency), dict(panels(run.slopes)), []
+    first = selection.headline_panels(run.latency)
     for panel, cases in panels(timed(run.latency)):
-        moved = cases[cases["fraction"] > 0].sort_values("overhead_pct")
-        if moved.empty:
+        control, moved = run.controls.of(panel), cases[cases["fraction"] > 0].sort_values("overhead_pct")
+        if moved.empty or control.outcome == "off":
             continue
         ends = sorted({moved["fraction"].min(), selection.nearest_fraction(moved["fraction"]), moved["fraction"].max()})
         baseline_ms = number(base[panel]["latency_ms"]) if panel in base else math.nan
-        mechanisms = _mechanisms(moved, ends, rows(slopes[panel]) if panel in slopes else [])
+        mechanisms = _mechanisms(moved, ends, rows(slopes[panel]) if panel in slopes else [], control.bound)
         usual = moved[(moved["placement"] == "residual") & (moved["direction"] == "bidirectional")]
         if not usual.empty:
             usual = usual[usual["fraction"] == selection.nearest_fraction(usual["fraction"])]
         rankings = _rankings(run, panel, "residual", "bidirectional")
-        ranking = rankings[selection.nearest_fraction(rankings)] if rankings else None
-        found.append(PanelCost(panel, panel_text(panel), baseline_ms, ends, mechanisms, rows(usual), ranking))
-    return found
+        where = panel_text(panel) + (", default heap" if panel in first[1:] and panel.allocator == "default" else "")
+        told = where, baseline_ms, ends, mechanisms, rows(usual), rankings
+        found.append(PanelCost(panel, *told, control.bound))
+    return sorted(found, key=lambda cost: first.index(cost.panel) if cost.panel in first else len(first))
 
 
-def _mechanisms(moved: pd.DataFrame, fractions: list[float], slopes: list[Row]) -> list[MechanismCost]:
+def _mechanisms(moved: pd.DataFrame, fractions: list[float], slopes: list[Row], bound: float) -> list[MechanismCost]:
     slope_of = {mechanism_of(row): row for row in slopes}
     found = []
     for key, own in grouped(rows(moved), mechanism_of).items():
         known_at = {row["fraction"]: estimate(row, "overhead") for row in own}
         slope, overheads = slope_of.get(key, {}), tuple(map(known_at.get, fractions))
-        found.append(MechanismCost(*key, overheads, estimate(slope, "slope"), number(slope.get("mde_pct"))))
-    return sorted(found, key=lambda one: one.strategy not in RELEASED or one.placement != "residual")
+        found.append(MechanismCost(*key, overheads, estimate(slope, "slope"), number(slope.get("mde_pct")), bound))
+    first = PUBLISHED, "residual"
+    return sorted(found, key=lambda one: ((one.strategy, one.placement) != first, one.placement != "residual"))
 
 
 def _rankings(run: Analysis, *where: Panel | str) -> dict[float, Ranking]:
@@ -150,18 +209,13 @@ def online_costs(run: Analysis) -> list[dict[str, Any]]:
 def trust(run: Analysis) -> dict[str, Any]:
     """How far to trust a run: its A/A controls, what disturbed it, what was left out, which flags were raised.
 
-    controls: one for each panel; where: what tells it from the others; clean: zero is not ruled out. cases: rows of
-    what was timed. target: the half-width asked for. flags: {flag: how many of the cases raised it}. disturbed: how
-    many superblocks; reasons: {rule: superblocks that it declared disturbed}; noisy: in how many panels more were
-    disturbed than may be left out. seeds: of each trained arm.
+    cases: rows of what was timed. target: the half-width asked for. flags: {flag: how many of the cases raised it}.
+    disturbed: how many superblocks; reasons: {rule: superblocks that it declared disturbed}; noisy: in how many panels
+    more were disturbed than may be left out. seeds: of each trained arm.
     """
-    cases, twins, controls = rows(timed(run.latency)), selection.references(run.latency, aa=True), []
-    for panel, twin in twins.items():
-        overhead, where = estimate(twin, "overhead"), panel_text(panel, list(twins))
-        clean = known(overhead) and holds_zero(overhead)
-        controls.append({"where": where, "overhead": overhead, "mde": number(twin["mde_pct"]), "clean": clean})
+    cases = rows(timed(run.latency))
     return {
-        "controls": controls,
+        "controls": list(run.controls.by_panel.values()),
         "cases": cases,
         "target": selection.target_half_width(run),
         "flags": Counter(flag for row in cases for flag in selection.warnings_of(row)),
@@ -213,9 +267,10 @@ def _leak(run: Analysis) -> Interval | None:
 class Choice:
     """Which variant to take: the best accuracy, reached by the cheapest mechanism that computes it.
 
-    verdict: ``take``, or why there is nothing to recommend: ``not trained``, ``not timed``, ``not paired``,
-    ``no interval``, ``no gain``. tied: mechanisms not shown to be slower. cheaper: separated in cost, not in accuracy.
-    untimed: a better arm that was not timed.
+    verdict: ``take``, or why there is nothing to recommend: ``control``, ``not trained``, ``not timed``,
+    ``not paired``, ``open`` (the interval of its accuracy or of its overhead decides nothing), ``no gain``. tied:
+    mechanisms not shown to be slower. cheaper: separated in cost, not in accuracy. untimed: a better arm that was not
+    timed.
     """
 
     verdict: str
@@ -225,9 +280,11 @@ class Choice:
     untimed: Row | None = None
 
 
-def choice(run: Analysis) -> Choice | None:
+def choice(run: Analysis, standing: Standing) -> Choice | None:
     """None where nothing was trained or timed."""
     trained, shifting = rows(arms(run.accuracy)), timed(run.latency)
+    if not shifting.empty and not standing.recommends:
+        return Choice("control")
     if not trained or shifting.empty:
         return Choice("not timed" if trained else "not trained") if trained or not shifting.empty else None
     offers = selection.paired(run)
@@ -236,23 +293,26 @@ def choice(run: Analysis) -> Choice | None:
     if not shifts:
         return Choice("not paired")
     top = max(offer.joint.mean for offer in shifts)
-    best = sorted((o for o in shifts if o.joint.mean == top), key=lambda offer: offer.overhead.mean)
-    if not known(best[0].joint):
-        return Choice("no interval", best[0])
+    best = [offer for offer in shifts if offer.joint.mean == top]
+    best.sort(key=lambda offer: (not known(offer.overhead), offer.overhead.mean))
+    price = best[0].overhead
+    flat = known(price) and max(-price.low, price.high) <= FLAT_PP
+    if not known(best[0].joint) or (holds_zero(price) and not flat):
+        return Choice("open", best[0])
     if base and overlap(base[0].joint, best[0].joint):
         return Choice("no gain", best[0])
     above = max(trained, key=_joint)
     untimed = above if _joint(above) > top else None
-    return Choice("take", best[0], _tied(run, best), _cheaper(best[0], shifts), untimed)
+    return Choice("take", best[0], _tied(run, best, standing.bound), _cheaper(best[0], shifts), untimed)
 
 
-def _tied(run: Analysis, best: Sequence[Offer]) -> tuple[str, ...]:
+def _tied(run: Analysis, best: Sequence[Offer], bound: float) -> tuple[str, ...]:
     """Those among ``best`` that this run cannot tell from the first; by the ranking where it took part in one."""
     first, others = best[0], best[1:]
-    panel, case = panels(timed(run.latency))[0][0], first.case
+    panel, case = selection.headline_panels(run.latency)[0], first.case
     ranking = _rankings(run, panel, case["placement"], case["direction"]).get(case["fraction"])
     if ranking is not None and ranking.decided and ranking.ranked[0].strategy == case["strategy"]:
-        names = {one.strategy for one in ranking.tied}
+        names = {one.strategy for one in ranking.ranked[1:] if not beyond(one.gap, bound)}
         return tuple(o.case["strategy"] for o in others if o.case["strategy"] in names)
     return tuple(o.case["strategy"] for o in others if overlap(first.overhead, o.overhead))
 

@@ -1,12 +1,14 @@
-"""Numbers as a reader wants them: an estimate with its interval, rounded as finely as it is known.
-
-Text uses ASCII signs and square brackets, so that a number in the report can be searched for and pasted.
-"""
+"""Numbers as a reader wants them: an estimate with its interval, rounded as finely as it is known."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
 
 from bench.stats.estimators import Interval
 
@@ -44,6 +46,11 @@ def holds_zero(found: Interval) -> bool:
     return not known(found) or found.low <= 0 <= found.high
 
 
+def beyond(found: Interval, bound: float) -> bool:
+    """An effect to speak of: zero is ruled out, and it is larger than ``bound``, what two equals may differ by."""
+    return not holds_zero(found) and abs(found.mean) > bound
+
+
 def overlap(first: Interval, second: Interval) -> bool:
     """True unless both intervals are known and apart: without an interval nothing is separated."""
     return not (known(first) and known(second)) or (first.low <= second.high and second.low <= first.high)
@@ -65,7 +72,12 @@ def fixed(value: float, digits: int = 1, *, signed: bool = False) -> str:
     if not math.isfinite(value):
         return "n/a"
     rounded = round(value, digits) + 0.0  # -0.04 would print as -0.0
-    return f"{rounded:{'+' if signed and rounded else ''}.{digits}f}"
+    return minus_text(f"{rounded:{'+' if signed and rounded else ''}.{digits}f}")
+
+
+def minus_text(text: str) -> str:
+    """With the true minus sign before every negative number."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
 
 
 def fraction_text(value: float) -> str:
@@ -125,3 +137,23 @@ def span_text(values: Sequence[float], digits: int = 0) -> str:
 def listed(names: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+
+
+COLUMNS = 80  # of a terminal
+
+
+def fit_text(text: str, columns: int) -> str:
+    """At most so many columns of a terminal, on one line; what does not fit ends in ``…``."""
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return line if cell_len(line) <= columns else set_cell_size(line, columns - 1) + "…"
+
+
+def pad_text(text: str, columns: int) -> str:
+    """As many columns of a terminal, filled with blanks."""
+    return set_cell_size(fit_text(text, columns), columns)
+
+
+def rows_text(text: str, most: int = 2) -> str:
+    """A sentence in rows of a terminal."""
+    rows = Text(text.strip()).wrap(Console(width=COLUMNS), COLUMNS)
+    return "\n".join(row.plain.rstrip() for row in rows[:most])

@@ -8,28 +8,28 @@ import base64
 import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from statistics import median
-from textwrap import TextWrapper
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from bench.analysis.aa_control import pooled
 from bench.analysis.claims import Verdict
 from bench.analysis.comparisons import load_controls
 from bench.analysis.run import Analysis
 from bench.report import numbers
-from bench.report.answers import answers, separated
+from bench.report.answers import Standing, answers, separated
 from bench.report.figures import FIGURES, draw
 from bench.report.figures.canvas import Figure
-from bench.report.selection import grouped, line_text, mechanism_of, rows
+from bench.report.selection import line_text, mechanism_of, rows
 from bench.report.tables import plain, sample_lists, sheets
 from bench.store.records import write_atomically
 
-COLUMNS = 80  # of a terminal
 TEMPLATES = Path(__file__).with_name("templates")
 VERDICTS = {
     "reproduced": "good",
@@ -40,8 +40,16 @@ VERDICTS = {
     "not measured": "quiet",
 }
 """{verdict: how it looks}, in the order in which a reader wants them: what this run decided comes first."""
+STATES = {"certified": "good", "undecided": "middling", "off": "bad", "busy": "bad"}
 
-MAIN_FIGURES = ("overhead_by_runtime", "latency_overhead", "detection", "online_overhead", "accuracy_by_fraction")
+MAIN_FIGURES = (
+    "overhead_by_heap",
+    "overhead_by_runtime",
+    "latency_overhead",
+    "detection",
+    "online_overhead",
+    "accuracy_by_fraction",
+)
 """The first of these that a run has stands for it among others."""
 
 
@@ -65,11 +73,9 @@ def write(run: Analysis) -> Path:
     return path
 
 
-def answer(run: Analysis) -> list[str]:
-    """What the run says, in a few lines of 80 columns."""
-    text = render("answer.txt", failures=len(run.failures), **answers(run))
-    wrapper = TextWrapper(COLUMNS, subsequent_indent="  ", replace_whitespace=False, break_on_hyphens=False)
-    return [part for line in text.splitlines() for part in wrapper.wrap(line)]
+def first_line(standing: Standing) -> str:
+    """What page, screen and gallery say first; empty where nothing was timed."""
+    return render("standing.txt", **vars(standing)).strip()
 
 
 def page(run: Analysis, figures: Sequence[Figure]) -> str:
@@ -80,11 +86,7 @@ def page(run: Analysis, figures: Sequence[Figure]) -> str:
         run=run,
         answers=answers(run),
         claims=sorted(run.claims, key=lambda claim: list(VERDICTS).index(claim.verdict)),
-        controls={
-            title: grouped(own, key=lambda one: (one.outcome, one.words))
-            for title, own in grouped(run.comparisons, key=lambda one: one.title).items()
-        },
-        questions={control.title: control.question for control in load_controls()},
+        questions=[one.question for one in load_controls() if one.id in {other.control for other in run.comparisons}],
         figures=figures,
         sheets=sheets(run),
         failures=rows(run.failures),
@@ -105,6 +107,7 @@ def exhibit(run: Analysis) -> dict[str, Any]:
         "figure": next((link for link in there if link != links[0]), None),
         "header": run.header,
         "answers": answers(run),
+        "controls": list(run.controls.by_panel.values()),
         "claims": [claim for claim in run.claims if claim.verdict != "not measured"],
     }
 
@@ -121,8 +124,11 @@ def findings(exhibits: Sequence[dict[str, Any]]) -> dict[tuple[str, str], dict[s
 
 def write_gallery(folder: Path, exhibits: Sequence[dict[str, Any]], failed: Sequence[tuple[str, str]]) -> Path:
     """Write ``index.html`` into ``folder``; failed: (run, why it cannot be shown). Raises OSError."""
-    path = folder / "index.html"
-    write_atomically(path, render("gallery.html", exhibits=exhibits, findings=findings(exhibits), failed=failed))
+    path, controls = folder / "index.html", [control for one in exhibits for control in one["controls"]]
+    twin = pooled(controls)
+    shown = {"exhibits": exhibits, "findings": findings(exhibits), "failed": failed}
+    control = None if twin is None else replace(controls[0], twin=twin)
+    write_atomically(path, render("gallery.html", control=control, **shown))
     return path
 
 
@@ -146,11 +152,14 @@ def _environment() -> Environment:
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "verdicts": VERDICTS,
+        "states": STATES,
         "estimate": numbers.estimate,
+        "first_line": first_line,
         "separated": separated,
         "claim_text": _claim_text,
     }
-    made.tests |= {"known": numbers.known, "holding_zero": numbers.holds_zero, "nan": lambda value: value != value}
+    made.tests |= {"known": numbers.known, "beyond": numbers.beyond, "holding_zero": numbers.holds_zero}
+    made.tests |= {"nan": lambda value: value != value, "finite": math.isfinite}
     texts = {name.removesuffix("_text"): text for name, text in vars(numbers).items() if name.endswith("_text")}
     made.filters |= texts | {
         "counted": numbers.count_text,

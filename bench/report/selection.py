@@ -25,6 +25,8 @@ MECHANISM = ["strategy", "placement", "direction"]
 COUNTED = {axis.name for axis in PANEL_AXES.values() if axis.counts}
 """Axes of panels with an order of their own; the values of the others keep the run's."""
 USUAL_FRACTION = 1 / 4  # where the paper finds its best accuracy, and the default of the released code
+HEAPS = ("retained", "default")
+"""A network is run as well as it can be with its heap kept; most people have the default."""
 CHANCE_TEMPORAL: dict[str, float] = {"ring_digits": 25.0, "opening_digits": 50.0}
 """Per cent right in time without looking at the order: as many orders of the same frames, equally often."""
 
@@ -129,6 +131,12 @@ def differing_in(measured: Iterable[Panel], *axes: str) -> list[Panel]:
     return list(max(found.values(), key=len, default={}).values())
 
 
+def headline_panels(latency: pd.DataFrame) -> list[Panel]:
+    """Those that headlines speak of: the first one, in every heap that it was measured in, the kept one first."""
+    found = differing_in(dict(panels(timed(latency))), "allocator")
+    return sorted(found, key=lambda panel: panel.allocator != HEAPS[0])
+
+
 def runtime_panels(run: Analysis) -> list[Panel]:
     """One panel for each device, runtime and number format, as the run has them; none with one runtime only."""
     found = differing_in(dict(panels(timed(run.latency))), "device", "runtime", "dtype")
@@ -166,13 +174,13 @@ def holders(arm: Row) -> list[str]:
 
 
 def paired(run: Analysis) -> list[Offer]:
-    """Latency rows of the first panel joined with the accuracy of the arm that computes the same function."""
+    """Latency rows of the headline panel joined with the accuracy of the arm that computes the same function."""
     trained = [*rows(baselines(main_condition(run.accuracy))), *rows(arms(run.accuracy))]
     accuracies = {_function(name, arm): estimate(arm, "joint") for arm in trained for name in holders(arm)}
-    offers = []
-    for panel, cases in panels(timed(run.latency))[:1]:
+    offers, measured = [], dict(panels(timed(run.latency)))
+    for panel in headline_panels(run.latency)[:1]:
         base = references(run.latency).get(panel)
-        for case in rows(cases) if base is None else [base, *rows(cases)]:
+        for case in [*([base] if base else []), *rows(measured[panel])]:
             joint = accuracies.get(_function(case["strategy"], case))
             if joint is not None:
                 overhead = estimate(case, "overhead") if case["fraction"] else between(0.0)

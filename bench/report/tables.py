@@ -16,7 +16,7 @@ import pandas as pd
 
 from bench.analysis.run import Analysis
 from bench.analysis.tables.raw import comparison_table, quality_table
-from bench.report.numbers import between, estimate, fixed, fraction_text, interval_text, number, p_text
+from bench.report.numbers import between, estimate, fixed, fraction_text, interval_text, known, number, p_text
 from bench.report.selection import COUNTED, Row, rows, warnings_of
 from bench.spec.cases import Condition
 from bench.spec.panel import Panel
@@ -25,10 +25,11 @@ _FILE = Path(__file__).with_name("templates") / "columns.toml"
 
 
 class Cell(NamedTuple):
-    """Text to read; ``key`` sorts numbers as numbers and intervals by their estimate."""
+    """Text to read; ``key`` sorts numbers as numbers and intervals by their estimate. faint: it is no finding."""
 
     text: str
     key: str
+    faint: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,11 @@ def _interval(row: Row, name: str, unit: str = "pct", flag: str = "", *, signed:
     if flag and flag not in warnings_of(row):
         return Cell("", "")
     found = estimate(row, name, unit)
-    text = "" if math.isnan(found.mean) else interval_text(found, "", signed=signed, missing="")
+    text = "" if math.isnan(found.mean) else interval_text(found, "", signed=signed)
     if found.low == found.high == found.mean:  # the baseline against itself
         text = fixed(found.mean, 0)
-    return Cell(", ".join(filter(None, (text, p_text(number(row.get(f"{name}_p")))))), _key(found.mean))
+    text = ", ".join(filter(None, (text, p_text(number(row.get(f"{name}_p"))))))
+    return Cell(text, _key(found.mean), faint=not known(found))
 
 
 def _number(row: Row, name: str, digits: int = 0, scale: float = 1.0, *, signed: bool = False) -> Cell:

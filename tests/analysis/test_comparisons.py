@@ -15,6 +15,7 @@ from bench.analysis.comparisons import (
     Comparison,
     compare_controls,
     load_controls,
+    placement_gaps,
 )
 from bench.spec.cases import BASELINE_VARIANT, Condition, Variant
 from bench.store.records import TrainedRecord
@@ -52,6 +53,14 @@ def test_what_was_not_trained_is_not_compared() -> None:
     found = compare_controls(arms(main_study(), "accuracy"))
     assert {comparison.control for comparison in found} <= {"mixture", "matched"}
     assert compare_controls([]) == []
+
+
+def test_what_residual_has_over_in_place_at_each_fraction() -> None:
+    records = study(USUAL, BOTH_AT_HALF) + study(USUAL, {shift("residual", "1"): (0.5, 0.5)})
+    (gap,) = placement_gaps(arms(records, "accuracy")).items()
+    assert gap[0] == "1/2" and 0 < gap[1].low < gap[1].mean < gap[1].high and gap[1].count == len(SEEDS)
+    lost = failed_training(shift("inplace", "1/2"), SEEDS[-1], "it diverged")
+    assert placement_gaps(arms(records, "accuracy"), lost_seeds([*records, lost], "accuracy")) == {}
 
 
 def test_a_single_frame_is_held_against_chance_and_against_all_frames() -> None:

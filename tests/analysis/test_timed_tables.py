@@ -80,6 +80,10 @@ def test_a_prediction_from_bytes_and_page_faults() -> None:
     assert (own.predicted_traffic_pct, own.predicted_faults_pct) == pytest.approx((3.0, 0.5), rel=0.01)
     assert own.predicted_overhead_pct == pytest.approx(own.predicted_traffic_pct + own.predicted_faults_pct)
     assert flags(copies_three_times) == set()
+    assert pd.isna(own.predicted_overhead_ci_low_pct)  # one process priced the copies
+    again = [process(PANEL, 10, copies={1: [0.002], 64: [0.128]}, page_seconds=[1e-6]), *copies_three_times]
+    assert row(again).predicted_traffic_pct == pytest.approx(4.5, rel=0.01)
+    assert row(again).predicted_traffic_ci_low_pct < 3.0 < 6.0 < row(again).predicted_traffic_ci_high_pct
     assert flags([*records, static(operations={2 * MEBI: 1})]) == {"prediction_off"}
 
 

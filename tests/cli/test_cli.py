@@ -1,5 +1,9 @@
 """A user's mistakes: one line that names the value and lists what is allowed, exit code 2, nothing written."""
 
+import contextlib
+import io
+import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +13,9 @@ import pytest
 
 from bench.cli import session
 from bench.cli.app import main
+from bench.cli.report import show, write_report
 from tests.conftest import LEAKY, SMALL, TWO_BACK
+from tests.report.conftest import PUBLISHED
 
 MISTAKES = {
     "unknown strategy": (
@@ -161,3 +167,20 @@ def test_a_command_leaves_signals_as_it_found_them(tmp_path: Path) -> None:
     assert main(["run", "--preset", "no such", "--out", str(tmp_path / "x")]) == 2
     assert main(["validate", "--budget", "1s", "--out", str(tmp_path / "y")]) == 2
     assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_the_last_screen_of_a_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """As text, as data, and in a terminal that has only ASCII."""
+    folder = tmp_path / "run"
+    shutil.copytree(PUBLISHED, folder)
+    assert main(["report", str(folder)]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) <= 15 and rows[0].startswith("Control ") and rows[-1] == f"report: {folder / 'report.html'}"
+    assert main(["report", str(folder), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["report"] == str(folder / "report.html") and " ".join(rows[:2]).startswith(data["first_line"][:60])
+    with io.TextIOWrapper(io.BytesIO(), encoding="ascii") as terminal, contextlib.redirect_stdout(terminal):
+        show(folder, *write_report(folder), json_output=False)
+        terminal.flush()
+        written = terminal.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    assert written.splitlines()[1] == rows[1].replace("−", "-")

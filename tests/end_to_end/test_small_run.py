@@ -42,7 +42,7 @@ def test_a_run_with_failures_exits_with_1_and_lists_them(small_run: Finished) ->
 
 def test_the_files_of_the_contract_are_there(small_run: Finished) -> None:
     tables = ("latency", "accuracy", "online", "detection", "early", "claims")
-    figures = ("latency_overhead", "pareto", "accuracy_by_fraction", "data_movement", "measurement_noise")
+    figures = ("latency_overhead", "accuracy_by_fraction", "data_movement", "measurement_noise")
     names = ["run.json", "records.jsonl", "claims.json", "report.html"]
     names += [f"tables/{name}.{kind}" for name in tables for kind in ("csv", "md")]
     names += [f"figures/{name}.{kind}" for name in figures for kind in ("svg", "png")]

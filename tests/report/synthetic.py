@@ -10,7 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
+from scipy import stats
 
+from bench.analysis.aa_control import AAControl, AAControls
 from bench.analysis.claims import Verdict
 from bench.analysis.comparisons import Comparison, load_controls
 from bench.analysis.overheads import Ranked, Ranking
@@ -19,7 +21,7 @@ from bench.analysis.run import Analysis, load
 from bench.report.page import VERDICTS
 from bench.spec.cases import Condition
 from bench.spec.panel import Panel
-from bench.stats.estimators import Interval
+from bench.stats.estimators import Estimate, Interval
 from bench.store.records import SCHEMA
 
 Row = dict[str, Any]
@@ -97,10 +99,24 @@ def case(strategy: str, placement: str, fraction: float, overhead: float, half: 
 
 def latency_rows(scale: float = 1.0, **panel: Any) -> list[Row]:
     """A whole panel: baseline, twin and the cases. scale: of the overheads."""
-    rows = [case("no_shift", "residual", 0.0, 0.0, **panel), case("no_shift", "residual", 0.0, 0.1, aa=True, **panel)]
+    rows = [
+        case("no_shift", "residual", 0.0, 0.0, **panel),
+        case("no_shift", "residual", 0.0, 0.1, 0.3, aa=True, **panel),
+    ]
     for (strategy, placement), overheads in OVERHEADS.items():
         rows += [case(strategy, placement, fraction, scale * value, **panel) for fraction, value in overheads.items()]
     return rows
+
+
+def aa_controls(latency: Sequence[Row]) -> AAControls:
+    """Of every panel, from its twin; its interval is that of eight processes."""
+    reach = float(stats.t.ppf(0.975, 7))
+    found = {panel: AAControl(panel, Estimate(NAN, count=0)) for panel in map(Panel.from_json, latency)}
+    for row in latency:
+        if row["aa"]:
+            panel, half = Panel.from_json(row), (row["overhead_ci_high_pct"] - row["overhead_ci_low_pct"]) / 2
+            found[panel] = AAControl(panel, Estimate(row["overhead_pct"], half / reach, 7, 8))
+    return AAControls(found)
 
 
 def rankings(latency: Sequence[Row], half: float = 0.5) -> list[Ranking]:
@@ -228,9 +244,11 @@ def empty_run(folder: Path) -> Analysis:
 
 
 def timed_run(run: Analysis, latency: Sequence[Row], half: float = 0.5) -> Analysis:
-    """The run with other latency rows and the rankings that follow from them."""
+    """The run with other latency rows, and the rankings and controls that follow from them."""
     frame = pd.DataFrame(latency) if latency else run.latency.iloc[:0]
-    return replace(run, latency=frame, rankings=rankings(latency, half))
+    controls = aa_controls(latency)
+    suspect = controls.alarm(streams=False)
+    return replace(run, latency=frame, rankings=rankings(latency, half), controls=controls, suspect=suspect)
 
 
 def full_run(folder: Path) -> Analysis:
@@ -270,6 +288,7 @@ def full_run(folder: Path) -> Analysis:
         samples=pd.DataFrame(samples),
         failures=pd.DataFrame(failures),
         comparisons=controls(),
+        placements={"1": Interval(4.1, 2.9, 5.3, 5)},
         quality=[quality()],
         claims=[verdict(*pair) for pair in zip(names, VERDICTS, strict=True)],
     )

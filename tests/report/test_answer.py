@@ -9,8 +9,9 @@ import pytest
 from bench.analysis.run import Analysis
 from bench.report.answers import MechanismCost
 from bench.report.numbers import between
-from bench.report.page import answer, page
+from bench.report.page import page
 from bench.report.selection import arms, main_condition, online_settings, runtime_panels
+from bench.report.summary import screen
 from tests.report.synthetic import (
     HOSTILE,
     NAN,
@@ -30,6 +31,8 @@ from tests.report.synthetic import (
     verdict,
 )
 
+BASELINES = (case("no_shift", "residual", 0.0, 0.0), case("no_shift", "residual", 0.0, 0.1, 0.05, aa=True))
+
 
 def said(run: Analysis) -> str:
     """The page's text on one line, without its tags."""
@@ -45,18 +48,19 @@ def test_a_full_run_is_answered(full: Analysis) -> None:
         "With 1/4 of the channels, buffer_shift (+1.4 % [0.8, 2.0]) is the cheapest exact mechanism, separated from "
         "concat_shift by 9.4 pp [8.9, 9.9]",
         "copy_shift, residual +11.0 [10.4, 11.6] +11.3 [10.7, 11.9] +11.4 [10.8, 12.0]",
-        "same +0.3 [-0.5, 1.1] (mde 1.2 pp)",
-        "grows +8.0 [7.2, 8.8]",
-        "open +2.4 [-0.6, 5.4] (mde 1.2 pp)",
+        "+11.4 [10.8, 12.0] +0.3 [−0.5, 1.1] (mde 1.2 pp) costs, same",
+        "+8.0 [7.2, 8.8] costs, grows",
+        "+2.4 [−0.6, 5.4] (mde 1.2 pp) costs ",
         "Best joint accuracy of 4 arms on ring_digits: copy_shift, residual, 1/8 of the channels, 87.1 % [85.8, 88.4], "
         "+63.4 pp [62.1, 64.7] against no shift, p &lt; 0.001 (Holm)",
-        "What a single frame shows (spatial accuracy) changes by -4.1 pp [-5.4, -2.8]: a loss",
+        "What a single frame shows (spatial accuracy) changes by −4.1 pp [−5.4, −2.8]: a loss",
         "a frame takes 41.0 ms without a shift (one in a hundred 61.5 ms or more)",
         "buffer_shift residual 1/8 adds +1.1 %",
         "Deadlines missed at 20 frames a second",
         "Frame by frame, mAP is 66.0 % [64.9, 67.1]. Online, copy_shift with 1/8 of the channels: +2.1 pp [1.2, 3.0]",
         "takes longer by +1.6 % [1.0, 2.2] with buffer_shift, +4.4 % [3.8, 5.0] with copy_shift in digits_fcos",
-        "two identical networks differ by +0.1 % [-0.5, 0.7]: no difference found (mde 0.84 pp)",
+        "Control certified: two identical networks differ by at most 0.40 pp.",
+        "A/A control certified: two identical networks differ by +0.1 pp [−0.2, 0.4].",
         "Each of 12 cases rests on 8 fresh processes.",
         "Intervals are ± 0.6 pp, 12 of them wider than the 0.5 pp asked for",
         "7 of 80 superblocks (9 %) were disturbed (foreign CPU in 5, steal in 3); 7 left out",
@@ -65,19 +69,6 @@ def test_a_full_run_is_answered(full: Analysis) -> None:
     ):
         assert expected in text
     assert not re.search(r"\bnan\b", text)
-
-
-def test_the_terminal_gets_a_few_lines(full: Analysis) -> None:
-    lines = answer(full)
-    assert len(lines) <= 15
-    assert max(map(len, lines)) <= 80
-    text = "\n".join(lines)
-    assert lines[0] == "A/A control: +0.1 % [-0.5, 0.7], no difference found (mde 0.84 pp)"
-    assert "copy_shift residual     +11.0 [10.4, 11.6] +11.3 [10.7, 11.9] +11.4 [10.8, 12.0]" in text
-    assert "Take buffer_shift, residual, 1/8: +1.1 % [0.5, 1.7] for 87.1 % [85.8, 88.4]" in text
-    assert "Findings: 1 reproduced, 1 not, 1 direction only, 1 inconclusive, 1 invalid" in text
-    assert "2 failed or skipped" in text
-    assert answer(empty_run(full.folder)) == []
 
 
 def deployed(full: Analysis, half: float = 0.5) -> Analysis:
@@ -96,17 +87,13 @@ def test_a_formulation_is_named_for_each_runtime(full: Analysis) -> None:
         ("openvino", "bf16", 2),
     ]
     assert "onnxruntime fp32, 1/4 372 ms buffer_shift +8.4 [7.8, 9.0] +67.8 [67.2, 68.4]" in said(run)
-    lines = answer(run)
-    assert "onnxruntime fp32 buffer_shift               +8.4 [7.8, 9.0]   +67.8 [67.2, 68.4]" in lines
-    assert len(lines) <= 15 and max(map(len, lines)) <= 80
-    assert "no difference found in 5 settings" in lines[0]
+    assert "A/A control certified in 5 of 5 settings: two identical networks differ by up to 0.40 pp" in said(run)
     assert "concat_shift and copy_shift (mde 105.0 pp)" in said(deployed(full, half=70.0))
-    assert "(2 tied)" in "\n".join(answer(deployed(full, half=70.0)))
     assert not runtime_panels(full)
 
 
 def test_ties_are_not_called_cheapest(full: Analysis) -> None:
-    rows = [case("no_shift", "residual", 0.0, 0.0), case("buffer_shift", "residual", 0.25, 1.4)]
+    rows = [*BASELINES, case("buffer_shift", "residual", 0.25, 1.4)]
     rows += [case("concat_shift", "residual", 0.25, 1.9), case("copy_shift", "residual", 0.25, 9.0)]
     text = said(timed_run(full, rows, half=0.6))
     assert "no exact mechanism is separated as the cheapest: buffer_shift (+1.4 % [0.8, 2.0]), concat_shift" in text
@@ -117,13 +104,13 @@ def test_ties_are_not_called_cheapest(full: Analysis) -> None:
 
 @pytest.mark.parametrize(("half", "tied"), [(0.2, False), (0.6, True)])
 def test_the_choice_names_those_tied(full: Analysis, half: float, tied: bool) -> None:
-    rows = [case("no_shift", "residual", 0.0, 0.0), case("buffer_shift", "residual", 0.125, 1.4)]
+    rows = [*BASELINES, case("buffer_shift", "residual", 0.125, 1.4)]
     rows.append(case("concat_shift", "residual", 0.125, 1.9))
     assert ("Not shown to be slower: concat_shift." in said(timed_run(full, rows, half))) == tied
 
 
 def test_a_cheaper_arm_and_an_untimed_one_are_named(full: Analysis) -> None:
-    rows = [case("no_shift", "residual", 0.0, 0.0), case("copy_shift", "residual", 0.125, 9.0)]
+    rows = [*BASELINES, case("copy_shift", "residual", 0.125, 9.0)]
     rows.append(case("buffer_shift", "inplace", 0.125, 1.0))
     close = [arm("residual", 0.0, NO_SHIFT, strategy="no_shift"), arm("residual", 0.125, (90.7, 95.5, 87.1))]
     close += [arm("inplace", 0.125, (90.0, 95.0, 86.0)), arm("residual", 0.25, (90.0, 95.0, 88.0))]
@@ -132,17 +119,45 @@ def test_a_cheaper_arm_and_an_untimed_one_are_named(full: Analysis) -> None:
     assert "The best arm of all, copy_shift, residual, 1/4 of the channels (88.0 % [86.7, 89.3]), was not timed" in text
 
 
-def test_a_suspect_run_withholds_what_rests_on_the_clock(full: Analysis) -> None:
-    run = replace(deployed(full), suspect="The control is off by 1.2 %")
-    text = said(run)
-    assert "This run is suspect. The control is off by 1.2 %." in text
-    assert "Withheld: The control is off by 1.2 %. Latencies are in the tables only." in text
-    for headline in ("Take ", "cheapest exact", "What to take?", "Which one in which runtime?", "growth [pp]"):
+def controlled(low: float, high: float, **panel: object) -> list[dict[str, object]]:
+    """A panel whose twin has this interval."""
+    ends = {"overhead_pct": (low + high) / 2, "overhead_ci_low_pct": low, "overhead_ci_high_pct": high}
+    return [row | (ends if row["aa"] else {}) for row in latency_rows(**panel)]
+
+
+def test_a_control_that_is_off_withholds_what_rests_on_the_clock(full: Analysis) -> None:
+    text = said(timed_run(full, controlled(0.9, 1.5)))
+    assert "Control off: two identical networks differ by +1.2 pp [0.9, 1.5]. Latencies are withheld" in text
+    assert "Latencies measured with it are in the tables only." in text
+    for headline in ("Take ", "cheapest exact", "Which one is cheapest", "growth [pp]"):
         assert headline not in text
     assert "87.1 % [85.8, 88.4]" in text
-    lines = "\n".join(answer(run))
-    assert lines.startswith("A/A control: OFF. The control is off by 1.2 %. Latencies are withheld.")
-    assert "Take" not in lines and "buffer_shift" not in lines.split("Frame by frame")[0]
+
+
+def test_a_panel_whose_control_is_off_is_withheld_alone(full: Analysis) -> None:
+    text = said(timed_run(full, controlled(-0.2, 0.4) + controlled(0.9, 1.5, runtime="openvino")))
+    assert "Control certified" in text and "Take buffer_shift" in text and "openvino, fp32" not in text
+    assert "A/A control off in 1 of 2 settings: two identical networks differ by +1.2 pp [0.9, 1.5]" in text
+
+
+def test_no_effect_below_the_controls_bound_is_spoken_of(full: Analysis) -> None:
+    rows = controlled(-4.0, 9.9)
+    text = said(timed_run(full, rows))
+    assert "Control undecided: two identical networks differ by up to 9.9 pp." in text
+    assert "Nothing is recommended on these latencies, see the first line." in text
+    assert "no exact mechanism is separated as the cheapest" in text  # by 9.4 pp, less than the bound
+    assert "+1.4 [0.8, 2.0] +3.2 [2.6, 3.8] +2.4 [−0.6, 5.4] (mde 1.2 pp) open" in text
+    assert "+11.4 [10.8, 12.0] +0.3 [−0.5, 1.1] (mde 1.2 pp) costs, same" in text
+
+
+def test_a_price_that_is_open_is_not_recommended(full: Analysis) -> None:
+    rows = [
+        row if row["aa"] else row | {"overhead_ci_low_pct": -12.0, "overhead_ci_high_pct": 34.0}
+        for row in latency_rows()
+    ]
+    text = said(timed_run(full, rows))
+    assert "No recommendation: buffer_shift, residual, 1/8 of the channels has the highest accuracy" in text
+    assert "+1 % [−12, 34] latency, which decides nothing. More time (--budget) would." in text
 
 
 def test_a_failed_online_control_withholds_frame_times(full: Analysis) -> None:
@@ -150,7 +165,7 @@ def test_a_failed_online_control_withholds_frame_times(full: Analysis) -> None:
     assert "Withheld: two identical baselines differ by +3.00 %. Frame times are in the table only." in text
     assert "What it costs is withheld: two identical baselines" in text
     assert "a frame takes" not in text and "takes longer by" not in text
-    assert "Suspect: two identical baselines differ" in text
+    assert "Control off: two identical baselines differ" in text
 
 
 def test_one_seed_and_one_process_decide_nothing(full: Analysis) -> None:
@@ -159,18 +174,16 @@ def test_one_seed_and_one_process_decide_nothing(full: Analysis) -> None:
     run = replace(half, accuracy=pd.DataFrame(accuracy_rows(seeds=1)), slopes=full.slopes.iloc[:0])
     text = said(run)
     for expected in (
-        "No recommendation: without intervals of the accuracy no arm is shown to be better",
-        "87.1 % (one seed: no interval)",
+        "Control undecided: too few processes to judge it.",
+        "Nothing is recommended on these latencies",
+        "87.1 % (1 seed: no interval), +63.4 pp (1 seed: no interval)",
         "costs least; without intervals that decides nothing",
-        "which decides nothing",
-        "One process gives no intervals: read the latencies as a first impression",
-        "1 seed; one seed gives no interval",
+        "Too few processes for intervals: read the latencies as a first impression",
+        "1 seed: fewer than five give no interval",
+        "+11.0 (no interval) +11.3 (no interval) +11.4 (no interval) no interval",
     ):
         assert expected in text
     assert "Take " not in text and not re.search(r"\bnan\b", text)
-    lines = answer(run)
-    assert lines[0] == "A/A control: one process decides nothing"
-    assert "No recommendation: one seed gives no interval." in lines
 
 
 def test_half_a_run_says_which_half(full: Analysis) -> None:
@@ -178,8 +191,8 @@ def test_half_a_run_says_which_half(full: Analysis) -> None:
         replace(full, accuracy=full.accuracy.iloc[:0])
     )
     assert "No recommendation: latency was not measured" in said(timed_run(full, []))
-    assert "Nothing was measured to its end." in said(empty_run(full.folder))
-    other = timed_run(full, [case("no_shift", "residual", 0.0, 0.0), case("two_back", "residual", 0.25, 0.1)])
+    assert "Nothing was measured to its end" in said(empty_run(full.folder))
+    other = timed_run(full, [*BASELINES, case("two_back", "residual", 0.25, 0.1)])
     assert "No recommendation: no trained arm was also timed" in said(other)
     assert "two_back" not in said(other).split("overhead [%] of")[0]  # another function is no exact mechanism
 
@@ -189,14 +202,13 @@ def test_no_gain_means_no_shift(full: Analysis) -> None:
     run = replace(full, accuracy=pd.DataFrame(rows))
     text = said(run)
     assert "there is nothing to buy" in text
-    assert "0.0 pp [-1.3, 1.3] against no shift, p = 0.40 (Holm): not separated from it (mde 1.8 pp)" in text
-    assert "changes by 0.0 pp [-1.3, 1.3]: not separated from zero (mde 1.8 pp)" in text
-    assert "Take no shift" in "\n".join(answer(run))
+    assert "0.0 pp [−1.3, 1.3] against no shift, p = 0.40 (Holm): not separated from it (mde 1.8 pp)" in text
+    assert "changes by 0.0 pp [−1.3, 1.3]: not separated from zero (mde 1.8 pp)" in text
 
 
 def test_an_interval_alone_is_not_enough_after_holm(full: Analysis) -> None:
     rows = [arm("residual", 0.0, NO_SHIFT, strategy="no_shift"), arm("residual", 0.25, (92.0, 60.0, 30.0))]
-    assert "(spatial accuracy) changes by -2.8 pp [-4.1, -1.5]: not separated" in said(
+    assert "(spatial accuracy) changes by −2.8 pp [−4.1, −1.5]: not separated" in said(
         replace(full, accuracy=pd.DataFrame(rows))
     )
 
@@ -209,7 +221,7 @@ def test_equally_good_arms_and_lost_seeds_are_named(full: Analysis) -> None:
     text = said(replace(full, accuracy=pd.DataFrame(rows)))
     assert "Not judged, because seeds failed and the others would flatter: copy_shift, residual, 1/8" in text
     assert "Best joint accuracy of 5 arms on ring_digits: copy_shift, residual, 1/10 of the channels" in text
-    assert "all arms at once: copy_shift, residual, 3/20 of the channels (0.4 pp [-0.2, 1.0] below)." in text
+    assert "all arms at once: copy_shift, residual, 3/20 of the channels (0.4 pp [−0.2, 1.0] below)." in text
 
 
 @pytest.mark.parametrize(("level", "leaks"), [((31.0, 30.0, 32.0), True), ((25.4, 24.0, 26.8), False)])
@@ -227,19 +239,6 @@ def test_headlines_speak_of_the_main_condition(full: Analysis) -> None:
     assert len(main_condition(pd.DataFrame(elsewhere))) == 5
     assert len(main_condition(pd.DataFrame([*elsewhere, *accuracy_rows()]))) == 6
     assert main_condition(pd.DataFrame([row | {"objective": "spatial"} for row in elsewhere])).empty
-
-
-def test_controls_that_hold_zero_are_told_together(full: Analysis) -> None:
-    rows = latency_rows() + latency_rows(device="cuda")
-    assert "A/A control (cuda): two identical networks differ by" in said(timed_run(full, rows))
-    rows += latency_rows(threads=1) + latency_rows(dtype="bf16")
-    assert "in 4 of 4 settings two identical networks are not told apart (mde 0.84 pp)" in said(timed_run(full, rows))
-    off = [row | ({"overhead_ci_low_pct": 0.04} if row["aa"] else {}) for row in latency_rows(threads=4)]
-    run = timed_run(full, rows + off)
-    assert "in 4 of 5 settings two identical networks are not told apart" in said(run)
-    assert "4 threads): two identical networks differ by +0.1 % [0.0, 0.7]: not zero, so believe no effect" in said(run)
-    assert "in eager, fp32, nchw, 4 threads" not in said(run)
-    assert answer(run)[0] == "A/A control: not zero in 1 of 5 settings, +0.1 % [0.0, 0.7] in cpu, fp32, 4"
 
 
 def test_what_disturbed_the_measurement(full: Analysis) -> None:
@@ -261,14 +260,12 @@ def test_flags_are_explained(full: Analysis) -> None:
     assert "something_new in 3 of 12 cases." in text
 
 
-def test_controls_are_counted_by_their_answer(full: Analysis) -> None:
+def test_every_control_is_told_with_its_question(full: Analysis) -> None:
     text = said(full)
     assert "Does a single frame tell the order of all?" in text
-    assert "one-frame network against chance (25 %) temporal 25.1 % [24.6, 25.6] 1 (mde 0.70 pp)" in text
-    assert "against network without a shift mixture -7.0 to +31.9 pp 1 1 1 (mde 1.7 pp)" in text
-    alone = control("depth", "joint: residual minus in-place", "copy_shift 1", 4.0, NAN)
-    assert "+4.0 pp (one seed: no interval)" in said(replace(full, comparisons=[alone]))
-    assert "Controls" not in said(replace(full, comparisons=[]))
+    assert "temporal: one-frame network against chance no_shift 25.1 % [24.6, 25.6]" in text
+    assert "+4.0 pp (no interval)" in said(replace(full, comparisons=[control("depth", "joint: a", "b", 4.0, NAN)]))
+    assert "Controls: is there" not in said(replace(full, comparisons=[]))
 
 
 def test_several_networks_frame_by_frame(full: Analysis) -> None:
@@ -299,7 +296,7 @@ def test_a_form_that_lost_a_seed_is_not_told(full: Analysis) -> None:
     assert "Online, copy_shift" not in text and "Offline, copy_shift" in text
     null = pd.DataFrame([form("frame by frame", "no_shift", 0.0), form("online", "copy_shift", 0.1, map_delta_pct=0.1)])
     null["map_delta_ci_low_pct"] = -0.8
-    assert "+0.1 pp [-0.8, 3.0] (mde 1.3 pp)" in said(replace(full, detection=null))
+    assert "+0.1 pp [−0.8, 3.0] (mde 1.3 pp)" in said(replace(full, detection=null))
 
 
 @pytest.mark.parametrize("section", ["accuracy", "detection"])
@@ -308,7 +305,7 @@ def test_what_was_judged_on_validation_clips_is_no_test(full: Analysis, section:
     told = "this is no test of a finding"
     run = replace(full, header={**full.header, "settings": settings})
     assert told in said(run) and told not in said(full)
-    assert "Judged on validation clips, to choose a recipe: no test of a finding." in answer(run)
+    assert "Judged on validation clips, to choose a recipe: no test of a finding." in screen(run, run.folder)
 
 
 @pytest.mark.parametrize(
@@ -316,10 +313,29 @@ def test_what_was_judged_on_validation_clips_is_no_test(full: Analysis, section:
     [((8.0, 7.0, 9.0), "grows"), ((-5.5, -7.8, -3.2), "falls"), ((0.3, -0.5, 1.1), "same"), ((3.4, -2.0, 8.8), "open")],
 )
 def test_a_trend_is_named_only_where_it_is_shown(slope: tuple[float, float, float], trend: str) -> None:
-    assert MechanismCost("s", "residual", "bidirectional", (), between(*slope), 1.0).trend == trend
-    assert MechanismCost("s", "residual", "bidirectional", (), between(slope[0]), NAN).trend == "open"
+    assert MechanismCost("s", "residual", "bidirectional", (), between(*slope), 1.0, 0.1).trend == trend
+    assert MechanismCost("s", "residual", "bidirectional", (), between(slope[0]), NAN, 0.1).trend == "open"
 
 
 def test_what_is_counted_has_no_unit(full: Analysis) -> None:
     counted = verdict("zero-cost", "reproduced", measured=0.0, ci_low=None, ci_high=None, unit="")
     assert "reproduced 0 <= 3 %" in said(replace(full, claims=[counted])).replace("&lt;", "<")
+
+
+@pytest.mark.parametrize(
+    ("overhead", "bound", "verdict"),
+    [
+        ((4.0, 3.0, 5.0), 0.5, "costs"),
+        ((4.0, 3.0, 5.0), 4.5, "open"),
+        ((-2.0, -3.0, -1.0), 0.5, "saves"),
+        ((0.2, -0.4, 0.8), 0.5, "free"),
+        ((0.2, -0.4, 0.8), 1.5, "open"),
+        ((0.9, -0.4, 2.2), 0.5, "open"),
+        ((4.0, NAN, NAN), 0.5, "no interval"),
+    ],
+)
+def test_a_cost_is_named_only_where_it_is_shown(
+    overhead: tuple[float, float, float], bound: float, verdict: str
+) -> None:
+    found = (between(*overhead), None)
+    assert MechanismCost("s", "residual", "bidirectional", found, between(NAN), NAN, bound).verdict == verdict

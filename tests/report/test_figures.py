@@ -1,6 +1,7 @@
 """Every figure is drawn from what a run has, left out where it has nothing, and the same every time."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import cache
@@ -40,14 +41,14 @@ def published(name: str) -> Analysis:
 
 @pytest.fixture(scope="session")
 def whole() -> Analysis:
-    """One run with the data of several, so that every figure has some."""
+    """One run with the data of several, so that every figure has some; its first panel in both heaps."""
     timed, online = published("amd-zen5-2-cores-runtimes"), published("amd-zen5-2-cores-online")
     detected = published("amd-zen5-2-cores-detection")
+    kept = at(timed.latency[timed.latency["runtime"] == "eager"], allocator="retained")
     return replace(
         published("amd-zen5-2-cores-accuracy"),
-        latency=timed.latency,
+        latency=pd.concat([timed.latency, kept]),
         superblocks=timed.superblocks,
-        bandwidth=timed.bandwidth,
         online=online.online,
         frames=online.frames,
         detection=detected.detection,
@@ -85,7 +86,7 @@ def test_a_whole_run_has_every_figure(whole: Analysis) -> None:
 
 
 def test_the_same_run_gives_the_same_bytes(timed: Analysis) -> None:
-    assert drawn("pareto", timed) == drawn("pareto", timed)
+    assert drawn("data_movement", timed) == drawn("data_movement", timed)
 
 
 def test_a_run_without_data_has_no_figures(whole: Analysis) -> None:
@@ -95,13 +96,11 @@ def test_a_run_without_data_has_no_figures(whole: Analysis) -> None:
 @pytest.mark.parametrize(
     ("change", "missing"),
     [
-        (lambda r: {"accuracy": r.accuracy.iloc[:0]}, {"accuracy_by_fraction", "accuracy_plane", "pareto"}),
+        (lambda r: {"accuracy": r.accuracy.iloc[:0]}, {"accuracy_by_fraction", "pareto"}),
         (lambda r: {"latency": r.latency.iloc[:0]}, {"latency_overhead", "data_movement", "pareto"}),
         (lambda r: {"curves": r.curves[r.curves["strategy"] == "no_shift"]}, {"learning_curves"}),
         (lambda r: {"early": r.early[r.early["strategy"] == "no_shift"]}, {"early_recognition"}),
         (lambda r: {"latency": r.latency.assign(predicted_overhead_pct=NAN)}, {"data_movement"}),
-        (lambda r: {"bandwidth": r.bandwidth.iloc[-1:]}, {"copy_bandwidth"}),
-        (lambda r: {"bandwidth": r.bandwidth.assign(streams=1)}, {"copy_bandwidth"}),
         (lambda r: {"latency": published("amd-epyc-2-cores").latency}, {"overhead_by_axis", "overhead_by_runtime"}),
         (lambda r: {"comparisons": [replace(r.comparisons[0], interval=Interval(NAN, NAN, NAN, 0))]}, {"controls"}),
     ],
@@ -151,11 +150,46 @@ def test_strategies_with_odd_names(timed: Analysis) -> None:
         ElementTree.fromstring(drawn(name, run).svg)
 
 
-def test_the_parts_of_a_prediction(timed: Analysis) -> None:
-    faulting = replace(timed, latency=timed.latency.assign(predicted_faults_pct=-3.0))
-    assert "bytes moved and page faults" in drawn("data_movement", faulting).caption
-    assert "bytes moved," in drawn("data_movement", timed).caption
-    assert "page faults" not in drawn("data_movement", timed).caption
+def test_a_prediction_from_bytes_and_one_with_page_faults(timed: Analysis) -> None:
+    def labels(run: Analysis) -> list[str]:
+        found = FIGURES["data_movement"](run, PALETTE)
+        assert found is not None
+        return [ax.get_xlabel() for ax in found[0].axes]
+
+    bytes_alone, both = "predicted from bytes moved [%]", "predicted from bytes moved and page faults [%]"
+    assert labels(replace(timed, latency=timed.latency.assign(predicted_faults_pct=-3.0))) == [bytes_alone, both]
+    assert labels(replace(timed, latency=timed.latency.assign(predicted_faults_pct=NAN))) == [bytes_alone]
+    off = timed.latency.assign(flags="prediction_off")
+    off.loc[off["fraction"] == 1, "predicted_overhead_pct"] = 90.0
+    told = drawn("data_movement", replace(timed, latency=off)).caption
+    assert re.search(r"It fails for (\d+) of \1 cases, most for \w+, \w+, all: .*, predicted \+90\.0 %\.", told)
+    right = drawn("data_movement", replace(timed, latency=timed.latency.assign(flags="")))
+    assert "It fails for none of" in right.caption
+
+
+def test_both_heaps_stand_in_one_figure(timed: Analysis) -> None:
+    kept = at(timed.latency, allocator="retained", latency_ms=timed.latency["latency_ms"] / 2)
+    run = replace(timed, latency=pd.concat([timed.latency, kept]))
+    found = FIGURES["overhead_by_heap"](run, PALETTE)
+    assert found is not None
+    drawing, values = found
+    labels = drawing.axes[0].get_legend_handles_labels()[1]
+    for heap in ("retained", "default"):
+        assert {f"copy_shift, residual, {heap} heap", f"buffer_shift, residual, {heap} heap"} <= set(labels)
+    assert float(str(values["retained"]).split()[0]) == pytest.approx(
+        float(str(values["default"]).split()[0]) / 2, abs=1
+    )
+    assert {"13.7 %", "3 %"} <= {text.get_text() for text in drawing.axes[0].texts}
+    assert FIGURES["overhead_by_heap"](timed, PALETTE) is None
+
+
+def test_without_an_interval_nothing_is_drawn_as_a_finding() -> None:
+    ax = axes()
+    style = {"color": "k", "marker": "o", "linestyle": "-", "label": "some"}
+    canvas.intervals(ax, [0.0, 0.5, 1.0], [between(1, 0, 2), between(9.0), between(3, 2, 4)], **style)
+    joined, alone = (container.lines[0] for container in ax.containers)
+    assert list(joined.get_xdata()) == [0.0, 1.0] and list(alone.get_xdata()) == [0.5]
+    assert (alone.get_linestyle(), alone.get_markerfacecolor()) == ("None", "white") and alone.get_alpha() < 1
 
 
 def test_superblocks_are_marked_as_they_were_judged(timed: Analysis) -> None:
@@ -193,8 +227,8 @@ def test_only_the_main_condition_is_drawn(whole: Analysis) -> None:
 def test_a_single_seed_has_no_intervals(whole: Analysis) -> None:
     ends = {column: NAN for column in whole.accuracy if "ci_low" in column or "ci_high" in column}
     run = replace(whole, accuracy=whole.accuracy.assign(seeds=1, **ends), curves=whole.curves.assign(seeds=1))
-    for name in ("accuracy_by_fraction", "accuracy_plane", "learning_curves"):
-        assert "1 seed, no intervals: one seed" in drawn(name, run).caption
+    for name in ("accuracy_by_fraction", "learning_curves"):
+        assert "1 seed: no interval" in drawn(name, run).caption
 
 
 def test_of_the_papers_figure_only_what_is_known_is_drawn() -> None:

@@ -189,11 +189,12 @@ def test_the_gallery_shows_where_a_finding_held(full: Analysis, hostile: Analysi
     other = exhibit(replace(hostile, folder=tmp_path / "other", claims=[verdict("naive-cpu", "not reproduced")]))
     held = {"reproduced": {"run": ["copy_shift", "concat_shift"]}, "not reproduced": {"other": []}}
     assert findings([one, other]) == {("naive-cpu", "the finding called naive-cpu"): held}
-    nothing = exhibit(replace(empty_run(tmp_path / "nothing"), suspect="off"))
+    nothing = exhibit(empty_run(tmp_path / "nothing"))
     text = write_gallery(tmp_path, [one, other, nothing], [("broken", HOSTILE)]).read_text(encoding="utf-8")
     words = " ".join(Page(text).texts)
     assert "3 runs" in words and "buffer_shift" in words and HOSTILE in words and "<img src=x" not in text
-    assert "No finding judged" in words and "Latencies are withheld: off." in words
+    assert "No finding judged" in words and "Control certified: two identical networks" in words
+    assert "Control over all runs certified: two identical networks differ by +0.10 pp [0.10, 0.10]" in words
 
 
 def test_neither_torch_nor_a_window_system_is_imported() -> None:

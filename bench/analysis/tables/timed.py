@@ -1,7 +1,7 @@
 """The tables of timed cases: one row per case, measured or failed, of whole clips and of what runs frame by frame."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from bench.analysis.overheads import Overhead, layer_baseline, over
 from bench.analysis.tables import AXES, MEGA, PANEL, interval_columns, of_case
 from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.stats import estimators, exclusion
-from bench.stats.estimators import Interval
+from bench.stats.estimators import Interval, Processes
 from bench.store.records import CheckedRecord, Record, StaticRecord, TimedRecord
 from bench.store.samples import Static
 
@@ -73,8 +73,9 @@ _LATENCY_COLUMNS = [
     *AXES,
     *PANEL,
     *("latency_ms", "overhead_pct", "overhead_ci_low_pct", "overhead_ci_high_pct", "half_width_pct"),
-    *("overhead_plain_mean_pct", "median_overhead_pct", "mde_pct", "extra_traffic_mb", "predicted_overhead_pct"),
-    *("predicted_traffic_pct", "predicted_faults_pct", "page_faults", "extra_faults", "peak_memory_mb", "peak_rss_mb"),
+    *("overhead_plain_mean_pct", "median_overhead_pct", "mde_pct", "extra_traffic_mb"),
+    *(f"predicted_{part}{end}_pct" for part in ("overhead", "traffic") for end in ("", "_ci_low", "_ci_high")),
+    *("predicted_faults_pct", "page_faults", "extra_faults", "peak_memory_mb", "peak_rss_mb"),
     *("overhead_all_pct", "overhead_all_ci_low_pct", "overhead_all_ci_high_pct"),
     *("sm_mhz", "overhead_cycles_pct", "overhead_cycles_ci_low_pct", "overhead_cycles_ci_high_pct"),
     *("over_layer_baseline_pct", "over_layer_baseline_ci_low_pct", "over_layer_baseline_ci_high_pct"),
@@ -160,7 +161,7 @@ def superblock_table(records: Sequence[Record], measured: Sequence[Overhead]) ->
 
 def _case_rows(records: Sequence[Record], measured: Sequence[Overhead]) -> list[tuple[Case, dict[str, Any]]]:
     """What is known of each case, measured or not."""
-    by_case, static, moves = {o.case: o for o in measured}, statics(records), panels.movements(records)
+    by_case, static, moves = {o.case: o for o in measured}, statics(records), panels.process_movements(records)
     processes, controls = panels.processes(records), aa_controls(measured)
     disturbed, throttled = panels.disturbed_superblocks(processes), panels.throttled_panels(processes)
     loses_layout = {r.strategy for r in records if isinstance(r, CheckedRecord) and "memory_format" in r.flags}
@@ -237,12 +238,21 @@ def _counted(static: Static | None, base: Static | None) -> dict[str, Any]:
     }
 
 
-def _predicted(move: panels.Movement, own: Overhead, base: Overhead, static: Statics) -> dict[str, float]:
-    extra = own.faults - base.faults
-    traffic = 100 * move.traffic_seconds(static[own.case], static[base.case]) / base.seconds
-    faults = 100 * move.fault_seconds(extra) / base.seconds
-    names = ("extra_faults", "predicted_traffic_pct", "predicted_faults_pct", "predicted_overhead_pct")
-    return dict(zip(names, (extra, traffic, faults, traffic + faults), strict=True))
+def _predicted(
+    moves: Mapping[int, panels.Movement], own: Overhead, base: Overhead, static: Statics
+) -> dict[str, float]:
+    """Each process predicts at the prices that it found."""
+    extra, counted, share = own.faults - base.faults, (static[own.case], static[base.case]), 100 / base.seconds
+    priced = {number: move for number, move in moves.items() if move.copies}
+    traffic = {number: share * move.traffic_seconds(*counted) for number, move in priced.items()}
+    faults = {number: share * move.fault_seconds(extra) for number, move in priced.items()}
+    both = Processes({number: value + faults[number] for number, value in traffic.items()})
+    return {
+        "extra_faults": extra,
+        "predicted_faults_pct": Processes(faults).interval().mean,
+        **interval_columns("predicted_traffic_pct", "predicted_traffic", Processes(traffic).interval()),
+        **interval_columns("predicted_overhead_pct", "predicted_overhead", both.interval()),
+    }
 
 
 def _flags(row: dict[str, Any]) -> list[str]:

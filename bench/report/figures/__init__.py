@@ -12,13 +12,13 @@ from bench.report.figures.canvas import RC, Drawn, Figure, Palette, finish
 
 _CAPTIONS = Path(__file__).parents[1] / "templates" / "captions.toml"
 FIGURES: dict[str, Callable[[Analysis, Palette], Drawn]] = {
+    "overhead_by_heap": overheads.overhead_by_heap,
     "latency_overhead": overheads.latency_overhead,
     "overhead_by_axis": overheads.overhead_by_axis,
     "overhead_by_runtime": overheads.overhead_by_runtime,
     "online_overhead": overheads.online_overhead,
     "online_frame_times": overheads.online_frame_times,
     "accuracy_by_fraction": accuracy.accuracy_by_fraction,
-    "accuracy_plane": points.accuracy_plane,
     "learning_curves": accuracy.learning_curves,
     "early_recognition": accuracy.early_recognition,
     "controls": controls.controls,
@@ -26,7 +26,6 @@ FIGURES: dict[str, Callable[[Analysis, Palette], Drawn]] = {
     "detection_examples": detection.detection_examples,
     "pareto": points.pareto,
     "data_movement": points.data_movement,
-    "copy_bandwidth": measurement.copy_bandwidth,
     "measurement_noise": measurement.measurement_noise,
 }
 """Every figure by its file's name, in the order of the report."""

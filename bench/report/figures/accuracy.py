@@ -14,6 +14,7 @@ from bench.report.figures import canvas
 from bench.report.figures.canvas import INK, MOST_PLOTS, MUTED, UNJOINED, Drawn, Palette, fraction_axis, further
 from bench.report.numbers import channels_text, estimate, fixed, span_text
 from bench.report.selection import CHANCE_TEMPORAL, arms, baselines, main_condition, rows, shifting
+from bench.stats.estimators import FEWEST_SEEDS
 
 PARTS = ("joint", "spatial", "temporal")
 LEAST_RANGE = 10.0  # pp
@@ -29,9 +30,8 @@ _BRIGHTEST = 0.78  # of viridis: its yellow end cannot be read on white
 
 def seeds_text(frame: pd.DataFrame) -> str:
     """``10 seeds, 95 % intervals over seeds``, or that there are no intervals."""
-    if frame["seeds"].max() == 1:
-        return "1 seed, no intervals: one seed"
-    return f"{span_text(list(frame['seeds']))} seeds, 95 % intervals over seeds"
+    seeds = f"{span_text(list(frame['seeds']))} {'seed' if frame['seeds'].max() == 1 else 'seeds'}"
+    return f"{seeds}: no interval" if frame["seeds"].max() < FEWEST_SEEDS else f"{seeds}, 95 % intervals over seeds"
 
 
 def accuracy_by_fraction(run: Analysis, palette: Palette) -> Drawn:

@@ -43,6 +43,8 @@ RC: Any = rc_params_from_file(Path(__file__).parents[1] / "templates" / "figures
 _CHARACTERS = FT2Font(findfont("DejaVu Sans")).get_charmap()
 UNJOINED: Any = {"linestyle": "none"}
 """Makes points of a line's look."""
+FAINT: Any = UNJOINED | {"markerfacecolor": "white", "alpha": 0.5}
+"""The look of what has no interval."""
 
 WIDTH = 7.2  # inches
 MOST_PLOTS = 4  # small plots in a figure; more cannot be read, and the tables have all
@@ -172,12 +174,19 @@ def by_mechanism(frame: pd.DataFrame, *more: str) -> list[tuple[tuple[str, str, 
 
 
 def intervals(ax: Axes, x: Sequence[float], found: Sequence[Interval], horizontal: bool = False, **style: Any) -> None:
-    """Estimates at places ``x`` with their 95 % intervals; horizontal: places along the y axis."""
-    mean, low, high = np.array([(e.mean, e.low, e.high) for e in found]).T
-    # an estimate and its interval may come from different estimators: never a negative length
-    reach = np.maximum([mean - low, high - mean], 0.0)
-    where = {"x": mean, "y": x, "xerr": reach} if horizontal else {"x": x, "y": mean, "yerr": reach}
-    ax.errorbar(**where, elinewidth=1.1, **style)
+    """Estimates at places ``x`` with their 95 % intervals; horizontal: places along the y axis.
+
+    One without an interval is no finding: it is hollow and faint, and no line leads to it.
+    """
+    sure = any(map(known, found))
+    for has, look in ((True, {}), (False, FAINT | ({"label": None} if sure else {}))):
+        shown = [(place, e.mean, e.low, e.high) for place, e in zip(x, found, strict=True) if known(e) == has]
+        if shown:
+            places, mean, low, high = np.array(shown).T
+            # an estimate and its interval may come from different estimators: never a negative length
+            reach = np.maximum([mean - low, high - mean], 0.0) if has else None
+            where = {"x": mean, "y": places, "xerr": reach} if horizontal else {"x": places, "y": mean, "yerr": reach}
+            ax.errorbar(**where, elinewidth=1.1, **style | look)
 
 
 def mechanisms(
@@ -202,8 +211,9 @@ def mechanisms(
 
 
 def curve(ax: Axes, frame: pd.DataFrame, x: str, value: str, low: str, high: str, **style: Any) -> None:
-    """A line over column ``x`` with the interval between two columns as a band."""
+    """A line over column ``x`` with the interval between two columns as a band; faint where there is none."""
     frame = frame.sort_values(x)
+    style |= {"alpha": 0.5} if frame[low].isna().all() else {}
     ax.fill_between(frame[x], frame[low], frame[high], color=style["color"], alpha=0.16, linewidth=0, zorder=1.5)
     ax.plot(frame[x], frame[value], **style)
 

@@ -1,5 +1,4 @@
-"""How far the numbers can be trusted: the A/A control, the interval that each case reached, and the copy bandwidth
-behind predictions."""
+"""How far the numbers can be trusted: the A/A control, and the interval that each case reached."""
 
 import math
 from typing import Any
@@ -7,14 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator
 
 from bench.analysis.run import Analysis
 from bench.report.figures import canvas
-from bench.report.figures.canvas import INK, MUTED, REMAINING, UNJOINED, WIDTH, Drawn, Palette, label
-from bench.report.numbers import count_text, estimate, fraction_text
-from bench.report.selection import mechanism_of, panel_text, panels, references, rows, target_half_width, timed
-from bench.spec.panel import Panel
+from bench.report.figures.canvas import INK, MUTED, UNJOINED, WIDTH, Drawn, Palette, label
+from bench.report.numbers import estimate, fraction_text
+from bench.report.selection import mechanism_of, panels, references, rows, target_half_width, timed
 
 MOST_CASES = 30  # more rows would be smaller than their labels
 _SPREAD = 0.22  # of the distance between two replicates
@@ -92,34 +89,3 @@ def _draw_widths(ax: Axes, widths: pd.DataFrame, target: float, palette: Palette
     ax.set(xlim=(0, 1.1 * np.nanmax([*widths["half_width_pct"], target])), ylim=(len(names) - 0.4, -0.6))
     ax.set(title="Precision reached", xlabel="half-width of the 95 % interval [pp]")
     ax.grid(axis="y", visible=False)
-
-
-def copy_bandwidth(run: Analysis, palette: Palette) -> Drawn:
-    """One curve for each device and number of threads, with the quartiles over superblocks."""
-    curves: dict[tuple[str, int], tuple[Panel, pd.DataFrame]] = {}
-    for panel, group in panels(run.bandwidth):
-        points = group[group["gb_per_s"] > 0]
-        if len(points) > 1 and not panel.streams:  # old runs copied one size
-            curves.setdefault((panel.device, panel.threads), (panel, points))  # nothing else changes a copy's speed
-    colours = (INK, *REMAINING)
-    shown = list(curves.values())[: len(colours)]
-    if not shown:
-        return None
-    keys = [panel for panel, _ in shown]
-    drawing, (ax,) = canvas.grid(1, 2.7, "size of the tensor [MiB]", "read and written [GB/s]")
-    for (panel, points), colour in zip(shown, colours, strict=False):
-        name = panel.device if panel.device != "cpu" else panel_text(panel, keys)
-        style = {"color": colour, "marker": "o", "label": name if len(shown) > 1 else None}
-        canvas.curve(ax, points, "mebibytes", "gb_per_s", "gb_per_s_low", "gb_per_s_high", **style)
-    every = pd.concat([points for _, points in shown])
-    if every["gb_per_s"].max() > 8 * every["gb_per_s"].min():  # a CPU and a GPU
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    else:
-        ax.set_ylim(0, every["gb_per_s"].max() * 1.12)
-    sizes = sorted(set(every["mebibytes"]))
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(sizes, [f"{size:g}" for size in sizes])
-    ax.minorticks_off()
-    return drawing, {"where": panel_text(keys[0]) if len(keys) == 1 else count_text(len(keys), "setting")}

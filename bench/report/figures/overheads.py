@@ -6,19 +6,32 @@ An axis counts as swept where panels differ in it and agree in everything else.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from operator import attrgetter
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from bench.analysis.run import Analysis
+from bench.analysis.selection import PUBLISHED
 from bench.report import selection
 from bench.report.figures import canvas
 from bench.report.figures.canvas import INK, MOST_PLOTS, MUTED, UNJOINED, Drawn, Palette, fraction_axis, further, label
-from bench.report.numbers import estimate, fraction_text, known, milliseconds_text
-from bench.report.selection import COUNTED, MECHANISM, baselines, nearest_fraction, panel_text, panels, rows, timed
+from bench.report.numbers import estimate, fraction_text, known, milliseconds_text, minus_text
+from bench.report.selection import (
+    COUNTED,
+    HEAPS,
+    MECHANISM,
+    baselines,
+    nearest_fraction,
+    panel_text,
+    panels,
+    rows,
+    timed,
+)
 from bench.spec.axes import BASELINE
 from bench.spec.panel import Panel
 
@@ -26,10 +39,40 @@ PAPER_ALL = {"cpu": 13.7, "cuda": 12.4}  # per cent, all channels; ResNet-50, 8 
 PAPER_EIGHTH = 3.0  # "about 3 %" with 1/8, on every device; the paper gives no values at 1/4 and 1/2
 PAPER_ONLINE = 2.1  # per cent: 4.8 ms against 4.7 ms, ResNet-50, 1/8 (TSM, Table 6)
 MOST_AXES = 8
+MOVING_ONLY = "buffer_shift"  # touches the moved channels and nothing else
+_STEP = 0.012  # of the axis of fractions: between mechanisms, so that their intervals stand apart
 _NARROW = 34  # characters of tick labels that fit below half a figure
 _LINEAR_TO = 5.0  # per cent: the runtimes' axis is logarithmic beyond
 _RAREST = 0.1  # per cent of the frames; beyond it there are too few
 _TICKS = (-5, 0, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+_BESIDE: Any = {"textcoords": "offset points", "ha": "right", "va": "center", "fontsize": 7.5, "color": MUTED}
+
+
+def overhead_by_heap(run: Analysis, palette: Palette) -> Drawn:
+    """The released code and moving only what moves, with the heap kept and as it comes, beside the paper's values."""
+    measured, base = dict(panels(timed(run.latency))), selection.references(run.latency)
+    heaps = {panel.allocator: panel for panel in selection.headline_panels(run.latency) if panel in base}
+    if not heaps.keys() >= {*HEAPS}:
+        return None
+    drawing, (ax,) = canvas.grid(1, 3.6, "fraction of the channels moved", "latency overhead [%]")
+    for place, (heap, strategy) in enumerate(product(HEAPS, (PUBLISHED, MOVING_ONLY))):
+        style = palette.look(strategy, "residual", "bidirectional")
+        if heap == "default":
+            style["linestyle"] = (0, (4, 1.8))
+        style["label"] += f", {heap} heap"
+        cases = measured[heaps[heap]].sort_values("fraction")
+        own = rows(cases[cases[MECHANISM].eq([strategy, "residual", "bidirectional"]).all(axis=1)])
+        places = [row["fraction"] + (place - 1.5) * _STEP for row in own]
+        canvas.intervals(ax, places, [estimate(row, "overhead") for row in own], **style)
+    panel = heaps[HEAPS[0]]
+    twin = selection.references(run.latency, aa=True).get(panel, {})
+    canvas.band(ax, estimate(twin, "overhead"), f"A/A control, {HEAPS[0]} heap")
+    canvas.zero(ax)
+    _draw_paper(ax, panel)
+    fraction_axis(ax, measured[panel]["fraction"])
+    ax.margins(y=0.08)
+    times = {heap: milliseconds_text(base[heaps[heap]]["latency_ms"]) for heap in HEAPS}
+    return drawing, {"where": panel_text(replace(panel, allocator="default")), **times}
 
 
 def latency_overhead(run: Analysis, palette: Palette) -> Drawn:
@@ -45,7 +88,7 @@ def latency_overhead(run: Analysis, palette: Palette) -> Drawn:
     for ax, (panel, cases) in zip(axes, shown, strict=True):
         canvas.band(ax, estimate(twins.get(panel, {}), "overhead"), "A/A control")
         canvas.zero(ax)
-        canvas.mechanisms(ax, cases, "fraction", "overhead", palette, 0.012)
+        canvas.mechanisms(ax, cases, "fraction", "overhead", palette, _STEP)
         _draw_paper(ax, panel)
         fraction_axis(ax, cases["fraction"])
         ax.margins(y=0.08)
@@ -62,6 +105,7 @@ def _draw_paper(ax: Axes, panel: Panel) -> None:
         for fraction, value in ((1.0, everything), (1 / 8, PAPER_EIGHTH)):
             ends = [fraction - 0.035, fraction + 0.035]
             ax.plot(ends, [value] * 2, color=MUTED, linewidth=2.2, zorder=1.5, solid_capstyle="butt", label=name)
+            ax.annotate(f"{value:g} %", (ends[0], value), (-2, 0), **_BESIDE)
 
 
 @dataclass(frozen=True)
@@ -149,7 +193,7 @@ def overhead_by_runtime(run: Analysis, palette: Palette) -> Drawn:
     ax.set_xscale("symlog", linthresh=_LINEAR_TO, linscale=0.7)
     low, high = min(ax.get_xlim()[0], -1.0), max(1.1 * ax.get_xlim()[1], 2 * _LINEAR_TO)
     ax.set(xlim=(low, high), xticks=[tick for tick in _TICKS if low <= tick <= high], xlabel="latency overhead [%]")
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: minus_text(f"{value:g}")))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.axvline(PAPER_EIGHTH, color=MUTED, linewidth=1.0, linestyle=":", label="paper: about 3 % at 1/8")

@@ -1,5 +1,4 @@
-"""Figures of labelled points: accuracy by its two parts, accuracy against what it costs, measured against predicted
-overhead. Labels cover nothing."""
+"""Figures of labelled points, whose labels cover nothing: accuracy against cost, measured against predicted cost."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,16 +16,14 @@ from bench.analysis.panels import PREDICTION_TOLERANCE_PP as WITHIN
 from bench.analysis.run import Analysis
 from bench.report import selection
 from bench.report.figures import canvas
-from bench.report.figures.accuracy import HIGHEST, LEAST_RANGE, seeds_text
-from bench.report.figures.canvas import BAND, INK, MUTED, UNJOINED, Drawn, Palette
-from bench.report.numbers import between, count_text, estimate, fraction_text, known, number
-from bench.report.selection import Offer, Row, arms, baselines, main_condition, mechanism_of, panel_text, rows, timed
+from bench.report.figures.accuracy import LEAST_RANGE
+from bench.report.figures.canvas import BAND, FAINT, INK, MUTED, UNJOINED, Drawn, Palette
+from bench.report.numbers import between, count_text, estimate, fixed, fraction_text, interval_text, known
+from bench.report.selection import Offer, Row, mechanism_of, panel_text, rows, timed
 from bench.stats.estimators import Interval
 
-LEAST_SPATIAL_RANGE = 4.0  # pp: the losses are small, but noise must not fill the plot
 _APART = 0.014  # of the axis: the width of a mark
-_SEEN = 0.02  # of the axis: a second part that is smaller would lie under the mark
-_HOLLOW: dict[str, Any] = {"marker": "o", "markersize": 3.5, "markerfacecolor": "white", "markeredgewidth": 0.9}
+_SEEN = 0.05  # pp: page faults that predict less explain nothing
 _STAR: dict[str, Any] = {"color": INK, "marker": "*", "markersize": 9, "label": "no shift"}
 _CLEAR = 3.0  # points around what is drawn that labels keep clear of
 _GAPS = (5.5, 13.0, 22.0)  # points from a mark to its label: beside it, or farther off with a leader line
@@ -57,30 +54,6 @@ class Mark:
         return [*bars, ((x, along.low), (x, along.high))] if known(along) else bars
 
 
-def accuracy_plane(run: Analysis, palette: Palette) -> Drawn:
-    """Every bidirectional arm by its two accuracies, joined from few channels to all."""
-    trained = arms(run.accuracy)
-    trained = trained[trained["direction"] == "bidirectional"]
-    if trained.empty:
-        return None
-    drawing, (ax,) = canvas.grid(1, 4.1, "temporal accuracy [%]", "spatial accuracy [%]")
-
-    def marks_of(frame: pd.DataFrame) -> list[Mark]:
-        return [_mark(row, estimate(row, "temporal"), estimate(row, "spatial"), palette) for row in rows(frame)]
-
-    marks, legs = marks_of(baselines(main_condition(run.accuracy))[:1]), []
-    for _, own in canvas.by_mechanism(trained):
-        path = marks_of(own.sort_values("fraction"))
-        ax.plot(*zip(*(mark.point for mark in path), strict=True), **path[0].style)
-        legs += pieces([mark.point for mark in path])
-        marks += path
-    draw_marks(ax, marks)
-    ax.margins(0.08)
-    canvas.at_least(ax, LEAST_SPATIAL_RANGE, top=HIGHEST)
-    ax.set_xlim(right=min(ax.get_xlim()[1], HIGHEST + 2.0))  # with room for a label
-    return drawing, {"seeds": seeds_text(trained), "more": label_marks(drawing, ax, marks, avoid=legs)}
-
-
 def _mark(row: Row, x: Interval, y: Interval, palette: Palette) -> Mark:
     if not row["fraction"]:
         return Mark(x, y, "no shift", _STAR)
@@ -88,8 +61,8 @@ def _mark(row: Row, x: Interval, y: Interval, palette: Palette) -> Mark:
 
 
 def pareto(run: Analysis, palette: Palette) -> Drawn:
-    """Every timed case of the first panel whose accuracy is known, and the front."""
-    offers = selection.paired(run)
+    """Every case of the headline panel whose overhead and accuracy have intervals, and the front."""
+    offers = [o for o in selection.paired(run) if known(o.joint) and (known(o.overhead) or not o.case["fraction"])]
     if not any(offer.case["fraction"] for offer in offers):
         return None
     best = front(offers)
@@ -102,7 +75,7 @@ def pareto(run: Analysis, palette: Palette) -> Drawn:
     ax.plot(*corners, color=MUTED, linewidth=1.0, zorder=1.2, label="Pareto front")
     ax.margins(0.07)
     canvas.at_least(ax, LEAST_RANGE)
-    where = panel_text(selection.panels(timed(run.latency))[0][0])
+    where = panel_text(selection.headline_panels(run.latency)[0])
     return drawing, {"where": where, "more": label_marks(drawing, ax, marks, avoid=pieces(corners.T))}
 
 
@@ -116,39 +89,60 @@ def front(offers: Sequence[Offer]) -> list[Offer]:
 
 
 def data_movement(run: Analysis, palette: Palette) -> Drawn:
-    """Is the cost the movement of bytes? All cases of the first panel that has predictions."""
+    """Is the cost the movement of bytes, or that and page faults? Of the panels that headlines speak of, the one in
+    which page faults cost most; else the first that has predictions."""
     cases = timed(run.latency)
-    shown = selection.panels(cases[cases["predicted_overhead_pct"].notna()])
-    if not shown:
+    found = dict(selection.panels(cases[cases["predicted_overhead_pct"].notna()]))
+    if not found:
         return None
-    panel, frame = shown[0]
-    frame = frame.assign(x=apart(list(frame["predicted_overhead_pct"])))
-    end = 1.12 * max(frame["predicted_overhead_pct"].max(), 0.1)
-    drawing, (ax,) = canvas.grid(1, 3.7, "", "measured overhead [%]")
-    marks, faulting = [], []
-    for row in rows(frame):
-        x, measured = row["x"], estimate(row, "overhead")
-        marks.append(Mark(between(x), measured, fraction_text(row["fraction"]), palette.look(*mechanism_of(row))))
-        faults = number(row.get("predicted_faults_pct"))
-        if abs(faults) > _SEEN * end:  # a thin line leads to where the bytes alone would put the mark
-            ends = ((x - faults, measured.mean), (x, measured.mean))
-            colour = marks[-1].style["color"]
-            ax.plot(*zip(*ends, strict=True), color=colour, linewidth=0.8, markevery=[0], zorder=1.5, **_HOLLOW)
-            faulting.append(ends)
+    headline = [panel for panel in selection.headline_panels(run.latency) if panel in found]
+    panel = max(headline or list(found)[:1], key=lambda one: found[one]["predicted_faults_pct"].abs().max())
+    parts = {"bytes moved": "predicted_traffic", "bytes moved and page faults": "predicted_overhead"}
+    if not found[panel]["predicted_faults_pct"].abs().max() > _SEEN:  # NaN: not counted
+        parts = {"bytes moved": "predicted_overhead"}
+    height = 3.7 if len(parts) == 1 else 3.2
+    drawing, axes = canvas.grid(len(parts), height, "", "measured overhead [%]", sharey=True)
+    marks = [_draw_predicted(ax, found[panel], stem, palette) for ax, stem in zip(axes, parts.values(), strict=True)]
+    crowded = []
+    for ax, name, own in zip(axes, parts, marks, strict=True):
+        ax.set_xlabel(f"predicted from {name} [%]")
+        crowded.append(label_marks(drawing, ax, own, avoid=pieces([(0, 0), (ax.get_xlim()[1],) * 2])))
+    values: dict[str, object] = {
+        "within": f"{WITHIN:g}",
+        "fails": _failing(rows(found[panel])),
+        "where": panel_text(panel),
+    }
+    return drawing, values | {"more": max(crowded, key=len)}
+
+
+def _draw_predicted(ax: Axes, frame: pd.DataFrame, stem: str, palette: Palette) -> list[Mark]:
+    """Measured against predicted, both with their intervals."""
+    frame, marks = frame[frame[f"{stem}_pct"].notna()], []
+    for place, row in zip(apart(list(frame[f"{stem}_pct"])), rows(frame), strict=True):
+        x, look = estimate(row, stem), palette.look(*mechanism_of(row))
+        moved = between(place, x.low + place - x.mean, x.high + place - x.mean)
+        marks.append(Mark(moved, estimate(row, "overhead"), fraction_text(row["fraction"]), look))
     draw_marks(ax, marks)
-    low, high = ax.get_ylim()
-    least = min(0.0, ax.dataLim.x0)  # below zero where a case saves bytes or page faults
+    least, end = min(0.0, ax.dataLim.x0), 1.12 * max(ax.dataLim.x1, 0.1)  # below zero where a case saves bytes
     ax.plot([0, end], [0, end], color=MUTED, linewidth=1.0, zorder=1, label="measured = predicted")
-    band: Any = {"color": BAND, "alpha": 0.55, "linewidth": 0, "zorder": 0.5}
-    reach, label = (least, end), f"within {WITHIN:g} pp"
-    ax.fill_between(reach, [x - WITHIN for x in reach], [x + WITHIN for x in reach], label=label, **band)
+    ends, band = (least, end), dict[str, Any](color=BAND, alpha=0.55, linewidth=0, zorder=0.5)
+    ax.fill_between(ends, [x - WITHIN for x in ends], [x + WITHIN for x in ends], label=f"within {WITHIN:g} pp", **band)
+    low, high = ax.get_ylim()
     ax.set(xlim=(least - 0.03 * end, end), ylim=(min(low, -0.04 * end), max(high * 1.06, end * 0.6)))
-    if faulting:
-        ax.plot([], [], color=MUTED, linewidth=0.8, label="from the bytes alone", **_HOLLOW)
-    parts = "bytes moved and page faults" if faulting else "bytes moved"
-    ax.set_xlabel(f"predicted from {parts} [%]")
-    crowded = label_marks(drawing, ax, marks, avoid=[*pieces([(0, 0), (end, end)]), *faulting])
-    return drawing, {"parts": parts, "where": panel_text(panel), "more": crowded}
+    return marks
+
+
+def _failing(cases: Sequence[Row]) -> str:
+    """Where the prediction fails, in one sentence."""
+    off = [row for row in cases if "prediction_off" in selection.warnings_of(row)]
+    if not off:
+        return f"It fails for none of {count_text(len(cases), 'case')}."
+    worst = max(off, key=lambda row: abs(row["overhead_pct"] - row["predicted_overhead_pct"]))
+    measured = interval_text(estimate(worst, "overhead"))
+    predicted = fixed(worst["predicted_overhead_pct"], signed=True)
+    name = f"{selection.line_text(*mechanism_of(worst))}, {fraction_text(worst['fraction'])}"
+    told = f"{name}: {measured}, predicted {predicted} %"
+    return f"It fails for {len(off)} of {count_text(len(cases), 'case')}, most for {told}."
 
 
 def apart(values: Sequence[float]) -> list[float]:
@@ -166,7 +160,7 @@ def draw_marks(ax: Axes, marks: Iterable[Mark]) -> None:
     for mark in sorted(marks, key=lambda mark: str(mark.style["label"])):
         for start, end in mark.bars:
             ax.plot(*zip(start, end, strict=True), color=mark.style["color"], linewidth=1.0, alpha=0.65, zorder=2)
-        ax.plot(*mark.point, **mark.style | UNJOINED, zorder=3)
+        ax.plot(*mark.point, **mark.style | (UNJOINED if known(mark.y) else FAINT), zorder=3)
 
 
 def pieces(corners: Iterable[Sequence[float]], steps: int = 40) -> list[tuple[Point, Point]]:
@@ -180,7 +174,8 @@ def label_marks(drawing: Drawing, ax: Axes, marks: Sequence[Mark], avoid: Sequen
 
     A label that would cover a mark, an interval, another label or a piece of ``avoid`` is left out.
     """
-    canvas.legend_below(drawing)
+    if not drawing.legends:
+        canvas.legend_below(drawing)
     drawing.draw_without_rendering()
     pixels = drawing.dpi / 72  # of a point
     inside = ax.get_window_extent()
