@@ -26,7 +26,7 @@ def page(summary: Summary, header: Row, runs: list[Row], truth: Interval, captio
         "Errors in points of overhead; RMSE: root-mean-square error; coverage: 95 % intervals that held the truth; "
         f"wrong signs: estimates of the 3 % effect that were zero or less. "
         f"{TORCH} gives no interval for a ratio, in turns or not. {PYPERF} prints a standard deviation; "
-        "here was derived from the means of its worker processes.",
+        "the interval here was derived from the means of its worker processes.",
         f"RMSE of {OURS} over that of the others, with a 95 % bootstrap interval over rounds; asked: at most {ASKED}.",
         _ratios(summary),
         "![every estimate of every tool](estimates.svg)",
