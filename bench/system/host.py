@@ -13,8 +13,6 @@ from bench.system.counters import cores_used
 from bench.system.environment import ROOT, cpu_flags, load_average, read_text
 from bench.system.gpu import GpuState, gpu_states
 
-_LOOK_SECONDS = 1.0  # the kernel counts CPU time in ticks of 10 ms: one second resolves a hundredth of a core
-_NAMES_AT_MOST = 3
 _WORTH_NAMING = 0.02  # cores
 _VIRTUAL = ("KVM", "QEMU", "VMware", "VirtualBox", "Virtual Machine", "HVM domU", "Google Compute Engine", "Amazon EC2")
 
@@ -26,9 +24,8 @@ class Host:
     """A machine as it was read; None where the system does not tell. root: the parent of /proc and /sys.
 
     affinity: the logical cores that this process may use. foreign, steal: cores that other processes and a hypervisor
-    took during a second; busiest: (name, cores) of those processes that are visible. steal_since_boot: the share of all
-    CPU time that a hypervisor took, 0 … 1. available, swapped: bytes that can be had without swapping,
-    and in swap. on_mains: None without a battery too.
+    took during a second; busiest: (name, cores) of visible processes. steal_since_boot: the share of all CPU time that
+    a hypervisor took, 0 … 1. available, swapped: bytes free without swapping, and in swap. on_mains: None: no battery.
     """
 
     root: Path = ROOT
@@ -110,7 +107,8 @@ def _ask(read: Callable[[], T]) -> T | None:
 
 def _look() -> dict[str, Any]:
     _ask(_busiest)  # psutil's first answer for a process is zero: it starts a clock
-    used, totals = cores_used(_LOOK_SECONDS), psutil.cpu_times()
+    used = cores_used(1.0)  # seconds; CPU time is counted in ticks of 10 ms: this resolves a hundredth of a core
+    totals = psutil.cpu_times()
     return {
         "foreign": used["foreign"],
         "steal": used["steal"],
@@ -124,4 +122,4 @@ def _busiest() -> tuple[tuple[str, float], ...]:
     seen = [process.info for process in psutil.process_iter(["pid", "name", "cpu_percent"])]
     others = [(item["name"] or "?", (item["cpu_percent"] or 0.0) / 100) for item in seen if item["pid"] != os.getpid()]
     worth = [item for item in others if item[1] >= _WORTH_NAMING]
-    return tuple(sorted(worth, key=lambda item: -item[1])[:_NAMES_AT_MOST])
+    return tuple(sorted(worth, key=lambda item: -item[1])[:3])
