@@ -14,7 +14,7 @@ from bench.spec.axes import BASELINE
 from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.spec.panel import Panel
 from bench.stats import estimators
-from bench.stats.estimators import Units
+from bench.stats.estimators import Processes
 
 if TYPE_CHECKING:
     from bench.validation.experiment import Process
@@ -41,7 +41,7 @@ def job(networks: int, threads: int, order: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def differences(sample: "Sample") -> dict[str, Units]:
+def differences(sample: "Sample") -> dict[str, Processes]:
     """{what is compared: per cent in each process}, all of which are zero but for chance.
 
     The second network of a pair against the first, all pairs together; the network built first against all others; the
@@ -57,7 +57,7 @@ def differences(sample: "Sample") -> dict[str, Units]:
             n: places[-1] * estimators.slope(places, own) for n, own in placed.items()
         },
     }
-    return {what: Units(by_process) for what, by_process in found.items()}
+    return {what: Processes(by_process) for what, by_process in found.items()}
 
 
 def _by_place(sample: "Sample", process: "Process") -> Any:

@@ -5,7 +5,7 @@ ratio.
 pyperf: the ratio of the means of all values, the figure that it prints. Beside it pyperf prints the standard deviation,
 which is no interval for a mean; the one here is ours, from its processes: Welch's t on the logarithms of their means.
 ShiftBench: ``analysis.overheads``, as in any run: declared exclusions, Hodges–Lehmann over superblocks,
-and its interval over processes.
+trimmed mean and Yuen's interval over processes.
 """
 
 import math
@@ -47,7 +47,7 @@ def of_pyperf(raw: dict[str, list[list[float]]]) -> dict[str, Reading]:
     logs = {case: [math.log(plain.fmean(values)) for values in runs] for case, runs in raw.items()}
     found = {}
     for effect, case in CASES.items():
-        ends = estimators.welch_interval(logs[case], logs[BASE])
+        ends = (estimators.mean(logs[case]) - estimators.mean(logs[BASE])).interval()
         value = 100 * (means[case] / means[BASE] - 1)
         found[effect] = Reading(value, estimators.percent(ends.low), estimators.percent(ends.high))
     return found

@@ -7,8 +7,8 @@ A number stands in a span, between two comments of which the first says where it
 First the run's folder in ``results/reference``, by its end, and the table where it is not ``latency``:
 ``detection/online``. Then words that select one row: a fraction (1/1 is all channels), ``column=value``, or a value of
 any column of text; where several rows are left, the usual one (``_USUAL``). Where it is not the overhead, the column
-follows as ``.joint_delta``; ``mean`` leaves the interval out. Two other sources: ``paper`` (the figure stands in
-claims.toml) and ``script PATH`` (that script writes what is between the comments).
+follows as ``.joint_delta``; ``mean`` leaves the interval out. A figure that was not measured, a claim or a
+limit, has ``in PATH``: the file that holds it. What another script writes stands between two of its own marks.
 """
 
 import json
@@ -23,7 +23,7 @@ import pandas as pd
 from bench.report.numbers import between, estimate, fixed, interval_text
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-REFERENCE, CLAIMS = ROOT / "results" / "reference", ROOT / "bench" / "analysis" / "claims.toml"
+REFERENCE = ROOT / "results" / "reference"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _USUAL = {
     **{"placement": "residual", "direction": "bidirectional", "runtime": "eager", "dtype": "fp32"},
@@ -31,6 +31,7 @@ _USUAL = {
     **{"objective": "both", "view": "clip", "lr_factor": 1.0, "length_factor": 1.0},
 }
 _SPAN = re.compile(r"<!--= (.+?) -->(.*?)<!--/-->", re.DOTALL)
+_WRITTEN = re.compile(r"<!-- written by (\S+) -->.*?<!-- written by \1 -->", re.DOTALL)
 _CODE = re.compile(r"^(```.*?^```|    .*?$)|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 _SIGN, _NUMBER = "[-−+±]?", r"\d+(?:\.\d+)?"
 _MEASURED = re.compile(  # a number with an interval, points, or a share with decimals
@@ -49,18 +50,17 @@ def rewritten(page: str) -> str:
 
 def unsourced(page: str) -> list[str]:
     """What looks like a measured number and stands outside of spans and code."""
-    return [found[0] for found in _MEASURED.finditer(_CODE.sub("", _SPAN.sub("", page)))]
+    for told in (_SPAN, _WRITTEN, _CODE):
+        page = told.sub("", page)
+    return [found[0] for found in _MEASURED.finditer(page)]
 
 
 def _told(source: str, text: str) -> str:
     first, *words = shlex.split(source)
-    if first == "script":
-        if not (ROOT / words[0]).exists():
-            raise NotPublished(f"there is no {words[0]}")
-        return text
-    if first == "paper":
-        if any(number not in CLAIMS.read_text(encoding="utf-8") for number in re.findall(_NUMBER, text)):
-            raise NotPublished(f"{text!r} stands in no claim")
+    if first == "in":
+        held = re.findall(_NUMBER, (ROOT / words[0]).read_text(encoding="utf-8"))
+        if not {float(number) for number in re.findall(_NUMBER, text)} <= set(map(float, held)):
+            raise NotPublished(f"{text!r} does not stand in {words[0]}")
         return text
     shown = next((word[1:] for word in words if word.startswith(".")), None)
     row = _row(first, [word for word in words if not word.startswith(".") and word != "mean"])

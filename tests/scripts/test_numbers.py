@@ -35,8 +35,7 @@ def test_a_number_is_written_as_its_table_has_it() -> None:
         ("amd-epyc-2-cores/nothing copy_shift", "no nothing.csv"),
         ("amd-epyc-2-cores copy_shift", "4 rows"),
         ("amd-epyc-2-cores copy_shift 1/3", "0 rows"),
-        ("script tests/scripts/absent.py", "there is no"),
-        ("paper", "no claim"),
+        ("in bench/analysis/claims.toml", "does not stand in"),
     ],
 )
 def test_a_source_that_is_not_there_is_refused(source: str, why: str) -> None:
@@ -50,7 +49,7 @@ def test_a_source_that_is_not_there_is_refused(source: str, why: str) -> None:
 def test_a_measured_number_without_a_source_is_found(text: str) -> None:
     assert numbers.unsourced(f"It {text} here.")
     assert not numbers.unsourced(f"It `{text}` here.")
-    assert not numbers.unsourced(f"It <!--= paper -->{text}<!--/--> here.")
+    assert not numbers.unsourced(f"It <!--= in README.md -->{text}<!--/--> here.")
 
 
 def test_other_numbers_need_none() -> None:
