@@ -1,9 +1,9 @@
 """Two runs (two machines, two versions, CPU and GPU) held against each other, case by case.
 
 Only overheads and accuracies are compared, never times: an overhead is a ratio within one run. Two cases are the same
-where strategy, fraction, placement, direction, network, runtime, dtype, layout and input are; device, threads and
-machine may differ, because that is what one compares. What the paper says of all devices is judged here: both must show
-it.
+where strategy, fraction, placement, direction, network, runtime, dtype, layout, allocator and input are; device,
+threads and machine may differ, because that is what one compares. What the paper says of all devices is judged here:
+both must show it.
 """
 
 import json
@@ -78,6 +78,7 @@ def compare_runs(folder_a: Path, folder_b: Path) -> str:
     lines = [
         f"A: {folder_a} on {sides[0].machine}",
         f"B: {folder_b} on {sides[1].machine}",
+        _machines(*(side.header for side in sides)),
         *reasons,
         *(_sentence(row) for row in table.itertuples()),
         *(f"{trend.id}: {trend.verdict}. {trend.why}" for trend in trends),
@@ -85,6 +86,19 @@ def compare_runs(folder_a: Path, folder_b: Path) -> str:
         f"table and figure: {target}",
     ]
     return "\n".join(lines)
+
+
+def _machines(a: dict[str, Any], b: dict[str, Any]) -> str:
+    """Whether the two ran on one machine, and in what two machines differ."""
+    facts, other = (header.get("environment", {}) for header in (a, b))
+    if "machine" not in facts or "machine" not in other:
+        return "one of the two runs is older and does not say which machine it ran on"
+    if a.get("machine_id") == b.get("machine_id"):
+        return "one machine"
+    keys = ("cpu", "cores", "memory_gb", *facts["machine"]["processor"], *other["machine"]["processor"], "own", "gpus")
+    flat, flat_other = ({**own, **own["machine"], **own["machine"]["processor"]} for own in (facts, other))
+    differ = [key for key in dict.fromkeys(keys) if flat.get(key) != flat_other.get(key)]
+    return f"two machines, which differ in {', '.join(differ)}: milliseconds cannot be compared, overheads can"
 
 
 def _sentence(row: Any) -> str:
@@ -104,6 +118,7 @@ def _naming(sides: Sequence[_Side]) -> Callable[[Panel], str]:
     def name(panel: Panel) -> str:
         text = f"{panel.backbone} {panel.frames}x{panel.size} batch {panel.batch}"
         text += f" {panel.runtime} {panel.dtype} {panel.memory_format}"
+        text += "" if panel.allocator == "default" else f" {panel.allocator} heap"
         text += f" {panel.device}" if devices else ""
         return text + (f" {panel.threads} threads" if threads else "")
 

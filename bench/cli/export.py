@@ -44,6 +44,7 @@ def command(
     from bench import models
     from bench.models.runtimes import NEEDS, why_not
     from bench.models.runtimes.onnx_file import export_checked
+    from bench.system.allocators import advice
 
     try:
         require(runtime, NEEDS, "runtime of export")
@@ -65,5 +66,7 @@ def command(
     except (RuntimeError, ValueError, OSError) as error:
         raise ValueNotAllowed(f"{strategy} was not exported: {error}") from None
     print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB); it deviates from eager by {worst:.1g} at most")
+    if told := advice():
+        print(f"{told} (does it help here? run --runtimes {runtime} --allocators default,retained)")
     print(f"load it with:\n\n{_LOADERS[runtime].format(file=str(out), frames=frames, size=size)}")
     return 0

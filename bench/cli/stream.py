@@ -68,6 +68,7 @@ def command(
     from bench import models
     from bench.data.videos import generated_digits, video_file
     from bench.models.streams import Playback
+    from bench.system.allocators import advice
     from bench.system.environment import usable_cores
 
     devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
@@ -96,6 +97,7 @@ def command(
         "cache_bytes": playback.streams.bytes_per_stream,
         "prediction": _prediction(playback),
         "weights": meaning,
+        "heap": advice() if device == "cpu" else None,
         "stopped": stopped,  # why it ended before its end, or None
     }
     print(json.dumps(summary, ensure_ascii=False) if json_output else _text(summary))
@@ -115,6 +117,7 @@ def _text(told: dict[str, Any]) -> str:
             f"second; {told['fps']:g} a second were played",
             f"prediction at the end: {told['prediction']} ({told['weights']})",
         ]
+    lines += [told["heap"]] if told["heap"] else []
     return "\n".join(lines)
 
 

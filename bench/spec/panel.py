@@ -52,9 +52,12 @@ def _axis(
     return field(metadata={"axis": (option, value, asked, help_text, least)}, **field_options)
 
 
-_ALLOCATORS = {
+_ALLOCATORS = {  # what they need: system/allocators.py
     "default": "the C library's, as it comes: large blocks go back to the system after every layer",
     "retained": "glibc told to keep its heap, so that features are not written to fresh pages",
+    "huge": "glibc told to ask for pages of 2 MiB",
+    "jemalloc": "jemalloc, keeping what it has, where it is installed",
+    "mimalloc": "mimalloc, keeping what it has, where it is installed",
 }
 
 
@@ -77,7 +80,7 @@ class Panel:
     batch: int = _axis("batches", int, (1,), "Clips in a batch.")
     streams: int = _axis("streams", int, (0,), "Streams at once, of the online section.", least=0, default=0)
     allocator: str = _axis(
-        "allocators", _ALLOCATORS, ("default",), "default,retained: whose memory.", default="default"
+        "allocators", _ALLOCATORS, ("default",), "default,retained,huge,jemalloc,mimalloc.", default="default"
     )
 
     COLUMNS: ClassVar[tuple[str, ...]]

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from bench.spec.axes import ONLY_ON, RUNTIMES, SECTIONS
 from bench.system import cgroups
+from bench.system.allocators import HUGE_PAGES, advice
 from bench.system.counters import pressure
 from bench.system.environment import ROOT, cpu_flags, cpu_model, usable_cores
 from bench.system.host import Host
@@ -33,7 +34,6 @@ _GPU_BUSY = 5  # per cent: an idle GPU shows 0; in a container it is all that sh
 _NAMES_AT_MOST = 3
 
 _CPU, _NODE = "sys/devices/system/cpu", "sys/devices/system/node"
-_HUGE_PAGES = "sys/kernel/mm/transparent_hugepage/enabled"
 _TURBO = {  # file -> (what it holds while turbo is on, what to write to turn it off)
     f"{_CPU}/intel_pstate/no_turbo": ("0", "1"),
     f"{_CPU}/cpufreq/boost": ("1", "0"),
@@ -162,9 +162,9 @@ def _memory(host: Host) -> Findings:
 
 
 def _huge_pages(host: Host) -> Findings:
-    mode = (host.text(_HUGE_PAGES) or "").partition("[")[2].partition("]")[0]  # "always [madvise] never"
+    mode = (host.text(HUGE_PAGES) or "").partition("[")[2].partition("]")[0]  # "always [madvise] never"
     known(mode or None, "transparent huge pages")
-    yield finding("huge_pages", mode == "never", mode=mode, path=_HUGE_PAGES)
+    yield finding("huge_pages", mode == "never", mode=mode, path=HUGE_PAGES)
 
 
 def _high_water_mark(host: Host) -> Findings:
@@ -275,6 +275,7 @@ def capabilities(root: Path = ROOT, cores: int | None = None, cuda: Sequence[Cud
         *([] if cuda else ["device cuda: none that this torch can use; GPU cases are left out"]),
         f"runtimes: {', '.join(name for name in RUNTIMES if ONLY_ON.get(name, 'cpu') in devices)}",
         f"sections: {', '.join(SECTIONS)}",
+        *([f"deployment: {told}"] if (told := advice()) else []),
         "smallest difference: about 0.5 pp in 10 minutes on a quiet machine with two cores; for this one: "
         "run_bench.py validate --budget 10m",
     ]

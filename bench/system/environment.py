@@ -1,17 +1,24 @@
-"""The machine and its software, allocators among it. No torch: versions are read from package metadata."""
+"""The machine and its software: what a run's header says of them, and what tells two machines apart.
+
+No torch: versions are read from package metadata. What a system does not tell is absent, never an error.
+"""
 
 import contextlib
+import functools
 import hashlib
+import json
 import os
 import platform
-import socket
 import subprocess
+import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from bench.system.gpu import gpu_states
 
 ROOT = Path("/")
 _PACKAGES = (
@@ -20,27 +27,19 @@ _PACKAGES = (
 )
 _CONVOLUTION_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile")  # they decide how fast one is
 
-ALLOCATORS: dict[str, dict[str, str]] = {
-    "default": {},
-    "retained": {
-        "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # bytes; the largest value that glibc accepts
-        "MALLOC_MMAP_MAX_": "0",  # and larger blocks come from the heap too
-        "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
-        "MALLOC_TOP_PAD_": str(64 << 20),
-    },
+_PROCESSOR = {  # what lscpu and macOS's sysctl call a fact, and what it is called here
+    **{"Vendor ID": "vendor", "CPU family": "family", "Model": "model", "Stepping": "stepping"},
+    **{"machdep.cpu.vendor": "vendor", "machdep.cpu.family": "family", "machdep.cpu.model": "model"},
+    **{"machdep.cpu.stepping": "stepping", "machdep.cpu.microcode_version": "microcode"},
+    **{"Hypervisor vendor": "hypervisor", "kern.hv_vmm_present": "hypervisor"},
+    **{"L1d cache": "l1d_cache", "L2 cache": "l2_cache", "L3 cache": "l3_cache"},
+    **{"hw.l1dcachesize": "l1d_cache", "hw.l2cachesize": "l2_cache", "hw.l3cachesize": "l3_cache"},
 }
-"""{who owns the memory that features are written to: environment variables of a process that uses this allocator}.
-
-By default glibc gives every large tensor back to the system and gets it again page by page, each page zeroed. With
-``retained`` it keeps its heap. Other C libraries do not read these variables.
-"""
-
-
-def why_no_allocator(name: str) -> str | None:
-    """Why it cannot be had on this machine; None where it can."""
-    if ALLOCATORS[name] and platform.libc_ver()[0] != "glibc":
-        return f"the allocator {name!r} needs glibc, which is not this system's C library"
-    return None
+_ASK_PROCESSOR = {
+    "linux": ("lscpu",),
+    "darwin": ("sysctl", "machdep.cpu", "kern.hv_vmm_present", "hw.l1dcachesize", "hw.l2cachesize", "hw.l3cachesize"),
+}
+_ASK_ID = ("ioreg", "-rd1", "-c", "IOPlatformExpertDevice")  # macOS: a line "IOPlatformUUID" = "…"
 
 
 def usable_cores() -> int:
@@ -58,6 +57,7 @@ def describe_machine() -> dict[str, Any]:
         "cpu_flags": [flag for flag in _CONVOLUTION_FLAGS if flag in flags],
         "cores": usable_cores(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "machine": machine_facts(),
         "os": platform.platform(),
         "python": platform.python_version(),
         "versions": versions(),
@@ -75,10 +75,38 @@ def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str | None]:
     return installed
 
 
+def machine_facts() -> dict[str, Any]:
+    """What tells machines apart whose latencies must not be mixed.
+
+    processor: vendor, family, model, stepping, microcode, caches and hypervisor, as far as they are known. own: the id
+    that the system was given when it was installed. gpus: name and UUID. Ids are hashed, for runs get published; copies
+    of one disk image on equal processors have the same.
+    """
+    processor = processor_facts(_output(_ASK_PROCESSOR.get(sys.platform)))
+    if microcode := _cpuinfo("microcode", ROOT):
+        processor["microcode"] = microcode
+    own = read_text(ROOT / "etc/machine-id") or platform_uuid(_output(_ASK_ID if sys.platform == "darwin" else None))
+    gpus = [{"name": gpu.name, "uuid": gpu.uuid and _hashed(gpu.uuid)} for gpu in gpu_states()[0]]
+    return {"processor": processor, "own": own and _hashed(own), "gpus": gpus}
+
+
+def processor_facts(text: str) -> dict[str, str]:
+    """From the lines ``name: value`` of lscpu or sysctl."""
+    told = (line.partition(":") for line in text.splitlines())
+    return {_PROCESSOR[name.strip()]: value.strip() for name, _, value in told if name.strip() in _PROCESSOR}
+
+
+def platform_uuid(text: str) -> str | None:
+    """From what macOS's ioreg says."""
+    found = (line.split('"')[3] for line in text.splitlines() if '"IOPlatformUUID"' in line)
+    return next(found, None)
+
+
+@functools.cache
 def machine_id() -> str:
-    """Distinguishes machines whose latencies must not be mixed. The host name is hashed: runs get published."""
-    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-    return f"{cpu_model()}, {usable_cores()} cores (host {host})"
+    """Distinguishes machines whose latencies must not be mixed: readable, and with a hash of ``machine_facts``."""
+    facts = {**machine_facts(), "gib": round(psutil.virtual_memory().total / 2**30)}
+    return f"{cpu_model()}, {usable_cores()} cores ({_hashed(json.dumps(facts, sort_keys=True))})"
 
 
 def where_trained() -> dict[str, Any]:
@@ -120,6 +148,21 @@ def read_text(path: Path) -> str | None:
 def _cpuinfo(key: str, root: Path) -> str:
     lines = (read_text(root / "proc/cpuinfo") or "").splitlines()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _output(command: Sequence[str] | None) -> str:
+    """What a program prints; empty where it is not there or fails."""
+    if command is None:
+        return ""
+    try:
+        environ = {**os.environ, "LC_ALL": "C"}
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, env=environ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def _commit() -> str | None:

@@ -57,6 +57,7 @@ class GpuState:
     application_mhz: int | None = None
     default_mhz: int | None = None
     sliced: bool | None = None
+    uuid: str | None = None
 
 
 class Gpu:
@@ -104,6 +105,7 @@ class Gpu:
             application_mhz=self._get("ApplicationsClock", _SM_CLOCK),
             default_mhz=self._get("DefaultApplicationsClock", _SM_CLOCK),
             sliced=slices and bool(slices[0]),
+            uuid=self._get("UUID"),
         )
 
     def _throttle_bits(self) -> Any:

@@ -1,6 +1,7 @@
 """An experiment: what it measures, how a budget is divided, and its processes, one after the other. No torch.
 
-A pilot comes first, then the quiet ones, then some beside a process that keeps a core busy: this file as a module.
+A pilot comes first, then quiet ones with stacks, quiet ones with identical networks (``networks``), and some beside a
+process that keeps a core busy: this file as a module.
 """
 
 import math
@@ -13,13 +14,17 @@ from typing import Any, Literal
 from bench.spec.axes import ValueNotAllowed
 from bench.system import environment, workers
 from bench.system.progress import Reporter
+from bench.validation import networks
 
-Phase = Literal["quiet", "busy"]
+Phase = Literal["quiet", "networks", "busy"]
 
-PAIRS_WANTED = 60  # A/A intervals in all: enough to tell 95 % coverage from 85 %
+PAIRS_WANTED = 60  # A/A intervals in all, and pairs of networks: enough to tell 95 % coverage from 85 %
 _COMFORT = 12  # superblocks in a process, about as long as its start: beyond it another process tells more
 _LEAST = 2  # superblocks in a process of a small budget: a robust location needs more than one
 _BUSY_SHARE = 0.12  # of the budget: the phase beside a busy process shows alarms, it estimates little
+_NETWORK_SHARE = 0.15  # of the budget; in 10 minutes some ten processes
+_NETWORK_START = 1.5  # times slower to start than a stack: it imports networks and builds twenty
+_FEWEST_NETWORKS = 2  # processes: with fewer there is no interval
 _BUSY_START, _BUSY_SUPERBLOCK = 1.5, 3.0  # times slower beside a busy process on one of two cores, as measured
 _FAST_START, _FAST_SUPERBLOCK = 2.0, 0.3  # seconds on a fast machine: what does not fit there is refused at once
 _SECTION, _WORKER = "validation", "bench.validation.worker"
@@ -47,19 +52,22 @@ class Design:
     base, half, effects: layers; two depths separate the fixed part (the call itself) from one layer's time, the effects
     are about 0.5, 1, 3 and 10 %. pairs: disjoint pairs of identical stacks; more would make superblocks longer than a
     machine keeps its speed. group_size: five are the fewest processes of a run, so their intervals are the hardest to
-    get right. burn_share: of the base's time. busy_least: the fewest processes with a useful interval. most_…: more
-    would tell nothing new; superblocks are those of one process. threads: the layers are small, more threads would wait
-    longer than they work. gate_share: of a process's time that the quiet-machine gate may wait, as in runs.
+    get right. network_pairs: of identical networks in a process. burn_share: of the base's time. busy_least: the fewest
+    processes with a useful interval. most_…: more would tell nothing new; superblocks are those of one process.
+    threads: the layers are small, more threads would wait longer than they work. gate_share: of a process's time that
+    the quiet-machine gate may wait, as in runs.
     """
 
     base: int = 200
     half: int = 100
     effects: tuple[int, ...] = (201, 202, 206, 220)
     pairs: int = 5
+    network_pairs: int = 10
     group_size: int = 5
     burn_share: float = 0.03
     busy_least: int = 3
     most_groups: int = 100
+    most_networks: int = 100
     most_busy: int = 100
     most_superblocks: int | None = None
     threads: int = 2
@@ -91,10 +99,12 @@ class Design:
 
 @dataclass(frozen=True)
 class Plan:
-    """Numbers of processes, and the seconds that the last ones, beside a busy process, may take."""
+    """Numbers of processes, and the seconds that those with networks and those beside a busy process may take."""
 
     quiet: int
+    networks: int
     busy: int
+    network_seconds: float
     busy_seconds: float
 
 
@@ -117,16 +127,22 @@ def plan(design: Design, budget: float, startup: float, superblock: float, *, us
         )
     busy_seconds = max(_BUSY_SHARE * left, design.busy_least * busy_least)
     busy = max(design.busy_least, int(busy_seconds / (busy_least + _LEAST * _BUSY_SUPERBLOCK * superblock)))
-    group_seconds = (left - busy_seconds) / design.group_size  # of all processes that have one place in their groups
+    room = min(_NETWORK_SHARE * left, left - busy_seconds - design.group_size * least)
+    processes = min(int(room / (_NETWORK_START * startup + _LEAST * superblock)), design.most_networks)
+    if processes < _FEWEST_NETWORKS:
+        processes, room = 0, 0.0
+    group_seconds = (left - busy_seconds - room) / design.group_size  # of all that have one place in a group
     comfortable = int(group_seconds / (startup + _COMFORT * superblock))
     possible = int(group_seconds / least)
     groups = max(1, comfortable, min(possible, math.ceil(PAIRS_WANTED / design.pairs)))
-    return Plan(min(groups, design.most_groups) * design.group_size, min(busy, design.most_busy), busy_seconds)
+    quiet = min(groups, design.most_groups) * design.group_size
+    return Plan(quiet, processes, min(busy, design.most_busy), room, busy_seconds)
 
 
 @dataclass(frozen=True)
 class Process:
-    """What one process measured. blocks: its ``superblock`` events as they came; seconds throughout.
+    """What one process measured. blocks: its ``superblock`` events, each with the
+    order in which its calls were built; seconds throughout.
 
     number: unique among the processes of its phase. burn: the length of the busy wait.
     """
@@ -162,12 +178,15 @@ class Measured:
 
 
 class Experiment:
-    """Runs one design within a budget of seconds. module: the worker; tests give one that needs no torch."""
+    """Runs one design within a budget of seconds. stacks, others: the workers; tests give some without torch."""
 
-    def __init__(self, design: Design, budget: float, reporter: Reporter, module: str = _WORKER) -> None:
+    def __init__(
+        self, design: Design, budget: float, reporter: Reporter, stacks: str = _WORKER, others: str = networks.WORKER
+    ) -> None:
         plan(design, budget, _FAST_START, _FAST_SUPERBLOCK)  # refuses at once what is too little on any machine
         self.measured = Measured(design, min(design.threads, environment.usable_cores()))
-        self._budget, self._reporter, self._module = budget, reporter, module
+        self._budget, self._reporter = budget, reporter
+        self._stacks, self._networks = stacks, others
         self._began = time.monotonic()
         self._burn = _PILOT_BURN
         self._worth = 0.0  # seconds that a process takes before it has measured anything
@@ -197,7 +216,9 @@ class Experiment:
         self._burn, self._worth = design.burn_share * base, pilot.startup + superblock
         planned = plan(design, self._budget, pilot.startup, superblock, used=time.monotonic() - self._began)
         self.measured.plan = planned
-        self._phase("quiet", planned.quiet, self._budget - planned.busy_seconds, design.group_size)
+        quiet = self._budget - planned.busy_seconds
+        self._phase("quiet", planned.quiet, quiet - planned.network_seconds, design.group_size)
+        self._phase("networks", planned.networks, quiet, min(planned.networks, _FEWEST_NETWORKS))
         forever = {"seconds": 10 * planned.busy_seconds}
         with closing(workers.stream("bench.validation.experiment", forever, silence_limit=_SILENCE)) as busy:
             next(busy)  # from now on, until it is closed
@@ -218,7 +239,7 @@ class Experiment:
             share = max(0.0, left) / (planned - done)
             doing = f"process {done + 1} of {planned}" + (", beside a busy one" if phase == "busy" else "")
             self._reporter.advance(_SECTION, (time.monotonic() - self._began) / self._budget, doing)
-            gate = design.gate_share * share if phase == "quiet" else 0.0
+            gate = 0.0 if phase == "busy" else design.gate_share * share
             process = self._process(phase, attempts, time.monotonic() + share, design.most_superblocks, gate)
             attempts += 1
             if process:
@@ -231,25 +252,24 @@ class Experiment:
     ) -> Process | None:
         """One process; None where it died, which is noted."""
         start, startup, blocks = time.monotonic(), 0.0, list[dict[str, Any]]()
-        calls = self.measured.design.calls
-        running = self.measured.design.busy_calls if phase == "busy" else range(len(calls))
-        job = {
-            "threads": self.measured.threads,
-            "calls": [[calls[index].layers, self._burn if calls[index].burns else 0.0] for index in running],
+        order = {
             "seed": random.Random(f"{_SEED}/{phase}/{number}/{superblocks}").getrandbits(48),
             "deadline": min(deadline, start + 10 * self._budget),  # JSON knows no infinity
             "superblocks": superblocks,
             "gate_seconds": gate,
         }
+        module, job, running = self._job(phase, order)
         try:
             limit = _SILENCE + 2 * _SLOT_LIMIT * len(running) + gate
-            for event in workers.stream(self._module, job, silence_limit=limit):
+            for event in workers.stream(module, job, silence_limit=limit):
                 if event["event"] == "ready":
                     startup, self.measured.backend = time.monotonic() - start, event["backend"]
                 elif event["event"] == "superblock":
-                    blocks.append({**event, "slots": [[running[row[0]], *row[1:]] for row in event["slots"]]})
+                    slots = [[running[row[0]], *row[1:]] for row in event["slots"]]
+                    built = [running[index] for index in event.get("build_order", range(len(running)))]
+                    blocks.append({**event, "slots": slots, "build_order": built})
                 elif event["event"] == "failed":
-                    raise workers.WorkerDied(f"failed in {calls[running[event['case']]].name}: {event['reason']}")
+                    raise workers.WorkerDied(f"failed in {phase} call {running[event['case']]}: {event['reason']}")
             if not blocks:
                 raise workers.WorkerDied("measured nothing")
         except workers.WorkerDied as death:
@@ -257,6 +277,18 @@ class Experiment:
             self._note(f"a {phase} process died and does not count: it {death}")
             return None
         return Process(phase, number, self._burn, startup, time.monotonic() - start, tuple(blocks))
+
+    def _job(self, phase: Phase, order: dict[str, Any]) -> tuple[str, dict[str, Any], list[int]]:
+        """The module of a process, what it is told, and the indices of what it times, in the order of building."""
+        design, threads = self.measured.design, self.measured.threads
+        if phase == "networks":
+            count = 2 * design.network_pairs
+            running = random.Random(order["seed"]).sample(range(count), count)
+            return self._networks, networks.job(count, threads, order), running
+        running = list(design.busy_calls if phase == "busy" else range(len(design.calls)))
+        calls = [design.calls[index] for index in running]
+        burnt = [[call.layers, self._burn if call.burns else 0.0] for call in calls]
+        return self._stacks, {"threads": threads, "calls": burnt, **order}, running
 
     def _note(self, message: str) -> None:
         self.measured.notes.append(message)

@@ -23,6 +23,7 @@ from bench.spec.panel import Panel
 from bench.stats import estimators, exclusion
 from bench.stats.estimators import Interval, Processes
 from bench.validation.experiment import Design, Measured, Process
+from bench.validation.networks import differences
 
 RECOVERED_WITHIN = 0.5  # pp, for an effect of 3 %: the paper's 3 % against its 13.7 % needs no more
 BIAS_AT_MOST = 0.1  # pp, for effects up to 3 %: below what any table prints
@@ -55,7 +56,8 @@ class Validation:
     """What this machine can tell. Times in seconds, differences in per cent.
 
     table: see ``_row``. fixed_seconds: what of the base's time does not depend on the layers. superblocks: of the
-    median process. group_seconds: wall time of one group. aa_…: of the pairs, their bias all together.
+    median process. group_seconds: wall time of one group. aa_…: of the pairs of stacks, their bias all together.
+    network_pairs: pairs of identical networks, in all processes.
     detectable_pct: the minimum detectable effect of one group; _all: of all quiet processes. processes_for:
     {difference: processes that would find it}. biased: effects up to 3 % whose bias is beyond doubt too large;
     bias_half_width: the widest interval among them. flagged: superblocks that the rules call disturbed.
@@ -73,6 +75,7 @@ class Validation:
     aa_held: Share
     aa_bias: Interval
     aa_half_width: float
+    network_pairs: int
     detectable_pct: float
     detectable_all_pct: float
     processes_for: dict[float, int | None]
@@ -111,6 +114,11 @@ class Sample:
         """The base's time in each process."""
         return Processes({number: math.exp(log) for number, log in self.overhead(BASE).log_seconds.by_unit.items()})
 
+    def superblocks(self, process: int) -> dict[int, dict[int, float]]:
+        """{superblock: {call: mean log seconds}} of a process, without what the rules leave out."""
+        left_out = self._left_out.get(process, frozenset())
+        return {number: logs for number, logs in self._logs[process].items() if number not in left_out}
+
     def half_logs(self) -> Processes:
         """The log ratio of the half stack to the base in each process."""
         blocks = self.overhead(HALF).per_superblock
@@ -146,7 +154,8 @@ def built_in_pct(design: Design, layers: int, half_over_base: float) -> float:
 def findings(measured: Measured) -> Validation:
     """All that can be said. Raises ValueError where there is not one group."""
     design, quiet = measured.design, measured.phase("quiet")
-    size, (sample, busy) = design.group_size, (Sample(design, own) for own in (quiet, measured.phase("busy")))
+    size, sample = design.group_size, Sample(design, quiet)
+    busy, networks = Sample(design, measured.phase("busy")), Sample(design, measured.phase("networks"))
     groups = [Sample(design, quiet[start : start + size]) for start in range(0, len(quiet) - size + 1, size)]
     if not groups:
         raise ValueError(f"{len(quiet)} processes are no experiment; it takes {size}")
@@ -154,7 +163,7 @@ def findings(measured: Measured) -> Validation:
     by_process = np.array([twin.values for twin in twins])  # [pairs, processes]
     deviation = float(np.sqrt((by_process.std(axis=1, ddof=1) ** 2).mean()))
     base, half = estimators.hodges_lehmann(sample.seconds().values), math.exp(sample.half_logs().interval().mean)
-    table = _table(sample, groups, busy)
+    table = _table(sample, groups, busy, networks)
     pairs = table[table["kind"] == "aa"]
     small = table[(table["kind"] == "effect") & (table["truth_pct"] <= _SMALL_EFFECTS)]
     low, high = small["bias_ci_low_points"], small["bias_ci_high_points"]
@@ -171,6 +180,7 @@ def findings(measured: Measured) -> Validation:
         aa_held=Share(int(pairs["covered"].sum()), len(pairs)),
         aa_bias=estimators.trimmed_mean(by_process.mean(axis=0)).interval(),
         aa_half_width=float(((pairs["ci_high_pct"] - pairs["ci_low_pct"]) / 2).median()),
+        network_pairs=len(networks.processes) * design.network_pairs,
         detectable_pct=float(pairs["detectable_pct"].median()),
         detectable_all_pct=float(np.median([twin.mde() for twin in twins])),
         processes_for={difference: estimators.processes_needed(deviation, difference) for difference in _DIFFERENCES},
@@ -185,6 +195,8 @@ def findings(measured: Measured) -> Validation:
 def checks(v: Validation) -> dict[str, bool]:
     """{a property of the harness on this machine: whether it holds}, in the order of the text."""
     passed = {"A/A": not v.aa_held.too_few_for(estimators.CONFIDENCE)}
+    for row in v.rows("networks"):
+        passed[row.name] = row.ci_low_pct <= BIAS_AT_MOST and row.ci_high_pct >= -BIAS_AT_MOST
     for effect in v.rows("effect"):
         if abs(effect.nominal_pct - 1) < 0.25:
             passed[f"{effect.name} positive"] = effect.ci_low_pct > 0
@@ -198,9 +210,10 @@ def checks(v: Validation) -> dict[str, bool]:
     return passed | {f"{row.name} beside a busy process": row.covered for row in v.rows("busy")}
 
 
-def _table(sample: Sample, groups: Sequence[Sample], busy: Sample) -> pd.DataFrame:
+def _table(sample: Sample, groups: Sequence[Sample], busy: Sample, networks: Sample) -> pd.DataFrame:
     """kind ``effect``: all quiet processes; ``group``: the same effect in one group; ``busy``: beside a busy process,
-    held against the quiet truth, which is a ratio; ``aa``: a pair of identical stacks in one group."""
+    held against the quiet truth, which is a ratio; ``aa``: a pair of identical stacks in one group; ``networks``:
+    see ``networks.differences``."""
     design, rows = sample.design, []
     for call in range(FIRST_EFFECT, FIRST_EFFECT + len(design.effects) + 1):
         asked, truth = design.calls[call], sample.truth(call)
@@ -215,6 +228,8 @@ def _table(sample: Sample, groups: Sequence[Sample], busy: Sample) -> pd.DataFra
         rows += each
     for n, group in enumerate(groups):
         rows += [_row("aa", f"pair {i}", n, group.overhead(*design.twins(i)).pct, 0.0) for i in range(design.pairs)]
+    if len(networks.processes) > 1:
+        rows += [_row("networks", name, None, found, 0.0) for name, found in differences(networks).items()]
     return pd.DataFrame(rows).astype(dict.fromkeys(("group", "groups_covered", "groups"), "Int64"))
 
 

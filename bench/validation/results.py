@@ -22,10 +22,11 @@ from bench.system.progress import Reporter
 from bench.validation.experiment import PAIRS_WANTED, Design, Experiment
 from bench.validation.findings import BIAS_AT_MOST, RECOVERED_WITHIN, Validation, checks, findings
 
-SCHEMA_VERSION = 3
-"""3: plan has the number of quiet processes, in place of groups, their size and seconds. 2: results.table has the rows
-of validation.csv, in place of effects, pairs and busy; design.group_size in place of group_sizes; ``words`` is
-``text``. 1: the first. Times in seconds, effects in per cent."""
+SCHEMA_VERSION = 4
+"""4: processes of identical networks (phase ``networks``), the build order of every superblock. 3: plan has the
+number of quiet processes, in place of groups, their size and seconds. 2: results.table has the rows of validation.csv,
+in place of effects, pairs and busy; design.group_size in place of group_sizes; ``words`` is ``text``. 1: the first.
+Times in seconds, effects in per cent."""
 
 SLOT_COLUMNS = ("case", *list(Slots.model_fields)[1:])  # a record keeps the superblock in place of the case
 

@@ -59,6 +59,21 @@ def test_what_two_runs_share_is_compared_case_by_case(tmp_path: Path) -> None:
     assert all((tmp_path / "compare-a-b" / f"comparison.{kind}").stat().st_size for kind in ("svg", "png"))
 
 
+def test_machines_are_told_apart_by_what_their_headers_say(tmp_path: Path) -> None:
+    """The same milliseconds mean nothing on another stepping; older runs do not say."""
+    folders = {}
+    for name, stepping in (("a", "1"), ("b", "1"), ("c", "2"), ("old", None)):
+        folders[name] = write(tmp_path / name, main_study([1, 2]))
+        header = json.loads((folders[name] / "run.json").read_text())
+        if stepping:
+            facts = {"processor": {"family": "26", "stepping": stepping}, "own": "x", "gpus": []}
+            header |= {"machine_id": f"X ({stepping})", "environment": {"cpu": "X", "machine": facts}}
+            (folders[name] / "run.json").write_text(json.dumps(header))
+    assert "\none machine\n" in compare_runs(folders["a"], folders["b"])
+    assert "two machines, which differ in stepping: milliseconds" in compare_runs(folders["a"], folders["c"])
+    assert "does not say which machine" in compare_runs(folders["a"], folders["old"])
+
+
 def test_one_seed_or_process_has_no_interval(tmp_path: Path) -> None:
     text = compare_runs(write(tmp_path / "a", main_study([1])), write(tmp_path / "b", main_study([1])))
     assert "% right; no interval" in text and "latency cannot be compared: " in text

@@ -12,6 +12,7 @@ from bench import models
 from bench.cli.app import main
 from bench.models import runtimes
 from bench.plugins.discovery import load_class, strategy_files
+from bench.system import allocators
 from tests.models.runtimes.small import BRANCHES, FROZEN
 
 pytestmark = pytest.mark.skipif(bool(runtimes.why_not("onnxruntime", "cpu")), reason="needs the extra: runtimes")
@@ -32,6 +33,7 @@ def test_the_printed_loader_runs_the_file_without_torch(
     out = tmp_path / "network.onnx"
     assert export("split_input_shift", runtime, out) == 0
     printed = capsys.readouterr().out
+    assert (allocators.advice() or "wrote") in printed
     loader = printed[printed.index("import numpy") :]
     more = f"import sys\nassert 'torch' not in sys.modules\nnumpy.save({str(tmp_path / 'logits.npy')!r}, logits)\n"
     done = subprocess.run([sys.executable, "-c", loader + more], capture_output=True, text=True, timeout=120)

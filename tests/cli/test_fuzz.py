@@ -139,7 +139,7 @@ AXES = {
     "dtypes": lists("fp32", "bf16"),
     "runtimes": lists("eager", "openvino"),
     "memory_formats": lists("nchw", "channels_last"),
-    "allocators": lists("default", "retained"),
+    "allocators": lists("default", "retained", "huge", "jemalloc", "mimalloc"),
     "threads": lists(1, 2, 0),
     "frames": lists(1, 8),
     "sizes": lists(32, 224, 31),

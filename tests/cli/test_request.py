@@ -87,7 +87,10 @@ def test_a_sweep_is_named_after_its_preset_or_file(tmp_path: Path) -> None:
         (Request(axes={"threads": "0"}), "--threads '0' is not a whole number from 1"),
         (Request(axes={"sizes": "3"}), "latency.sizes.0 = 3: input should be greater than or equal to 32"),
         (Request(axes={"dtypes": "int8"}), r"latency.dtypes.0 = 'int8': input should be 'fp32', 'bf16' or 'fp16'"),
-        (Request(axes={"allocators": "mine"}), "unknown allocator 'mine'; there are: default, retained"),
+        (
+            Request(axes={"allocators": "mine"}),
+            "unknown allocator 'mine'; there are: default, retained, huge, jemalloc, mimalloc",
+        ),
         (Request(axes={"runtimes": "tvm"}), "unknown runtime 'tvm'; there are: eager, compile"),
         (Request(only="online", axes={"backbones": "s3d"}), "unknown backbone of the online section 's3d'"),
         (Request(only="online", axes={"runtimes": "openvino"}), "unknown runtime of the online section 'openvino'"),

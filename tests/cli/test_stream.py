@@ -8,6 +8,7 @@ import torch
 
 from bench import models
 from bench.cli.app import main
+from bench.system.allocators import advice
 from tests.data.test_videos import torn, write
 
 QUICK = ["--fps", "500", "--threads", "1"]
@@ -31,6 +32,7 @@ def test_a_file_and_plain_lines_where_there_is_no_terminal(capsys: pytest.Captur
     assert main(["stream", "--source", str(write(tmp_path / "bar.mp4")), *QUICK]) == 0
     out = capsys.readouterr().out
     assert "frame 1  time" in out and "24 frames" in out and "random weights" in out
+    assert (advice() or "24 frames") in out
 
 
 def test_a_broken_file_is_played_as_far_as_it_goes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Three tools estimate the same two known effects in the same time, in random order. See README.md here.
+"""Four tools estimate the same two known effects in the same time, in random order. See README.md here.
 
     uv run --group harnesses python tests/harnesses/compare.py --out DIR
 
@@ -94,8 +94,8 @@ def trial(raw: Raw, tool: str, seconds: float, seed: int, slot: float) -> Row:
     """One trial: its samples, the wall time that it really took, and what the machine did meanwhile."""
     extra: Row = {}
     before, start = Disturbance.now(), time.monotonic()
-    if tool == tools.TORCH:
-        samples: Any = tools.torch(seconds)
+    if tool in (tools.TORCH, tools.TURNS):
+        samples: Any = tools.torch(seconds, in_turns=tool == tools.TURNS)
     elif tool == tools.PYPERF:
         plan = tools.plan_pyperf(seconds, start_up_so_far(raw), slot)
         samples = tools.pyperf(plan)
@@ -120,7 +120,7 @@ def say(text: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit 0: done. 2: a user's mistake."""
-    parser = argparse.ArgumentParser(description="This harness, torch.utils.benchmark and pyperf on known effects.")
+    parser = argparse.ArgumentParser(description="Four harnesses on two known effects.")
     parser.add_argument("--out", type=Path, required=True, help="folder for raw.jsonl and the page")
     parser.add_argument("--resume", action="store_true", help="go on with the trials that --out lacks, as asked before")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="wall time of a trial")

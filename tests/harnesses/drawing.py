@@ -10,9 +10,9 @@ from bench.report.numbers import fixed
 from tests.harnesses.cases import EFFECTS, SAME, THREE
 from tests.harnesses.readings import Reading
 from tests.harnesses.summary import Trials
-from tests.harnesses.tools import OURS, PYPERF, TOOLS, TORCH
+from tests.harnesses.tools import OURS, PYPERF, TORCH, TURNS
 
-_COLOURS = {TORCH: "#E69F00", PYPERF: "#D55E00", OURS: "#0072B2"}
+_COLOURS = {TORCH: "#E69F00", TURNS: "#009E73", PYPERF: "#D55E00", OURS: "#0072B2"}
 _TITLES = {SAME: "A/A: two identical stacks", THREE: "206 layers against 200"}
 _HALF_ROW = 0.33  # of the distance between two tools: where a tool's trials are spread, the first round on top
 _LINEAR = (
@@ -22,7 +22,8 @@ _LINEAR = (
 
 def estimates(trials: Trials, truths: dict[str, float]) -> Figure:
     """A panel per effect, a row per tool, a dot per trial: how far its estimate lies from the truth."""
-    off = [abs(trial[tool][effect].value - truths[effect]) for trial in trials for tool in TOOLS for effect in EFFECTS]
+    used = list(trials[0])
+    off = [abs(trial[tool][effect].value - truths[effect]) for trial in trials for tool in used for effect in EFFECTS]
     reach = 1.1 * max(*off, 0.5)
     with matplotlib.rc_context(RC):
         drawing = blank(7.2, 3.3)
@@ -30,7 +31,7 @@ def estimates(trials: Trials, truths: dict[str, float]) -> Figure:
         spread = np.linspace(-_HALF_ROW, _HALF_ROW, len(trials)) if len(trials) > 1 else np.zeros(1)
         for ax, effect in zip(axes, EFFECTS, strict=True):
             ax.axvline(0, color=INK, linewidth=1.0)
-            for place, tool in enumerate(TOOLS):
+            for place, tool in enumerate(used):
                 for shift, trial in zip(spread, trials, strict=True):
                     _dot(ax, trial[tool][effect], truths[effect], place + shift, _COLOURS[tool])
             if reach > _LINEAR:
@@ -42,9 +43,11 @@ def estimates(trials: Trials, truths: dict[str, float]) -> Figure:
             ax.set_title(f"{_TITLES[effect]} (truth: {fixed(truths[effect], 2)} %)")
             ax.set_xlabel("estimate minus truth [points]")
             ax.grid(axis="y", visible=False)
-        axes[0].set_yticks(range(len(TOOLS)), TOOLS)
-        axes[0].set_ylim(len(TOOLS) - 0.4, -0.6)
-        return finish(drawing, "estimates", "Three tools, two known effects", _caption(logarithmic=reach > _LINEAR))
+        axes[0].set_yticks(range(len(used)), used)
+        axes[0].set_ylim(len(used) - 0.4, -0.6)
+        return finish(
+            drawing, "estimates", f"{len(used)} tools, two known effects", _caption(logarithmic=reach > _LINEAR)
+        )
 
 
 def _dot(ax: Axes, reading: Reading, truth: float, y: float, colour: str) -> None:

@@ -53,10 +53,14 @@ def write(folder: Path) -> Summary:
 
 
 def complete_rounds(read: Mapping[tuple[int, str], Mapping[str, Reading]]) -> Trials:
-    """Rounds in which every tool had its trial: others would hold one tool's hour against another's."""
+    """Rounds in which every tool had its trial: others would hold one tool's hour against another's.
+
+    Every tool that was tried at all: older results lack one.
+    """
+    tried = {tool for _, tool in read}
+    used = [tool for tool in TOOLS if tool in tried]
     numbers = sorted({number for number, _ in read})
-    whole = [number for number in numbers if all((number, tool) in read for tool in TOOLS)]
-    return [{tool: read[number, tool] for tool in TOOLS} for number in whole]
+    return [{tool: read[n, tool] for tool in used} for n in numbers if all((n, tool) in read for tool in used)]
 
 
 def _write_csv(path: Path, runs: list[Row], read: Mapping[tuple[int, str], Mapping[str, Reading]], truth: Row) -> None:

@@ -1,6 +1,7 @@
 """Raw samples of a trial -> what the tool says of each effect, with its interval where it gives one. No torch.
 
-torch.utils.benchmark: the ratio of the medians of all its blocks. No interval: it gives none for a ratio.
+torch.utils.benchmark, in turns or not: the ratio of the medians of all its blocks. No interval: it gives none for a
+ratio.
 pyperf: the ratio of the means of all values, the figure that it prints. Beside it pyperf prints the standard deviation,
 which is no interval for a mean; the one here is ours, from its processes: Welch's t on the logarithms of their means.
 ShiftBench: ``analysis.overheads``, as in any run: declared exclusions, Hodges–Lehmann over superblocks,
@@ -16,7 +17,7 @@ from typing import Any
 from bench.analysis.overheads import Overhead
 from bench.stats import estimators, exclusion
 from tests.harnesses.cases import BASE, CASES, LAYERS
-from tests.harnesses.tools import OURS, PYPERF, TORCH
+from tests.harnesses.tools import OURS, PYPERF, TORCH, TURNS
 from tests.harnesses.truth import log_ratios
 
 
@@ -67,4 +68,7 @@ def of_shiftbench(raw: list[list[dict[str, Any]]]) -> dict[str, Reading]:
     return found
 
 
-READERS: dict[str, Callable[[Any], dict[str, Reading]]] = {TORCH: of_torch, PYPERF: of_pyperf, OURS: of_shiftbench}
+READERS: dict[str, Callable[[Any], dict[str, Reading]]] = {
+    **{TORCH: of_torch, TURNS: of_torch},
+    **{PYPERF: of_pyperf, OURS: of_shiftbench},
+}

@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.harnesses.cases import EFFECTS
 from tests.harnesses.readings import Reading
-from tests.harnesses.tools import OURS, TOOLS
+from tests.harnesses.tools import OURS
 
 ASKED = 0.5  # of the other tool's root-mean-square error, at the most: the bar that was set before any trial
 TRIALS_ASKED = 12  # of each tool: with fewer there is no verdict
@@ -93,8 +93,9 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 def summarise(trials: Trials, truths: dict[str, float], known_within: float) -> Summary:
     """trials: complete rounds only. truths: {effect: per cent}. known_within: half of the truth's interval, in points;
     NaN where there is none."""
-    scores = tuple(_score(tool, effect, trials, truths[effect]) for effect in EFFECTS for tool in TOOLS)
-    others = [tool for tool in TOOLS if tool != OURS]
+    used = list(trials[0])
+    scores = tuple(_score(tool, effect, trials, truths[effect]) for effect in EFFECTS for tool in used)
+    others = [tool for tool in used if tool != OURS]
     ratios = tuple(_ratio(other, effect, trials, truths[effect]) for effect in EFFECTS for other in others)
     return Summary(truths, known_within, scores, ratios)
 

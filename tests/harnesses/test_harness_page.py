@@ -12,7 +12,7 @@ from bench.stats.estimators import Interval
 from tests.harnesses import compare, page, readings, summary, tools, truth, words
 from tests.harnesses.cases import BASE, EFFECT, LAYERS, SAME, THREE, TWIN
 from tests.harnesses.readings import Reading
-from tests.harnesses.tools import OURS, PYPERF, TORCH
+from tests.harnesses.tools import OURS, PYPERF, TORCH, TURNS
 
 TRUTHS = {SAME: 0.0, THREE: 2.9}
 KNOWN = 0.01  # points
@@ -25,7 +25,7 @@ def trials(spread: dict[str, float], rounds: int = 12) -> list[dict[str, dict[st
         tools_of_round = {}
         for tool, width in spread.items():
             off = width if number % 2 else -width
-            reach = math.nan if tool == TORCH else 0.5
+            reach = math.nan if tool in (TORCH, TURNS) else 0.5
             values = {effect: TRUTHS[effect] + off for effect in TRUTHS}
             tools_of_round[tool] = {e: Reading(value, value - reach, value + reach) for e, value in values.items()}
         made.append(tools_of_round)
@@ -161,7 +161,7 @@ def test_the_page_is_written_from_raw_results(tmp_path: Path) -> None:
     for place, (number, tool) in enumerate(compare.order(1, 3)):
         values = {case: list(rng.normal(layers / 200, 0.01, 6)) for case, layers in LAYERS.items()}
         samples: Any = {
-            TORCH: values,
+            **{TORCH: values, TURNS: values},
             PYPERF: {case: [v[:3], v[3:]] for case, v in values.items()},
             OURS: [[superblock(process)] * 4 for process in range(3)],
         }[tool]
@@ -173,13 +173,32 @@ def test_the_page_is_written_from_raw_results(tmp_path: Path) -> None:
     path = tmp_path / "raw.jsonl"
     path.write_text("\n".join(map(json.dumps, rows[:-1])) + "\n" + json.dumps(rows[-1])[:40])
     raw = compare.Raw(path)
-    assert len(raw.trials()) == 8
+    assert len(raw.trials()) == 11
     made = page.write(tmp_path)
     assert {s.trials for s in made.scores} == {2}
     assert json.loads((tmp_path / "summary.json").read_text())["truth_half_width"] == pytest.approx(made.known_within)
-    assert len((tmp_path / "results.csv").read_text().splitlines()) == 1 + 2 * 8
+    assert len((tmp_path / "results.csv").read_text().splitlines()) == 1 + 2 * 11
     assert (tmp_path / "estimates.svg").stat().st_size > 0 and (tmp_path / "estimates.png").stat().st_size > 0
     text = (tmp_path / "README.md").read_text()
     assert words.verdict(made) in text
     raw.append(rows[-1])
     assert compare.Raw(path).rows == rows
+
+
+def test_results_from_before_a_tool_was_added_still_make_a_page() -> None:
+    """Published ones lack the Timer in turns."""
+    read = {
+        (number, tool): own
+        for number, trial in enumerate(trials({TORCH: 4.0, PYPERF: 1.0, OURS: 0.2}))
+        for tool, own in trial.items()
+    }
+    made = summary.summarise(page.complete_rounds(read), TRUTHS, KNOWN)
+    assert (made.trials, {ratio.other for ratio in made.ratios}) == (12, {TORCH, PYPERF})
+
+
+def test_timers_in_turns_give_every_case_as_many_blocks() -> None:
+    """The real process, without time to spare: one block of each."""
+    raw = tools.torch(0.0, in_turns=True)
+    assert list(raw) == list(LAYERS)
+    assert {len(seconds) for seconds in raw.values()} == {1}
+    assert all(0 < value < 10 for seconds in raw.values() for value in seconds)

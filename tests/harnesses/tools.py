@@ -1,7 +1,7 @@
 """One trial of each tool: at most so many seconds of wall time, start-up included -> raw samples. No torch here.
 
-torch: {case: seconds per call of each block}. pyperf: {case: one list per worker process of seconds per call of each
-value}. shiftbench: one list per process of its superblocks.
+torch, in turns or not: {case: seconds per call of each block}. pyperf: {case: one list per worker process of seconds
+per call of each value}. shiftbench: one list per process of its superblocks.
 """
 
 import math
@@ -18,8 +18,9 @@ from typing import Any
 from bench.system import workers
 from tests.harnesses.cases import LAYERS, THREADS
 
-TORCH, PYPERF, OURS = "torch.utils.benchmark", "pyperf", "ShiftBench"
-TOOLS = (TORCH, PYPERF, OURS)
+TORCH, TURNS, PYPERF, OURS = "torch.utils.benchmark", "torch Timer in turns", "pyperf", "ShiftBench"
+TOOLS = (TORCH, TURNS, PYPERF, OURS)
+"""``TURNS`` against ``TORCH`` tells what interleaving alone gains, ``OURS`` against ``TURNS`` what else does."""
 
 PROCESSES = 5
 """Processes of this harness in one trial of 60 s. The method asks for at least five. Each start costs 3 to 5 s: five
@@ -60,9 +61,9 @@ def plan_pyperf(seconds: float, start_up: float, slot: float) -> PyperfPlan:
     return PyperfPlan(processes, max(1, int(left / (loops * slot)) - 1), loops)
 
 
-def torch(seconds: float) -> dict[str, list[float]]:
-    """One process, one case after the other."""
-    job = {"deadline": time.monotonic() + seconds}
+def torch(seconds: float, *, in_turns: bool = False) -> dict[str, list[float]]:
+    """One process, one case after the other, or a block of each in turns."""
+    job = {"deadline": time.monotonic() + seconds, "in_turns": in_turns}
     events = workers.stream("tests.harnesses.torch_trial", job, silence_limit=seconds + SILENCE)
     return {event["case"]: event["seconds"] for event in events if event["event"] == "case"}
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from bench.report.numbers import count_text, fixed, listed
 from bench.stats.estimators import Interval
-from tests.harnesses.cases import BASE, EFFECT, LAYERS
+from tests.harnesses.cases import BASE, EFFECT, EFFECTS, LAYERS
 from tests.harnesses.summary import ASKED, TRIALS_ASKED, TRUTH_WITHIN, Score, Summary
 from tests.harnesses.tools import OURS, PYPERF, TOOLS, TORCH
 
@@ -16,7 +16,7 @@ Row = dict[str, Any]
 def page(summary: Summary, header: Row, runs: list[Row], truth: Interval, caption: str, notes: str) -> str:
     """The page as Markdown."""
     parts = [
-        "# The same two known effects, three tools, the same time",
+        f"# The same two known effects, {len(summary.scores) // len(EFFECTS)} tools, the same time",
         verdict(summary),
         f"{count_text(header['rounds'], 'round')} asked, {summary.trials} complete; in each, every tool had "
         f"{header['seconds']:.0f} s of wall time, start-up included, in random order (seed {header['seed']}). "
@@ -25,8 +25,8 @@ def page(summary: Summary, header: Row, runs: list[Row], truth: Interval, captio
         _table(summary),
         "Errors in points of overhead; RMSE: root-mean-square error; coverage: 95 % intervals that held the truth; "
         f"wrong signs: estimates of the 3 % effect that were zero or less. "
-        f"{TORCH} gives no interval for a ratio. {PYPERF} gives none either (it prints a standard deviation); the one "
-        "here was derived from the means of its worker processes.",
+        f"{TORCH} gives no interval for a ratio, in turns or not. {PYPERF} prints a standard deviation; "
+        "the interval here was derived from the means of its worker processes.",
         f"RMSE of {OURS} over that of the others, with a 95 % bootstrap interval over rounds; asked: at most {ASKED}.",
         _ratios(summary),
         "![every estimate of every tool](estimates.svg)",

@@ -124,9 +124,10 @@ def test_settings_and_use_are_read_into_plain_values() -> None:
         ApplicationsClock=1980,
         DefaultApplicationsClock=1700,
         MigMode=[1, 1],
+        UUID="GPU-1",
     )
     throttled = ("software power cap", "software thermal slowdown")
-    state = GpuState("NVIDIA H200", False, ("trainer",), 77, "exclusive process", throttled, 1980, 1700, True)
+    state = GpuState("NVIDIA H200", False, ("trainer",), 77, "exclusive process", throttled, 1980, 1700, True, "GPU-1")
     assert gpu_states(driver) == ((state,), "")
 
 

@@ -16,7 +16,7 @@ BUSY: Readings = {**QUIET, "foreign": 0.4}
 class Machine:
     """fixed, layer: seconds of a call and of each layer. noise_sd, process_sd: of log-seconds, for each slot and for
     each call of a process. extra: what a deeper stack wrongly costs on top, as a share; twin_extra: the same for the
-    second twin of every pair."""
+    second twin of every pair. first_extra: the same for the network that is built first in a process."""
 
     fixed: float = 0.0005
     layer: float = 0.00005
@@ -24,6 +24,7 @@ class Machine:
     process_sd: float = 0.002
     extra: float = 0.0
     twin_extra: float = 0.0
+    first_extra: float = 0.0
 
     def seconds(self, design: Design, burn: float) -> list[float]:
         """The true time of every call."""
@@ -45,12 +46,17 @@ def process(
 ) -> Process:
     """Eight superblocks of one process."""
     burn, rng = design.burn_share * 0.01, random.Random(seed)
-    truths = [seconds * math.exp(rng.gauss(0, machine.process_sd)) for seconds in machine.seconds(design, burn)]
+    networks = phase == "networks"
+    order = rng.sample(range(2 * design.network_pairs), 2 * design.network_pairs) if networks else []
+    known = [0.01 * (1 + machine.first_extra * (i == order[0])) for i in range(len(order))]
+    truths = [
+        seconds * math.exp(rng.gauss(0, machine.process_sd)) for seconds in known or machine.seconds(design, burn)
+    ]
     blocks = []
     for _ in range(8):
-        order = mirrored_order(range(len(truths)), rng)
-        slots = [[i, place, truths[i] * math.exp(rng.gauss(0, machine.noise_sd))] for place, i in enumerate(order)]
-        blocks.append({"slots": slots, "wall": 0.5, "waited": 0.0, "disturbance": readings})
+        places = mirrored_order(range(len(truths)), rng)
+        slots = [[i, place, truths[i] * math.exp(rng.gauss(0, machine.noise_sd))] for place, i in enumerate(places)]
+        blocks.append({"slots": slots, "wall": 0.5, "waited": 0.0, "disturbance": readings, "build_order": order})
     return Process(phase, number, burn, startup=4.0, wall=8.0, blocks=tuple(blocks))
 
 
@@ -59,6 +65,7 @@ def measured(
     design: Design,
     groups: int,
     busy: int = 0,
+    networks: int = 0,
     seed: int = 1,
     readings: Readings = QUIET,
     busy_readings: Readings = BUSY,
@@ -67,5 +74,6 @@ def measured(
     found = Measured(design, threads=2)
     quiet = range(groups * design.group_size)
     found.processes = [process(machine, design, seed + i, i, readings=readings) for i in quiet]
+    found.processes += [process(machine, design, seed + 7919 + i, i, "networks", readings) for i in range(networks)]
     found.processes += [process(machine, design, seed - 1 - i, i, "busy", busy_readings) for i in range(busy)]
     return found

@@ -22,8 +22,8 @@ from tests.validation import obedient_worker
 
 DESIGN = Design()
 SMALL = Design(
-    **{"base": 20, "half": 10, "effects": (21,), "pairs": 1, "group_size": 2, "threads": 1, "gate_share": 0.0},
-    **{"busy_least": 1, "most_groups": 1, "most_busy": 1, "most_superblocks": 3},
+    **{"base": 20, "half": 10, "effects": (21,), "pairs": 1, "network_pairs": 2, "group_size": 2, "threads": 1},
+    **{"gate_share": 0.0, "busy_least": 1, "most_groups": 1, "most_networks": 2, "most_busy": 1, "most_superblocks": 3},
 )
 AMPLE = 600.0  # seconds: SMALL ends by its counts, so that a slow machine fails no test
 GONE_WITHIN = 20.0  # seconds
@@ -33,15 +33,17 @@ GONE_WITHIN = 20.0  # seconds
 def test_ten_minutes_give_sixty_pairs_and_fit(startup: float, superblock: float) -> None:
     found = plan(DESIGN, 600, startup, superblock, used=6)
     assert found.quiet / DESIGN.group_size * DESIGN.pairs >= PAIRS_WANTED
-    assert (594 - found.busy_seconds) / found.quiet >= startup + 2 * superblock
+    assert found.networks * DESIGN.network_pairs >= PAIRS_WANTED
+    assert found.network_seconds / found.networks >= 1.5 * startup
+    assert (594 - found.busy_seconds - found.network_seconds) / found.quiet >= startup + 2 * superblock
     assert found.busy >= 3 and 0.1 * 600 < found.busy_seconds < 0.15 * 600
 
 
 def test_a_small_budget_is_scaled_down_to_one_group_of_five() -> None:
     found = [plan(DESIGN, seconds, 4.0, 0.5) for seconds in (60, 120, 300, 600, 3600)]
-    assert (found[0].quiet, found[0].busy) == (5, 3)
+    assert (found[0].quiet, found[0].networks, found[0].busy) == (5, 0, 3)
     sizes = [own.quiet for own in found]
-    assert sizes == sorted(sizes) and sizes[-1] > 300 and all(size % 5 == 0 for size in sizes)
+    assert sizes == sorted(sizes) and sizes[-1] > 200 and all(size % 5 == 0 for size in sizes)
 
 
 def test_too_small_a_budget_is_refused_with_one_that_is_enough() -> None:
@@ -68,23 +70,31 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def experiment(design: Design = SMALL) -> Experiment:
-    return Experiment(design, AMPLE, Reporter(quiet=True), module=obedient_worker.__name__)
+    return Experiment(
+        design, AMPLE, Reporter(quiet=True), stacks=obedient_worker.__name__, others=obedient_worker.__name__
+    )
 
 
 def test_the_real_thing_end_to_end(tmp_path: Path) -> None:
-    """Small stacks in four real processes, one of them beside a busy one: files and structure, not times."""
+    """Stacks and networks in real processes, one of them beside a busy one: files and structure, not times."""
     lines = validate(AMPLE, tmp_path, Reporter(quiet=True), SMALL)
     content = json.loads((tmp_path / "validation.json").read_text())
     assert content["text"] == lines and len(lines) > 5
-    assert [(p["phase"], len(p["blocks"])) for p in content["processes"]] == [("quiet", 3), ("quiet", 3), ("busy", 3)]
+    phases = [(process["phase"], len(process["blocks"])) for process in content["processes"]]
+    assert phases == [(phase, 3) for phase in ("quiet", "quiet", "networks", "networks", "busy")]
+    for process in content["processes"][2:4]:
+        assert all(sorted(block["build_order"]) == [0, 1, 2, 3] for block in process["blocks"])
+        assert all(
+            len(block["slots"]) == 8 and min(slot[2] for slot in block["slots"]) > 0 for block in process["blocks"]
+        )
     slots = content["processes"][0]["blocks"][0]["slots"]
     calls = [slot[0] for slot in slots]
     assert calls == calls[::-1] and sorted(set(calls)) == list(range(len(SMALL.calls)))
     assert all(len(slot) == len(content["slot_columns"]) and slot[2] > 0 for slot in slots)
-    assert content["machine"]["cores"] >= 1 and content["schema_version"] == 3
+    assert content["machine"]["cores"] >= 1 and content["schema_version"] == 4
     assert content["results"]["flagged_busy"]["total"] == 3 and content["checks"]["alarms"] in (True, False)
     table = pd.read_csv(tmp_path / "validation.csv")
-    assert list(table["kind"]) == ["effect", "group", "effect", "group", "aa"]
+    assert list(table["kind"]) == ["effect", "group", "effect", "group", "aa", *["networks"] * 3]
     assert list(table["name"]) == [row["name"] for row in content["results"]["table"]]
     assert (table.set_index("name").loc["burn", "truth_pct"] > 0).all()
     assert "![validation](figures/validation.svg)" in (tmp_path / "README.md").read_text()
@@ -97,7 +107,7 @@ def test_a_process_that_dies_is_repeated_and_told_of(script: Path) -> None:
     measured = experiment().run()
     assert [process.number for process in measured.phase("quiet")] == [0, 3]
     assert "exited with code 3" in measured.notes[0]
-    assert "failed in base: the output is not finite" in measured.notes[1]
+    assert "failed in quiet call 0: the output is not finite" in measured.notes[1]
     assert findings(measured).notes == measured.notes
 
 

@@ -1,5 +1,6 @@
 """On a machine made of arithmetic the validation must say what is true, and find what is wrong."""
 
+import re
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -16,7 +17,7 @@ GROUPS = 9
 
 @pytest.fixture(scope="module")
 def good() -> Validation:
-    return findings(measured(Machine(), DESIGN, GROUPS, busy=3))
+    return findings(measured(Machine(), DESIGN, GROUPS, busy=3, networks=8))
 
 
 def failed(validation: Validation) -> set[str]:
@@ -86,6 +87,18 @@ def test_twins_that_differ_are_found_out() -> None:
     assert validation.aa_bias.low > 1.5
 
 
+def test_networks_that_differ_by_their_place_are_found_out(good: Validation) -> None:
+    """A network that is slower because it was built first: not seen in random pairs, but by its place."""
+    assert good.network_pairs == 8 * DESIGN.network_pairs and len(good.rows("networks")) == 3
+    assert all(abs(row.estimate_pct) < 0.3 and row.covered for row in good.rows("networks"))
+    found = findings(measured(Machine(first_extra=0.02), DESIGN, GROUPS, networks=8))
+    pair, first, last = found.rows("networks")
+    assert first.ci_low_pct > 1.5 and last.estimate_pct < 0 and abs(pair.estimate_pct) < 0.5
+    assert "network built first against the others" in failed(found)
+    assert re.search(r"FAILED +network built first against the others: \+[12]\.\d\d % \[", text(found))
+    assert not findings(measured(Machine(), DESIGN, GROUPS, networks=1)).rows("networks")
+
+
 def test_a_noisy_machine_says_how_little_it_can_tell() -> None:
     validation = findings(measured(Machine(noise_sd=0.2, process_sd=0.05), DESIGN, GROUPS, readings=BUSY))
     assert validation.detectable_pct > 3
@@ -131,7 +144,7 @@ def test_fifty_four_of_sixty_are_enough() -> None:
 
 
 def test_table_and_figure_show_every_effect_and_pair(good: Validation) -> None:
-    kinds = {"aa": GROUPS * 3, "effect": 5, "group": 5 * GROUPS, "busy": 1}
+    kinds = {"aa": GROUPS * 3, "effect": 5, "group": 5 * GROUPS, "busy": 1, "networks": 3}
     assert good.table["kind"].value_counts().to_dict() == kinds
     assert good.table["estimate_pct"].between(good.table["ci_low_pct"], good.table["ci_high_pct"]).all()
     figure = draw(good)

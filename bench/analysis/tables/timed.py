@@ -87,7 +87,7 @@ _ONLINE_COLUMNS = [
     *(f"{name}{end}_ms" for name in ("frame", "p95", "p99") for end in ("", "_ci_low", "_ci_high")),
     *("overhead_pct", "overhead_ci_low_pct", "overhead_ci_high_pct", "half_width_pct", "mde_pct"),
     *("fps", "arrival_fps", "missed_deadline_pct", "load_fps", "missed_at_load_pct"),
-    *("cache_mb", "extra_traffic_mb", "peak_memory_mb", "params", "flops", "frames_timed", *_ENDING),
+    *("cache_mb", "extra_traffic_mb", "page_faults", "peak_memory_mb", "params", "flops", "frames_timed", *_ENDING),
 ]
 _SUPERBLOCK_COLUMNS = [
     *("label", "strategy", "placement", "fraction", "aa", "replicate", "superblock", "overhead_pct"),
@@ -115,8 +115,8 @@ def latency_table(records: Sequence[Record], measured: Sequence[Overhead]) -> pd
 def online_table(records: Sequence[Record], measured: Sequence[Overhead], arrival_fps: float) -> pd.DataFrame:
     """One row per case that ran frame by frame.
 
-    frame_ms: the median frame; cache_mb: what one stream remembers; fps: frames of all streams in one second;
-    missed_at_load_pct: where frames arrive at ``LOAD`` of the 2-D network's own rate.
+    frame_ms: the median frame; cache_mb: what one stream remembers; page_faults: of a slot, which is several frames; fps:
+    frames of all streams in one second; missed_at_load_pct: where frames arrive at ``LOAD`` of the 2-D network's own rate.
     """
     times, static = frame_times(records), statics(records)
     rows = []

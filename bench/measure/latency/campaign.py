@@ -20,8 +20,7 @@ from bench.spec.axes import BASELINE, EAGER
 from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.spec.schema import Stopping
 from bench.store.records import ProcessRecord, Record, StaticRecord, Status, TimedRecord
-from bench.system import workers
-from bench.system.environment import why_no_allocator
+from bench.system import allocators, workers
 
 _FELL_WITH_BASELINE = "fell_with_baseline"  # the flag of a case that failed through no fault of its own
 _GATE_SHARE = 0.1  # of the budget: how long the quiet-machine gate may wait in all
@@ -116,8 +115,8 @@ class Campaign:
     def skip_where_it_cannot_run(self) -> Iterator[Record]:
         """Record all cases as skipped where the panel's runtime or allocator cannot be had here, with the reason."""
         panel = self.panel
-        reason = runtimes.why_not(panel.runtime, panel.device, panel.dtype) or why_no_allocator(panel.allocator)
-        if reason:
+        no_runtime = runtimes.why_not(panel.runtime, panel.device, panel.dtype)
+        if reason := no_runtime or allocators.why_not(panel.allocator, panel.device):
             for case in self._standing():
                 yield self._drop(case, "skipped", reason)
 

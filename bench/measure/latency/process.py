@@ -16,8 +16,7 @@ from bench.spec.panel import Panel
 from bench.spec.schema import USUAL_LIMITS, ProcessLimits
 from bench.store.records import ProcessRecord, Record, TimedRecord
 from bench.store.samples import Process, Slots
-from bench.system import workers
-from bench.system.environment import ALLOCATORS
+from bench.system import allocators, workers
 
 _SLOT_LIMIT = 10.0  # seconds more for each slot of a superblock, which is silent until its end
 _PREPARING = 5.0  # times the limit of silence, where a runtime exports and compiles: a minute or more on a busy machine
@@ -100,7 +99,7 @@ class PanelProcesses:
         return self.stream(
             job,
             silence_limit=limit,
-            env=ALLOCATORS[panel.allocator],
+            env=allocators.variables(panel.allocator),
             memory_share=1.0 if panel.device == "cpu" and panel.runtime == EAGER else None,  # others reserve freely
             memory_gib=self.limits.memory_gib,
         )

@@ -1,0 +1,60 @@
+"""What tells machines apart: from the words of lscpu, sysctl and ioreg, and on this machine."""
+
+import json
+import platform
+
+import pytest
+
+from bench.system import environment
+
+LSCPU = """Vendor ID:               AuthenticAMD
+  Model name:            AMD EPYC
+  CPU family:            26
+  Model:                 2
+  Stepping:              1
+Hypervisor vendor:       KVM
+L1d cache:               96 KiB (2 instances)
+L3 cache:                32 MiB (1 instance)
+"""
+SYSCTL = """machdep.cpu.vendor: GenuineIntel
+machdep.cpu.family: 6
+machdep.cpu.microcode_version: 222
+kern.hv_vmm_present: 0
+hw.l2cachesize: 262144
+"""
+
+
+def test_facts_of_a_processor_in_the_words_of_two_systems() -> None:
+    assert environment.processor_facts(LSCPU) == {
+        **{"vendor": "AuthenticAMD", "family": "26", "model": "2", "stepping": "1", "hypervisor": "KVM"},
+        **{"l1d_cache": "96 KiB (2 instances)", "l3_cache": "32 MiB (1 instance)"},
+    }
+    apple = {"vendor": "GenuineIntel", "family": "6", "microcode": "222", "hypervisor": "0", "l2_cache": "262144"}
+    assert environment.processor_facts(SYSCTL) == apple
+    assert environment.processor_facts("") == {}
+
+
+def test_the_id_that_macos_gives_a_machine() -> None:
+    assert environment.platform_uuid('  "IOPlatformUUID" = "0A1B-2C"\n  "IOPlatformSerialNumber" = "X"') == "0A1B-2C"
+    assert environment.platform_uuid("") is None
+
+
+@pytest.mark.parametrize("change", ["processor", "own", "gpus", "memory"])
+def test_a_machine_that_differs_in_one_thing_is_another(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = environment.machine_facts()
+    named = environment.machine_id.__wrapped__()
+    assert environment.machine_id.__wrapped__() == named
+    if change == "memory":
+        monkeypatch.setattr(environment.psutil, "virtual_memory", lambda: type("Memory", (), {"total": 2**50}))
+    else:
+        monkeypatch.setattr(environment, "machine_facts", lambda: facts | {change: "another"})
+    assert environment.machine_id.__wrapped__() != named
+
+
+def test_the_host_name_is_no_part_of_it_and_what_is_published_is_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = environment.machine_id.__wrapped__()
+    monkeypatch.setattr(platform, "node", lambda: "another")
+    monkeypatch.setattr("socket.gethostname", lambda: "another")
+    assert environment.machine_id.__wrapped__() == named
+    own = environment.read_text(environment.ROOT / "etc/machine-id")
+    assert own is None or own not in json.dumps(environment.describe_machine())
