@@ -115,8 +115,9 @@ def latency_table(records: Sequence[Record], measured: Sequence[Overhead]) -> pd
 def online_table(records: Sequence[Record], measured: Sequence[Overhead], arrival_fps: float) -> pd.DataFrame:
     """One row per case that ran frame by frame.
 
-    frame_ms: the median frame; cache_mb: what one stream remembers; page_faults: of a slot, which is several frames; fps:
-    frames of all streams in one second; missed_at_load_pct: where frames arrive at ``LOAD`` of the 2-D network's own rate.
+    frame_ms: the median frame; cache_mb: what one stream remembers; page_faults: of a slot, which is several frames;
+    fps: frames of all streams in one second; missed_at_load_pct: where frames arrive at ``LOAD`` of the 2-D network's
+    own rate.
     """
     times, static = frame_times(records), statics(records)
     rows = []
