@@ -6,7 +6,7 @@ level at which values are independent (Kalibera & Jones, "Rigorous benchmarking 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -48,10 +48,12 @@ class Interval:
 class Units:
     """{unit: value}, one per process where time is measured, one per seed where something is trained.
 
-    Two of them are paired by their units, which are independent; an interval is taken over the units.
+    Two of them are paired by their units, which are independent; an interval is taken over the units. fewest: with
+    fewer units there is none.
     """
 
     by_unit: Mapping[int, float]
+    fewest: int = 2
 
     def __len__(self) -> int:
         return len(self.by_unit)
@@ -59,7 +61,8 @@ class Units:
     def __sub__(self, other: "Units") -> "Units":
         """The difference in every unit that both have."""
         shared = [unit for unit in self.by_unit if unit in other.by_unit]
-        return Units({unit: self.by_unit[unit] - other.by_unit[unit] for unit in shared})
+        values = {unit: self.by_unit[unit] - other.by_unit[unit] for unit in shared}
+        return Units(values, max(self.fewest, other.fewest))
 
     @property
     def values(self) -> list[float]:
@@ -67,12 +70,13 @@ class Units:
         return list(self.by_unit.values())
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval:
-        """Mean and Student's t interval over units; NaN bounds for fewer than two."""
-        return t_interval(self.values, confidence)
+        """Mean and Student's t interval over units; NaN bounds for too few."""
+        interval = t_interval(self.values, confidence)
+        return interval if len(self) >= self.fewest else replace(interval, low=math.nan, high=math.nan)
 
     def mde(self, confidence: float = CONFIDENCE) -> float:
         """The minimum detectable effect: what would have been found four times in five at this confidence."""
-        return minimum_detectable_effect(self.values, confidence)
+        return minimum_detectable_effect(self.values, confidence) if len(self) >= self.fewest else math.nan
 
 
 def hodges_lehmann(values: ArrayLike) -> float:

@@ -35,6 +35,9 @@ By default glibc gives every large tensor back to the system and gets it again p
 ``retained`` it keeps its heap. Other C libraries do not read these variables.
 """
 
+PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""For processes in which nothing is timed: threads that spin while they wait crawl where a core is busy."""
+
 
 def why_no_allocator(name: str) -> str | None:
     """Why it cannot be had on this machine; None where it can."""
