@@ -10,8 +10,8 @@ Packages, from the user's side down; each imports only from those below it:
 ``validation``   ``validate``: the harness held against known effects
 ``measure``      a plan -> records: runner, executors; ``latency/``; ``training/`` (one harness; recognition, detection)
 ``plugins``      strategy files: discovery, conformance, side effects
-``models``       networks and where each takes a strategy; ``runtimes/``; frame by frame; video streams
-``data``         digits that move, doors that open, scenes with objects: rendered, deterministic, versioned
+``models``       networks and where each takes a strategy; ``runtimes/``; frame by frame; playing a stream
+``data``         digits, doors, scenes: rendered, deterministic, versioned; video files as frames
 ``ops``          what strategies share: native code, Triton kernels, products over views
 ``strategy``     the contract: all that the author of a strategy reads
 

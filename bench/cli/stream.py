@@ -65,7 +65,7 @@ def command(
     import torch
 
     from bench import models
-    from bench.models.sources import generated_digits, video_file
+    from bench.data.videos import generated_digits, video_file
     from bench.models.streams import Playback
     from bench.system.environment import usable_cores
 
@@ -123,7 +123,7 @@ def _play(playback: "Playback", frames: Iterator[int], weights: str, console: "C
     from rich.live import Live
     from rich.table import Table
 
-    from bench.models.sources import VideoError
+    from bench.data.videos import VideoError
 
     terminal = console is not None and console.is_terminal
     live = Live(console=console, auto_refresh=False, transient=True) if terminal else None

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.data.videos import Frame, Source, VideoError, prepare
 from bench.models.online import OnlineNetwork, State, StreamError, joined
-from bench.models.sources import Frame, Source, VideoError, prepare
 
 _STREAM = "the video"
 

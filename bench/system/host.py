@@ -23,9 +23,8 @@ class Host:
     """A machine as it was read; None where the system does not tell. root: the parent of /proc and /sys.
 
     affinity: the logical cores that this process may use. foreign, steal: cores that other processes and a hypervisor
-    took during a second; busiest: (name, cores) of those processes that are visible. steal_since_boot: the share of all
-    CPU time that a hypervisor took, 0 … 1. available, swapped: bytes that can be had without swapping,
-    and in swap. on_mains: None without a battery too.
+    took during a second; busiest: (name, cores) of visible processes. steal_since_boot: the share of all CPU time that
+    a hypervisor took, 0 … 1. available, swapped: bytes free without swapping, and in swap. on_mains: None: no battery.
     """
 
     root: Path = ROOT

@@ -8,7 +8,7 @@ import torch
 
 from bench import models
 from bench.cli.app import main
-from tests.models.test_sources import torn, write
+from tests.data.test_videos import torn, write
 
 QUICK = ["--fps", "500", "--threads", "1"]
 

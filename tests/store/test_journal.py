@@ -269,6 +269,7 @@ def test_a_folder_removed_midway_ends_a_run_in_one_line(tmp_path: Path) -> None:
     assert error.startswith("error: ") and error.count("\n") == 1, error
 
 
+@pytest.mark.slow
 def test_resuming_a_flipped_run_measures_what_was_set_aside(small_run: Finished, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(small_run.folder, folder)

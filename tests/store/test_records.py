@@ -1,6 +1,7 @@
 """Records and headers: what is written comes back, what is older is brought up to date, what is newer is refused."""
 
 import json
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -129,8 +130,10 @@ OLD_LINES: dict[str, tuple[dict[str, Any], Record]] = {
 def test_records_of_every_version_are_brought_up_to_date(name: str, tmp_path: Path) -> None:
     """The id stays, so that a resumed run measures nothing twice; what a version did not know stays unknown."""
     old, expected = OLD_LINES[name]
-    line = {"id": expected.id, "status": "ok", "reason": None, "flags": [], **old}
-    (tmp_path / "records.jsonl").write_text(json.dumps(line) + "\n")
+    body = json.dumps({"id": expected.id, "status": "ok", "reason": None, "flags": [], **old})
+    sealed = old.get("schema_version", 1) >= 5
+    check = f',"check":"{zlib.crc32(body.encode()):08x}"}}' if sealed else "}"
+    (tmp_path / "records.jsonl").write_text(f"{body[:-1]}{check}\n")
     assert list(read_records(tmp_path)) == [expected]
 
 

@@ -17,7 +17,6 @@ from bench.report.selection import mechanism_of, panel_text, panels, references,
 from bench.spec.panel import Panel
 
 MOST_CASES = 30  # more rows would be smaller than their labels
-_ROW = 0.21  # inches for one labelled case
 _SPREAD = 0.22  # of the distance between two replicates
 _ALARM = "#b3261e"  # what a rule calls disturbed; no strategy has this colour
 _LOOKS: dict[str, dict[str, Any]] = {
@@ -25,7 +24,6 @@ _LOOKS: dict[str, dict[str, Any]] = {
     "disturbed superblock": {"color": _ALARM, "marker": "o", "markersize": 3.8, "markerfacecolor": "white"},
     "excluded superblock": {"color": _ALARM, "marker": "x", "markersize": 4.5, "markeredgewidth": 1.2},
 }
-_LOG_FROM = 8.0  # speeds that differ by more than this factor (CPU and GPU) need a logarithmic scale
 
 
 def measurement_noise(run: Analysis, palette: Palette) -> Drawn:
@@ -34,7 +32,7 @@ def measurement_noise(run: Analysis, palette: Palette) -> Drawn:
     parts = [not samples.empty, not widths.empty]
     if not any(parts):
         return None
-    drawing = canvas.blank(WIDTH, min(max(3.4, 1.6 + _ROW * len(widths)), 8.5))
+    drawing = canvas.blank(WIDTH, min(max(3.4, 1.6 + 0.21 * len(widths)), 8.5))
     axes = drawing.subplots(1, sum(parts), squeeze=False)[0]
     if not samples.empty:
         _draw_twin(axes[0], samples, run.latency)
@@ -114,7 +112,7 @@ def copy_bandwidth(run: Analysis, palette: Palette) -> Drawn:
         style = {"color": colour, "marker": "o", "label": name if len(shown) > 1 else None}
         canvas.curve(ax, points, "mebibytes", "gb_per_s", "gb_per_s_low", "gb_per_s_high", **style)
     every = pd.concat([points for _, points in shown])
-    if every["gb_per_s"].max() > _LOG_FROM * every["gb_per_s"].min():
+    if every["gb_per_s"].max() > 8 * every["gb_per_s"].min():  # a CPU and a GPU
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.models.sources import Frame, VideoError, prepare, video_file
+from bench.data.videos import Frame, VideoError, prepare, video_file
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 24
 
