@@ -79,9 +79,11 @@ class TimedSection:
         return self.budget - sum(campaign.spent for campaign, _ in self._campaigns)
 
     def _share_out(self, active: Sequence[tuple[Campaign, float]], campaign: Campaign, weight: float) -> None:
-        """Its part of what is left, and not less than its fewest processes take."""
+        """Its part of what is left, and not less than its fewest processes take. The first, which shows how long they
+        are, may take all of it."""
         part = self._left * weight / sum(own for _, own in active) if active else 0.0
-        campaign.budget = campaign.spent + max(part, min(campaign.seconds_for_enough, self._left))
+        least = min(campaign.seconds_for_enough, self._left) if campaign.costs else self._left
+        campaign.budget = campaign.spent + max(part, least)
 
     def _given_up(self, active: list[tuple[Campaign, float]], begun: set[Campaign]) -> list[Campaign]:
         """Panels, the last ones first, without which the fewest processes of the others fit into what is left."""
