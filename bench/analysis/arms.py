@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.spec.axes import BASELINE
 from bench.spec.cases import BASELINE_VARIANT, Condition, Trial, Variant
-from bench.stats.estimators import Units
+from bench.stats.estimators import Seeds, Shares
 from bench.store.records import Record, TrainedRecord
 from bench.store.samples import Detection, Recognition
 
@@ -51,10 +51,11 @@ class Arm:
         """Temporal accuracy of a network that guesses, in per cent: all temporal classes are equally frequent."""
         return 100 / next(iter(self.recognition.values())).temporal_classes
 
-    def pct(self, outcome: str) -> Units:
+    def pct(self, outcome: str) -> Shares:
         """The outcome of each seed in per cent, where it has one; outcome: of OUTCOMES or MEASURES."""
         values = {seed: samples.outcome(outcome) for seed, samples in self.seeds.items()}
-        return Units({seed: value for seed, value in values.items() if value is not None})
+        judged = next(iter(self.seeds.values())).judged(outcome)
+        return Shares({seed: value for seed, value in values.items() if value is not None}, judged=judged)
 
     def clip_deltas(self, other: "Arm", outcome: str) -> list[NDArray[np.float64]]:
         """For each shared seed, this arm minus ``other`` on each base clip [clips / K], in pp.
@@ -109,8 +110,8 @@ def baseline_arm(arm: Arm, all_arms: Sequence[Arm]) -> Arm | None:
     return next((other for other in all_arms if other.key == (BASELINE_VARIANT, arm.condition)), None)
 
 
-def difference(sound: Mapping[ArmKey, Arm], first: ArmKey, second: ArmKey, outcome: str) -> Units:
+def difference(sound: Mapping[ArmKey, Arm], first: ArmKey, second: ArmKey, outcome: str) -> Seeds:
     """first - second in pp, paired by seed; empty where one of the two is not there."""
     if first not in sound or second not in sound:
-        return Units({})
+        return Seeds({})
     return sound[first].pct(outcome) - sound[second].pct(outcome)

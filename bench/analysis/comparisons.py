@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from bench.analysis.arms import Arm, ArmKey, difference
 from bench.analysis.selection import PUBLISHED, USUAL, replaced, selects_arm
 from bench.spec.cases import BASELINE_VARIANT, Variant
-from bench.stats.estimators import Interval, Units
+from bench.stats.estimators import Interval, Seeds, Shares
 
 _FILE = Path(__file__).with_name("comparisons.toml")
 ABOVE, BELOW, HOLDS_REFERENCE, NO_INTERVAL = "above", "below", "holds reference", "no interval"
@@ -111,7 +111,7 @@ def compare_controls(trained: Sequence[Arm], failed: Collection[ArmKey] = ()) ->
     return found
 
 
-_Row = tuple[str, str, str, Units, float | None]  # outcome, words, subject, values, chance (of a level)
+_Row = tuple[str, str, str, Seeds, float | None]  # outcome, words, subject, values, chance (of a level)
 _Arms = dict[ArmKey, Arm]
 
 
@@ -166,8 +166,14 @@ def _shuffled(sound: _Arms) -> Iterator[_Row]:
             spatial[seed] = 100 * (samples.shuffled_spatial_accuracy - samples.spatial_accuracy)
     if temporal:
         subject = f"{text}, frames in random order"
-        yield "temporal", "shuffled frames against chance", subject, Units(temporal), arm.chance_pct
-        yield "spatial", "shuffled frames minus ordered frames", text, Units(spatial), None
+        yield (
+            "temporal",
+            "shuffled frames against chance",
+            subject,
+            Shares(temporal, judged=arm.pct("temporal").judged),
+            arm.chance_pct,
+        )
+        yield "spatial", "shuffled frames minus ordered frames", text, Seeds(spatial), None
 
 
 def _matched(sound: _Arms) -> Iterator[_Row]:
@@ -186,9 +192,9 @@ def _matched(sound: _Arms) -> Iterator[_Row]:
         seeds = sorted(set.intersection(*(set(values) for values in by_fraction.values())))
         means = {seed: float(np.mean([values[seed] for values in by_fraction.values()])) for seed in seeds}
         if means:
-            yield "spatial", words, f"{PUBLISHED}, mean over fractions", Units(means), None
+            yield "spatial", words, f"{PUBLISHED}, mean over fractions", Seeds(means), None
     for fraction, values in by_fraction.items():
-        yield "spatial", words, f"{PUBLISHED} inplace {fraction}", Units(values), None
+        yield "spatial", words, f"{PUBLISHED} inplace {fraction}", Seeds(values), None
 
 
 def _over_path(inplace: Arm, residual: Sequence[Arm]) -> dict[int, float]:

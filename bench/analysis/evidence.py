@@ -1,7 +1,7 @@
 """What a run knows, and the values that a claim speaks of.
 
-What a claim compares is data (``claims.toml``), interpreted by the function of its metric. Each finding holds a set of
-independent values (per process or per seed) for every comparison that must hold at once. Signs are such that the claim
+What a claim compares is data (``claims.toml``), interpreted by the function of its metric. Each finding holds an
+estimate (over processes or seeds) for every comparison that must hold at once. Signs are such that the claim
 says "> 0". Only mechanisms that compute the paper's own function are judged, and accuracies under the usual condition
 alone; other conditions are the controls' business.
 """
@@ -13,12 +13,13 @@ from itertools import product
 from typing import Any
 
 from bench.analysis import selection
+from bench.analysis.aa_control import AAControl, AAControls
 from bench.analysis.arms import Arm, ArmKey, difference
 from bench.analysis.overheads import Overhead, Slope, over
 from bench.analysis.selection import PUBLISHED, REPLICATION, USUAL, Selector
 from bench.spec.axes import BASELINE, channels_moved
 from bench.spec.cases import BASELINE_VARIANT, Case
-from bench.stats.estimators import Units
+from bench.stats.estimators import Estimate
 from bench.store.samples import Static
 
 
@@ -27,7 +28,7 @@ class Evidence:
     """All estimates of a run.
 
     failed_cases, failed_arms: {what failed: why}; an arm counts as failed where one of its seeds did. exact: the
-    strategies that compute the paper's function. suspect: {section: why its times must not be trusted}.
+    strategies that compute the paper's function. controls: the A/A controls of all panels.
     """
 
     overheads: Sequence[Overhead] = ()
@@ -37,7 +38,7 @@ class Evidence:
     failed_cases: Mapping[Case, str] = field(default_factory=dict)
     failed_arms: Mapping[tuple[str, ArmKey], str] = field(default_factory=dict)
     exact: frozenset[str] = frozenset({PUBLISHED})
-    suspect: Mapping[str, str | None] = field(default_factory=dict)
+    controls: AAControls = field(default_factory=lambda: AAControls({}))
 
     def arms_of(self, section: str) -> dict[ArmKey, Arm]:
         """The arms that were trained in a section."""
@@ -46,15 +47,17 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """The values behind one verdict. invalid: why they must not be judged; missing: why there are none.
+    """The estimates behind one verdict, in pp. invalid: why they must not be judged; missing: why there are none.
 
-    note: what else a reader should know. repeated: the same from other seeds, where the run has it.
+    control: of the panels that they come from, where they come from the clock. note: what
+    else a reader should know. repeated: the same from other seeds, where the run has it.
     """
 
     subject: str = ""
-    samples: Mapping[str, Units] = field(default_factory=dict)
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)
     invalid: str | None = None
     missing: str | None = None
+    control: AAControl | None = None
     note: str = ""
     repeated: "Finding | None" = None
 
@@ -64,7 +67,7 @@ Where = Mapping[str, Any]
 
 def _cases(where: Where, evidence: Evidence) -> list[Finding]:
     """The overhead of each case that the claim selects."""
-    asked, exact, failed = where["select"], evidence.exact, evidence.failed_cases
+    asked, exact, failed, controls = where["select"], evidence.exact, evidence.failed_cases, evidence.controls
     selected = [o for o in evidence.overheads if selection.selects_case(asked, o.case, exact)]
     fitting = [o for o in selected if o.case not in failed]
     broken = {case: why for case, why in failed.items() if selection.selects_case(asked, case, exact)}
@@ -74,7 +77,7 @@ def _cases(where: Where, evidence: Evidence) -> list[Finding]:
         return f"{case.variant.strategy} {case.variant.placement}{selection.panel_difference(case.panel, panels)}"
 
     return [
-        *(Finding(subject(o.case), {"overhead": o.pct}, evidence.suspect.get(o.case.panel.section)) for o in fitting),
+        *(Finding(subject(o.case), {"overhead": o.pct.estimate()}, control=controls.of(o.case.panel)) for o in fitting),
         *(Finding(subject(case), invalid=f"the case failed: {why}") for case, why in broken.items()),
     ]
 
@@ -99,21 +102,26 @@ def _ratios(where: Where, evidence: Evidence) -> list[Finding]:
         elif second not in measured:
             found.append(Finding(subject, missing=f"this run has not measured {second.label}"))
         else:
-            samples = {"latency": over(measured[first], measured[second])}
-            suspect, note = evidence.suspect.get(first.panel.section), _flops_note(first, second, evidence)
-            found.append(Finding(subject, samples, suspect, note=note))
+            estimates = {"latency": over(measured[first], measured[second])}
+            control = evidence.controls.of(first.panel, second.panel)
+            note = _flops_note(first, second, evidence)
+            found.append(Finding(subject, estimates, control=control, note=note))
     return found
 
 
 def _slope(where: Where, evidence: Evidence) -> list[Finding]:
-    """How many percentage points the overhead grows from 1/8 to all, per mechanism, placement and panel."""
-    lines = [line for line in evidence.slopes if line.strategy in evidence.exact]
+    """How many percentage points the overhead grows from 1/8 to all, per mechanism, placement and panel.
+
+    ``strategy``: of this one alone.
+    """
+    chosen = {where["strategy"]} if "strategy" in where else evidence.exact
+    lines = [line for line in evidence.slopes if line.strategy in chosen]
     panels = [line.panel for line in lines]
     found = []
     for line in lines:
         subject = f"{line.strategy} {line.placement} {line.direction}".removesuffix(" bidirectional")
         subject += selection.panel_difference(line.panel, panels)
-        found.append(Finding(subject, {"slope": line.rise}, evidence.suspect.get(line.panel.section)))
+        found.append(Finding(subject, {"slope": line.rise.estimate()}, control=evidence.controls.of(line.panel)))
     return found
 
 
@@ -134,7 +142,7 @@ def _extra_parameters_and_flops(where: Where, evidence: Evidence) -> list[Findin
         if base is not None and not case.panel.streams and name != BASELINE and name in evidence.exact:
             differences = extra.get(name, 0.0), static.params - base.params, static.flops - base.flops
             extra[name] = float(max(differences, key=abs))
-    return [Finding(name, {"extra": Units({0: value})}) for name, value in extra.items()]
+    return [Finding(name, {"extra": Estimate(value)}) for name, value in extra.items()]
 
 
 _MIB, _FP32_BYTES = 1 << 20, 4
@@ -166,7 +174,7 @@ def _cache_size(where: Where, evidence: Evidence) -> list[Finding]:
         holders = f"held in this run by {', '.join(names)}" if names else "derived: no stream here holds that"
         note = f"{words}: {size:,} bytes, {size / 1e6:.2f} MB or {size / _MIB:.2f} MiB, {holders}."
         note += " Compared in MiB, to one decimal as the paper prints it."
-        found.append(Finding(site, {"cache": Units({0: round(size / _MIB, 1)})}, note=note))
+        found.append(Finding(site, {"cache": Estimate(round(size / _MIB, 1))}, note=note))
     return found
 
 
@@ -249,15 +257,15 @@ def _once(compared: Sequence[_Compared], firsts: Sequence[ArmKey], section: str,
         return None
     if absent:
         return Finding(missing=f"this run has not trained {', '.join(_name(key, section) for key in absent)}")
-    samples = {}
+    estimates = {}
     for one, (first, second) in zip(compared, pairs, strict=True):
         units = difference(arms, first, second, one.outcome)
         if one.minus is not None:
             units -= difference(arms, first, second, one.minus)
-        samples[one.name] = units
-    if not all(map(len, samples.values())):
+        estimates[one.name] = units.estimate()
+    if not all(estimate.count for estimate in estimates.values()):
         return Finding(missing="this run has trained the arms with different seeds; they cannot be paired")
-    return Finding("", samples)
+    return Finding("", estimates)
 
 
 def _note(outcomes: Sequence[str], first: ArmKey, compared: _Compared, arms: Mapping[ArmKey, Arm]) -> str:

@@ -1,7 +1,7 @@
 """Timed records -> overheads with the independent values behind them: what tables, verdicts and stopping need.
 
 The overhead of a case: in each superblock the mean log-latency of its two slots minus the baseline's; a robust
-location over the superblocks of a process (Hodges–Lehmann), as a ratio; the mean and a t interval over processes.
+location over the superblocks of a process (Hodges–Lehmann), as a ratio; over processes a trimmed mean.
 """
 
 import math
@@ -16,12 +16,9 @@ import numpy as np
 from bench.spec.cases import Case
 from bench.spec.panel import Panel
 from bench.stats import estimators, exclusion
-from bench.stats.estimators import CONFIDENCE, Interval, Units
+from bench.stats.estimators import CONFIDENCE, Estimate, Interval, Processes
 from bench.store.records import ProcessRecord, Record, TimedRecord
 from bench.store.samples import Slots
-
-AA_CONFIDENCE = 0.99
-AA_LIMIT_PP = 0.5  # an A/A difference smaller than this hides no finding that the suite speaks of
 
 Logs = dict[int, dict[int, float]]  # {replicate: {superblock: a logarithm}}
 LeftOut = dict[int, frozenset[int]]  # {replicate: superblocks}
@@ -59,18 +56,23 @@ class Overhead:
         return _kept(self.every, self.left_out)
 
     @cached_property
-    def pct(self) -> Units:
+    def pct(self) -> Processes:
         """The overhead of each process in per cent: a robust location over its superblocks."""
         return self._units(self.per_superblock)
 
-    def _units(self, logs: dict[int, list[float]]) -> Units:
-        return replace(_in_per_cent(logs), fewest=max(2, self.min_replicates))
+    def _units(self, logs: dict[int, list[float]]) -> Processes:
+        return replace(_in_per_cent(logs), fewest=self._fewest)
 
     @property
-    def log_seconds(self) -> Units:
+    def _fewest(self) -> int:
+        return max(2, self.min_replicates)
+
+    @property
+    def log_seconds(self) -> Processes:
         """A robust location of each process's log seconds; it drifts with the machine, as no baseline stands by."""
         kept = _kept(self.own, self.left_out)
-        return Units({replicate: estimators.hodges_lehmann(values) for replicate, values in kept.items()})
+        logs = {replicate: estimators.hodges_lehmann(values) for replicate, values in kept.items()}
+        return Processes(logs, self._fewest)
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval:
         """The overhead in per cent, over processes."""
@@ -138,42 +140,23 @@ def overheads(records: Iterable[Record]) -> list[Overhead]:
     return OverheadEstimator(records).overheads()
 
 
-def over(first: Overhead, second: Overhead) -> Units:
-    """How much longer ``first`` takes than ``second``, in per cent, for each process that measured both.
+def over(first: Overhead, second: Overhead) -> Estimate:
+    """How much longer ``first`` takes than ``second``, in per cent.
 
-    Two cases of one panel are paired superblock by superblock. Cases of two panels never run in the same process: they
-    are paired by the processes' numbers. That pairing is arbitrary, as the processes know nothing of each other, so an
-    interval over its values is valid; with half the degrees of freedom of a comparison of two independent samples it
-    is a little wide.
+    Two cases of one panel are paired superblock by superblock. Cases of two panels ran in processes of their own, which
+    know nothing of each other: two independent samples, of all their processes. Their logarithms are compared; the
+    error of the ratio follows from that of its logarithm to first order, as it is a few per cent.
     """
     if first.case.panel == second.case.panel:
-        pct = _in_per_cent(_kept(_differences(first.every, second.every), first.left_out))
-    else:
-        logs = first.log_seconds - second.log_seconds
-        pct = Units({replicate: estimators.percent(value) for replicate, value in logs.by_unit.items()})
-    return replace(pct, fewest=max(2, first.min_replicates, second.min_replicates))
+        paired = _kept(_differences(first.every, second.every), first.left_out)
+        return replace(_in_per_cent(paired), fewest=max(first.pct.fewest, second.pct.fewest)).estimate()
+    logs = first.log_seconds.estimate() - second.log_seconds.estimate()
+    return replace(logs, mean=estimators.percent(logs.mean), error=100 * math.exp(logs.mean) * logs.error)
 
 
 def layer_baseline(case: Case) -> Case:
     """The case in which nothing moves, its layers computed as in ``case``; measured where a strategy owns them."""
     return replace(case, variant=replace(case.variant, fraction=Fraction(0)), aa=False)
-
-
-def suspicion(measured: Sequence[Overhead]) -> str | None:
-    """Why this run's latencies should not be trusted: the A/A control is off, or missing. None: all is well."""
-    controlled = {overhead.case.panel for overhead in measured if overhead.case.aa}
-    for overhead in measured:
-        if overhead.case.panel not in controlled:
-            return f"there is no A/A control in {overhead.case.panel.label}"
-    for overhead in measured:
-        interval = overhead.interval(AA_CONFIDENCE)
-        off = (interval.low > 0 or interval.high < 0) and abs(interval.mean) > AA_LIMIT_PP
-        if overhead.case.aa and off:
-            return (
-                f"two identical baselines differ by {interval.mean:+.2f} % "
-                f"(99 % interval {interval.low:+.2f} to {interval.high:+.2f}) in {overhead.case.panel.label}"
-            )
-    return None
 
 
 _LEAST_SPAN = 3 / 8  # of all channels, between the fractions that a slope is drawn through: from 1/8 to 1/2
@@ -188,12 +171,12 @@ class Slope:
     placement: str
     direction: str
     fractions: tuple[float, ...]
-    pp: Units
+    pp: Processes
 
     @property
-    def rise(self) -> Units:
+    def rise(self) -> Processes:
         """From 1/8 to all channels, as the paper speaks of it, in pp."""
-        return Units({unit: 7 / 8 * value for unit, value in self.pp.by_unit.items()}, self.pp.fewest)
+        return replace(self.pp, by_unit={unit: 7 / 8 * value for unit, value in self.pp.by_unit.items()})
 
 
 def slopes(measured: Sequence[Overhead]) -> list[Slope]:
@@ -208,7 +191,7 @@ def slopes(measured: Sequence[Overhead]) -> list[Slope]:
         x = tuple(float(overhead.case.variant.fraction) for overhead in line)
         if x[-1] - x[0] >= _LEAST_SPAN and shared:
             rising = {unit: estimators.slope(x, [own.pct.by_unit[unit] for own in line]) for unit in sorted(shared)}
-            pp = Units(rising, max(overhead.pct.fewest for overhead in line))
+            pp = Processes(rising, max(overhead.pct.fewest for overhead in line))
             found.append(Slope(panel, strategy, placement, direction, x, pp))
     return found
 
@@ -296,8 +279,8 @@ def _kept(values: Logs, left_out: LeftOut) -> dict[int, list[float]]:
     return {replicate: own for replicate, own in kept.items() if own}
 
 
-def _in_per_cent(values: dict[int, list[float]]) -> Units:
-    return Units({unit: estimators.percent(estimators.hodges_lehmann(own)) for unit, own in values.items()})
+def _in_per_cent(values: dict[int, list[float]]) -> Processes:
+    return Processes({unit: estimators.percent(estimators.hodges_lehmann(own)) for unit, own in values.items()})
 
 
 def _median(columns: Iterable[Sequence[float]]) -> float:

@@ -16,13 +16,12 @@ import numpy as np
 from bench.analysis.overheads import Overhead
 from bench.spec.cases import BASELINE_VARIANT
 from bench.spec.panel import Panel
-from bench.stats import estimators, exclusion
+from bench.stats import dependence, estimators, exclusion
 from bench.store.records import ProcessRecord, Record
 from bench.store.samples import Process, Static
 
 _MEBI = 1 << 20
-_OFF = 2.0  # the factor by which a prediction from bytes alone may miss
-_NEGLIGIBLE = 0.5  # pp: below this a factor means nothing
+PREDICTION_TOLERANCE_PP = 1.0  # what prices that vary between superblocks, and counts of a single forward, may miss by
 SIGNIFICANT = 0.01  # shared by all cases of a panel (Bonferroni): one false alarm in a hundred runs
 
 Processes = dict[Panel, dict[int, Process]]
@@ -99,7 +98,7 @@ def dependence_flags(overhead: Overhead, cases: int) -> list[str]:
     logs = [estimators.hodges_lehmann(values) for values in blocks]
     levels = ([logs], blocks)
     limit = SIGNIFICANT / max(cases, 1) / len(levels)
-    tests = {"autocorrelated": estimators.lag_one, "trend": estimators.trend}
+    tests = {"autocorrelated": dependence.lag_one, "trend": dependence.trend}
     return [flag for flag, test in tests.items() if any(test(level).p < limit for level in levels)]  # NaN is not below
 
 
@@ -191,12 +190,6 @@ def _page_seconds(replicates: dict[int, Process]) -> float:
     return float(np.median(pages)) if pages else math.nan
 
 
-def is_off(predicted: float, low: float, high: float) -> bool:
-    """The whole interval of the measured overhead lies more than a factor of two from the prediction.
-
-    Overheads below half a percentage point count as none on either side.
-    """
-    if any(math.isnan(value) for value in (predicted, low, high)) or max(abs(low), abs(high)) < _NEGLIGIBLE:
-        return False
-    nearest, farthest = sorted((predicted / _OFF, predicted * _OFF))
-    return low > max(farthest, _NEGLIGIBLE) or high < min(nearest, predicted - _NEGLIGIBLE)
+def prediction_off(predicted: float, low: float, high: float) -> bool:
+    """The predicted overhead lies outside the measured interval by more than the tolerance. NaN is not off."""
+    return predicted < low - PREDICTION_TOLERANCE_PP or predicted > high + PREDICTION_TOLERANCE_PP

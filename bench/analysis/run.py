@@ -9,11 +9,12 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.aa_control import AAControl, AAControls, aa_controls
 from bench.analysis.arms import arms, lost_seeds
 from bench.analysis.claims import Verdict, judge, load_claims
 from bench.analysis.comparisons import Comparison, compare_controls
 from bench.analysis.evidence import Evidence
-from bench.analysis.overheads import Ranking, overheads, rankings, slopes, suspicion
+from bench.analysis.overheads import Ranking, overheads, rankings, slopes
 from bench.analysis.panels import PanelQuality, panel_qualities
 from bench.analysis.selection import PUBLISHED
 from bench.analysis.tables import raw
@@ -28,8 +29,9 @@ from bench.store.records import CheckedRecord, Record, StaticRecord, TimedRecord
 class Analysis:
     """All that is known of a run, ready to be shown. The frames' columns are those of ``tables/*.csv``.
 
-    damaged: what is wrong with each line of the journal that was passed over. suspect, online_suspect: why times of
-    whole clips, or frame by frame, must not be trusted. detection_examples: frames to look at.
+    damaged: what is wrong with each line of the journal that was passed over. controls: the A/A control of each panel.
+    suspect, online_suspect: why times of whole clips, or frame by frame, must not be trusted. detection_examples:
+    frames to look at.
     """
 
     folder: Path
@@ -53,8 +55,14 @@ class Analysis:
     quality: list[PanelQuality]
     claims: list[Verdict]
     damaged: list[str]
+    controls: AAControls
     suspect: str | None
     online_suspect: str | None
+
+    @property
+    def control(self) -> AAControl | None:
+        """The A/A control of what headlines rest on: the worst of their panels. None where nothing was timed."""
+        return self.controls.headline
 
 
 def load(folder: Path) -> Analysis:
@@ -64,8 +72,7 @@ def load(folder: Path) -> Analysis:
     records, damaged = read_whole_records(folder)
     measured = overheads(records)
     clips = [overhead for overhead in measured if not overhead.case.panel.streams]
-    suspect = suspicion(clips)
-    online_suspect = suspicion([overhead for overhead in measured if overhead.case.panel.streams])
+    controls = aa_controls(measured)
     recognised, detectors = arms(records, "accuracy"), arms(records, "detection")
     lost = {section: lost_seeds(records, section) for section in ("accuracy", "detection")}
     equivalents = _equivalents(header, records)
@@ -80,7 +87,7 @@ def load(folder: Path) -> Analysis:
         failed_cases={record.case: record.reason or "" for record in timed if record.status == "failed"},
         failed_arms={(section, key): why for section, failed in lost.items() for key, why in failed.items()},
         exact=exact,
-        suspect={"latency": suspect, "online": online_suspect},
+        controls=controls,
     )
     settings = header.get("settings", {}).get("online", {})
     arrival_fps = float(settings.get("arrival_fps", Online().arrival_fps))
@@ -106,8 +113,9 @@ def load(folder: Path) -> Analysis:
         quality=panel_qualities(records, measured),
         claims=judge(load_claims(), evidence),
         damaged=damaged,
-        suspect=suspect,
-        online_suspect=online_suspect,
+        controls=controls,
+        suspect=controls.alarm(streams=False),
+        online_suspect=controls.alarm(streams=True),
     )
 
 
@@ -137,7 +145,7 @@ def frames_of(run: Analysis) -> dict[str, pd.DataFrame]:
         "claims": pd.DataFrame([asdict(verdict) for verdict in run.claims]),
         "controls": raw.comparison_table(run.comparisons),
         "rankings": raw.ranking_table(run.rankings),
-        "quality": raw.quality_table(run.quality),
+        "quality": raw.quality_table(run.quality, run.controls),
         "curves": run.curves,
         "early": run.early,
         "bandwidth": run.bandwidth,

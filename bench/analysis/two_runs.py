@@ -14,12 +14,12 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.aa_control import AAControls, aa_controls, worst
 from bench.analysis.arms import arms
-from bench.analysis.claims import Verdict, judge_finding, load_claims
+from bench.analysis.claims import Verdict, corrected, judge_finding, load_claims
 from bench.analysis.evidence import Finding
-from bench.analysis.overheads import Overhead, overheads, slopes, suspicion
+from bench.analysis.overheads import Overhead, overheads, slopes
 from bench.spec.panel import Panel
-from bench.stats import estimators
 from bench.stats.estimators import Units
 from bench.store.journal import read_records
 from bench.store.records import FolderError, Record, read_header, write_atomically
@@ -43,6 +43,11 @@ class _Side:
     def read(cls, folder: Path) -> "_Side":
         header, records = read_header(folder), list(read_records(folder))
         return cls(folder, header, records, [o for o in overheads(records) if not o.case.panel.streams])
+
+    @property
+    def controls(self) -> AAControls:
+        """Of its panels."""
+        return aa_controls(self.clips)
 
     @property
     def machine(self) -> str:
@@ -111,8 +116,8 @@ def _latency(sides: Sequence[_Side]) -> _Rows | str:
     for side in sides:
         if not side.clips:
             return f"{side.folder} has no latency"
-        if suspect := suspicion(side.clips):
-            return f"the A/A control of {side.folder} failed ({suspect})"
+        if alarm := side.controls.alarm(streams=False):
+            return f"the A/A control of {side.folder} is off ({alarm})"
         moved = [o for o in side.clips if o.case.variant.fraction > 0]
         found.append({f"{o.case.variant.label}{_IN}{naming(o.case.panel)}": o.pct for o in moved})
     rows = [_row("latency", key, "% overhead", own, found[1][key]) for key, own in found[0].items() if key in found[1]]
@@ -124,15 +129,18 @@ def _trends(sides: Sequence[_Side]) -> list[Verdict]:
     claim = next(claim for claim in load_claims() if claim.id == _TREND).model_copy(update={"alike": ""})
     naming, lines = _naming(sides), [slopes(side.clips) for side in sides]
     a, b = (
-        {f"{line.strategy} {line.placement} {line.direction}{_IN}{naming(line.panel)}": line.rise for line in own}
+        {f"{line.strategy} {line.placement} {line.direction}{_IN}{naming(line.panel)}": line for line in own}
         for own in lines
     )
     shared = [key for key in a if key in b]
     several = len({key.partition(_IN)[2] for key in shared}) > 1
-    return [
-        judge_finding(claim, Finding(key if several else key.partition(_IN)[0], {"A": a[key], "B": b[key]}))
-        for key in shared
-    ]
+    verdicts = []
+    for key in shared:
+        control = worst(side.controls.of(own[key].panel) for side, own in zip(sides, (a, b), strict=True))
+        estimates = {name: own[key].rise.estimate() for name, own in (("A", a), ("B", b))}
+        finding = Finding(key if several else key.partition(_IN)[0], estimates, control=control)
+        verdicts.append(judge_finding(claim, finding))
+    return corrected(verdicts)
 
 
 def _accuracy(sides: Sequence[_Side]) -> _Rows | str:
@@ -157,9 +165,9 @@ def _accuracy(sides: Sequence[_Side]) -> _Rows | str:
 
 
 def _row(section: str, what: str, unit: str, a: Units, b: Units) -> tuple[Any, ...]:
-    difference = estimators.welch_interval(b.values, a.values)
+    difference = (b.estimate() - a.estimate()).interval()
     differs = bool(difference.low > 0 or difference.high < 0)
-    means = a.interval().mean, b.interval().mean
+    means = a.estimate().mean, b.estimate().mean
     return (section, what, unit, *means, difference.mean, difference.low, difference.high, differs)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.session import strategy_at
-from bench.spec.axes import BACKBONES, DIRECTIONS, ValueNotAllowed, require
+from bench.spec.axes import BACKBONES, DIRECTIONS, ValueNotAllowed, is_elsewhere, require
 
 _LOADERS = {
     "onnxruntime": """import numpy, onnxruntime
@@ -28,7 +28,7 @@ def command(
     strategy: Annotated[str, typer.Argument(help="A strategy's name.")],
     runtime: Annotated[str, typer.Option(help="onnxruntime or openvino: where the file is checked.")],
     out: Annotated[Path, typer.Option(help="The ONNX file to write.")],
-    backbone: Annotated[str, typer.Option(help="A 2-D network, see: list backbones.")] = "resnet50",
+    backbone: Annotated[str, typer.Option(help="See: list backbones; or timm:NAME, FILE.py:FUNCTION.")] = "resnet50",
     fraction: Annotated[str, typer.Option(help="Share of the channels that move.")] = "1/4",
     placement: Annotated[str, typer.Option(help="residual or inplace.")] = "residual",
     direction: Annotated[str, typer.Option(help="bidirectional or unidirectional.")] = "bidirectional",
@@ -47,7 +47,8 @@ def command(
 
     try:
         require(runtime, NEEDS, "runtime of export")
-        require(backbone, BACKBONES, "backbone of export")
+        if not is_elsewhere(backbone):
+            require(backbone, BACKBONES, "backbone of export")
         require(direction, DIRECTIONS, "direction")
         asked = strategy_at(strategy, fraction, placement, direction, strategies_dir)
         require(direction, asked.directions, f"direction of {strategy}")

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from bench.spec.axes import BACKBONES, ValueNotAllowed
+from bench.spec.axes import BACKBONES, ELSEWHERE, ValueNotAllowed
 
 
 def command(
     what: Annotated[str, typer.Argument(help="strategies, backbones, presets or claims.")] = "strategies",
     strategies_dir: Annotated[Path | None, typer.Option(help="A folder with more strategy files.")] = None,
+    of: Annotated[str | None, typer.Option(help="With backbones: where this network takes a strategy.")] = None,
     no_load: Annotated[bool, typer.Option("--no-load", help="Read strategy files, run none of them.")] = False,
 ) -> int:
     """Show what is available, a line each."""
@@ -20,7 +21,7 @@ def command(
         case "strategies":
             lines = _strategies(strategies_dir, load=not no_load)
         case "backbones":
-            lines = BACKBONES.items()
+            lines = [*BACKBONES.items(), (ELSEWHERE, "any other network")] if of is None else _sites(of)
         case "presets":
             from bench.spec.settings import load_preset, preset_names
 
@@ -34,6 +35,20 @@ def command(
     for name, text in lines:
         print(f"{name:24} {text}")
     return 0
+
+
+def _sites(backbone: str) -> list[tuple[str, str]]:
+    """A line for each place that takes a strategy: the block, the layer in it, and the channels that it reads."""
+    from bench import models
+
+    network = models.build(backbone, 1)
+    blocks = {module: path for path, module in network.trunk.named_modules()}
+    found = []
+    for parent, name, site in models.sites(network):
+        layer = site.layer(parent.get_submodule(name))
+        read = f"{layer.in_channels} channels" if hasattr(layer, "in_channels") else type(layer).__name__
+        found.append((f"{blocks[parent]}.{name}".lstrip("."), f"{site.path}, {read}"))
+    return found
 
 
 def _strategies(strategies_dir: Path | None, *, load: bool) -> list[tuple[str, str]]:

@@ -194,6 +194,7 @@ def command(**options: Any) -> int:
             plan = prepare(settings, chosen, asked.strategies_dir)
             if not (plan.sweep.cases or plan.sweep.trials):
                 raise ValueNotAllowed("nothing to measure: no section is left")
+            session.require_backbones(case.panel.backbone for case in plan.sweep.cases)
             folder = asked.out or session.new_folder(asked.name)
             line = "run_bench.py " + " ".join(sys.argv[1:])
             tally = runner.start(plan, folder, asked.name, line, reporter, executor, pause)

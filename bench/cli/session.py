@@ -1,13 +1,14 @@
 """What commands share: where they write, how they are interrupted, and the strategy that one of them names."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.spec.axes import PLACEMENTS, ValueNotAllowed, parse_fraction, require
+from bench.spec.axes import PLACEMENTS, ValueNotAllowed, is_elsewhere, parse_fraction, require
+from bench.system import workers
 
 if TYPE_CHECKING:
     from bench.strategy import Strategy
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).resolve().parent.parent.parent
 BUILTIN = _ROOT / "strategies"
 """The suite's own strategies, found without being asked for."""
+
+
+_MAKING = 120.0  # seconds without a sign of life, for one network
 
 
 def _base() -> Path:
@@ -57,6 +61,23 @@ def stopping_in_order() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def require_backbones(names: Iterable[str]) -> None:
+    """Networks from elsewhere are made once, in a process of their own, before anything is measured.
+
+    Raises ValueNotAllowed for the first that cannot be made, or has no place for a strategy.
+    """
+    elsewhere = sorted(filter(is_elsewhere, set(names)))
+    if not elsewhere:
+        return
+    try:
+        events = workers.stream("bench.measure.probe", {"names": elsewhere}, silence_limit=_MAKING)
+        for event in events:
+            if event["event"] == "fault":
+                raise ValueNotAllowed(event["reason"])
+    except workers.WorkerDied as death:
+        raise ValueNotAllowed(f"backbone {', '.join(elsewhere)}: the process that made it {death}") from None
 
 
 def strategy_at(

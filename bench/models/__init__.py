@@ -4,28 +4,29 @@ A network maps frames [N*T, C, H, W] to clip logits [N, classes]. A 2-D one sees
 consensus, the average of the frames' logits (TSM, section 3.1; TSN). A 3-D one lets frames meet in its convolutions and
 takes no shift; it is there to compare with.
 
-================  ======================================================================================
-``network``       what a network is; ``sites`` and ``insert``; layout in memory
-``inflation``     convolutions over time in place of a 2-D network's, and the weights they start from
-``trainable``     ``build_trainable``: networks with two heads, for the accuracy experiment
-``detectors``     ``build_detector``: FCOS, trained small and timed at full size
-``full_size``     ``build``: torchvision's networks and 3-D ones, for latency
-``online``        ``go_online``: a network with a causal strategy, frame by frame, and the proof of it
-``streams``       many streams in one network; one source, played at its own rate
-``sources``       frames from a video file, or generated; a source's frame -> what the network reads
-``weights``       weights from files: torchvision's, released TSM checkpoints, this suite's own
-``runtimes/``     where a network runs: one small file per runtime; held against eager
-================  ======================================================================================
+===================  ======================================================================================
+``network``          what a network is; ``insert`` and ``remove``; layout in memory
+``residual_blocks``  ``sites``: where a network takes a strategy, found by tracing it
+``inflation``        convolutions over time in place of a 2-D network's, and the weights they start from
+``trainable``        ``build_trainable``: networks with two heads, for the accuracy experiment
+``detectors``        ``build_detector``: FCOS, trained small and timed at full size
+``full_size``        ``build``: torchvision's networks and 3-D ones, for latency
+``online``           ``go_online``: a network with a causal strategy, frame by frame, and the proof of it
+``streams``          many streams in one network; one source, played at its own rate
+``weights``          weights from files: torchvision's, released TSM checkpoints, this suite's own
+``runtimes/``        where a network runs: one small file per runtime; held against eager
+===================  ======================================================================================
 """
 
 from bench.models.detectors import Detector, EveryPosition, Found, Targets, build_detector
 from bench.models.full_size import build
 from bench.models.inflation import load_pretrained
-from bench.models.network import Network, channels_of, insert, lay_out, sites
+from bench.models.network import Network, channels_of, insert, lay_out, remove
 from bench.models.online import OnlineNetwork, State, StreamError, go_online, inputs, joined, prove
+from bench.models.residual_blocks import NoSites, sites
 from bench.models.trainable import build_trainable, pretrained_form
 from bench.models.weights import load_weights
 
-__all__ = ["Detector", "EveryPosition", "Found", "Network", "OnlineNetwork", "State", "StreamError", "Targets"]
-__all__ += ["build", "build_detector", "build_trainable", "channels_of", "go_online", "inputs", "insert", "joined"]
-__all__ += ["lay_out", "load_pretrained", "load_weights", "pretrained_form", "prove", "sites"]
+__all__ = ["Detector", "EveryPosition", "Found", "Network", "NoSites", "OnlineNetwork", "State", "StreamError"]
+__all__ += ["Targets", "build", "build_detector", "build_trainable", "channels_of", "go_online", "inputs", "insert"]
+__all__ += ["joined", "lay_out", "load_pretrained", "load_weights", "pretrained_form", "prove", "remove", "sites"]

@@ -11,17 +11,16 @@ r2plus1d_18 and s3d. The inflated ResNet-50 differs from the 2-D one by its conv
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import update_bn
 from torchvision.models import get_model
 from torchvision.models.resnet import Bottleneck
 
+from bench.models.backbones import backbone
 from bench.models.detectors import detector_to_time
 from bench.models.inflation import OverTime, VolumeConv
-from bench.models.network import ClipNetwork, Network, channels_of
+from bench.models.network import CALIBRATION_FRAMES, ClipNetwork, Network, calibrate
 from bench.models.trainable import build_trainable
-from bench.spec.axes import ACCURACY_BACKBONES, BACKBONES, DETECTORS, VOLUMETRIC, ValueNotAllowed
+from bench.spec.axes import ACCURACY_BACKBONES, BACKBONES, DETECTORS, VOLUMETRIC, ValueNotAllowed, is_elsewhere
 
-_CALIBRATION_FRAMES, _CALIBRATION_SIZE = 8, 64
 _CALIBRATION_CLIPS = 2  # so that the last layer of a 3-D network, which may have 2×2 features, sees a few values
 _S3D_MIN_FRAMES = 5  # the last halving has no padding: 5 frames become 3, 2, 1, but 4 become 2, 1, none
 _S3D_POOL = (2, 7, 7)  # frames, rows and columns that torchvision averages before it classifies
@@ -31,11 +30,13 @@ _I3D_STEM_FRAMES, _I3D_EVERY = 5, 2
 def build(name: str, num_segments: int, seed: int = 0) -> Network:
     """A network for RGB frames [N*T, 3, H, W] with random weights, calibrated, in evaluation mode.
 
-    name: one of ``axes.BACKBONES`` (1000 classes), ``axes.VOLUMETRIC`` or ``axes.DETECTORS``, or a small network as
-    ``build_trainable`` builds it; these and the trained detector read grey frames.
-    Raises ValueNotAllowed for an unknown name, and where a 3-D network needs more frames.
+    name: one of ``axes.BACKBONES`` (1000 classes), ``axes.VOLUMETRIC`` or ``axes.DETECTORS``, a small network as
+    ``build_trainable`` builds it (these and the trained detector read grey frames), or a network from elsewhere, see
+    ``backbone``. Raises ValueNotAllowed for an unknown name, and where a 3-D network needs more frames.
     """
     known = (*BACKBONES, *VOLUMETRIC, *DETECTORS)
+    if is_elsewhere(name):
+        return Network(backbone(name, seed), num_segments).eval()
     if name in ACCURACY_BACKBONES and name not in known:
         return build_trainable(name, num_segments, seed)
     if name not in known:
@@ -44,19 +45,15 @@ def build(name: str, num_segments: int, seed: int = 0) -> Network:
         torch.manual_seed(seed)
         if name in DETECTORS:
             network = detector_to_time(name, num_segments)
-            _calibrate(network.trunk, _CALIBRATION_FRAMES)
+            calibrate(network.trunk, CALIBRATION_FRAMES)
         elif name in BACKBONES:
             network = Network(get_model(name), num_segments)
-            _calibrate(network.trunk, _CALIBRATION_FRAMES)
+            calibrate(network.trunk, CALIBRATION_FRAMES)
         else:
             special = {"s3d": s3d_for_short_clips, "i3d_resnet50": i3d_resnet50}
             network = special[name](num_segments) if name in special else ClipNetwork(get_model(name), num_segments)
-            _calibrate(network, _CALIBRATION_CLIPS * num_segments)
+            calibrate(network, _CALIBRATION_CLIPS * num_segments)
     return network.eval()
-
-
-def _calibrate(network: nn.Module, frames: int) -> None:
-    update_bn([torch.randn(frames, channels_of(network), _CALIBRATION_SIZE, _CALIBRATION_SIZE)], network)
 
 
 class _PoolWhatIsThere(nn.Module):

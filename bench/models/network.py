@@ -1,17 +1,26 @@
 """A network of frames, where it takes a strategy, and how it lies in memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.mobilenetv2 import InvertedResidual
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import update_bn
+from torchvision.models.resnet import ResNet
 
+from bench.models.residual_blocks import NoSites, sites
 from bench.spec.axes import BASELINE
 from bench.strategy import Site, Strategy, as_clip
 
-_LONG_STAGE = 23  # blocks: from ResNet-101 on, which has such a stage, the released code shifts in every second block
+Module = TypeVar("Module", bound=nn.Module)
+
+NO_SITES = (
+    "no residual block that could take a shift; one of your own may name its places: "
+    "network.shift_sites = {'path.of.a.block': 'path.in.it.of.the.layer'}"
+)
+CALIBRATION_FRAMES, _CALIBRATION_SIZE = 8, 64
 
 
 class Network(nn.Module):
@@ -47,48 +56,73 @@ class ClipNetwork(Network):
         return self.trunk(as_clip(frames, self.num_segments).transpose(1, 2))  # type: ignore[no-any-return]
 
 
-def sites(network: nn.Module) -> Iterator[tuple[nn.Module, str, Site]]:
-    """Where the released code shifts: (the block's parent, the block's name in it, the site in the block)."""
-    if isinstance(network, Network) and not network.takes_shift:
-        return
-    parents = list(network.modules())
-    stages = [
-        (parent, [name for name, block in parent.named_children() if isinstance(block, BasicBlock | Bottleneck)])
-        for parent in parents
-    ]
-    step = 2 if any(len(names) >= _LONG_STAGE for _, names in stages) else 1
-    for parent, names in stages:
-        for name in names[::step]:
-            yield parent, name, Site("conv1", "conv1")
-    for parent in parents:
-        for name, block in parent.named_children():
-            if isinstance(block, InvertedResidual) and block.use_res_connect:
-                yield parent, name, Site("conv1", "conv.0.0")
+def insert(strategy: Strategy, network: Module, num_segments: int | None = None) -> Module:
+    """Let ``strategy`` take its place at every site of ``network``, which is changed and returned.
 
+    network: a ``Network``, or any module that maps frames [N*T, C, H, W] to what it gives for each frame; with
+    num_segments: T, the frames in a clip. ``remove`` takes the strategy out again.
 
-def insert(strategy: Strategy, network: Network) -> Network:
-    """Let ``strategy`` take its place at every site of ``network`` (which is changed and returned).
-
-    A network that takes no shift runs with the baseline only: ValueError for any other strategy there, and where the
-    network has no block that can take a shift.
+    Raises ValueError for a fraction, placement or direction that the strategy does not declare, NoSites where the
+    network has no residual block that can take a shift, and ValueError for any strategy but the baseline in a network
+    whose frames meet in 3-D convolutions.
     """
-    if not network.takes_shift:
+    segments = num_segments or getattr(network, "num_segments", None)
+    if segments is None:
+        raise ValueError("num_segments is missing: how many frames in a row are a clip?")
+    _require_declared(strategy)
+    if not getattr(network, "takes_shift", True):
         if strategy.name != BASELINE:
             raise ValueError(
                 f"{strategy.name} cannot be put into a 3-D network: its frames meet in its convolutions already, "
                 f"so it runs with {BASELINE} only"
             )
         return network
-    if not list(sites(network)):
-        raise ValueError("this network has no residual block that could take a shift")
-    wrap_all(strategy, network, lambda block, site: strategy.wrap(block, site, network.num_segments))
+    wrap_all(strategy, network, lambda block, site: strategy.wrap(block, site, segments))
     return network
 
 
-def wrap_all(strategy: Strategy, network: Network, wrap: Callable[[nn.Module, Site], nn.Module]) -> None:
+def _require_declared(strategy: Strategy) -> None:
+    for axis, allowed in (("placement", strategy.placements), ("direction", strategy.directions)):
+        if getattr(strategy, axis) not in allowed:
+            raise ValueError(
+                f"{strategy.name} is not made for {axis} {getattr(strategy, axis)}; it is for: {', '.join(allowed)}"
+            )
+    if strategy.fractions is not None and strategy.fraction not in (0, *strategy.fractions):
+        known = ", ".join(f"{fraction:g}" for fraction in strategy.fractions)
+        raise ValueError(f"{strategy.name} is not made for fraction {strategy.fraction:g}; it is for: {known}")
+
+
+def remove(network: Module) -> Module:
+    """Take a strategy out of ``network`` again, which is changed and returned: its blocks are what they were before
+    ``insert``, with the weights of now. Raises ValueError where the strategy put weights of its own in their place."""
+    before: dict[nn.Module, dict[str, nn.Module | None]] = getattr(network, "_before_insert", {})
+    wrapped = _structure(network)
+    held = {id(parameter) for parameter in network.parameters()}
+    _restore(before)
+    lost = [name for name, parameter in network.named_parameters() if id(parameter) not in held]
+    if lost:
+        _restore(wrapped)
+        raise ValueError(f"the strategy cannot be taken out: it holds {lost[0]} in another form")
+    return network
+
+
+def _structure(network: nn.Module) -> dict[nn.Module, dict[str, nn.Module | None]]:
+    return {module: dict(module._modules) for module in network.modules()}
+
+
+def _restore(structure: dict[nn.Module, dict[str, nn.Module | None]]) -> None:
+    for module, children in structure.items():
+        module._modules = dict(children)
+
+
+def wrap_all(strategy: Strategy, network: nn.Module, wrap: Callable[[nn.Module, Site], nn.Module]) -> None:
     """Put what ``wrap`` makes of each block that takes ``strategy`` in its place, and let neighbours join."""
     neighbours, wrapped = _neighbours(network), dict[int, nn.Module]()
-    for parent, name, site in list(sites(network)):
+    network.__dict__["_before_insert"] = _structure(network)  # for ``remove``; no part of the network
+    found = sites(network)
+    if not found:
+        raise NoSites(f"this network has {NO_SITES}")
+    for parent, name, site in found:
         block = parent.get_submodule(name)
         wrapped[id(block)] = wrap(block, site)
         setattr(parent, name, wrapped[id(block)])
@@ -122,7 +156,17 @@ def channels_of(trunk: nn.Module) -> int:
     declared: int | None = getattr(trunk, "channels", None)
     if declared is not None:
         return declared
-    return next(module.in_channels for module in trunk.modules() if isinstance(module, nn.Conv2d | nn.Conv3d))
+    return next((m.in_channels for m in trunk.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)), 3)
+
+
+def calibrate(network: nn.Module, frames: int = CALIBRATION_FRAMES) -> None:
+    """For random weights: BatchNorm statistics of one pass of random frames, so that no denormal or infinite values
+    change the latency. A gain that starts at zero, as in timm's residual branches, becomes one: a GPU is faster on
+    zeros, and a shift in such a branch could not be seen."""
+    for module in network.modules():
+        if isinstance(module, _BatchNorm) and module.affine and not module.weight.any():
+            nn.init.ones_(module.weight)
+    update_bn([torch.randn(frames, channels_of(network), _CALIBRATION_SIZE, _CALIBRATION_SIZE)], network)
 
 
 def lay_out(network: nn.Module, memory_format: torch.memory_format) -> None:

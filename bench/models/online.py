@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from bench.models.network import Network, channels_of, sites, wrap_all
+from bench.models.network import Network, channels_of, wrap_all
+from bench.models.residual_blocks import sites
 from bench.spec.axes import ValueNotAllowed
 from bench.strategy import CannotStream, Recurrent, Site, Strategy, as_clip
 

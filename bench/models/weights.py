@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bench.models.inflation import load_pretrained
@@ -19,9 +21,17 @@ from bench.spec.axes import ValueNotAllowed
 
 Module = TypeVar("Module", bound=nn.Module)
 
-_WRAPPINGS = ("state", "state_dict", "model")  # under which training scripts and runs of this suite keep a state dict
-# names of mit-han-lab/temporal-shift-module, and of open-mmlab/mmaction2 (resnet_tsm) -> torchvision's
-_MIT = {r"^module\.": "", r"^base_model\.": "", r"^new_fc\.": "fc.", r"\.net\.": "."}
+_WRAPPINGS = ("state", "state_dict", "model_state_dict", "state_dict_ema", "model")
+"""Under which training scripts and runs of this suite keep a state dict."""
+
+_DATA_PARALLEL = r"^(module\.|_orig_mod\.)+"
+_MIT = {r"^base_model\.": "", r"^new_fc\.": "fc.", r"\.net\.": "."}
+_FIRST_BLOCK, _BLOCK = {0: "0.0", 1: "0.1", 3: "1", 4: "2"}, {0: "0.0", 1: "0.1", 3: "1.0", 4: "1.1", 6: "2", 7: "3"}
+_MIT_MOBILENET = {  # whose blocks are one flat Sequential
+    **{r"^base_model\.": "", r"^new_fc\.": "classifier.1.", r"\.net\.": "."},
+    **{rf"^(features\.1\.conv)\.{old}\.": rf"\1.{new}." for old, new in _FIRST_BLOCK.items()},
+    **{rf"^(features\.(?!1\.)\d+\.conv)\.{old}\.": rf"\1.{new}." for old, new in _BLOCK.items()},
+}
 _MMACTION = {
     r"^backbone\.": "",
     r"^cls_head\.fc_cls\.": "fc.",
@@ -31,51 +41,70 @@ _MMACTION = {
     r"conv(\d)\.conv\.": r"conv\1.",
     r"conv(\d)\.bn\.": r"bn\1.",
 }
+_NAMINGS: tuple[dict[str, str], ...] = ({}, _MIT, _MIT_MOBILENET, _MMACTION)
+"""Rules, applied in order, from names of torchvision or timm, of mit-han-lab/temporal-shift-module (a ResNet, a
+MobileNetV2) and of open-mmlab/mmaction2 (resnet_tsm) to those of the network at hand."""
 
 
 def load_weights(network: Network, path: Path) -> None:
     """Load ``path`` into ``network``, which has no shift yet; its last layer takes on the file's number of classes.
 
-    Read are: state dicts of torchvision, checkpoints of mit-han-lab/temporal-shift-module and of mmaction2, and what a
-    run keeps in ``pretraining/``; only tensors, never code. Raises ValueNotAllowed, in one line, for a file that is not
-    there, holds no weights, or is of another network.
+    Read are: state dicts of torchvision and timm, checkpoints of mit-han-lab/temporal-shift-module and of mmaction2,
+    and what a run keeps in ``pretraining/``, as PyTorch or safetensors files; only tensors, never code.
+    Raises ValueNotAllowed, in one line, for a file that is not there, holds no weights, or is of another network.
     """
     state = _state(path)
     try:
         if all(key.startswith("trunk.") for key in state):
             load_pretrained(network, state)
         else:
-            renamed = _renamed(state)
+            renamed = _renamed(state, network.trunk)
             _fit_head(network.trunk, renamed)
-            network.trunk.load_state_dict(renamed)
+            network.trunk.load_state_dict(renamed, strict=False)  # old files have no num_batches_tracked
     except (ValueError, RuntimeError) as error:
         raise ValueNotAllowed(f"{path} is of another network: {' '.join(str(error).split())[:200]}") from None
 
 
 def _state(path: Path) -> dict[str, Tensor]:
     try:
-        stored: Any = torch.load(path, weights_only=True, map_location="cpu")
+        stored: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except FileNotFoundError:
         raise ValueNotAllowed(f"there is no file {path} with weights") from None
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except pickle.UnpicklingError as error:
+        foreign = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"it holds more than tensors, first a {foreign[1]}" if foreign else "UnpicklingError"
+        strip = f"s = torch.load({str(path)!r}, weights_only=False); torch.save(s['state_dict'], 'weights.pth')"
+        raise ValueNotAllowed(f"{path} cannot be read as weights: {what}. Where you trust it: {strip}") from None
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
         raise ValueNotAllowed(f"{path} cannot be read as weights ({type(error).__name__})") from None
     for name in _WRAPPINGS:
         if isinstance(stored, Mapping) and isinstance(stored.get(name), Mapping):
             stored = stored[name]
     if not isinstance(stored, Mapping) or not stored or not all(isinstance(value, Tensor) for value in stored.values()):
         raise ValueNotAllowed(f"{path} holds no weights: expected a state dict, or what a run keeps in pretraining/")
-    return dict(stored)
+    return {re.sub(_DATA_PARALLEL, "", key): value for key, value in stored.items() if "data_preprocessor." not in key}
 
 
-def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Under torchvision's names."""
-    rules = _MMACTION if any(key.startswith("backbone.") for key in state) else _MIT
-    renamed = {}
-    for key, value in state.items():
-        for pattern, replacement in rules.items():
-            key = re.sub(pattern, replacement, key)
-        renamed[key] = value
-    return renamed
+def _renamed(state: Mapping[str, Tensor], trunk: nn.Module) -> dict[str, Tensor]:
+    """Under the names of ``trunk``. Raises ValueError with the first names that differ, where no naming fits."""
+    wanted = {name for name in trunk.state_dict() if not name.endswith("num_batches_tracked")}
+    best, missing = dict[str, Tensor](), list[str]()
+    for rules in _NAMINGS:
+        renamed = {_rename(key, rules): value for key, value in state.items()}
+        lacking = sorted(wanted - set(renamed))
+        if not best or len(lacking) < len(missing):
+            best, missing = renamed, lacking
+    unknown = sorted(name for name in set(best) - wanted if not name.endswith("num_batches_tracked"))
+    if missing or unknown:
+        kind, names = ("it lacks", missing) if missing else ("the network lacks", unknown)
+        raise ValueError(f"{kind} {', '.join(names[:3])}{' …' if len(names) > 3 else ''} ({len(names)} names)")
+    return best
+
+
+def _rename(key: str, rules: Mapping[str, str]) -> str:
+    for pattern, replacement in rules.items():
+        key = re.sub(pattern, replacement, key)
+    return key
 
 
 def _fit_head(trunk: nn.Module, state: Mapping[str, Tensor]) -> None:

@@ -61,7 +61,7 @@ def sheets(run: Analysis) -> dict[str, Sheet | None]:
         "accuracy": _sheet("accuracy", run.accuracy, ("direction", "dataset", "backbone")),
         "controls": _sheet("controls", comparison_table(run.comparisons)),
         "detection": _sheet("detection", run.detection, detectors),
-        "quality": _sheet("quality", quality_table(run.quality), clips),
+        "quality": _sheet("quality", quality_table(run.quality, run.controls), clips),
         "bandwidth": _sheet("bandwidth", run.bandwidth, clips),
     }
 

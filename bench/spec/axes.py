@@ -32,6 +32,15 @@ BACKBONES: dict[str, str] = {
 }
 """The networks whose latency can be measured; ``bench.models`` builds exactly these."""
 
+ELSEWHERE = "torchvision:NAME, timm:NAME, FILE.py:FUNCTION, package.module:function"
+"""How networks from elsewhere are named; ``bench.models.backbones`` makes them."""
+
+
+def is_elsewhere(backbone: str) -> bool:
+    """Whether ``backbone`` is named in one of the ways of ``ELSEWHERE``."""
+    return ":" in backbone
+
+
 VOLUMETRIC: dict[str, str] = {
     "r3d_18": "torchvision R3D-18: 3×3×3 convolutions",
     "mc3_18": "torchvision MC3-18: 3-D convolutions in the first stage only",

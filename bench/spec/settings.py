@@ -21,6 +21,7 @@ from bench.spec.axes import (
     VOLUMETRIC,
     Device,
     ValueNotAllowed,
+    is_elsewhere,
     require,
 )
 from bench.spec.panel import PANEL_AXES
@@ -91,6 +92,8 @@ class Timing(Stopping):
             if allowed is not None:
                 for source in (self, *self.panels):
                     for value in getattr(source, option) or ():
+                        if option == "backbones" and is_elsewhere(value):
+                            continue
                         require(value, allowed, f"{axis.name}{self.WHERE}")
         return self
 

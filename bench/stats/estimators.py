@@ -1,28 +1,34 @@
 """Estimators and intervals: numpy and scipy, and nothing of ours.
 
-Within one process a robust location over superblocks; across processes (or seeds) a t interval, because that is the
-level at which values are independent (Kalibera & Jones, "Rigorous benchmarking in reasonable time", 2013).
+Within one process a robust location over superblocks. Across processes, the level at which values are independent
+(Kalibera & Jones, "Rigorous benchmarking in reasonable time", 2013), a trimmed mean with Yuen's interval: of the
+candidates the one whose intervals hold on the published runs (docs/statistics.md). Across seeds Student's t.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special, stats
 
 CONFIDENCE = 0.95
 POWER = 0.8
 MOST = 10_000  # values beyond which nobody asks how many
+FEWEST_SEEDS = 5  # with fewer, no interval is called 95 %
+TRIM, TRIMMED_FROM = 0.2, 7  # of the values at either end; with fewer values too little would be left of them
+
+_COUNTS = np.arange(2, MOST + 1)
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its two-sided interval; NaN bounds where there are fewer than two values."""
+    """An estimate with its two-sided interval; NaN bounds where there are too few values."""
 
     mean: float
     low: float
@@ -41,42 +47,195 @@ class Interval:
     def signed(self, decimals: int = 1) -> str:
         """``+1.0 [-0.5, +2.5]``."""
         mean, low, high = (f"{value:+.{decimals}f}" for value in (self.mean, self.low, self.high))
-        return f"{mean} [{low}, {high}]"
+        return f"{mean} (no interval)" if math.isnan(self.low) else f"{mean} [{low}, {high}]"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What independent values say of a quantity: a location, its standard error, the degrees of freedom of Student's t.
+
+    error is NaN where there are too few values. possible: the least and the largest that the quantity can be.
+    """
+
+    mean: float
+    error: float = math.nan
+    freedom: float = math.nan
+    count: int = 1
+    possible: tuple[float, float] = (-math.inf, math.inf)
+
+    def __sub__(self, other: "Estimate") -> "Estimate":
+        """The difference of two independent estimates (Welch; of trimmed means Yuen, "The two-sample trimmed t for
+        unequal population variances", 1974)."""
+        error, parts = math.hypot(self.error, other.error), (self.error**2, other.error**2)
+        freedom = self.freedom + other.freedom
+        if error > 0:
+            freedom = sum(parts) ** 2 / (parts[0] ** 2 / self.freedom + parts[1] ** 2 / other.freedom)
+        (low, high), (lowest, highest) = self.possible, other.possible
+        return Estimate(
+            self.mean - other.mean, error, freedom, self.count + other.count, (low - highest, high - lowest)
+        )
+
+    def interval(self, confidence: float = CONFIDENCE) -> Interval:
+        """Two-sided, cut off at what is possible; NaN bounds where there are too few values."""
+        reach = _t(confidence, self.freedom) * self.error
+        low, high = (float(np.clip(end, *self.possible)) for end in (self.mean - reach, self.mean + reach))
+        return Interval(self.mean, low, high, self.count)
+
+    def mde(self, confidence: float = CONFIDENCE) -> float:
+        """The minimum detectable effect: what would have been found four times in five at this confidence."""
+        return (_t(confidence, self.freedom) + float(stats.t.ppf(POWER, self.freedom))) * self.error
+
+    def needed(self, effect: float, confidence: float = CONFIDENCE, power: float = POWER) -> int | None:
+        """How many values of this spread would find ``effect``; None beyond ``MOST``, or where nothing is known."""
+        if math.isnan(self.error) or effect <= 0:
+            return None
+        quantiles = _quantiles(np.maximum(1, self.freedom * _COUNTS / self.count), confidence, power)
+        return _fewest(quantiles, self.error * math.sqrt(self.count), effect)
+
+    def p(self, value: float = 0.0) -> float:
+        """Two-sided, of the quantity being ``value``. Without any spread it decides on its own: 1 or 0."""
+        distance = abs(self.mean - value)
+        if self.error == 0:
+            return 1.0 if distance == 0 else 0.0
+        return float(2 * stats.t.sf(distance / self.error, self.freedom))
+
+
+@cache
+def _t(confidence: float, freedom: float) -> float:
+    """The two-sided quantile of Student's t; scipy takes longer for it than everything around it."""
+    return float(stats.t.ppf((1 + confidence) / 2, freedom))
+
+
+def mean(values: ArrayLike) -> Estimate:
+    """The mean of independent values, with its standard error."""
+    array: Floats = np.asarray(values, dtype=np.float64)
+    count = len(array)
+    middle = float(array.mean()) if count else math.nan
+    if count < 2:
+        return Estimate(middle, count=count)
+    return Estimate(middle, float(array.std(ddof=1)) / math.sqrt(count), count - 1, count)
+
+
+def trimmed(values: Floats, trim: float = TRIM, fewest: int = TRIMMED_FROM) -> tuple[Floats, Floats, int]:
+    """Along the last axis the trimmed mean, its standard error and degrees of freedom (Yuen & Dixon, 1973).
+
+    values [..., n], n >= 2. trim: the share left out at either end, from ``fewest`` values on; below that the mean. The
+    error is that of the winsorised values, scaled to those that are left.
+    """
+    count = values.shape[-1]
+    cut = int(trim * count) if count >= fewest else 0
+    ordered = np.sort(values, axis=-1)
+    kept = ordered[..., cut : count - cut]
+    winsorised = np.clip(ordered, kept[..., :1], kept[..., -1:])
+    left = kept.shape[-1]
+    error = winsorised.std(axis=-1, ddof=1) * math.sqrt((count - 1) / (left * (left - 1)))
+    return kept.mean(axis=-1), error, left - 1
+
+
+def trimmed_mean(values: ArrayLike) -> Estimate:
+    """What holds over processes: an odd one moves it little."""
+    array: Floats = np.asarray(values, dtype=np.float64)
+    if len(array) < 2:
+        return mean(array)
+    middle, error, freedom = trimmed(array)
+    return Estimate(float(middle), float(error), freedom, len(array))
+
+
+def share_interval(shares: ArrayLike, judged: int, confidence: float = CONFIDENCE) -> Interval:
+    """The mean of shares (0 to 1) with a t interval on the logit scale, which stays within 0 and 1.
+
+    The standard error of the mean is carried to that scale (delta method), so the interval is around the mean itself.
+    judged: clips or objects that one share is taken over. Where all shares are 0, or all 1, they have no spread, and
+    the exact binomial interval of one share's clips stands in.
+    """
+    found = mean(shares)
+    middle = found.mean
+    if not 0 < middle < 1:
+        right = round(middle * judged)
+        exact = stats.binomtest(right, judged).proportion_ci(confidence)
+        return Interval(middle, float(exact.low), float(exact.high), found.count)
+    reach = _t(confidence, found.freedom) * found.error / (middle * (1 - middle))
+    place = math.log(middle / (1 - middle))
+    low, high = (float(special.expit(end)) for end in (place - reach, place + reach))
+    return Interval(middle, low, high, found.count)
 
 
 @dataclass(frozen=True)
 class Units:
-    """{unit: value}, one per process where time is measured, one per seed where something is trained.
-
-    Two of them are paired by their units, which are independent; an interval is taken over the units. fewest: with
-    fewer units there is none.
-    """
+    """{unit: value} of independent units, by which two of them are paired; an interval is taken over the units."""
 
     by_unit: Mapping[int, float]
-    fewest: int = 2
 
     def __len__(self) -> int:
         return len(self.by_unit)
 
-    def __sub__(self, other: "Units") -> "Units":
+    def paired(self, other: "Units") -> dict[int, float]:
         """The difference in every unit that both have."""
-        shared = [unit for unit in self.by_unit if unit in other.by_unit]
-        values = {unit: self.by_unit[unit] - other.by_unit[unit] for unit in shared}
-        return Units(values, max(self.fewest, other.fewest))
+        return {unit: value - other.by_unit[unit] for unit, value in self.by_unit.items() if unit in other.by_unit}
 
     @property
     def values(self) -> list[float]:
         """In the order of the units."""
         return list(self.by_unit.values())
 
+    def estimate(self) -> Estimate:
+        """Over the units."""
+        raise NotImplementedError
+
     def interval(self, confidence: float = CONFIDENCE) -> Interval:
-        """Mean and Student's t interval over units; NaN bounds for too few."""
-        interval = t_interval(self.values, confidence)
-        return interval if len(self) >= self.fewest else replace(interval, low=math.nan, high=math.nan)
+        """NaN bounds where there are too few units."""
+        return self.estimate().interval(confidence)
 
     def mde(self, confidence: float = CONFIDENCE) -> float:
-        """The minimum detectable effect: what would have been found four times in five at this confidence."""
-        return minimum_detectable_effect(self.values, confidence) if len(self) >= self.fewest else math.nan
+        """The minimum detectable effect."""
+        return self.estimate().mde(confidence)
+
+
+@dataclass(frozen=True)
+class Processes(Units):
+    """One value per process, where time is measured. fewest: with fewer of them there is no interval."""
+
+    fewest: int = 2
+
+    def __sub__(self, other: "Processes") -> "Processes":
+        return Processes(self.paired(other), max(self.fewest, other.fewest))
+
+    def estimate(self) -> Estimate:
+        """A trimmed mean; without error where there are too few."""
+        found = trimmed_mean(self.values)
+        return found if len(self) >= self.fewest else Estimate(found.mean, count=found.count)
+
+
+@dataclass(frozen=True)
+class Seeds(Units):
+    """One value per seed, where something is trained; in per cent or pp. possible: the least and the largest."""
+
+    possible: tuple[float, float] = (-100.0, 100.0)
+
+    def __sub__(self, other: "Seeds") -> "Seeds":
+        (low, high), (lowest, highest) = self.possible, other.possible
+        return Seeds(self.paired(other), (low - highest, high - lowest))
+
+    def estimate(self) -> Estimate:
+        """The mean; without error where there are fewer than ``FEWEST_SEEDS``."""
+        found = mean(self.values)
+        if len(self) < FEWEST_SEEDS:
+            return Estimate(found.mean, count=found.count)
+        return replace(found, possible=self.possible)
+
+
+@dataclass(frozen=True)
+class Shares(Seeds):
+    """Accuracies of seeds, in per cent of ``judged`` clips (or objects) each."""
+
+    possible: tuple[float, float] = (0.0, 100.0)
+    judged: int = 1
+
+    def interval(self, confidence: float = CONFIDENCE) -> Interval:
+        """Within 0 and 100."""
+        if len(self) < FEWEST_SEEDS:
+            return self.estimate().interval(confidence)
+        return share_interval([value / 100 for value in self.values], self.judged, confidence).scaled(100)
 
 
 def hodges_lehmann(values: ArrayLike) -> float:
@@ -91,62 +250,31 @@ def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return np.triu_indices(count)
 
 
-@cache
-def _t(confidence: float, freedom: int) -> float:
-    """The two-sided quantile of Student's t; scipy takes longer for it than everything around it."""
-    return float(stats.t.ppf((1 + confidence) / 2, freedom))
-
-
-def t_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
-    """Mean and Student's t interval over independent values (processes, seeds)."""
-    array: Floats = np.asarray(values, dtype=np.float64)
-    count = len(array)
-    mean = float(array.mean()) if count else math.nan
-    if count < 2:
-        return Interval(mean, math.nan, math.nan, count)
-    reach = _t(confidence, count - 1) * float(array.std(ddof=1)) / math.sqrt(count)
-    return Interval(mean, mean - reach, mean + reach, count)
-
-
-def minimum_detectable_effect(values: ArrayLike, confidence: float = CONFIDENCE) -> float:
-    """The effect that this many values with this spread would have found four times in five, at this confidence."""
-    array: Floats = np.asarray(values, dtype=np.float64)
-    if len(array) < 2:
-        return math.nan
-    quantiles = _t(confidence, len(array) - 1) + float(stats.t.ppf(POWER, len(array) - 1))
-    return quantiles * float(array.std(ddof=1)) / math.sqrt(len(array))
-
-
-def count_needed(values: ArrayLike, effect: float, confidence: float = CONFIDENCE, power: float = POWER) -> int | None:
-    """How many values of this spread would find ``effect``, at this power; None beyond ``MOST``."""
-    array: Floats = np.asarray(values, dtype=np.float64)
-    return _fewest(float(array.std(ddof=1)), effect, confidence, power) if len(array) > 1 and effect > 0 else None
+def processes_needed(deviation: float, effect: float, power: float = POWER) -> int | None:
+    """How many processes that differ by this deviation would find ``effect``; None beyond ``MOST``."""
+    return _fewest(_over_processes(power), deviation, effect)
 
 
 def groups_needed(deviation: float, half_width: float) -> int:
-    """How many independent values of this deviation give a t interval of this half-width; ``MOST`` where more."""
-    return _fewest(deviation, half_width, CONFIDENCE, power=0.5) or MOST  # an interval's reach: its quantile alone
+    """How many processes of this deviation give an interval of this half-width; ``MOST`` where more."""
+    return processes_needed(deviation, half_width, power=0.5) or MOST  # an interval's reach: its quantile alone
 
 
-def _fewest(deviation: float, effect: float, confidence: float, power: float) -> int | None:
-    counts = np.arange(2, MOST + 1)
-    quantiles = stats.t.ppf((1 + confidence) / 2, counts - 1) + stats.t.ppf(power, counts - 1)
-    enough = np.flatnonzero(quantiles * deviation / np.sqrt(counts) <= effect)
-    return int(counts[enough[0]]) if len(enough) else None
+@cache
+def _over_processes(power: float) -> Floats:
+    cuts = np.where(_COUNTS >= TRIMMED_FROM, (TRIM * _COUNTS).astype(int), 0)
+    return _quantiles(_COUNTS - 2 * cuts - 1, CONFIDENCE, power)
 
 
-def paired_p(differences: ArrayLike) -> float:
-    """Student's t test, two-sided, of paired differences against zero; NaN where there are fewer than two.
+def _quantiles(freedoms: NDArray[Any], confidence: float, power: float) -> Floats:
+    """How many standard errors an effect must measure to be found so often."""
+    return np.asarray(stats.t.ppf((1 + confidence) / 2, freedoms) + stats.t.ppf(power, freedoms))
 
-    Differences without any spread decide on their own: 1 where all are zero, otherwise 0.
-    """
-    array: Floats = np.asarray(differences, dtype=np.float64)
-    if len(array) < 2:
-        return math.nan
-    if float(np.ptp(array)) == 0.0:
-        return 1.0 if array[0] == 0.0 else 0.0
-    ratio = abs(float(array.mean())) * math.sqrt(len(array)) / float(array.std(ddof=1))
-    return float(2 * stats.t.sf(ratio, len(array) - 1))
+
+def _fewest(quantiles: Floats, deviation: float, effect: float) -> int | None:
+    """quantiles: one for each of ``_COUNTS``."""
+    enough = np.flatnonzero(quantiles * deviation / np.sqrt(_COUNTS) <= effect)
+    return int(_COUNTS[enough[0]]) if len(enough) else None
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -184,55 +312,6 @@ def components(groups: Sequence[ArrayLike]) -> Components | None:
     return Components(max(0.0, (spread - within) / typical), within)
 
 
-@dataclass(frozen=True)
-class Test:
-    """A test's statistic and its p value; NaN where there are too few values."""
-
-    value: float
-    p: float
-
-
-_LEAST_FOR_TESTS = 8  # values in a row: with fewer, neither autocorrelation nor trend can be told from chance
-_PERMUTATIONS = 2000
-
-
-def lag_one(groups: Sequence[ArrayLike]) -> Test:
-    """Lag-1 autocorrelation of values in the order in which they were measured, pooled over groups about their means.
-
-    A permutation test: in how many of 2,000 random orders (fixed seed) the coefficient is as far from its mean there.
-    """
-    arrays = [array for group in groups if len(array := np.asarray(group, dtype=np.float64)) >= 3]
-    if sum(map(len, arrays)) < _LEAST_FOR_TESTS:
-        return Test(math.nan, math.nan)
-    rng = np.random.default_rng(0)
-    centred = [array - array.mean() for array in arrays]
-    scale = sum(float(array @ array) for array in centred)
-    if scale == 0:
-        return Test(0.0, 1.0)
-    seen = sum(float(array[1:] @ array[:-1]) for array in centred) / scale
-    shuffled = np.zeros(_PERMUTATIONS)
-    for array in centred:
-        orders = rng.permuted(np.tile(array, (_PERMUTATIONS, 1)), axis=1)
-        shuffled += (orders[:, 1:] * orders[:, :-1]).sum(axis=1) / scale
-    middle = float(shuffled.mean())
-    beyond = int((np.abs(shuffled - middle) >= abs(seen - middle)).sum())
-    return Test(seen, (1 + beyond) / (1 + _PERMUTATIONS))
-
-
-def trend(groups: Sequence[ArrayLike]) -> Test:
-    """Kendall's tau of values against the order in which they were measured, pooled over groups, each about its own
-    mean: a rise or fall through the run (one group), or within processes."""
-    arrays: list[Floats] = [array for group in groups if len(array := np.asarray(group, dtype=np.float64)) >= 2]
-    if sum(map(len, arrays)) < _LEAST_FOR_TESTS:
-        return Test(math.nan, math.nan)
-    places = np.concatenate([np.arange(len(array)) - (len(array) - 1) / 2 for array in arrays])
-    values = np.concatenate([array - array.mean() for array in arrays])
-    if float(np.ptp(values)) == 0.0:
-        return Test(0.0, 1.0)
-    result = stats.kendalltau(places, values)
-    return Test(float(result.statistic), float(result.pvalue))
-
-
 def slope(x: ArrayLike, y: ArrayLike) -> float:
     """Least-squares slope of y over x."""
     first: Floats = np.asarray(x, dtype=np.float64)
@@ -245,16 +324,15 @@ def percent(log_ratio: float) -> float:
     return 100.0 * math.expm1(log_ratio)
 
 
-def welch_interval(first: ArrayLike, second: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
-    """first - second for two independent samples of unequal spread; NaN bounds where one has fewer than two values."""
-    a, b = (np.asarray(values, dtype=np.float64) for values in (first, second))
-    difference, count = float(a.mean() - b.mean()), len(a) + len(b)
-    if min(len(a), len(b)) < 2:
-        return Interval(difference, math.nan, math.nan, count)
-    parts = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
-    error = math.sqrt(sum(parts))
-    if error == 0:
-        return Interval(difference, difference, difference, count)
-    freedom = sum(parts) ** 2 / (parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
-    reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
-    return Interval(difference, difference - reach, difference + reach, count)
+def pooled(found: Sequence[Estimate]) -> Estimate:
+    """One estimate of several of the same kind (two at least, each with an error above zero), by random effects
+    (DerSimonian & Laird, 1986), its error after Hartung & Knapp (2001)."""
+    means, errors = (np.array([getattr(one, name) for one in found]) for name in ("mean", "error"))
+    weights, freedom = errors**-2.0, len(found) - 1
+    fixed = np.average(means, weights=weights)
+    excess = float((weights * (means - fixed) ** 2).sum()) - freedom
+    between = max(0.0, excess / float(weights.sum() - (weights**2).sum() / weights.sum()))
+    weights = 1 / (errors**2 + between)
+    middle = float(np.average(means, weights=weights))
+    error = math.sqrt(float((weights * (means - middle) ** 2).sum()) / (freedom * float(weights.sum())))
+    return Estimate(middle, error, freedom, len(found))

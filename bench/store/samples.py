@@ -156,6 +156,10 @@ class Recognition(Fitted):
             return 50 * (self.spatial_accuracy + self.joint_accuracy)
         return 100 * float(getattr(self, f"{name}_accuracy"))
 
+    def judged(self, _: str) -> int:
+        """How many clips an outcome is the share of."""
+        return self.test_clips
+
     def base_clips_pct(self, name: str) -> NDArray[np.float64]:
         """Accuracy on each base clip over its K temporal classes [clips / K], in per cent."""
         spatial, temporal = (unpack(bits, self.test_clips) for bits in (self.spatial_correct, self.temporal_correct))
@@ -194,3 +198,8 @@ class Detection(Fitted):
         """Mean average precision in per cent; name: one of MEASURES."""
         value = getattr(self, name)
         return None if value is None else 100 * float(value)
+
+    def judged(self, name: str) -> int:
+        """How many objects a measure is taken over."""
+        asked = {"map_slow": self.asked_slow, "map_medium": self.asked_medium, "map_fast": self.asked_fast}
+        return asked.get(name, sum(asked.values()))

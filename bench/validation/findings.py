@@ -21,7 +21,7 @@ from bench.analysis.overheads import Overhead
 from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.spec.panel import Panel
 from bench.stats import estimators, exclusion
-from bench.stats.estimators import Interval, Units
+from bench.stats.estimators import Interval, Processes
 from bench.validation.experiment import Design, Measured, Process
 
 RECOVERED_WITHIN = 0.5  # pp, for an effect of 3 %: the paper's 3 % against its 13.7 % needs no more
@@ -107,22 +107,22 @@ class Sample:
         single = {n: {block: log[call] for block, log in own.items()} for n, own in self._logs.items()}
         return Overhead(_CASE, every, self._left_out, {}, math.nan, math.nan, math.nan, single)
 
-    def seconds(self) -> Units:
+    def seconds(self) -> Processes:
         """The base's time in each process."""
-        return Units({number: math.exp(log) for number, log in self.overhead(BASE).log_seconds.by_unit.items()})
+        return Processes({number: math.exp(log) for number, log in self.overhead(BASE).log_seconds.by_unit.items()})
 
-    def half_logs(self) -> Units:
+    def half_logs(self) -> Processes:
         """The log ratio of the half stack to the base in each process."""
         blocks = self.overhead(HALF).per_superblock
-        return Units({number: estimators.hodges_lehmann(logs) for number, logs in blocks.items()})
+        return Processes({number: estimators.hodges_lehmann(logs) for number, logs in blocks.items()})
 
-    def truth(self, call: int) -> Units:
+    def truth(self, call: int) -> Processes:
         """The effect built in, in per cent, by what each process measured."""
         asked, seconds = self.design.calls[call], self.seconds().by_unit
         if asked.burns:
-            return Units({p.number: 100 * p.burn / seconds[p.number] for p in self.processes})
+            return Processes({p.number: 100 * p.burn / seconds[p.number] for p in self.processes})
         halves = self.half_logs().by_unit.items()
-        return Units({number: built_in_pct(self.design, asked.layers, math.exp(log)) for number, log in halves})
+        return Processes({number: built_in_pct(self.design, asked.layers, math.exp(log)) for number, log in halves})
 
     def flagged(self) -> Share:
         """The superblocks that the rules call disturbed."""
@@ -153,7 +153,6 @@ def findings(measured: Measured) -> Validation:
     twins = [sample.overhead(*design.twins(pair)).pct for pair in range(design.pairs)]
     by_process = np.array([twin.values for twin in twins])  # [pairs, processes]
     deviation = float(np.sqrt((by_process.std(axis=1, ddof=1) ** 2).mean()))
-    spread = np.array([-1.0, 1.0]) * deviation / math.sqrt(2)  # two values with that deviation
     base, half = estimators.hodges_lehmann(sample.seconds().values), math.exp(sample.half_logs().interval().mean)
     table = _table(sample, groups, busy)
     pairs = table[table["kind"] == "aa"]
@@ -170,11 +169,11 @@ def findings(measured: Measured) -> Validation:
         groups=len(groups),
         group_seconds=float(np.mean([sum(process.wall for process in group.processes) for group in groups])),
         aa_held=Share(int(pairs["covered"].sum()), len(pairs)),
-        aa_bias=estimators.t_interval(by_process.mean(axis=0)),
+        aa_bias=estimators.trimmed_mean(by_process.mean(axis=0)).interval(),
         aa_half_width=float(((pairs["ci_high_pct"] - pairs["ci_low_pct"]) / 2).median()),
         detectable_pct=float(pairs["detectable_pct"].median()),
         detectable_all_pct=float(np.median([twin.mde() for twin in twins])),
-        processes_for={difference: estimators.count_needed(spread, difference) for difference in _DIFFERENCES},
+        processes_for={difference: estimators.processes_needed(deviation, difference) for difference in _DIFFERENCES},
         biased=list(small["name"][(low > BIAS_AT_MOST) | (high < -BIAS_AT_MOST)]),
         bias_half_width=float(((high - low) / 2).max()),
         flagged=sample.flagged(),
@@ -219,12 +218,12 @@ def _table(sample: Sample, groups: Sequence[Sample], busy: Sample) -> pd.DataFra
     return pd.DataFrame(rows).astype(dict.fromkeys(("group", "groups_covered", "groups"), "Int64"))
 
 
-def _row(kind: str, name: str, group: int | None, found: Units, truth: Units | float) -> dict[str, Any]:
+def _row(kind: str, name: str, group: int | None, found: Processes, truth: Processes | float) -> dict[str, Any]:
     """covered: whether the interval holds the truth. bias: estimate less truth, paired by process.
 
     detectable_pct: the minimum detectable effect of one group (kind ``effect``: of the median group).
     """
-    truths = truth if isinstance(truth, Units) else Units(dict.fromkeys(found.by_unit, truth))
+    truths = truth if isinstance(truth, Processes) else Processes(dict.fromkeys(found.by_unit, truth))
     estimate, bias, known = found.interval(), (found - truths).interval(), truths.interval().mean
     return {
         **{"kind": kind, "name": name, "group": group, "processes": len(found), "truth_pct": known},

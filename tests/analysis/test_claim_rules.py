@@ -1,13 +1,18 @@
 """Verdicts are pure functions of claim and values: every rule."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bench.analysis.claims import Claim, Verdict, judge_finding
+from bench.analysis.aa_control import AAControl
+from bench.analysis.claims import Claim, Verdict, corrected, judge_finding
 from bench.analysis.evidence import Finding
-from bench.stats.estimators import Units
+from bench.stats.estimators import Estimate, Processes
+from tests.store.synthetic import PANEL
 
 RULES = {
     "magnitude": Claim.model_construct(kind="magnitude", claimed=13.7, tolerance=4.0, smallest=0.5),
@@ -18,9 +23,13 @@ RULES = {
 }
 
 
+def over_processes(values: Sequence[float]) -> Estimate:
+    return Processes(dict(enumerate(values))).estimate()
+
+
 def judged(kind: str, *samples: Sequence[float], **finding: Any) -> Verdict:
     claim = RULES[kind].model_copy(update={"id": kind, "finding": "", "source": "", "paper": ""})
-    named = {f"comparison {n}": Units(dict(enumerate(values))) for n, values in enumerate(samples)}
+    named = {f"comparison {n}": over_processes(values) for n, values in enumerate(samples)}
     return judge_finding(claim, Finding("", named, **finding))
 
 
@@ -37,9 +46,10 @@ def judged(kind: str, *samples: Sequence[float], **finding: Any) -> Verdict:
         ("bound", [1.0, 1.1, 1.2], "reproduced"),
         ("bound", [11.0, 11.1, 11.2], "not reproduced"),
         ("bound", [2.0, 3.5, 5.0], "inconclusive"),
-        ("ordering", [0.4, 0.5, 0.6], "reproduced"),
+        ("ordering", [1.9, 2.0, 2.1], "reproduced"),
+        ("ordering", [0.9, 1.0, 1.2], "inconclusive"),  # on both sides of the smallest effect, all of it above zero,
         ("ordering", [-9.0, -9.1, -9.2], "not reproduced"),
-        ("ordering", [0.0, 0.1, -0.1], "not reproduced"),  # entirely short of the smallest effect
+        ("ordering", [0.4, 0.5, 0.6], "not reproduced"),  # entirely short of the smallest effect
         ("ordering", [-9.0, 9.0, 3.0], "inconclusive"),
         ("equivalence", [0.0, 0.1, -0.1], "reproduced"),
         ("equivalence", [9.0, 9.1, 9.2], "not reproduced"),
@@ -60,7 +70,7 @@ def test_one_value_is_inconclusive() -> None:
     for kind in ("magnitude", "bound", "ordering", "equivalence"):
         found = judged(kind, [13.7])
         assert (found.verdict, found.measured, found.ci_low) == ("inconclusive", 13.7, None)
-        assert "at least two processes or seeds are needed" in found.why
+        assert "at least two processes or 5 seeds are needed" in found.why
 
 
 def test_several_comparisons_hold_at_once_and_the_one_that_decided_is_shown() -> None:
@@ -88,9 +98,55 @@ def test_what_is_missing_or_invalid_is_not_judged() -> None:
     ],
 )
 def test_other_seeds_are_judged_by_the_same_rule(again: list[float], expected: str, said: str) -> None:
-    found = judged("ordering", [8.0, 8.1], repeated=Finding("", {"joint": Units(dict(enumerate(again)))}))
+    found = judged("ordering", [8.0, 8.1], repeated=Finding("", {"joint": over_processes(again)}))
     assert found.verdict == "reproduced"
     assert f"Repeated with other seeds: {said}" in found.why
     assert found.repeated is not None and found.repeated["verdict"] == expected
     lost = judged("ordering", [8.0, 8.1], repeated=Finding(invalid="a seed was lost"))
     assert "Repeated with other seeds: invalid, a seed was lost." in lost.why
+
+
+# --- the control, and many verdicts at once ---------------------------------------------------------------------------
+
+
+def control(mean: float, error: float) -> AAControl:
+    return AAControl(PANEL, Estimate(mean, error, 7, 8))
+
+
+@pytest.mark.parametrize(
+    ("twin", "values", "expected"),
+    [
+        (control(0.0, 0.1), [0.3, 0.4, 0.5], "reproduced"),  # certified: everything is judged
+        (control(0.0, 1.0), [0.3, 0.4, 0.5], "inconclusive"),  # undecided: within its bound of 2.4
+        (control(0.0, 1.0), [-3.0, -3.1, -3.2], "reproduced"),  # beyond it
+        (control(0.0, 1.0), [9.0, 9.1, 9.2], "not reproduced"),
+        (control(3.0, 0.5), [9.0, 9.1, 9.2], "invalid"),  # off
+        (AAControl(PANEL, Estimate(math.nan, count=0)), [9.0, 9.1, 9.2], "inconclusive"),  # there is none
+    ],
+)
+def test_nothing_smaller_than_the_controls_bound_is_judged(twin: AAControl, values: list[float], expected: str) -> None:
+    found = judged("bound", values, control=twin)
+    assert found.verdict == expected
+    if expected == "inconclusive":
+        assert found.why.startswith("The A/A control is undecided, and the effect is smaller than its bound: ")
+    if expected == "invalid":
+        assert found.why.startswith("two identical baselines differ by +3.00 [")
+
+
+@given(st.sampled_from(["magnitude", "bound", "ordering", "equivalence"]), st.lists(st.floats(-30, 30), min_size=3))
+def test_a_verdict_is_reached_at_its_p(kind: str, values: list[float]) -> None:
+    found = judged(kind, values)
+    assert found.p is not None and 0 <= found.p <= 1
+    assert (found.verdict == "inconclusive") == (found.p > 0.05)
+
+
+def test_holm_is_over_all_verdicts_that_were_tested() -> None:
+    near, clear = judged("bound", [1.0, 2.2, 1.5]), judged("bound", [1.0, 1.0001, 1.0002])
+    assert 0.02 < (near.p or 0) < 0.05
+    untested = [judged("exact", [0.0]), judged("bound", [], missing="so it is")]
+    alone, *others = corrected([near, *untested])
+    assert (alone.p_holm, alone.verdict_holm) == (near.p, "reproduced")
+    assert [(one.p_holm, one.verdict_holm) for one in others] == [(None, "reproduced"), (None, "not measured")]
+    both = corrected([near, clear, near])
+    assert [one.verdict_holm for one in both] == ["inconclusive", "reproduced", "inconclusive"]
+    assert {one.verdict for one in both} == {"reproduced"}

@@ -109,7 +109,7 @@ def path(inplace: tuple[float, float], residual: Sequence[str] = ("1", "1/4")) -
     points[shift("inplace", "1/4")] = inplace
     return [
         ending(variant, spatial + 0.001 * seed, temporal, seed)
-        for seed in range(3)
+        for seed in range(5)
         for variant, (spatial, temporal) in points.items()
     ]
 
@@ -117,7 +117,7 @@ def path(inplace: tuple[float, float], residual: Sequence[str] = ("1", "1/4")) -
 def test_in_place_is_held_against_the_residual_path_where_both_are_equally_good_in_time() -> None:
     """At 0.6 in time the path is a quarter of its way along: 0.85 in space."""
     (found,) = controls(path((0.75, 0.6)), "matched")
-    assert (found.subject, found.answer, found.seeds) == ("copy_shift inplace 1/4", BELOW, 3)
+    assert (found.subject, found.answer, found.seeds) == ("copy_shift inplace 1/4", BELOW, 5)
     assert found.interval.mean == pytest.approx(75 - 85)
 
 
@@ -136,7 +136,7 @@ def test_a_mean_over_fractions_is_over_the_seeds_that_all_have() -> None:
     """At 1/2 the last seed lies beyond the path's end."""
     more = [ending(shift("inplace", "1/2"), 0.65, 0.6 if seed < 2 else 0.95, seed) for seed in range(3)]
     mean, quarter, half = controls([*path((0.75, 0.6)), *more], "matched")
-    assert (mean.subject, mean.seeds, quarter.seeds, half.seeds) == ("copy_shift, mean over fractions", 2, 3, 2)
+    assert (mean.subject, mean.seeds, quarter.seeds, half.seeds) == ("copy_shift, mean over fractions", 2, 5, 2)
     assert mean.interval.mean == pytest.approx((-10.0 - 20.05) / 2)
 
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.analysis.overheads import OverheadEstimator, layer_baseline, over, overheads, slopes, suspicion
+from bench.analysis.overheads import OverheadEstimator, layer_baseline, over, overheads, slopes
 from bench.measure.latency.timing import run_superblock
 from bench.spec.cases import BASELINE_VARIANT, Case
-from bench.stats.estimators import Interval, Units
+from bench.stats.estimators import Interval, Processes
 from bench.store.records import TimedRecord
 from bench.store.samples import Slots
 from bench.system.counters import Counters
@@ -32,7 +32,9 @@ def simulate(
     """One experiment on simulated clocks: for each of the first cases the true overhead, as a share."""
     records, cases = list[TimedRecord](), CASES[: len(effects)]
     for replicate in range(replicates):
-        clock = SimulatedClock(seed * 1000 + replicate, **noise)
+        clock = SimulatedClock(
+            10**9 + seed * 1000 + replicate, **noise
+        )  # of its own: orders know nothing of the machine
         rng = random.Random(seed * 1000 + replicate)
         calls = {i: (lambda seconds=0.35 * (1 + effect): seconds) for i, effect in enumerate(effects)}
         own: list[list[tuple[int, int, float]]] = [[] for _ in cases]
@@ -53,15 +55,16 @@ def changed(record: TimedRecord, **columns: list[float]) -> TimedRecord:
 
 
 WEATHER = {
-    **{"noise_sd": 0.015, "autocorrelation": 0.5, "process_sd": 0.004},
+    **{"noise_sd": 0.015, "autocorrelation": 0.5, "process_sd": 0.01, "odd_rate": 0.08, "odd_sd": 0.10},
     **{"drift_per_slot": 0.0005, "spike_rate": 0.01, "switch_effect": 0.01},
 }
+"""As the published runs: overheads differ by 4 pp from process to process, as one network is slow in some of them."""
 
 
 @pytest.fixture(scope="module")
 def experiments() -> list[dict[Case, Interval]]:
     """2,000 experiments on machines with drift, autocorrelated noise, spikes, slot and process effects."""
-    return [{o.case: o.interval() for o in overheads(simulate(seed, **WEATHER))} for seed in range(2000)]
+    return [{o.case: o.interval() for o in overheads(simulate(seed, replicates=8, **WEATHER))} for seed in range(2000)]
 
 
 @pytest.mark.slow
@@ -89,21 +92,6 @@ def test_records_that_come_process_by_process_give_what_all_at_once_give() -> No
     assert estimator.overheads() == overheads(records)
     assert [o.case for o in overheads(records)] == list(CASES[:3])
     assert overheads(records[1:3]) == []  # without a baseline there is nothing to hold a case against
-
-
-def test_an_unlike_twin_makes_the_run_suspect() -> None:
-    honest = simulate(3, (0.0, 0.0), noise_sd=0.0005)
-
-    def tilted(factor: float) -> str:
-        unlike = [changed(r, seconds=[factor * s for s in r.samples.seconds]) if r.case.aa else r for r in honest]
-        return suspicion(overheads(unlike)) or ""
-
-    assert tilted(1.0) == tilted(1.003) == ""  # too small to hide a finding
-    assert "two identical baselines differ by +1." in tilted(1.015)
-    assert "two identical baselines differ by -1." in tilted(0.985)
-    alone = [record for record in honest if not record.case.aa]
-    assert suspicion(overheads(alone)) == f"there is no A/A control in {PANEL.label}"
-    assert suspicion([]) is None
 
 
 def test_a_disturbed_superblock_is_left_out_and_the_estimate_with_it_stays_beside() -> None:
@@ -157,21 +145,25 @@ def test_in_a_panel_the_machines_weather_cancels() -> None:
         for case, factor in ((BASE, 1.0), (SHIFT, 1.1), (CONVOLUTION, 1.65 + 0.11 * replicate))
     ]
     found = {o.case: o for o in overheads(records)}
-    assert over(found[CONVOLUTION], found[SHIFT]).values == pytest.approx([50.0, 60.0])
-    assert over(found[SHIFT], found[BASE]).values == pytest.approx(found[SHIFT].pct.values)
+    assert over(found[CONVOLUTION], found[SHIFT]).mean == pytest.approx(55.0)
+    assert over(found[CONVOLUTION], found[SHIFT]).error == pytest.approx(5.0)
+    assert over(found[SHIFT], found[BASE]) == found[SHIFT].pct.estimate()
     spoilt = {0: {0: 0.1, 1: 9.0, 2: 0.1}}
     left_out = replace(found[SHIFT], every=spoilt, left_out={0: frozenset({1})})
-    assert over(left_out, found[BASE]).by_unit == pytest.approx({0: 100 * math.expm1(0.1)})
+    assert over(left_out, found[BASE]).mean == pytest.approx(100 * math.expm1(0.1))
 
 
-def test_across_panels_processes_are_paired_by_number() -> None:
+def test_two_panels_are_independent_samples_of_all_their_processes() -> None:
     records = [blocks(case, r, s, s) for r, s in ((0, 1.0), (1, 2.0)) for case in (BASE, SHIFT)]
     records += [blocks(I3D, r, 3.0, 3.0) for r in (0, 1, 2)]
     found = {o.case: o for o in overheads(records)}
-    assert over(found[I3D], found[SHIFT]).by_unit == pytest.approx({0: 200.0, 1: 50.0})
+    ratio = over(found[I3D], found[SHIFT])
+    assert (ratio.mean, ratio.count) == (pytest.approx(100 * (3 / math.sqrt(2) - 1)), 5)
+    error = math.log(2) / 2  # of the logarithm: two processes, one of which took twice as long
+    assert ratio.error == pytest.approx((100 + ratio.mean) * error)
     assert found[I3D].log_seconds.by_unit == pytest.approx(dict.fromkeys((0, 1, 2), math.log(3.0)))
     left_out = replace(found[I3D], left_out={0: frozenset({1})}, own={0: {0: 1.0, 1: 9.0, 2: 1.0}})
-    assert left_out.log_seconds == Units({0: 1.0})
+    assert left_out.log_seconds == Processes({0: 1.0})
 
 
 def test_a_layer_baseline_moves_nothing_in_the_same_way() -> None:

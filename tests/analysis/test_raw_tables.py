@@ -10,7 +10,7 @@ import pytest
 from bench.analysis.overheads import rankings
 from bench.analysis.run import markdown
 from bench.analysis.tables import raw
-from bench.stats.estimators import t_interval
+from bench.stats.estimators import mean
 from tests.analysis.synthetic import overhead
 from tests.store.synthetic import (
     BASE,
@@ -33,7 +33,7 @@ def test_the_fastest_of_a_function_is_chosen_after_seeing_all() -> None:
     assert [one.strategy for one in found.ranked] == ["buffer_shift", "concat_shift", "copy_shift"]
     assert [one.strategy for one in found.tied] == ["concat_shift"] and found.decided
     assert found.ranked[0].gap.mean == found.ranked[0].mde == 0
-    gap = t_interval([8.0, 8.2, 8.4], 1 - 0.05 / 3)  # three pairs at once
+    gap = mean([8.0, 8.2, 8.4]).interval(1 - 0.05 / 3)  # three pairs at once
     assert (found.ranked[2].gap.low, found.ranked[2].gap.high) == pytest.approx((gap.low, gap.high))
     table = raw.ranking_table([found])
     assert list(table["rank"]) == [0, 1, 2] and table.gap_ci_low_pct[1] < 0 < table.gap_ci_low_pct[2]

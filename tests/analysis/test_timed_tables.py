@@ -51,13 +51,17 @@ def test_a_case_against_the_baseline_of_its_panel() -> None:
     table = latency([*run(THREE), static(BASE, bytes_moved=10**6), static(SHIFT, bytes_moved=3 * 10**6)])
     contract = "strategy placement fraction direction backbone device runtime dtype memory_format allocator threads"
     contract += " frames size batch streams latency_ms overhead_pct overhead_ci_low_pct overhead_ci_high_pct"
-    contract += " extra_traffic_mb predicted_overhead_pct page_faults peak_memory_mb replicates blocks status flags"
+    contract += (
+        " extra_traffic_mb predicted_overhead_pct page_faults peak_memory_mb replicates blocks control status flags"
+    )
     assert set(contract.split()) <= set(table.columns)
     base, twin, own = (table.iloc[place] for place in range(3))
     assert (base.latency_ms, own.latency_ms) == pytest.approx((100, 102), rel=0.001)
     assert base.overhead_pct == 0 and abs(twin.overhead_pct) < 0.1
     assert own.overhead_ci_low_pct < own.overhead_pct < own.overhead_ci_high_pct
     assert own.overhead_pct == pytest.approx(2.0, abs=0.1) and own.median_overhead_pct == pytest.approx(2.0, abs=0.1)
+    assert own.overhead_plain_mean_pct == pytest.approx(own.overhead_pct)  # six processes: nothing is trimmed
+    assert set(table.control) == {"certified"}
     assert own.half_width_pct == pytest.approx((own.overhead_ci_high_pct - own.overhead_ci_low_pct) / 2)
     assert (own.overhead_all_pct, own.excluded, own.disturbed_pct) == (own.overhead_pct, 0, 0)
     assert (own.replicates, own.blocks, own.status, own.fraction) == (6, 30, "ok", 0.25)

@@ -42,8 +42,8 @@ def write(folder: Path, records: Sequence[Record], recipe: dict[str, Any] = RECI
 
 
 def test_what_two_runs_share_is_compared_case_by_case(tmp_path: Path) -> None:
-    a = write(tmp_path / "a", [*latency(), *main_study([1, 2, 3])])
-    b = write(tmp_path / "b", [*latency(GPU, whole=1.20, seed=1), *main_study([4, 5, 6])])
+    a = write(tmp_path / "a", [*latency(), *main_study(range(5))])
+    b = write(tmp_path / "b", [*latency(GPU, whole=1.20, seed=1), *main_study(range(5, 10))])
     text = compare_runs(a, b)
     table = pd.read_csv(tmp_path / "compare-a-b" / "comparison.csv").set_index("what")
     where = "resnet50 8x224 batch 1 eager fp32 nchw"  # device and threads are what one compares
@@ -69,7 +69,7 @@ def test_one_seed_or_process_has_no_interval(tmp_path: Path) -> None:
     [
         ([], RECIPE, r"b has no latency; accuracy cannot be compared: \S*b has no accuracy"),
         (latency(replace(PANEL, size=112)), RECIPE, "no case in common"),
-        (latency(twin=1.05), RECIPE, r"the A/A control of \S*b failed \(two identical baselines differ"),
+        (latency(twin=1.05), RECIPE, r"the A/A control of \S*b is off \(two identical baselines differ"),
         (main_study([1]), {"recipe": {"lr": 0.1}, "data": {}}, "the recipes differ in lr"),
         (main_study([1], cohort="again"), RECIPE, "the two have no arm in common"),
     ],

@@ -114,8 +114,8 @@ def test_online_table(small_run: Finished) -> None:
 def test_accuracy_table(small_run: Finished) -> None:
     accuracy = table(small_run, "accuracy")
     baseline = accuracy[accuracy.strategy == "no_shift"].iloc[0]
-    in_time = (baseline.temporal_mean_pct, baseline.temporal_ci_low_pct, baseline.temporal_ci_high_pct)
-    assert in_time == (25.0, 25.0, 25.0)  # exactly chance: single frames tell nothing
+    assert baseline.temporal_mean_pct == 25.0  # exactly chance: single frames tell nothing
+    assert pd.isna(baseline.temporal_ci_low_pct) and baseline.note == "no interval with fewer than 5 seeds"
     measured = accuracy[accuracy.status == "ok"]
     assert set(measured.strategy) == {"no_shift", "copy_shift", "two_back"}
     assert (measured.seeds == 2).all()
@@ -140,7 +140,9 @@ def test_every_claim_has_a_verdict_and_a_reason(small_run: Finished) -> None:
     assert all(v["verdict"] and v["why"] for v in verdicts)
     judged = [v for v in verdicts if v["verdict"] not in ("not measured", "invalid")]
     assert {"zero-cost", "trend-devices", "detection-gain", "detection-fast"} <= {v["claim"] for v in judged}
-    assert all(v["ci_low"] is not None for v in judged if v["claim"] != "zero-cost")
+    with_interval = {v["claim"] for v in judged if v["ci_low"] is not None}
+    assert "trend-devices" in with_interval
+    assert not {"zero-cost", "detection-gain", "detection-fast"} & with_interval  # counted; two seeds
 
 
 def test_a_dropped_in_strategy_is_everywhere(small_run: Finished) -> None:

@@ -4,7 +4,7 @@ torch.utils.benchmark: the ratio of the medians of all its blocks. No interval: 
 pyperf: the ratio of the means of all values, the figure that it prints. Beside it pyperf prints the standard deviation,
 which is no interval for a mean; the one here is ours, from its processes: Welch's t on the logarithms of their means.
 ShiftBench: ``analysis.overheads``, as in any run: declared exclusions, Hodges–Lehmann over superblocks,
-mean and t interval over processes.
+trimmed mean and Yuen's interval over processes.
 """
 
 import math
@@ -46,7 +46,7 @@ def of_pyperf(raw: dict[str, list[list[float]]]) -> dict[str, Reading]:
     logs = {case: [math.log(plain.fmean(values)) for values in runs] for case, runs in raw.items()}
     found = {}
     for effect, case in CASES.items():
-        ends = estimators.welch_interval(logs[case], logs[BASE])
+        ends = (estimators.mean(logs[case]) - estimators.mean(logs[BASE])).interval()
         value = 100 * (means[case] / means[BASE] - 1)
         found[effect] = Reading(value, estimators.percent(ends.low), estimators.percent(ends.high))
     return found

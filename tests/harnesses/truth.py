@@ -35,7 +35,7 @@ def extra_layers(fixed: Sequence[Sequence[Block]]) -> Interval:
     """
     ratios = [math.exp(-estimators.hodges_lehmann(log_ratios(blocks, 1))) for blocks in fixed]
     extra = LAYERS[EFFECT] - LAYERS[BASE]
-    return estimators.t_interval([100 * extra * (1 - r) / (FULL - HALF) for r in ratios])
+    return estimators.mean([100 * extra * (1 - r) / (FULL - HALF) for r in ratios]).interval()
 
 
 def truths(fixed: Sequence[Sequence[Block]]) -> dict[str, float]:

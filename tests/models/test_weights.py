@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
-from torchvision.models import resnet18, resnet50
+from torchvision.models import mobilenet_v2, resnet18, resnet50
 
 from bench.models import Network, load_weights
 from bench.models.weights import learned
@@ -44,7 +45,35 @@ def mmaction(state: State) -> dict[str, object]:
     return {"meta": {}, "state_dict": named}
 
 
-@pytest.mark.parametrize("save", [dict, mit, mmaction], ids=["torchvision", "mit-han-lab", "mmaction2"])
+def mit_block(state: State) -> dict[str, object]:
+    """place=block: whole blocks are wrapped. From a training under torch.compile, on several GPUs."""
+    named = {}
+    for key, value in state.items():
+        key = re.sub(r"^(layer\d\.\d+)\.", r"\1.net.", key)
+        named[f"_orig_mod.module.{key.replace('fc.', 'new_fc.') if key.startswith('fc.') else f'base_model.{key}'}"] = (
+            value
+        )
+    return {"model_state_dict": named}
+
+
+def mmaction_1x(state: State) -> dict[str, object]:
+    named = mmaction(state)["state_dict"] | {"data_preprocessor.mean": torch.zeros(3)}  # type: ignore[operator]
+    return {"message_hub": {}, "state_dict": named}
+
+
+def averaged(state: State) -> dict[str, object]:
+    """As timm's training script keeps its moving average; an old PyTorch counted no batches."""
+    kept = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    return {"state_dict_ema": kept}
+
+
+SAVED = {
+    **{"torchvision": dict, "mit-han-lab": mit, "mit-han-lab block": mit_block},
+    **{"mmaction2 0.x": mmaction, "mmaction2 1.x": mmaction_1x, "moving average": averaged},
+}
+
+
+@pytest.mark.parametrize("save", SAVED.values(), ids=SAVED)
 def test_a_checkpoint_loads_whatever_it_calls_its_weights(
     save: Callable[[State], object], trained: State, tmp_path: Path
 ) -> None:
@@ -53,8 +82,46 @@ def test_a_checkpoint_loads_whatever_it_calls_its_weights(
     load_weights(network, tmp_path / "checkpoint.pth")
     loaded = network.trunk.state_dict()
     assert loaded.keys() == trained.keys()
-    assert all(torch.equal(loaded[key], value) for key, value in trained.items())
+    learned_names = [key for key in trained if not key.endswith("num_batches_tracked")]
+    assert all(torch.equal(loaded[key], trained[key]) for key in learned_names)
     assert network.trunk.fc.out_features == CLASSES
+
+
+def test_safetensors(tmp_path: Path) -> None:
+    state = learned(resnet18(num_classes=CLASSES)).state_dict()
+    save_file(state, tmp_path / "weights.safetensors")
+    network = Network(resnet18(), 2)
+    load_weights(network, tmp_path / "weights.safetensors")
+    assert all(torch.equal(value, state[key]) for key, value in network.trunk.state_dict().items())
+    (tmp_path / "torn.safetensors").write_bytes(b"no header")
+    with pytest.raises(ValueNotAllowed, match="cannot be read as weights"):
+        load_weights(network, tmp_path / "torn.safetensors")
+
+
+def test_a_released_mobilenet(tmp_path: Path) -> None:
+    """mit-han-lab's MobileNetV2 has flat blocks; the shift wraps their first layer where there is a shortcut."""
+    trained = learned(mobilenet_v2(num_classes=CLASSES)).state_dict()
+    flat = {"1.0": "3", "1.1": "4", "0.0": "0", "0.1": "1", "2": "6", "3": "7"}
+    named = {}
+    for key, value in trained.items():
+        if found := re.match(r"features\.(\d+)\.conv\.(\d\.\d|\d)\.(.*)", key):
+            block, layer, rest = found.groups()
+            place = {"0.0": "0", "0.1": "1", "1": "3", "2": "4"}[layer] if block == "1" else flat[layer]
+            wrapped = "net." if block in ("3", "5", "6", "8") and place == "0" else ""
+            key = f"features.{block}.conv.{place}.{wrapped}{rest}"
+        named[
+            f"module.base_model.{key}" if "classifier" not in key else key.replace("classifier.1", "module.new_fc")
+        ] = value
+    torch.save({"state_dict": named}, tmp_path / "TSM_kinetics_RGB_mobilenetv2_shift8_blockres.pth")
+    network = Network(mobilenet_v2(), 2)
+    load_weights(network, tmp_path / "TSM_kinetics_RGB_mobilenetv2_shift8_blockres.pth")
+    assert all(torch.equal(value, trained[key]) for key, value in network.trunk.state_dict().items())
+
+
+def test_the_first_names_that_differ_are_told(tmp_path: Path) -> None:
+    torch.save(resnet18().state_dict(), tmp_path / "resnet18.pth")
+    with pytest.raises(ValueNotAllowed, match=r"it lacks layer1.0.bn3.bias, .* … \(\d+ names\)"):
+        load_weights(Network(resnet50(), 2), tmp_path / "resnet18.pth")
 
 
 class Evil:
@@ -75,7 +142,7 @@ def test_what_is_no_such_checkpoint_is_one_line_and_runs_nothing(tmp_path: Path)
         ({"state_dict": {"conv1.weight": torch.zeros(3)}}, "is of another network"),
         ({"epoch": 3}, "holds no weights"),
         ([1, 2], "holds no weights"),
-        ({"state_dict": Evil(tmp_path / "evil")}, "cannot be read as weights"),
+        ({"state_dict": Evil(tmp_path / "evil")}, "it holds more than tensors, first a getattr.*Where you trust it"),
     ):
         torch.save(stored, file)
         with pytest.raises(ValueNotAllowed, match=message) as raised:

@@ -1,4 +1,4 @@
-"""``python -m tests.scripts.choose_estimator [--write FILE]``: which interval over processes holds what it promises?
+"""``python -m tests.scripts.choose_estimator [--write]``: which interval over processes holds what it promises?
 
 The values of a case in the processes of a published run are centred; what is left is how processes really differ.
 n of these residuals are drawn with replacement, 2,000 times, and each candidate's 95 % interval either holds its own
@@ -14,57 +14,53 @@ The rule, written down before it was run the first time:
 After the first run the rule was changed twice, because no candidate qualified: at n = 5 the 20 % trimmed mean has three
 values left, so a candidate was added that trims from seven values on; and one share in 2,000 draws is uncertain by 0.3
 points, so a run may lie outside of 92 to 98 % by twice that.
+
+``--write`` puts the coverage of what was chosen, and of what stood before it, into docs/statistics.md.
 """
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import stats
 
 from bench.analysis.overheads import overheads
 from bench.spec.cases import BASELINE_VARIANT
+from bench.stats.estimators import TRIM, TRIMMED_FROM, Floats, trimmed
 from bench.store.journal import read_records
 
-RUNS = Path(__file__).resolve().parent.parent.parent / "results" / "reference"
+ROOT = Path(__file__).resolve().parent.parent.parent
+RUNS = ROOT / "results" / "reference"
+PAGE = ROOT / "docs" / "statistics.md"
 COUNTS = (5, 7, 16, 32)
 RESAMPLES = 2000
 BOOTSTRAPS = 499
 MONTE_CARLO_ERROR = 0.6  # points, of a share near 98 % in 2,000 draws
+MARK = "<!-- written by tests/scripts/choose_estimator.py -->"
 LEAST = 5  # processes of a case whose residuals count
 CONFIDENCE = 0.95
 
-Floats = NDArray[np.float64]
 Bounds = tuple[Floats, Floats]
 
 
-def student(drawn: Floats) -> Bounds:
-    """Mean and t interval. drawn [resamples, n]."""
-    count = drawn.shape[1]
-    middle = drawn.mean(axis=1)
-    reach = _t(count - 1) * drawn.std(axis=1, ddof=1) / math.sqrt(count)
-    return middle - reach, middle + reach
-
-
-def yuen(drawn: Floats, trim: float = 0.2) -> Bounds:
-    """Trimmed mean and Yuen's interval: the deviation of the winsorised values."""
-    middle, error, freedom = _trimmed(drawn, trim)
+def yuen(drawn: Floats, trim: float = TRIM, fewest: int = 0) -> Bounds:
+    """Trimmed mean and Yuen's interval; with nothing trimmed mean and Student's. drawn [resamples, n]."""
+    middle, error, freedom = trimmed(drawn, trim, fewest)
     reach = _t(freedom) * error
     return middle - reach, middle + reach
 
 
-def bootstrap_t(drawn: Floats, trim: float = 0.2) -> Bounds:
+def bootstrap_t(drawn: Floats) -> Bounds:
     """Trimmed mean, with the symmetric bootstrap-t interval around it (Wilcox, 2017, section 4.4)."""
     rng = np.random.default_rng(1)
-    middle, error, _ = _trimmed(drawn, trim)
+    middle, error, _ = trimmed(drawn, TRIM, 0)
     quantiles = np.empty(len(drawn))
     for row, values in enumerate(drawn - middle[:, None]):
         again = values[rng.integers(0, len(values), (BOOTSTRAPS, len(values)))]
-        centre, spread, _ = _trimmed(again, trim)
+        centre, spread, _ = trimmed(again, TRIM, 0)
         ratios = np.abs(centre[spread > 0] / spread[spread > 0])
         quantiles[row] = np.quantile(ratios, CONFIDENCE) if len(ratios) else math.inf
     reach = quantiles * error
@@ -80,15 +76,14 @@ def hodges_lehmann(drawn: Floats) -> Bounds:
     return pairs[:, left_out], pairs[:, -1 - left_out]
 
 
+OLD, CHOSEN = "mean, Student's t", f"20 % trimmed mean from n = {TRIMMED_FROM}, Yuen"
+
 CANDIDATES: dict[str, tuple[Callable[[Floats], Bounds], Callable[[Floats], float]]] = {
-    "mean, Student's t": (student, lambda values: float(values.mean())),
-    "20 % trimmed mean, Yuen": (yuen, lambda values: float(stats.trim_mean(values, 0.2))),
-    "10 % trimmed mean, Yuen": (lambda drawn: yuen(drawn, 0.1), lambda values: float(stats.trim_mean(values, 0.1))),
-    "20 % trimmed mean, bootstrap-t": (bootstrap_t, lambda values: float(stats.trim_mean(values, 0.2))),
-    "20 % trimmed mean from n = 7, Yuen": (
-        lambda drawn: yuen(drawn, 0.2 if drawn.shape[1] >= 7 else 0.0),
-        lambda values: float(stats.trim_mean(values, 0.2)),
-    ),
+    OLD: (lambda drawn: yuen(drawn, 0.0), lambda values: float(values.mean())),
+    "20 % trimmed mean, Yuen": (yuen, lambda values: _trimmed_mean(values, 0.2)),
+    "10 % trimmed mean, Yuen": (lambda drawn: yuen(drawn, 0.1), lambda values: _trimmed_mean(values, 0.1)),
+    "20 % trimmed mean, bootstrap-t": (bootstrap_t, lambda values: _trimmed_mean(values, 0.2)),
+    CHOSEN: (lambda drawn: yuen(drawn, fewest=TRIMMED_FROM), lambda values: _trimmed_mean(values, TRIM)),
     "Hodges–Lehmann, signed ranks": (hodges_lehmann, lambda values: _pseudo_median(values)),
 }
 """{name: (interval, what it estimates of a population)}."""
@@ -108,21 +103,22 @@ def populations() -> Iterator[tuple[str, list[Floats]]]:
             yield folder.name, [np.concatenate(own) for own in panels.values()]
 
 
-def coverage() -> pd.DataFrame:
+def coverage(candidates: Iterable[str] = CANDIDATES) -> pd.DataFrame:
     """One row for each run, candidate and n: coverage_pct over the run's panels, the worst of them, and width_ratio
     (of the median width, to Student's t)."""
     rows = []
     for run, panels in populations():
         for count in COUNTS:
-            found: dict[str, list[tuple[float, float]]] = {name: [] for name in CANDIDATES}
+            found: dict[str, list[tuple[float, float]]] = {name: [] for name in candidates}
             for number, values in enumerate(panels):
                 rng = np.random.default_rng([count, number])
                 drawn = values[rng.integers(0, len(values), (RESAMPLES, count))]
-                for name, (interval, target) in CANDIDATES.items():
+                for name in found:
+                    interval, target = CANDIDATES[name]
                     low, high = interval(drawn)
                     held = (low <= target(values)) & (target(values) <= high)
                     found[name].append((100 * float(held.mean()), float(np.median(high - low))))
-            widths = [width for _, width in found["mean, Student's t"]]
+            widths = [width for _, width in found[OLD]]
             for name, own in found.items():
                 shares = [share for share, _ in own]
                 ratio = float(np.mean([mine / usual for (_, mine), usual in zip(own, widths, strict=True)]))
@@ -144,16 +140,8 @@ def _t(freedom: int) -> float:
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
-def _trimmed(drawn: Floats, trim: float) -> tuple[Floats, Floats, int]:
-    """Trimmed mean, its standard error (Yuen), degrees of freedom."""
-    count = drawn.shape[1]
-    cut = int(trim * count)
-    ordered = np.sort(drawn, axis=1)
-    kept = ordered[:, cut : count - cut]
-    winsorised = np.clip(ordered, kept[:, :1], kept[:, -1:])
-    left = kept.shape[1]
-    error = winsorised.std(axis=1, ddof=1) * math.sqrt((count - 1) / (left * (left - 1)))
-    return kept.mean(axis=1), error, left - 1
+def _trimmed_mean(values: Floats, trim: float) -> float:
+    return float(stats.trim_mean(values, trim))
 
 
 def _signed_rank_quantile(count: int) -> int:
@@ -170,6 +158,22 @@ def _pseudo_median(values: Floats) -> float:
     return float(np.median((values[first] + values[second]) / 2))
 
 
+def write(table: pd.DataFrame) -> None:
+    """The table of the page on statistics, between its two marks: a row for each run and interval."""
+    lines = [
+        "| run | interval | " + " | ".join(f"n = {count}" for count in COUNTS) + " |",
+        "|---|---|" + "---:|" * len(COUNTS),
+    ]
+    for run, own in table[table.interval.isin((CHOSEN, OLD))].groupby("run"):
+        shares = own.pivot(index="interval", columns="n", values="coverage_pct")
+        for name in (CHOSEN, OLD):
+            cells = (f"{shares.loc[name, count]:.1f}" for count in COUNTS)
+            lines.append(f"| {run} | {name} | {' | '.join(cells)} |")
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARK)
+    _, _, after = rest.partition(MARK)
+    PAGE.write_text("".join((before, MARK, "\n\n", "\n".join(lines), "\n\n", MARK, after)), encoding="utf-8")
+
+
 def main(arguments: list[str]) -> None:
     """Print the table and what the rule takes."""
     table = coverage()
@@ -183,8 +187,8 @@ def main(arguments: list[str]) -> None:
     )
     print(summary.round(2).to_string())
     print(f"the rule takes: {choose(table)}")
-    if arguments[:1] == ["--write"]:
-        table.round(3).to_csv(arguments[1], index=False)
+    if arguments == ["--write"]:
+        write(table)
 
 
 if __name__ == "__main__":

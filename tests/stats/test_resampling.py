@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.stats.estimators import t_interval
+from bench.stats.estimators import mean
 from bench.stats.resampling import clip_share, resampled
 
 SEEDS, CLIPS, TRUTH = 10, 100, 20.0
@@ -31,7 +31,7 @@ def nested(groups: list[NDArray[np.float64]]) -> tuple[float, float]:
 
 
 def over_seeds(groups: list[NDArray[np.float64]]) -> tuple[float, float]:
-    found = t_interval([group.mean() for group in groups])
+    found = mean([group.mean() for group in groups]).interval()
     return found.low, found.high
 
 

@@ -52,7 +52,7 @@ def test_a_good_machine_passes(good: Validation) -> None:
     assert not failed(good)
     truths = {f"{layers} layers": Machine().truth_pct(DESIGN, layers) for layers in DESIGN.effects}
     for effect in good.rows("effect"):
-        assert abs(effect.bias_points) < 0.2
+        assert abs(effect.bias_points) < 0.3
         assert effect.truth_pct == pytest.approx(truths.get(effect.name, 100 * 0.0003 / 0.0105), abs=0.05)
     assert good.processes == GROUPS * DESIGN.group_size
     assert (good.aa_held.total, good.flagged.count) == (GROUPS * 3, 0)

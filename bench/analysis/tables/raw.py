@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.analysis.aa_control import AAControls
 from bench.analysis.arms import Arm
 from bench.analysis.comparisons import Comparison
 from bench.analysis.overheads import Overhead, Ranking, Slope
@@ -19,7 +20,8 @@ from bench.store.samples import MEASURES, PARTS
 
 _SAMPLE_COLUMNS = ["records", "record", "overhead_pct", "ms", *(f"{part}_pct" for part in (*PARTS, *MEASURES))]
 _QUALITY_COLUMNS = [
-    *(*PANEL, "replicates", "superblocks", "disturbed_pct", "excluded", "waited_seconds", "reasons"),
+    *(*PANEL, "control", "control_pct", "control_ci_low_pct", "control_ci_high_pct"),
+    *("replicates", "superblocks", "disturbed_pct", "excluded", "waited_seconds", "reasons"),
     *("between_sd_pct", "within_sd_pct", "autocorrelated", "trending", "page_microseconds", "backend", "sensors"),
 ]
 
@@ -110,12 +112,17 @@ def ranking_table(rankings: Sequence[Ranking]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*PANEL, *AXES, *columns])
 
 
-def quality_table(qualities: Sequence[PanelQuality]) -> pd.DataFrame:
-    """One row per panel; what has several values is text."""
+def quality_table(qualities: Sequence[PanelQuality], controls: AAControls) -> pd.DataFrame:
+    """One row per panel; what has several values is text.
+
+    control: the A/A control's outcome; control_pct: the twin's overhead, with its interval.
+    """
     rows = [
         {
             **vars(quality),
             **vars(quality.panel),
+            "control": controls.of(quality.panel).outcome,
+            **interval_columns("control_pct", "control", controls.of(quality.panel).interval),
             "reasons": ", ".join(f"{reason} in {count}" for reason, count in quality.reasons.items()),
             "backend": ", ".join(f"{name} {value}" for name, value in quality.backend.items()),
             "sensors": ", ".join(f"{name} {value:g}" for name, value in quality.sensors.items()),

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.analysis import panels
+from bench.analysis.aa_control import aa_controls
 from bench.analysis.overheads import Overhead, layer_baseline, over
 from bench.analysis.tables import AXES, MEGA, PANEL, interval_columns, of_case
 from bench.spec.cases import BASELINE_VARIANT, Case
@@ -35,8 +36,8 @@ class FrameTimes:
         return np.concatenate(self.per_process)
 
     def percentile(self, percentile: float) -> Interval:
-        """In seconds: the mean over processes of each one's percentile, with its t interval."""
-        return estimators.t_interval([float(np.percentile(own, percentile)) for own in self.per_process])
+        """In seconds: the trimmed mean over processes of each one's percentile, with its interval."""
+        return estimators.trimmed_mean([float(np.percentile(own, percentile)) for own in self.per_process]).interval()
 
     def missed(self, arrival_fps: float) -> float:
         """The share of frames, 0 to 1, that are not done when the next one arrives at this rate (a queue of one server
@@ -64,12 +65,15 @@ LOAD = 0.8
 
 _FEW_REPLICATES = 5  # with fewer processes the interval is there, but flagged
 _DIFFER = 0.1  # pp: the last digit that the report prints
-_ENDING = ("replicates", "blocks", "excluded", "disturbed_pct", "status", "flags", "reason", "aa", "records")
+_ENDING = (
+    *("replicates", "blocks", "excluded", "disturbed_pct"),
+    *("control", "status", "flags", "reason", "aa", "records"),
+)
 _LATENCY_COLUMNS = [
     *AXES,
     *PANEL,
     *("latency_ms", "overhead_pct", "overhead_ci_low_pct", "overhead_ci_high_pct", "half_width_pct"),
-    *("median_overhead_pct", "mde_pct", "extra_traffic_mb", "predicted_overhead_pct"),
+    *("overhead_plain_mean_pct", "median_overhead_pct", "mde_pct", "extra_traffic_mb", "predicted_overhead_pct"),
     *("predicted_traffic_pct", "predicted_faults_pct", "page_faults", "extra_faults", "peak_memory_mb", "peak_rss_mb"),
     *("overhead_all_pct", "overhead_all_ci_low_pct", "overhead_all_ci_high_pct"),
     *("sm_mhz", "overhead_cycles_pct", "overhead_cycles_ci_low_pct", "overhead_cycles_ci_high_pct"),
@@ -98,7 +102,11 @@ def statics(records: Sequence[Record]) -> Statics:
 
 
 def latency_table(records: Sequence[Record], measured: Sequence[Overhead]) -> pd.DataFrame:
-    """One row per case of whole clips. X_pct of an overhead: per cent over the baseline; mde_pct: in pp."""
+    """One row per case of whole clips. X_pct of an overhead: per cent over the baseline; mde_pct: in pp.
+
+    control: the outcome of the panel's A/A control. overhead_plain_mean_pct: the mean over processes, nothing trimmed.
+    predicted_traffic_pct: from bytes alone; predicted_overhead_pct: from bytes and page faults.
+    """
     rows = [row for case, row in _case_rows(records, measured) if not case.panel.streams]
     return pd.DataFrame(rows, columns=_LATENCY_COLUMNS)
 
@@ -153,7 +161,7 @@ def superblock_table(records: Sequence[Record], measured: Sequence[Overhead]) ->
 def _case_rows(records: Sequence[Record], measured: Sequence[Overhead]) -> list[tuple[Case, dict[str, Any]]]:
     """What is known of each case, measured or not."""
     by_case, static, moves = {o.case: o for o in measured}, statics(records), panels.movements(records)
-    processes = panels.processes(records)
+    processes, controls = panels.processes(records), aa_controls(measured)
     disturbed, throttled = panels.disturbed_superblocks(processes), panels.throttled_panels(processes)
     loses_layout = {r.strategy for r in records if isinstance(r, CheckedRecord) and "memory_format" in r.flags}
     tested = [o.case.panel for o in measured if o.case.aa or o.case.variant != BASELINE_VARIANT]
@@ -164,6 +172,7 @@ def _case_rows(records: Sequence[Record], measured: Sequence[Overhead]) -> list[
         if own and still and own is not still and still.case.variant != BASELINE_VARIANT:
             row |= interval_columns("over_layer_baseline_pct", "over_layer_baseline", over(own, still).interval())
         blocks = [block for process in disturbed.get(case.panel, {}).values() for block in process]
+        row["control"] = controls.of(case.panel).outcome
         row["disturbed_pct"] = 100 * sum(blocks) / len(blocks) if blocks else math.nan
         predictable = not case.panel.streams and case.panel in moves
         if own and base and predictable and case in static and case.baseline in static:
@@ -204,6 +213,7 @@ def _measured(overhead: Overhead | None) -> dict[str, Any]:
         "latency_ms": 1e3 * overhead.seconds,
         **interval_columns("overhead_pct", "overhead", interval),
         "half_width_pct": interval.half_width,
+        "overhead_plain_mean_pct": float(np.mean(overhead.pct.values)),
         "median_overhead_pct": estimators.percent(float(np.median([float(np.median(values)) for values in blocks]))),
         "mde_pct": overhead.pct.mde(),
         **interval_columns("overhead_all_pct", "overhead_all", overhead.interval_of_all()),
@@ -245,7 +255,7 @@ def _flags(row: dict[str, Any]) -> list[str]:
         "few_replicates": row["replicates"] < _FEW_REPLICATES,
         "disturbed": row["disturbed_pct"] > 100 * exclusion.EXCLUDED_AT_MOST,
         "estimates_differ": abs(row["overhead_pct"] - row["overhead_all_pct"]) >= _DIFFER,
-        "prediction_off": panels.is_off(row.get("predicted_overhead_pct", math.nan), *bounds),
+        "prediction_off": panels.prediction_off(row.get("predicted_overhead_pct", math.nan), *bounds),
     }
     return [flag for flag, is_raised in raised.items() if is_raised]
 

@@ -14,10 +14,10 @@ from bench.analysis.tables import AXES, CONDITION, interval_columns, of_variant
 from bench.spec.axes import BASELINE, DETECTORS
 from bench.spec.cases import Variant
 from bench.stats import estimators
-from bench.stats.estimators import CONFIDENCE, Units
+from bench.stats.estimators import CONFIDENCE, FEWEST_SEEDS, Shares
 from bench.stats.resampling import clip_share, resampled
 from bench.store.records import Record
-from bench.store.samples import MEASURES, OUTCOMES, PARTS
+from bench.store.samples import MEASURES, OUTCOMES, PARTS, SPEEDS
 
 Equivalents = dict[str, list[str]]  # {strategy: those proven to compute the same function, which inherit its accuracy}
 
@@ -32,15 +32,16 @@ _ACCURACY_COLUMNS = [
     *("shuffled_spatial_mean_pct", "shuffled_temporal_mean_pct"),
     *("params", "flops", "train_seconds", "clips_per_second"),
     *("data_share_pct", "forward_share_pct", "backward_share_pct", "update_share_pct"),
-    *("status", "reason", "equivalents", "records"),
+    *("status", "reason", "note", "equivalents", "records"),
 ]
 RECIPE = ("lr_factor", "length_factor")
 """The columns that say which of several recipes a detector was trained by."""
+_OF_ALL_SPEEDS = 1 - (1 - CONFIDENCE) / len(SPEEDS)  # the confidence at which three intervals hold at once
 _DETECTION_COLUMNS = [
     *("detector", "form", *AXES, *RECIPE, "seeds"),
     *(f"{measure}_{column}" for measure in MEASURES for column in _OF_MEASURE),
     *("overhead_pct", "overhead_ci_low_pct", "overhead_ci_high_pct", "frame_ms", "replicates"),
-    *("params", "train_seconds", "status", "reason", "equivalents", "records"),
+    *("params", "train_seconds", "status", "reason", "note", "equivalents", "records"),
 ]
 _CURVE_COLUMNS = [
     *(*AXES, *CONDITION, "seeds", "epoch", "clips_seen"),
@@ -82,10 +83,11 @@ def detection_table(
 ) -> pd.DataFrame:
     """One row for each form of the detector, with what it costs a frame.
 
-    X_pct: mean over seeds; X_delta_pct: against the detector frame by frame, paired by seed, in pp. overhead_pct: of a
-    frame, against the same detector without a shift; a mechanism that was timed and whose function was trained under
-    another name has a row of its own without accuracies. Where a detector was timed in several settings, here stands
-    the first (the others are in the online table).
+    X_pct: mean over seeds; X_delta_pct: against the detector frame by frame, paired by seed, in pp; for
+    the three speeds these intervals hold at once (Bonferroni). overhead_pct: of a frame, against the same detector
+    without a shift; a mechanism that was timed and whose function was trained under another name has a row of its own
+    without accuracies. Where a detector was timed in several settings, here stands the first (the others are in the
+    online table).
     """
     costs: dict[tuple[str, Variant], dict[str, Any]] = {}
     for overhead in filter(_counts_as_cost, measured):
@@ -98,8 +100,9 @@ def detection_table(
             row |= interval_columns(f"{measure}_pct", measure, arm.pct(measure).interval())
             if base is not None and base is not arm:
                 delta = arm.pct(measure) - base.pct(measure)
-                row |= interval_columns(f"{measure}_delta_pct", f"{measure}_delta", delta.interval())
-                row[f"{measure}_delta_mde_pct"] = delta.mde()
+                confidence = CONFIDENCE if measure == MEASURES[0] else _OF_ALL_SPEEDS
+                row |= interval_columns(f"{measure}_delta_pct", f"{measure}_delta", delta.interval(confidence))
+                row[f"{measure}_delta_mde_pct"] = delta.mde(confidence)
         rows.append(row)
     trained_as = {(arm.condition.backbone, arm.variant) for arm in trained}
     for (detector, variant), cost in costs.items():
@@ -118,10 +121,11 @@ def curve_table(trained: Sequence[Arm]) -> pd.DataFrame:
     for arm in trained:
         curves = {seed: own.curve for seed, own in arm.recognition.items() if own.curve is not None}
         clips_seen = arm.recognition[next(iter(curves))].clips_seen if curves else []
+        judged = min(own.validation_clips or own.test_clips for own in arm.recognition.values())
         for epoch, clips in enumerate(clips_seen):
             row = {**_axes(arm), "seeds": len(curves), "epoch": epoch + 1, "clips_seen": clips}
             for part in PARTS:
-                row |= interval_columns(f"{part}_mean_pct", part, _at(curves, part, epoch).interval())
+                row |= interval_columns(f"{part}_mean_pct", part, _at(curves, part, epoch, judged).interval())
             rows.append(row)
     return pd.DataFrame(rows, columns=_CURVE_COLUMNS)
 
@@ -137,12 +141,13 @@ def early_table(trained: Sequence[Arm]) -> pd.DataFrame:
         base = baseline_arm(arm, trained)
         known, others = _early(arm), _early(base) if base else {}
         frames = len(next(iter(known.values()))[PARTS[0]]) if known else 0
+        judged = min(own.test_clips for own in arm.recognition.values())
         for t in range(frames):
             row = {**_axes(arm), "seeds": len(known), "frame": t + 1, "seen_pct": 100 * (t + 1) / frames}
             for part in PARTS:
-                own = _at(known, part, t)
+                own, other = (_at(courses, part, t, judged) for courses in (known, others))
                 row |= interval_columns(f"{part}_mean_pct", part, own.interval())
-                row |= interval_columns(f"{part}_delta_pct", f"{part}_delta", (own - _at(others, part, t)).interval())
+                row |= interval_columns(f"{part}_delta_pct", f"{part}_delta", (own - other).interval())
             rows.append(row)
     return pd.DataFrame(rows, columns=_EARLY_COLUMNS)
 
@@ -174,9 +179,15 @@ def _arm_row(arm: Arm, lost: Mapping[ArmKey, str], equivalents: Equivalents) -> 
         "train_seconds": float(np.mean([own.train_seconds for own in samples])),
         "status": "ok",
         "reason": lost.get(arm.key, ""),
+        "note": _few_seeds(len(samples)),
         "equivalents": ",".join(equivalents.get(arm.variant.strategy, [])),
         "records": arm.records,
     }
+
+
+def _few_seeds(count: int) -> str:
+    """Why a row has no intervals; empty where it has."""
+    return "" if count >= FEWEST_SEEDS else f"no interval with fewer than {FEWEST_SEEDS} seeds"
 
 
 def _unsuccessful(records: Sequence[Record], section: str) -> list[tuple[Arm, dict[str, Any]]]:
@@ -223,7 +234,7 @@ def _gap_to_best(arm: Arm, family: Sequence[Arm]) -> dict[str, float]:
 
     The best is chosen by its mean here, which flatters it: where it is not told from the others, it is not the best.
     """
-    best = max(family, key=lambda other: other.pct("joint").interval().mean)
+    best = max(family, key=lambda other: other.pct("joint").estimate().mean)
     if arm is best:
         return {}
     gap = best.pct("joint") - arm.pct("joint")
@@ -243,12 +254,13 @@ def _differences(arm: Arm, base: Arm, compared: int) -> dict[str, float]:
         delta = arm.pct(outcome) - base.pct(outcome)
         row |= interval_columns(f"{outcome}_delta_pct", f"{outcome}_delta", delta.interval())
         if arm is not base:
-            row[f"{outcome}_delta_p"] = estimators.paired_p(delta.values)
+            row[f"{outcome}_delta_p"] = delta.estimate().p()
             row[f"{outcome}_delta_mde_pct"] = delta.mde(1 - (1 - CONFIDENCE) / compared)
     if arm is not base:
         clips = arm.clip_deltas(base, "joint")
-        both = resampled(clips)
-        row |= {"joint_delta_boot_low_pct": both.low, "joint_delta_boot_high_pct": both.high}
+        if len(clips) >= FEWEST_SEEDS:
+            both = resampled(clips)
+            row |= {"joint_delta_boot_low_pct": both.low, "joint_delta_boot_high_pct": both.high}
         row["clip_share_pct"] = 100 * clip_share(clips)
     return row
 
@@ -280,6 +292,6 @@ def _early(arm: Arm) -> dict[int, dict[str, list[float]]]:
     return {seed: samples.early for seed, samples in arm.recognition.items() if samples.early is not None}
 
 
-def _at(courses: Mapping[int, dict[str, list[float]]], part: str, place: int) -> Units:
-    """Of each seed, in per cent, after so many epochs or frames more than one."""
-    return Units({seed: 100 * course[part][place] for seed, course in courses.items()})
+def _at(courses: Mapping[int, dict[str, list[float]]], part: str, place: int, judged: int) -> Shares:
+    """Of each seed, in per cent of ``judged`` clips, after so many epochs or frames more than one."""
+    return Shares({seed: 100 * course[part][place] for seed, course in courses.items()}, judged=judged)

@@ -7,6 +7,7 @@ and why), ``ready`` (all cases are built and warm), ``superblock`` (its slots an
 
 import gc
 import random
+import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -165,7 +166,7 @@ class _Cases:
             return None
         case, panel = self._by_index[index], self.builder.panel
         name = f"{panel.backbone}-{panel.frames}x{panel.size}-b{panel.batch}-{panel.dtype}-{case.variant.label}"
-        return Path(self.job["exports"]) / f"{name.replace('/', 'of')}.onnx"
+        return Path(self.job["exports"]) / f"{re.sub('[/:]', 'of', name)}.onnx"
 
     @contextmanager
     def _time_for_export(self, index: int, runtime: str) -> Iterator[None]:

@@ -13,6 +13,7 @@ from matplotlib.cbook import pts_to_poststep
 from matplotlib.figure import Figure as Drawing
 from matplotlib.transforms import Bbox
 
+from bench.analysis.panels import PREDICTION_TOLERANCE_PP as WITHIN
 from bench.analysis.run import Analysis
 from bench.report import selection
 from bench.report.figures import canvas
@@ -23,7 +24,6 @@ from bench.report.selection import Offer, Row, arms, baselines, main_condition, 
 from bench.stats.estimators import Interval
 
 LEAST_SPATIAL_RANGE = 4.0  # pp: the losses are small, but noise must not fill the plot
-WITHIN = 2.0  # a prediction from bytes and page faults is called good within this factor
 _APART = 0.014  # of the axis: the width of a mark
 _SEEN = 0.02  # of the axis: a second part that is smaller would lie under the mark
 _HOLLOW: dict[str, Any] = {"marker": "o", "markersize": 3.5, "markerfacecolor": "white", "markeredgewidth": 0.9}
@@ -140,7 +140,8 @@ def data_movement(run: Analysis, palette: Palette) -> Drawn:
     least = min(0.0, ax.dataLim.x0)  # below zero where a case saves bytes or page faults
     ax.plot([0, end], [0, end], color=MUTED, linewidth=1.0, zorder=1, label="measured = predicted")
     band: Any = {"color": BAND, "alpha": 0.55, "linewidth": 0, "zorder": 0.5}
-    ax.fill_between([0, end], [0, end / WITHIN], [0, end * WITHIN], label=f"within a factor of {WITHIN:g}", **band)
+    reach, label = (least, end), f"within {WITHIN:g} pp"
+    ax.fill_between(reach, [x - WITHIN for x in reach], [x + WITHIN for x in reach], label=label, **band)
     ax.set(xlim=(least - 0.03 * end, end), ylim=(min(low, -0.04 * end), max(high * 1.06, end * 0.6)))
     if faulting:
         ax.plot([], [], color=MUTED, linewidth=0.8, label="from the bytes alone", **_HOLLOW)

@@ -9,7 +9,8 @@ from typing import Any
 class SimulatedClock:
     """One process on a machine made of arithmetic: calls return their true seconds, the clock adds what machines add.
 
-    Log-latency = log(truth) + an effect of its own for each call, as memory layout has in a process (``process_sd``)
+    Log-latency = log(truth) + an effect of its own for each call, as memory layout has in a process (``process_sd``;
+    in a share ``odd_rate`` of them also a slowness of the size ``odd_sd``)
     + linear drift per slot + AR(1) noise (``noise_sd``, ``autocorrelation``) + now and then a spike that doubles the
     slot (``spike_rate``) + what a slot costs more where another call ran before it (``switch_effect``).
     """
@@ -21,6 +22,8 @@ class SimulatedClock:
         noise_sd: float = 0.01,
         autocorrelation: float = 0.0,
         process_sd: float = 0.0,
+        odd_rate: float = 0.0,
+        odd_sd: float = 0.0,
         drift_per_slot: float = 0.0,
         spike_rate: float = 0.0,
         switch_effect: float = 0.0,
@@ -29,6 +32,7 @@ class SimulatedClock:
         self._fresh_sd, self._rho = noise_sd * math.sqrt(1 - autocorrelation**2), autocorrelation
         self._process_sd, self._drift, self._spike_rate = process_sd, drift_per_slot, spike_rate
         self._switch_effect = switch_effect
+        self._odd_rate, self._odd_sd = odd_rate, odd_sd
         self._process_effects: dict[int, float] = {}
         self._slot, self._noise, self._last = 0, 0.0, 0
 
@@ -36,7 +40,8 @@ class SimulatedClock:
         """(simulated seconds, the true seconds)."""
         truth, who, rng = call(), id(call), self._rng
         if who not in self._process_effects:
-            self._process_effects[who] = rng.gauss(0.0, self._process_sd)
+            odd = abs(rng.gauss(0.0, self._odd_sd)) if self._odd_rate and rng.random() < self._odd_rate else 0.0
+            self._process_effects[who] = rng.gauss(0.0, self._process_sd) + odd
         self._slot += 1
         self._noise = self._rho * self._noise + rng.gauss(0.0, self._fresh_sd)
         log = self._process_effects[who] + self._drift * self._slot + self._noise

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.overheads import over, overheads
+from bench.analysis.overheads import overheads
 from bench.measure.latency.campaign import Campaign
 from bench.measure.latency.process import PanelProcesses
 from bench.measure.latency.section import TimedSection
@@ -84,7 +84,7 @@ def test_panels_are_measured_round_by_round_and_paired_by_their_numbers() -> Non
     records = section(planned(KEPT), planned(GIVEN_BACK))
     assert processes(records) == [(panel, number) for number in range(3) for panel in (KEPT, GIVEN_BACK)]
     first, second = (o for o in overheads(records) if o.case.variant != BASELINE_VARIANT)
-    assert list(over(first, second).by_unit) == [0, 1, 2]
+    assert list(first.pct.by_unit) == list(second.pct.by_unit) == [0, 1, 2]
 
 
 def test_a_panel_that_is_narrow_enough_leaves_its_rounds_to_the_others() -> None:
