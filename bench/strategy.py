@@ -85,6 +85,8 @@ class Strategy(ABC):
         there are recorded as skipped.
     same_function_as: the name of a strategy that computes the same function (this one is a pure speed variant
         of it). Conformance then proves the two equal, and the accuracy is inherited instead of trained again.
+    exportable: whether it makes sense in a file for a deployment runtime. One that is made for eager alone (many small
+        operators, say, that take an exporter minutes) is skipped there.
     owns_layer: whether ``wrap`` computes the site's layer in another way. It is then measured at fraction 0 as well
         (nothing moves, computed in that way), so that a faster layer is not mistaken for a cheaper shift.
     """
@@ -96,6 +98,7 @@ class Strategy(ABC):
     directions: ClassVar[tuple[Direction, ...]] = DIRECTIONS
     devices: ClassVar[tuple[Device, ...]] = DEVICES
     same_function_as: ClassVar[str | None] = None
+    exportable: ClassVar[bool] = True
     owns_layer: ClassVar[bool] = False
 
     def __init__(

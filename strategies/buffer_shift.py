@@ -21,4 +21,7 @@ class BufferShift(in_place.MovesInPlace):
     name = "buffer_shift"
     source = "the idea of InplaceShift in mit-han-lab/temporal-shift-module, made exact"
     same_function_as = "copy_shift"
+    exportable = (
+        False  # thousands of slices and copies, which no runtime fuses: over ten minutes of export in ResNet-50
+    )
     mover = in_place.FrameByFrame()

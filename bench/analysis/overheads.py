@@ -31,7 +31,8 @@ class Overhead:
     every: the log ratio of seconds in each superblock; cycles: the same of seconds × clock, empty where no clock is
     known. left_out: the superblocks that the rules of ``exclusion`` take out. seconds: the median slot; faults: the
     median slot's page faults, NaN where not read; mhz: the median clock, NaN where not known. own: log seconds of the
-    case alone, to be held against a case of another panel.
+    case alone, to be held against a case of another panel. min_replicates: the fewest processes that give an interval,
+    by the run's settings; 0 where they do not say.
     """
 
     case: Case
@@ -42,6 +43,12 @@ class Overhead:
     faults: float
     mhz: float
     own: Logs = field(default_factory=dict)
+    min_replicates: int = 0
+
+    @property
+    def too_few(self) -> bool:
+        """Its panel's budget ended before there were processes enough: it has no interval and is no finding."""
+        return len(self.every) < self.min_replicates
 
     @cached_property
     def per_superblock(self) -> dict[int, list[float]]:
@@ -51,13 +58,21 @@ class Overhead:
     @cached_property
     def pct(self) -> Processes:
         """The overhead of each process in per cent: a robust location over its superblocks."""
-        return _in_per_cent(self.per_superblock)
+        return self._units(self.per_superblock)
+
+    def _units(self, logs: dict[int, list[float]]) -> Processes:
+        return replace(_in_per_cent(logs), fewest=self._fewest)
+
+    @property
+    def _fewest(self) -> int:
+        return max(2, self.min_replicates)
 
     @property
     def log_seconds(self) -> Processes:
         """A robust location of each process's log seconds; it drifts with the machine, as no baseline stands by."""
         kept = _kept(self.own, self.left_out)
-        return Processes({replicate: estimators.hodges_lehmann(values) for replicate, values in kept.items()})
+        logs = {replicate: estimators.hodges_lehmann(values) for replicate, values in kept.items()}
+        return Processes(logs, self._fewest)
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval:
         """The overhead in per cent, over processes."""
@@ -65,11 +80,11 @@ class Overhead:
 
     def interval_of_all(self) -> Interval:
         """The same with nothing left out."""
-        return _in_per_cent(_kept(self.every, {})).interval()
+        return self._units(_kept(self.every, {})).interval()
 
     def interval_in_cycles(self) -> Interval:
         """The overhead in cycles of the device instead of seconds, in per cent; NaN where no clock is known."""
-        return _in_per_cent(_kept(self.cycles, self.left_out)).interval()
+        return self._units(_kept(self.cycles, self.left_out)).interval()
 
 
 class OverheadEstimator:
@@ -80,6 +95,7 @@ class OverheadEstimator:
         self._logs: dict[Case, Logs] = {}
         self._cycles: dict[Case, Logs] = {}
         self._readings: dict[Panel, dict[int, list[tuple[exclusion.Readings, float]]]] = {}
+        self._fewest: dict[Panel, int] = {}
         for record in records:
             self.add(record)
 
@@ -95,6 +111,7 @@ class OverheadEstimator:
         elif isinstance(record, ProcessRecord) and record.samples is not None and record.replicate is not None:
             readings = zip(record.samples.disturbance, record.samples.wall, strict=True)
             self._readings.setdefault(record.panel, {})[record.replicate] = list(readings)
+            self._fewest[record.panel] = record.samples.min_replicates
 
     def overheads(self) -> list[Overhead]:
         """The overhead of every measured case, the baseline's twin included, the baseline itself too (zero)."""
@@ -111,6 +128,7 @@ class OverheadEstimator:
                 faults=_median(own.faults for own in slots),
                 mhz=_median(own.mhz for own in slots),
                 own=dict(sorted(self._logs[case].items())),
+                min_replicates=self._fewest.get(case.panel, 0),
             )
             if overhead.every:
                 found.append(overhead)
@@ -130,7 +148,8 @@ def over(first: Overhead, second: Overhead) -> Estimate:
     error of the ratio follows from that of its logarithm to first order, as it is a few per cent.
     """
     if first.case.panel == second.case.panel:
-        return _in_per_cent(_kept(_differences(first.every, second.every), first.left_out)).estimate()
+        paired = _kept(_differences(first.every, second.every), first.left_out)
+        return replace(_in_per_cent(paired), fewest=max(first.pct.fewest, second.pct.fewest)).estimate()
     logs = first.log_seconds.estimate() - second.log_seconds.estimate()
     return replace(logs, mean=estimators.percent(logs.mean), error=100 * math.exp(logs.mean) * logs.error)
 
@@ -157,7 +176,7 @@ class Slope:
     @property
     def rise(self) -> Processes:
         """From 1/8 to all channels, as the paper speaks of it, in pp."""
-        return Processes({unit: 7 / 8 * value for unit, value in self.pp.by_unit.items()})
+        return replace(self.pp, by_unit={unit: 7 / 8 * value for unit, value in self.pp.by_unit.items()})
 
 
 def slopes(measured: Sequence[Overhead]) -> list[Slope]:
@@ -172,7 +191,8 @@ def slopes(measured: Sequence[Overhead]) -> list[Slope]:
         x = tuple(float(overhead.case.variant.fraction) for overhead in line)
         if x[-1] - x[0] >= _LEAST_SPAN and shared:
             rising = {unit: estimators.slope(x, [own.pct.by_unit[unit] for own in line]) for unit in sorted(shared)}
-            found.append(Slope(panel, strategy, placement, direction, x, Processes(rising)))
+            pp = Processes(rising, max(overhead.pct.fewest for overhead in line))
+            found.append(Slope(panel, strategy, placement, direction, x, pp))
     return found
 
 

@@ -78,7 +78,9 @@ class Request:
         return validate(data, "command line")
 
     def _put_into(self, data: dict[str, Any], section: "Timing", *, strict: bool) -> None:
-        """For every panel of a section. A value that it cannot run is left out; where ``strict``, it is a mistake."""
+        """For every panel of a section. A value that it cannot run is left out; where ``strict``, it is a mistake.
+
+        Panels that are meant for one device stay with it: the batches of a GPU are none of a processor's."""
         given: dict[str, Any] = {} if self.device is None else {"device": self.device}
         nothing_left = False
         for option, text in self.axes.items():
@@ -94,7 +96,7 @@ class Request:
             nothing_left |= not values
         data |= given
         for panel in data["panels"]:
-            for option in given:
+            for option in given.keys() - {"device"}:
                 panel.pop(option, None)
         if nothing_left:  # this section measures nothing
             data |= {"backbones": [], "panels": []}

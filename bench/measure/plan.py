@@ -119,6 +119,7 @@ def new_header(plan: Plan, preset: str, command: str) -> dict[str, Any]:
         **asdict(plan.machine),
         "machine_id": environment.machine_id(),
         "environment": environment.describe_machine(),
+        "disturbance": None,  # what others did to the machine when the run began
         "wall_seconds": {},
         "sections_done": [],
     }

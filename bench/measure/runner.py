@@ -16,29 +16,26 @@ from typing import Any
 
 from bench.measure.executors import Executor, executor_for
 from bench.measure.jobs import Trainer, jobs_of
-from bench.measure.latency.campaign import Campaign, failed_while_measured
+from bench.measure.latency.campaign import GATE_SHARE, Campaign, failed_while_measured
 from bench.measure.latency.process import PanelProcesses
+from bench.measure.latency.section import TimedSection
 from bench.measure.plan import Plan, new_header, prepare_again
-from bench.spec.cases import Training
-from bench.spec.panel import Panel
+from bench.spec.cases import PlannedPanel, Training
 from bench.spec.settings import Timing
 from bench.store.journal import Run, read_records
 from bench.store.records import (
     CheckedRecord,
     FolderError,
-    ProcessRecord,
     Record,
-    StaticRecord,
     Status,
-    TimedRecord,
     read_header,
     refuse_used,
 )
 from bench.system import environment, workers
+from bench.system.counters import LOOK_SECONDS, look
 from bench.system.progress import Reporter
 
 _CONFORMANCE_SECONDS = 12.0  # expected: the import of torch and about two seconds a strategy
-_STATIC_SECONDS_PER_CASE = 2.0  # expected
 
 Tally = Counter[Status]
 """How a run ended: records by status."""
@@ -62,6 +59,7 @@ class Execution:
         self.refused = failed_while_measured(self.known)  # strategy -> why it is measured no further
         self.pause_at = math.inf if pause_after is None else time.monotonic() + pause_after
         self.unfinished: list[str] = []  # sections that ended before their time
+        self._waited = 0.0  # seconds for a quiet machine, which the first timed section pays for
         self.tally = Tally(record.status for record in self.known)
 
     def everything(self, timing_withheld: str | None = None) -> Tally:
@@ -70,6 +68,8 @@ class Execution:
         timing_withheld: why nothing must be timed now; the rest is done.
         """
         self._expect()
+        if not timing_withheld:
+            self._wait_for_quiet()
         self._set_status("running")
         self.reporter.say(f"measuring into {self.run.folder}")
         if self.run.set_aside:
@@ -113,15 +113,15 @@ class Execution:
     def _keep(self, *records: Record) -> None:
         self.run.append(*records)
         self.tally.update(record.status for record in records)
-        self.refused = failed_while_measured(records) | self.refused
+        for strategy, reason in failed_while_measured(records).items():
+            self.refused.setdefault(strategy, reason)
 
     def _expect(self) -> None:
         sweep = self.plan.sweep
         self.reporter.expect("conformance", _CONFORMANCE_SECONDS)
         for name, settings in self.plan.settings.timed.items():
-            if panels := sweep.panels_of(name):
-                cases = sum(len(planned.cases) for planned in panels)
-                self.reporter.expect(name, settings.budget + _STATIC_SECONDS_PER_CASE * cases)
+            if sweep.panels_of(name):
+                self.reporter.expect(name, settings.budget)
         for training in sweep.trainings:
             jobs = jobs_of(training, training.trials, self.plan.files, self.run.folder)
             self.reporter.expect(training.section, sum(job.work for job in jobs) / environment.usable_cores())
@@ -171,72 +171,47 @@ class Execution:
             "bench.plugins.conformance",
             job,
             silence_limit=limits.silence,
+            env=environment.PATIENT_THREADS,
             memory_share=1.0 if used == {"cpu"} else None,
             memory_gib=limits.memory_gib,
         )
 
     def _time(self, section: str, settings: Timing) -> None:
-        """Panel after panel; what one leaves of its share of the budget goes to those after it."""
+        """Its panels, which share the budget; what was waited for a quiet machine belongs to it."""
         plan, panels = self.plan, self.plan.sweep.panels_of(section)
-        spent, lost = 0.0, list[str]()
-        with tempfile.TemporaryDirectory(prefix="shiftbench-exports-") as exports:  # 100 MB a case with ResNet-50
-            for number, planned in enumerate(panels):
-                share = planned.weight / sum(later.weight for later in panels[number:])
-                processes = PanelProcesses(
-                    planned.panel, planned.cases, plan.files, plan.settings.seed, Path(exports), plan.settings.limits
-                )
-                known = [record for record in self.known if _panel_of(record) == planned.panel]
-                campaign = Campaign(processes, settings, (settings.budget - spent) * share, known)
-                self._measure(campaign, section, number, len(panels))
-                spent += campaign.spent
-                if campaign.device_lost:
-                    lost.append(campaign.device_lost)
-        if panels:
-            self.reporter.advance(section, 1.0)
-        if lost:
-            self.reporter.say(f"{lost[0]}; what was measured before is kept")
-            self.unfinished.append(section)
-
-    def _measure(self, campaign: Campaign, section: str, number: int, of: int) -> None:
-        """One panel: the static pass, then replicates."""
-        panel = campaign.panel
-        if skipped := list(campaign.skip_where_it_cannot_run()):
-            self._keep(*skipped)
-            self.reporter.say(f"{panel.label} is skipped: {skipped[0].reason}")
+        if not panels:
             return
-        for strategy, reason in self.refused.items():
-            self._keep(*campaign.drop_strategy(strategy, reason))
-        for record in campaign.count():
-            self._keep(record)
-            counted = record.case.variant.strategy if isinstance(record, TimedRecord | StaticRecord) else ""
-            self.reporter.advance(section, number / of, f"counting {counted}")
-        planned = False
-        for records in campaign.replicates():
-            self._keep(*records)
-            doing = f"{panel.backbone}, process {campaign.replicates_done}"
-            done = min(1.0, campaign.replicates_done / campaign.shape.processes)
-            self.reporter.advance(section, (number + done) / of, doing)
-            if campaign.shape.needed and not planned:
-                planned = True
-                shape, target = campaign.shape, campaign.settings.target_half_width_pp
-                self.reporter.say(
-                    f"{panel.label}: after a pilot of {campaign.replicates_done} processes, ± {target:g} pp need "
-                    f"about {shape.needed} of {shape.superblocks} superblocks; planned: {shape.processes}"
-                )
-        self._say_width(campaign)
+        budget = settings.budget - self._waited
+        self._waited = 0.0
+        with tempfile.TemporaryDirectory(prefix="shiftbench-exports-") as exports:  # 100 MB a case with ResNet-50
 
-    def _say_width(self, campaign: Campaign) -> None:
-        widest, target = campaign.widest(), campaign.settings.target_half_width_pp
-        reached = "reached" if widest <= target else "not reached within the budget"
-        self.reporter.say(
-            f"{campaign.panel.label}: {campaign.replicates_done} processes, "
-            f"widest interval ± {widest:.2f} pp (target ± {target:g} {reached})"
-        )
-        if 0 < campaign.replicates_done < campaign.settings.min_replicates:
-            self.reporter.say(
-                f"the budget was too small for {campaign.settings.min_replicates} processes; "
-                f"a --budget of {campaign.budget_for_enough:.0f}s or more would do for this panel"
-            )
+            def begin(planned: PlannedPanel, known: Sequence[Record]) -> Campaign:
+                share = budget * planned.weight / sum(own.weight for own in panels if own.turn == planned.turn)
+                limits = plan.settings.limits
+                export = Path(exports), limits, limits.export_seconds(share)
+                processes = PanelProcesses(planned.panel, planned.cases, plan.files, plan.settings.seed, *export)
+                return Campaign(processes, settings, share, known)
+
+            timed = TimedSection(section, panels, budget, self.known, begin, self._keep, self.refused, self.reporter)
+            if lost := timed.measure():
+                self.reporter.say(f"{lost}; what was measured before is kept")
+                self.unfinished.append(section)
+
+    def _wait_for_quiet(self) -> None:
+        """Where others keep the machine busy, say so before anything is measured, and wait as long as a gate may."""
+        left = [name for name in self.plan.settings.timed if self.plan.sweep.panels_of(name)]
+        left = [name for name in left if name not in self.header["sections_done"]]
+        if not left or not (others := look()).disturb:
+            return
+        self.reporter.say(f"disturbed at start: {others}; waiting for a quiet machine")
+        start, most = time.monotonic(), GATE_SHARE * self.plan.settings.timed[left[0]].budget
+        while others.disturb and self._waited + 2 * LOOK_SECONDS <= most:
+            time.sleep(LOOK_SECONDS)
+            others = look()
+            self._waited = time.monotonic() - start
+        if others.disturb:
+            self.header["disturbance"] = f"disturbed at start: {others}"
+            self.reporter.say(f"still {others}: what is measured now may decide nothing")
 
     def _train(self, training: Training) -> None:
         files, folder = self.plan.files, self.run.folder
@@ -245,12 +220,6 @@ class Execution:
             done = f"paused after {len(training.trials) - left} of {len(training.trials)} trainings"
             self.reporter.say(f"{done}; go on with --resume {folder}")
             self.unfinished.append(training.section)
-
-
-def _panel_of(record: Record) -> Panel | None:
-    if isinstance(record, TimedRecord | StaticRecord):
-        return record.case.panel
-    return record.panel if isinstance(record, ProcessRecord) else None
 
 
 def start(

@@ -151,11 +151,15 @@ class Trial:
 
 @dataclass(frozen=True)
 class PlannedPanel:
-    """A panel with its cases. weight: in sharing out its section's budget."""
+    """A panel with its cases. weight: in sharing out its section's budget. turn: its place in the order of panels.
+
+    A panel may have a second turn, with other cases.
+    """
 
     panel: Panel
     cases: tuple[Case, ...]
     weight: float
+    turn: int = 1
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Settings + what was discovered on this machine -> the frozen list of what to measure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
@@ -73,66 +73,77 @@ class _Expansion:
         for name in (*(self.chosen.strategies or ()), *self.settings.strategies):
             require(name, sorted(self.known), "strategy")
         sections = self.settings.sections
-        panels = [*(self._clips() if "latency" in sections else ()), *self._streams()]
+        clips = self._planned(self.settings.latency, self._of_clips) if "latency" in sections else ()
+        panels = [*clips, *self._streams()]
         trainings = [
             self._training(name, section) for name, section in self.settings.trained.items() if name in sections
         ]
         return Sweep(tuple(panels), tuple(training for training in trainings if training.trials))
 
-    def _clips(self) -> Iterator[PlannedPanel]:
-        section = self.settings.latency
-        shifts = self._variants(section.groups, section.plugins)
+    def _of_clips(self, section: Timing, row: Panels) -> list[Variant]:
+        shifts = self._asked(section, row)
         owners = [variant for variant in shifts if self.known[variant.strategy].owns_layer]
         nothing_moved = [replace(variant, fraction=Fraction(0)) for variant in owners]  # what their way costs by itself
-        variants = [*shifts, *dict.fromkeys(nothing_moved)]
-        for panel, group in self._panels(section).items():
-            yield self._planned(panel, [] if panel.backbone in VOLUMETRIC else variants, group)
+        return [*shifts, *dict.fromkeys(nothing_moved)]
 
     def _streams(self) -> list[PlannedPanel]:
         """Detectors are timed where the detection section is asked for, other networks where the online section is."""
         section, asked = self.settings.online, self.settings.sections
-        variants = [v for v in self._variants(section.groups, section.plugins) if v.direction == "unidirectional"]
-        if not variants and asked == ("online",):
+        streaming = any(self._of_streams(section, row) for row in section.panels or (Panels(),))
+        if not streaming and asked == ("online",):
             raise ValueNotAllowed(
                 "nothing of what is asked for can stream: a stream has no next frame, so the online section takes "
                 "strategies in the direction unidirectional, at fractions above 0"
             )
         networks = getattr(section, "backbones") or section.panels  # noqa: B009
-        if not variants or not networks or not {"online", "detection"} & set(asked):
+        if not streaming or not networks or not {"online", "detection"} & set(asked):
             return []
         return [
-            self._planned(panel, variants, group)
-            for panel, group in self._panels(section).items()
-            if ("detection" if panel.backbone in DETECTORS else "online") in asked
+            planned
+            for planned in self._planned(section, self._of_streams)
+            if ("detection" if planned.panel.backbone in DETECTORS else "online") in asked
         ]
 
-    def _planned(self, panel: Panel, variants: Sequence[Variant], group: Panels) -> PlannedPanel:
-        """Where a panel names its strategies, what was dropped in is measured there all the same."""
-        named = group.strategies
-        own = [
-            Case(variant, panel)
-            for variant in variants
-            if named is None or variant.strategy in named or not self.known[variant.strategy].builtin
-        ]
-        cases = (Case(BASELINE_VARIANT, panel), Case(BASELINE_VARIANT, panel, aa=True), *own)
-        return PlannedPanel(panel, cases, group.weight)
+    def _of_streams(self, section: Timing, row: Panels) -> list[Variant]:
+        return [variant for variant in self._asked(section, row) if variant.direction == "unidirectional"]
 
-    def _panels(self, section: Timing) -> dict[Panel, Panels]:
-        """Every panel once, with the settings that it comes from; without what needs a device that is not ``meant``."""
+    def _asked(self, section: Timing, row: Panels) -> list[Variant]:
+        """What was dropped in joins where a row has no groups of its own, even if it names its strategies."""
+        asked = (
+            self._variants(section.groups, section.plugins) if row.groups is None else self._variants(row.groups, None)
+        )
+        named = row.strategies
+        return [v for v in asked if named is None or v.strategy in named or not self.known[v.strategy].builtin]
+
+    def _planned(
+        self, section: Timing, variants: Callable[[Timing, Panels], Sequence[Variant]]
+    ) -> Iterator[PlannedPanel]:
+        """All panels; one of a later turn only where it adds a case."""
+        before: dict[Panel, set[Case]] = {}
+        for (turn, panel), rows in sorted(self._panels(section).items(), key=lambda item: item[0][0]):
+            shifts = [] if panel.backbone in VOLUMETRIC else [v for row in rows for v in variants(section, row)]
+            own = dict.fromkeys(Case(variant, panel) for variant in shifts)
+            if turn == 1 or own.keys() - before.get(panel, set()):
+                cases = (Case(BASELINE_VARIANT, panel), Case(BASELINE_VARIANT, panel, aa=True), *own)
+                yield PlannedPanel(panel, cases, rows[0].weight, turn)
+            before.setdefault(panel, set()).update(own)
+
+    def _panels(self, section: Timing) -> dict[tuple[int, Panel], list[Panels]]:
+        """Every panel once a turn, with the settings that it comes from; without what needs a device not ``meant``."""
         allowed = self.machine.meant(section.device)
-        found: dict[Panel, Panels] = {}
-        for group in section.panels or (Panels(),):
+        found: dict[tuple[int, Panel], list[Panels]] = {}
+        for row in section.panels or (Panels(),):
             axes = {}
             for option, axis in PANEL_AXES.items():
-                own = getattr(group, option)
+                own = getattr(row, option)
                 axes[axis.name] = getattr(section, option) if own is None else own
             axes["threads"] = self._threads(axes["threads"])
             for device in allowed:
-                if device == (group.device or device):
+                if device == (row.device or device):
                     for values in product(*axes.values()):
                         panel = Panel(device=device, **dict(zip(axes, values, strict=True)))
                         if ONLY_ON.get(panel.runtime, device) == device:
-                            found[panel] = _either(found.get(panel), group)
+                            found.setdefault((row.turn, panel), []).append(row)
         if not found:
             runtimes = [name for part in (section, *section.panels) for name in getattr(part, "runtimes") or ()]  # noqa: B009
             wanted = sorted({ONLY_ON[name] for name in runtimes if name in ONLY_ON})
@@ -208,15 +219,6 @@ class _Expansion:
         directions = _fitting(chosen.directions, group.directions, info.directions)
         for placement, direction, fraction in product(placements, directions, fractions):
             yield Variant(info.name, fraction, placement, direction)
-
-
-def _either(first: Panels | None, second: Panels) -> Panels:
-    """Two groups of settings that come to the same panel: what either names is measured there."""
-    if first is None:
-        return second
-    if first.strategies is None or second.strategies is None:
-        return first.model_copy(update={"strategies": None})
-    return first.model_copy(update={"strategies": tuple(dict.fromkeys([*first.strategies, *second.strategies]))})
 
 
 def _conditions(study: Study, main: Study) -> list[Condition]:

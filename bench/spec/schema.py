@@ -52,15 +52,24 @@ class Group(Strict):
     directions: tuple[Direction, ...] = ("bidirectional",)
 
 
+_EXPORT_SECONDS, _EXPORT_SHARE = 120.0, 0.2  # six times what ResNet-50 takes; of the panel's budget
+
+
 class ProcessLimits(Strict):
     """What one process of a stranger's code may take before it is ended.
 
     silence: without a sign of life, after which it counts as hung (five times that where a runtime compiles, more for
-    many cases). memory_gib: what it may allocate; None: what the machine has free.
+    many cases). memory_gib: what it may allocate; None: what the machine has free. export: to export one case for
+    deployment runtimes; None: two minutes, or a fifth of its panel's budget where that is less.
     """
 
     silence: Seconds = 120.0
     memory_gib: Positive | None = None
+    export: Seconds | None = None
+
+    def export_seconds(self, budget: float) -> float:
+        """What the export of one case may take in a panel of this budget."""
+        return min(_EXPORT_SECONDS, _EXPORT_SHARE * budget) if self.export is None else self.export
 
 
 USUAL_LIMITS = ProcessLimits()

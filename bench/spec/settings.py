@@ -25,7 +25,7 @@ from bench.spec.axes import (
     require,
 )
 from bench.spec.panel import PANEL_AXES
-from bench.spec.schema import Group, Positive, ProcessLimits, Seconds, Stopping, Strict, one_of
+from bench.spec.schema import Count, Group, Positive, ProcessLimits, Seconds, Stopping, Strict, one_of
 from bench.spec.training import Accuracy, Detection, TrainingSection
 
 PRESETS = Path(__file__).parent / "presets"
@@ -56,11 +56,15 @@ class Panels(Strict):
     """Panels that differ from the section's axes in what is named here.
 
     weight: of each of them in sharing out the section's budget. strategies: only these of the section's take part.
+    turn: those of a later turn are measured once all of earlier ones are narrow enough, in the time that is left.
+    groups: measured instead of the section's.
     """
 
     device: Device | None = None
     strategies: tuple[str, ...] | None = None
     weight: Positive = 1.0
+    turn: Count = 1
+    groups: tuple[Group, ...] | None = None
 
 
 class Timing(Stopping):
@@ -164,6 +168,8 @@ class Settings(Strict):
                 yield from group.strategies
             for panels in timed.panels:
                 yield from panels.strategies or ()
+                for group in panels.groups or ():
+                    yield from group.strategies
         for trained in self.trained.values():
             for study in trained.all_studies:
                 for group in study.groups:

@@ -193,14 +193,17 @@ class Units:
 
 @dataclass(frozen=True)
 class Processes(Units):
-    """One value per process, where time is measured."""
+    """One value per process, where time is measured. fewest: with fewer of them there is no interval."""
+
+    fewest: int = 2
 
     def __sub__(self, other: "Processes") -> "Processes":
-        return Processes(self.paired(other))
+        return Processes(self.paired(other), max(self.fewest, other.fewest))
 
     def estimate(self) -> Estimate:
-        """A trimmed mean."""
-        return trimmed_mean(self.values)
+        """A trimmed mean; without error where there are too few."""
+        found = trimmed_mean(self.values)
+        return found if len(self) >= self.fewest else Estimate(found.mean, count=found.count)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ Schema history
 7   one kind of record for one kind of thing: ``timed`` (was latency, online), ``process`` (was replicate), ``static``,
     ``trained`` (was accuracy, detection), ``checked`` (was conformance). Panels say their streams and allocator.
     run.json: trainings by section.
+8   process: the order in which cases were built, and built anew; the fewest processes of an interval. run.json: what
+    disturbed the machine before anything was measured (``disturbance``).
 """
 
 import json

@@ -78,7 +78,9 @@ class Process(Samples):
 
     wall: seconds. waited: seconds of the quiet-machine gate before it. disturbance: readings of the system's counters
     over it. sensors: of the device. copies: {MiB copied: seconds}. page_seconds: the price of a page fault.
-    backend: numeric settings in force.
+    backend: numeric settings in force. build_order: the cases (without their panel) in the order in which they were
+    built for it; rebuild_seconds: what building them anew before it took. min_replicates: the fewest processes that
+    give an interval by the run's settings. The last three are empty in older records.
     """
 
     wall: list[float]
@@ -90,6 +92,9 @@ class Process(Samples):
     startup_seconds: float
     warm_up_seconds: float
     backend: dict[str, Any]
+    build_order: list[list[str]] = []
+    rebuild_seconds: list[float] = []
+    min_replicates: int = 0
 
 
 class Fitted(Samples):

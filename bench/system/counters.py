@@ -18,6 +18,11 @@ from bench.system.environment import ROOT, load_average, read_text
 _TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100  # kernel ticks in a second
 _PROC_STAT = Path("/proc/stat")
 
+DISTURBED_CORES = 0.08  # during one second: where the rules of a run (stats.exclusion) call a superblock disturbed
+LOOK_SECONDS = 1.0  # the kernel counts CPU time in ticks of 10 ms: one second resolves a hundredth of a core
+_NAMES_AT_MOST = 3
+_WORTH_NAMING = 0.02  # cores
+
 
 @dataclass(frozen=True)
 class Counters:
@@ -92,6 +97,53 @@ def cores_used(seconds: float) -> dict[str, float]:
 def foreign_share(seconds: float) -> float:
     """The number of cores that others kept busy: what the quiet-machine gate reads."""
     return cores_used(seconds)["foreign"]
+
+
+@dataclass(frozen=True)
+class Others:
+    """What others did to this machine during a look, in cores: other processes (foreign) and a hypervisor (steal).
+
+    busiest: (name, pid, cores) of those processes that use most, as far as they are visible from here.
+    """
+
+    foreign: float
+    steal: float
+    busiest: tuple[tuple[str, int, float], ...] = ()
+
+    @property
+    def disturb(self) -> bool:
+        """They would disturb a measurement."""
+        return max(self.foreign, self.steal) > DISTURBED_CORES
+
+    def __str__(self) -> str:
+        """``1.0 cores busy with miner (4711)``."""
+        names = ", ".join(f"{''.join(filter(str.isprintable, name))[:30]} ({pid})" for name, pid, _ in self.busiest)
+        busy = f"{self.foreign:.1f} cores busy with {names or 'others, whose names are not visible from here'}"
+        taken = f"{self.steal:.1f} cores taken by the hypervisor"
+        told = [text for text, cores in ((busy, self.foreign), (taken, self.steal)) if cores > DISTURBED_CORES]
+        return " and ".join(told) or "quiet"
+
+
+def look(seconds: float = LOOK_SECONDS) -> Others:
+    """See what others do for so many seconds: what ``doctor`` says, and a run before it measures anything."""
+    _busiest()  # psutil's first answer for a process is zero: it starts a clock
+    used = cores_used(seconds)
+    return Others(used["foreign"], used["steal"], _busiest())
+
+
+def _busiest() -> tuple[tuple[str, int, float], ...]:
+    """(name, pid, cores since the previous call) of the other processes that use most."""
+    try:
+        seen = [process.info for process in psutil.process_iter(["pid", "name", "cpu_percent"])]
+    except (OSError, psutil.Error):
+        return ()
+    others = [
+        (item["name"] or "?", item["pid"], (item["cpu_percent"] or 0.0) / 100)
+        for item in seen
+        if item["pid"] != os.getpid()
+    ]
+    worth = [item for item in others if item[2] >= _WORTH_NAMING]
+    return tuple(sorted(worth, key=lambda item: -item[2])[:_NAMES_AT_MOST])
 
 
 def _machine_times() -> tuple[float, float]:

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 from bench.spec.axes import ONLY_ON, RUNTIMES, SECTIONS
 from bench.system import cgroups
 from bench.system.allocators import HUGE_PAGES, advice
-from bench.system.counters import pressure
+from bench.system.counters import DISTURBED_CORES, pressure
 from bench.system.environment import ROOT, cpu_flags, cpu_model, usable_cores
 from bench.system.host import Host
 
@@ -23,7 +23,6 @@ Severity = Literal["ok", "note", "warning"]
 CudaDevice = tuple[str, tuple[int, int]]  # name, compute capability
 T = TypeVar("T")
 
-DISTURBED_CORES = 0.08  # during one second: where the rules of a run (stats.exclusion) call a superblock disturbed
 _LOAD_PER_CORE = 0.3  # one busy process on two cores is 0.5; what this command itself adds stays below 0.1
 _STEAL_SINCE_BOOT = 0.005  # share; half a per cent is as much as the differences that people look for
 _PRESSURE = 5.0  # per cent of the time with something waiting for a core; an idle desktop shows below 2

@@ -41,6 +41,9 @@ _ASK_PROCESSOR = {
 }
 _ASK_ID = ("ioreg", "-rd1", "-c", "IOPlatformExpertDevice")  # macOS: a line "IOPlatformUUID" = "…"
 
+PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""For processes in which nothing is timed: threads that spin while they wait crawl where a core is busy."""
+
 
 def usable_cores() -> int:
     """The number of cores that this process may use."""

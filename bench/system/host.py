@@ -9,11 +9,10 @@ from typing import Any, TypeVar
 
 import psutil
 
-from bench.system.counters import cores_used
+from bench.system.counters import look
 from bench.system.environment import ROOT, cpu_flags, load_average, read_text
 from bench.system.gpu import GpuState, gpu_states
 
-_WORTH_NAMING = 0.02  # cores
 _VIRTUAL = ("KVM", "QEMU", "VMware", "VirtualBox", "Virtual Machine", "HVM domU", "Google Compute Engine", "Amazon EC2")
 
 T = TypeVar("T")
@@ -106,20 +105,10 @@ def _ask(read: Callable[[], T]) -> T | None:
 
 
 def _look() -> dict[str, Any]:
-    _ask(_busiest)  # psutil's first answer for a process is zero: it starts a clock
-    used = cores_used(1.0)  # seconds; CPU time is counted in ticks of 10 ms: this resolves a hundredth of a core
-    totals = psutil.cpu_times()
+    others, totals = look(), psutil.cpu_times()
     return {
-        "foreign": used["foreign"],
-        "steal": used["steal"],
+        "foreign": others.foreign,
+        "steal": others.steal,
         "steal_since_boot": getattr(totals, "steal", 0.0) / max(sum(totals), 1.0),
-        "busiest": _ask(_busiest) or (),
+        "busiest": tuple((name, cores) for name, _, cores in others.busiest),
     }
-
-
-def _busiest() -> tuple[tuple[str, float], ...]:
-    """(name, cores since the previous call) of the other processes that use most."""
-    seen = [process.info for process in psutil.process_iter(["pid", "name", "cpu_percent"])]
-    others = [(item["name"] or "?", (item["cpu_percent"] or 0.0) / 100) for item in seen if item["pid"] != os.getpid()]
-    worth = [item for item in others if item[1] >= _WORTH_NAMING]
-    return tuple(sorted(worth, key=lambda item: -item[1])[:3])

@@ -44,11 +44,11 @@ def test_what_a_section_cannot_run_is_left_out_of_it(
 def test_single_options_reach_the_sections_that_they_are_about() -> None:
     asked = Request("standard", only="latency,accuracy", seeds="7", budget="90s", device="cpu").settings()
     assert asked.sections == ("latency", "accuracy")
-    assert (asked.latency.budget, asked.online.budget) == (90.0, 240.0)
+    assert (asked.latency.budget, asked.online.budget) == (90.0, 120.0)
     assert (asked.accuracy.seeds, asked.detection.seeds) == (7, 7)
     assert {study.seeds for study in Request("paper", seeds="7").settings().accuracy.studies} == {None}
     assert {section.device for section in asked.timed.values()} == {"cpu"}
-    assert {panel.device for section in asked.timed.values() for panel in section.panels} == {None}
+    assert {(panel.device, panel.batches) for panel in asked.latency.panels if panel.batches} == {("cuda", (32,))}
     alone = Request("standard", only="online", budget="90s").settings()
     assert (alone.latency.budget, alone.online.budget) == (840.0, 90.0)
 

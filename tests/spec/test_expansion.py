@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
+from bench.cli.run import Request
 from bench.spec.axes import DETECTORS, ValueNotAllowed
 from bench.spec.cases import BASELINE_VARIANT, Case, Chosen, StrategyInfo, Sweep
 from bench.spec.expansion import Machine, expand
@@ -109,6 +110,31 @@ def test_a_panel_may_name_its_strategies() -> None:
 def test_panels_share_the_budget_by_weight_and_3d_networks_take_no_shift() -> None:
     found = sweep(latency={**LATENCY, "panels": [{"backbones": ["s3d"]}, {"weight": 9}]})
     assert [(p.panel.backbone, len(p.cases), p.weight) for p in found.panels] == [("s3d", 2, 1), ("resnet50", 6, 9)]
+
+
+def test_a_later_turn_has_groups_of_its_own_and_is_left_out_where_it_adds_no_case() -> None:
+    later = {"turn": 2, "groups": [{"strategies": ["buffer_shift"], "placements": ["inplace", "residual"]}]}
+    latency = {**LATENCY, "panels": [later, {"threads": [1]}, {}]}
+    found = sweep([*BUILTIN, info("mine", builtin=False)], latency=latency).panels
+    assert [(planned.turn, planned.panel.threads, len(planned.cases)) for planned in found] == [
+        *((1, 1, 2 + 6), (1, 2, 2 + 6), (2, 2, 2 + 2))
+    ]
+    chosen = Chosen(placements=("residual",), fractions=(Fraction(1, 8),))
+    assert {planned.turn for planned in sweep(chosen=chosen, latency=latency).panels} == {1}
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_what_is_meant_for_a_gpu_is_never_measured_on_a_processor(name: str) -> None:
+    """Whether the device is left open or asked for."""
+    regimes = []
+    for device in ("auto", "cpu"):
+        try:
+            found = expand(Request(name, device=device).settings(), OURS, Chosen(), CPU)
+        except ValueNotAllowed:
+            continue  # a preset for a GPU alone
+        regimes.append({planned.panel for planned in found.panels})
+        assert {planned.panel.device for planned in found.panels} <= {"cpu"}
+    assert all(own == regimes[0] for own in regimes)
 
 
 @pytest.mark.parametrize(

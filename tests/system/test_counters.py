@@ -8,7 +8,7 @@ import pytest
 
 from bench.stats import exclusion
 from bench.system import counters
-from bench.system.counters import Counters, Disturbance
+from bench.system.counters import Counters, Disturbance, Others
 
 
 def test_a_machine_without_proc_still_gives_counters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,6 +20,16 @@ def test_a_machine_without_proc_still_gives_counters(tmp_path: Path, monkeypatch
     assert spent["own"] >= 0 and spent["wall"] > 0
     assert all(math.isnan(spent[f"pressure_{what}"]) for what in ("cpu", "memory", "io"))
     assert exclusion.reasons(spent, spent["wall"]) in ((), ("foreign CPU",))
+
+
+def test_what_others_do_is_seen_and_said_with_their_names() -> None:
+    seen = counters.look(0.2)
+    assert seen.foreign >= 0 and len(seen.busiest) <= 3
+    busy = Others(1.02, 0.01, (("miner\n", 4711, 0.98), ("cc1", 12, 0.04)))
+    assert busy.disturb and str(busy) == "1.0 cores busy with miner (4711), cc1 (12)"
+    assert str(Others(0.0, 0.5)) == "0.5 cores taken by the hypervisor"
+    assert "not visible from here and 0.2 cores taken" in str(Others(1.0, 0.2))
+    assert not Others(counters.DISTURBED_CORES, 0.0).disturb
 
 
 def test_foreign_time_is_what_others_used() -> None:

@@ -10,7 +10,8 @@ import pytest
 from bench.spec.axes import SECTIONS
 from bench.stats import exclusion
 from bench.system import counters
-from bench.system.doctor import DISTURBED_CORES, Finding, capabilities, diagnose, lines
+from bench.system.counters import DISTURBED_CORES
+from bench.system.doctor import Finding, capabilities, diagnose, lines
 from bench.system.gpu import GpuState
 from bench.system.host import Host
 

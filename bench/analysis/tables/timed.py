@@ -183,6 +183,8 @@ def _case_rows(records: Sequence[Record], measured: Sequence[Overhead]) -> list[
         fallbacks = static[case].fallbacks if case in static else []
         if fallbacks:
             flags.append("fallback")
+        if own and own.too_few:
+            flags.append("too_few_processes")
         if own and case.panel in throttled:
             flags.append("throttled")
         if own and case != case.baseline:

@@ -3,6 +3,9 @@
 import contextlib
 import copy
 import functools
+import math
+import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from bench.spec.panel import Panel
 from bench.strategy import Strategy
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_BLOCKS, _BLOCK_BYTES = 64, (64, 1 << 20)  # of memory beside the networks: how many, and from how small to how large
 _FORMATS = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -50,21 +54,42 @@ class PanelBuilder:
     """Makes each case's model and call. A call runs a clip, or consecutive frames of streams (``Frames``).
 
     All cases share the weights of one network: what differs between two cases is the shift alone, not where its
-    weights happen to lie.
+    weights happen to lie. forward_seconds: of the fastest forward that was run while building, which is untimed.
     """
 
     def __init__(self, panel: Panel, device: Device, seed: int) -> None:
         self.panel, self.device = panel, device
+        self.forward_seconds = math.inf
+        self._blocks: list[Tensor] = []
         self._to = (device.torch_device, _DTYPES[panel.dtype])
         torch.set_num_threads(panel.threads)
         self.backend = device.freeze()
         self._network = models.build(panel.backbone, panel.frames).to(*self._to)
         models.lay_out(self._network, _FORMATS[panel.memory_format])
-        self._weights = [*self._network.parameters(), *self._network.buffers()]
         generator = torch.Generator().manual_seed(seed)
         shape = (panel.images, models.channels_of(self._network.trunk), panel.size, panel.size)
         frames = torch.randn(shape, generator=generator)  # never zeros: they draw less power and run faster
         self.frames = frames.to(*self._to).contiguous(memory_format=_FORMATS[panel.memory_format])
+
+    @property
+    def _weights(self) -> list[Tensor]:
+        return [*self._network.parameters(), *self._network.buffers()]
+
+    def relocate(self, rng: random.Random) -> None:
+        """Move weights and input, values unchanged, to other places in memory, between blocks of random sizes.
+
+        What is built from then on lies differently. Networks that were built before should be gone by now: they would
+        keep the old weights alive.
+        """
+        self._blocks.clear()
+        low, high = map(math.log, _BLOCK_BYTES)
+        sizes = [int(math.exp(rng.uniform(low, high))) for _ in range(_BLOCKS)]
+        blocks = [torch.empty(size, dtype=torch.uint8, device=self.device.torch_device) for size in sizes]
+        self._blocks = rng.sample(blocks, _BLOCKS // 2)  # the others leave holes
+        del blocks
+        with torch.inference_mode(False):  # tensors of inference do not tell who wrote into them
+            self._network = copy.deepcopy(self._network)
+            self.frames = self.frames.clone()
 
     def build(
         self, strategy: Strategy, runtime: str, export: Path | None, *, runs: int, prove: bool
@@ -83,8 +108,10 @@ class PanelBuilder:
             model = insert(strategy, copy.deepcopy(self._network, shared)).to(*self._to).eval()
             call = self._call(model, runtime, export)
             for _ in range(runs):
+                start = time.monotonic()
                 if not healthy(call()):
                     raise ValueError("the output is not finite")
+                self.forward_seconds = min(self.forward_seconds, time.monotonic() - start)
         if self._versions() != before:
             raise ValueError("it wrote into the network's shared weights or input")
         if prove and runtime != EAGER and isinstance(call, functools.partial):

@@ -4,7 +4,6 @@ A case that fails (raises, is not finite, hangs, kills its process) is recorded 
 others go on without it. Where a process dies, the case whose code ran last is to blame.
 """
 
-import itertools
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -23,7 +22,8 @@ from bench.store.records import ProcessRecord, Record, StaticRecord, Status, Tim
 from bench.system import allocators, workers
 
 _FELL_WITH_BASELINE = "fell_with_baseline"  # the flag of a case that failed through no fault of its own
-_GATE_SHARE = 0.1  # of the budget: how long the quiet-machine gate may wait in all
+GATE_SHARE = 0.1  # of the budget: how long the quiet-machine gate may wait in all
+_OVERRUN, _LEAST_OVERRUN = 0.1, 10.0  # how much later the last process may end: of the budget, and in seconds
 
 
 def failed_while_measured(records: Sequence[Record]) -> dict[str, str]:
@@ -39,26 +39,32 @@ def failed_while_measured(records: Sequence[Record]) -> dict[str, str]:
 
 
 class Campaign:
-    """Measures the cases of one panel. ``known``: records of this panel from a run that is resumed."""
+    """Measures the cases of one panel. ``known``: records of this panel, of a run that is resumed or of other cases.
+
+    budget: seconds for the static pass and all processes; who shares out a section's may change it at any time.
+    spent: how much of it was used. device_lost: why the panel ended before its time.
+    """
 
     def __init__(
         self, processes: PanelProcesses, settings: Stopping, budget: float, known: Sequence[Record] = ()
     ) -> None:
         self.panel, self.cases, self.settings = processes.panel, processes.cases, settings
-        self.device_lost: str | None = None  # why the panel ended before its time
+        self.budget, self.spent = budget, 0.0
+        self.costs: Costs | None = None  # as the last process showed
+        self.device_lost: str | None = None
         self._processes = processes
         self._estimator = OverheadEstimator()
-        self._done: set[int] = set()  # replicates
+        self._replicates: dict[int, set[Case]] = {}  # what each process measured
         self._dropped: set[Case] = set()
         self._counted: set[Case] = set()
-        self._budget, self._began = budget, time.monotonic()
-        self._costs: Costs | None = None  # as the last process showed
-        self._gate_left = _GATE_SHARE * budget
+        self._out_of_time = False
+        self._gate_left = GATE_SHARE * budget
         self._counting = 0.0  # seconds of the budget that the static pass has taken
         for record in known:
             self._take(record)
-            if isinstance(record, ProcessRecord) and record.status == "ok":
-                self._began -= record.wall_seconds  # the budget that an earlier session has used
+        for record in known:
+            if isinstance(record, ProcessRecord) and record.replicate in self._own:
+                self.spent += record.wall_seconds  # of the budget, by an earlier session
         self._overheads = self._estimator.overheads()
         self.shape = self._plan()
 
@@ -69,32 +75,46 @@ class Campaign:
             case StaticRecord():
                 self._counted.add(record.case)
             case TimedRecord(status="ok", replicate=int(number)):
-                self._done.add(number)
+                self._replicates.setdefault(number, set()).add(record.case)
             case TimedRecord():
                 self._dropped.add(record.case)
-            case ProcessRecord(status="ok", samples=samples) if samples:
-                self._costs = Costs(samples.startup_seconds, samples.wall[-1])
+            case ProcessRecord(status="ok", samples=samples, replicate=int(number)) if samples and number in self._own:
+                self.costs = Costs(
+                    samples.startup_seconds, samples.wall[-1] + max(samples.rebuild_seconds, default=0.0)
+                )
                 self._gate_left -= sum(samples.waited)
+
+    @property
+    def _own(self) -> set[int]:
+        """The processes that measured these cases; others of this panel measured other cases."""
+        standing = set(self._standing())
+        return {number for number, cases in self._replicates.items() if standing <= cases}
 
     @property
     def replicates_done(self) -> int:
         """Fresh processes whose samples are on record."""
-        return len(self._done)
+        return len(self._own)
+
+    def has(self, number: int) -> bool:
+        """This number is taken: a process of this panel is on record under it."""
+        return number in self._replicates
 
     @property
-    def _next_replicate(self) -> int:
-        """The number of the next process: the first that is free, as a damaged one may have been set aside."""
-        return next(number for number in itertools.count() if number not in self._done)
+    def finished(self) -> bool:
+        """All intervals are narrow enough, or no further process is possible or fits into the budget."""
+        if self.device_lost or self._out_of_time or len(self._standing()) < 2:
+            return True
+        done, settings = self.replicates_done, self.settings
+        enough = done >= settings.min_replicates
+        if done >= settings.max_replicates or (enough and self.widest() <= settings.target_half_width_pp):
+            return True
+        return self.costs is not None and self.budget - self.spent < self.costs.process(1)
 
     @property
-    def spent(self) -> float:
-        """Seconds of the budget used so far."""
-        return time.monotonic() - self._began
-
-    @property
-    def budget_for_enough(self) -> float:
-        """Seconds that the fewest processes worth an interval would take."""
-        return self.settings.min_replicates * (self._costs.process(1) if self._costs else 0.0)
+    def seconds_for_enough(self) -> float:
+        """Seconds that the processes would take which the fewest worth an interval lack; 0 before the first."""
+        lacking = max(0, self.settings.min_replicates - self.replicates_done)
+        return lacking * self.costs.process(1) if self.costs else 0.0
 
     def drop_strategy(self, strategy: str, reason: str) -> Iterator[Record]:
         """Record all cases of a strategy as failed: it is measured no further. The baseline takes all with it."""
@@ -117,22 +137,28 @@ class Campaign:
         panel = self.panel
         no_runtime = runtimes.why_not(panel.runtime, panel.device, panel.dtype)
         if reason := no_runtime or allocators.why_not(panel.allocator, panel.device):
-            for case in self._standing():
+            yield from self.skip(reason)
+
+    def skip(self, reason: str) -> Iterator[Record]:
+        """Record all cases as skipped that no process has measured."""
+        measured = set[Case]().union(*self._replicates.values())
+        for case in self._standing():
+            if case not in measured:
                 yield self._drop(case, "skipped", reason)
 
     def count(self) -> Iterator[Record]:
         """The static pass: each case once, untimed, for its parameters, FLOPs, traffic, peak memory and, where its
         runtime tells, the nodes that are executed."""
         while waiting := [case for case in self._standing() if case not in self._counted]:
-            start = time.monotonic()
-            for event in self._processes.events("static", waiting, self._next_replicate):
+            start, died = time.monotonic(), False
+            for event in self._processes.events("static", waiting, len(self._replicates)):
                 case, reason = event.get("case"), event.get("reason", "")
                 match event["event"]:
                     case "device_lost":
                         yield self._lose_device(reason, _now())
                         return
                     case "died":
-                        self._began += time.monotonic() - start
+                        died = True
                         blamed = case.variant.strategy if case else BASELINE  # before any case: the network itself
                         yield from self.drop_strategy(blamed, f"the process that built it {reason}")
                     case _ if case is None or case in self._dropped:  # it fell with another case of its strategy
@@ -145,36 +171,31 @@ class Campaign:
                         yield self._drop(case, "skipped", reason)
                     case "failed":
                         yield from self._fail(case, reason)
+            if not died:
+                self._counting += time.monotonic() - start
+        self.spent += self._counting
 
-    def replicates(self) -> Iterator[list[Record]]:
-        """Fresh processes, one after the other, until every interval is narrow enough or the budget is used up.
+    def process(self, number: int) -> list[Record]:
+        """The records of a fresh process, the ``number``-th of its panel, closed by the one of the process.
 
-        Each gives its records together, closed by the one of the process. What a process took that died of one
-        strategy is not charged to the budget of the others.
+        It gives none where it died, and is repeated without the strategy to blame: what that one took is not charged to
+        the budget of the others.
         """
-        self._counting = self.spent if self._costs is None else 0.0
-        while len(self._standing()) > 1 and self.replicates_done < self.settings.max_replicates:
-            enough = self.replicates_done >= self.settings.min_replicates
-            if enough and self.widest() <= self.settings.target_half_width_pp:
-                return
-            left = self._budget - self.spent
-            if self._costs and left < self._costs.process(1):
-                return
-            done, start = self.replicates_done, time.monotonic()
-            yield list(self._replicate(self._next_replicate, start + left))
-            if self.device_lost:
-                return
-            if self.replicates_done == done:  # it died, and is repeated without the one to blame
-                self._began += time.monotonic() - start
-            self.shape = self._plan()
+        done, start = self.replicates_done, time.monotonic()
+        records = list(self._replicate(number))
+        if self.replicates_done > done or self.finished:
+            self.spent += time.monotonic() - start
+        self.shape = self._plan()
+        return records
 
-    def _replicate(self, number: int, deadline: float) -> Iterator[Record]:
-        """One process. Its records come at its end: a process that dies leaves none, and is repeated."""
+    def _replicate(self, number: int) -> Iterator[Record]:
         start, started = time.monotonic(), _now()
         blocks: list[workers.Event] = []
         failures, ready, lost = dict[Case, str](), workers.Event(), None
+        deadline = start + self.budget - self.spent
         order = {
             "deadline": deadline,
+            "limit": deadline + max(_OVERRUN * self.budget, _LEAST_OVERRUN),
             "superblocks": self.shape.superblocks,
             "gate_seconds": max(0.0, self._gate_left),
             "copy_mebibytes": copy_sizes(self.settings.largest_copy_mib, psutil.virtual_memory().available),
@@ -188,6 +209,9 @@ class Campaign:
                     failures[event["case"]] = event["reason"]
                 case "superblock":
                     blocks.append(event)
+                case "out_of_time":
+                    self._out_of_time = True
+                    slow = event["reason"]
                 case "died":
                     blocks.clear()
                     blamed = event["case"] or Case(BASELINE_VARIANT, self.panel)
@@ -200,21 +224,23 @@ class Campaign:
             yield from self._fail(case, reason)
         if blocks and len(self._standing()) > 1:
             standing = [(self.cases.index(case), case) for case in self._standing()]
-            wall = time.monotonic() - start
-            for record in replicate_records(self.panel, standing, number, blocks, ready, started, wall):
+            wall, fewest = time.monotonic() - start, self.settings.min_replicates
+            for record in replicate_records(self.panel, standing, number, blocks, ready, started, wall, fewest):
                 self._take(record)
                 yield record
             self._overheads = self._estimator.overheads()
         if lost:
             yield self._lose_device(lost, started)
+        if self._out_of_time and not self.replicates_done:
+            yield from self.skip(f"the budget would end before a superblock does: {slow}")
 
     def _plan(self) -> Shape:
         """How many processes of how many superblocks: from the pilot's variances once there is one."""
-        if self._costs is None:
+        if self.costs is None:
             return Shape(self.settings.max_replicates, stopping.PILOT_SUPERBLOCKS)
         pilot = self.replicates_done >= self.settings.min_replicates
         measured = [list(own.per_superblock.values()) for own in self._measured()] if pilot else []
-        return stopping.shape(measured, self._costs, max(0.0, self._budget - self._counting), self.settings)
+        return stopping.shape(measured, self.costs, self.budget - self._counting, self.settings)
 
     def _measured(self) -> list[Overhead]:
         """The overheads of the cases that still stand, without the baseline itself."""

@@ -17,6 +17,7 @@ from bench.spec.schema import USUAL_LIMITS, ProcessLimits
 from bench.store.records import ProcessRecord, Record, TimedRecord
 from bench.store.samples import Process, Slots
 from bench.system import allocators, workers
+from bench.system.environment import PATIENT_THREADS
 
 _SLOT_LIMIT = 10.0  # seconds more for each slot of a superblock, which is silent until its end
 _PREPARING = 5.0  # times the limit of silence, where a runtime exports and compiles: a minute or more on a busy machine
@@ -28,8 +29,8 @@ _STREAM = functools.partial(workers.stream, "bench.measure.latency.worker")
 class PanelProcesses:
     """Starts fresh processes of one panel. They know cases by their positions in ``cases``.
 
-    exports: a folder that keeps exported files from process to process; None: each process exports again. stream: tests
-    pass one that starts no process.
+    exports: a folder that keeps exported files from process to process; None: each process exports again.
+    export_seconds: what the export of one case may take. stream: tests pass one that starts no process.
     """
 
     panel: Panel
@@ -38,6 +39,7 @@ class PanelProcesses:
     seed: int
     exports: Path | None = None
     limits: ProcessLimits = USUAL_LIMITS
+    export_seconds: float = 120.0
     stream: Callable[..., Iterator[workers.Event]] = _STREAM
 
     def events(
@@ -46,10 +48,14 @@ class PanelProcesses:
         """What a process says that does ``mode`` (see ``worker``) for replicate ``number``; ``case`` is the Case.
 
         The last event may be ``died`` (the case whose code ran last, or None, and the reason) or ``device_lost``
-        (died: so is the process, with all that it measured). order: of ``timing``, without its seed. prove: whether
-        runtimes are held against eager.
+        (died: so is the process, with all that it measured). order: of ``timing``, without its seed; a process that
+        times builds its cases in a random order, the baseline among them. prove: whether runtimes are held against
+        eager.
         """
         entered: Case | None = None
+        built = [[self.cases.index(case), case.to_json()] for case in cases]
+        if order is not None:
+            random.Random(self._random(f"{number}/build")).shuffle(built)
         with tempfile.NamedTemporaryFile() as slot_file:
             slot_file.write(struct.pack("q", _NO_CASE))
             slot_file.flush()
@@ -60,7 +66,8 @@ class PanelProcesses:
                 "panel": vars(self.panel),
                 "files": [str(file) for file in self.files],
                 "exports": None if self.exports is None else str(self.exports),
-                "cases": [[self.cases.index(case), case.to_json()] for case in cases],
+                "export_seconds": self.export_seconds,
+                "cases": built,
                 "seed": self._random(str(number)),
                 "order": order,
                 "prove": prove,
@@ -94,12 +101,12 @@ class PanelProcesses:
     def _start(self, job: dict[str, Any]) -> Iterator[workers.Event]:
         panel, silence = self.panel, self.limits.silence
         limit = silence * (1.0 if panel.runtime == EAGER else _PREPARING)
-        if order := job.get("order"):  # a superblock is silent until its end
-            limit += 2 * min(_SLOT_LIMIT, silence) * len(job["cases"]) + order["gate_seconds"]
+        if order := job.get("order"):  # a superblock is silent until its end, from the building of its cases on
+            limit += 3 * min(_SLOT_LIMIT, silence) * len(job["cases"]) + order["gate_seconds"]
         return self.stream(
             job,
             silence_limit=limit,
-            env=allocators.variables(panel.allocator),
+            env=allocators.variables(panel.allocator) | (PATIENT_THREADS if order is None else {}),
             memory_share=1.0 if panel.device == "cpu" and panel.runtime == EAGER else None,  # others reserve freely
             memory_gib=self.limits.memory_gib,
         )
@@ -121,6 +128,7 @@ def replicate_records(
     ready: workers.Event,
     started: str,
     wall: float,
+    min_replicates: int = 0,
 ) -> list[Record]:
     """A timed record for each case, closed by one of the process.
 
@@ -131,9 +139,12 @@ def replicate_records(
         slots = _slots(index, blocks)
         record_id = f"{case.key}/r{number}"
         records.append(TimedRecord(id=record_id, case=case, replicate=number, samples=slots, started=started))
-    per_block = ("wall", "waited", "disturbance", "sensors", "page_seconds")
+    per_block = ("wall", "waited", "disturbance", "sensors", "page_seconds", "rebuild_seconds")
+    names = {index: case.label.removeprefix(f"{panel.label}/") for index, case in cases}
     samples: dict[str, Any] = {name: [block[name] for block in blocks] for name in per_block}
     samples["copies"] = {size: [block["copies"][size] for block in blocks] for size in blocks[0]["copies"]}
+    samples["build_order"] = [[names[i] for i in block["build_order"] if i in names] for block in blocks]
+    samples["min_replicates"] = min_replicates
     samples |= {name: ready[name] for name in ("startup_seconds", "warm_up_seconds", "backend")}
     record_id, process = f"process/{panel.label}/r{number}", Process(**samples)
     closing = ProcessRecord(

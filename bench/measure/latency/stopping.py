@@ -1,12 +1,18 @@
 """How many processes, of how many superblocks: planned from a pilot, on width alone and never on significance.
 
 The variance of a case's estimate over n processes of m superblocks is (between + within / m) / n. A process costs its
-start and m superblocks. So the pilot's two variances say how long a process should last and how many there must be.
+start and m superblocks. For a given time this variance is least at m = sqrt(start / superblock * within / between)
+(Kalibera & Jones, 2013), but an interval also widens where few processes leave few degrees of freedom. So all shapes
+are tried: the cheapest that reaches the target is taken, or else the narrowest that the budget holds.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+from scipy import stats
 
 from bench.spec.schema import Stopping
 from bench.stats import estimators
@@ -16,7 +22,7 @@ PILOT_SUPERBLOCKS = 2  # the fewest that tell the two variances apart
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds: a process's start (import, build, warm-up) and one superblock."""
+    """Seconds: a process's start (import, build, warm-up) and one superblock, with the building of its cases."""
 
     startup: float
     superblock: float
@@ -36,27 +42,33 @@ class Shape:
 
 
 def shape(cases: Sequence[Sequence[Sequence[float]]], costs: Costs, budget: float, settings: Stopping) -> Shape:
-    """The plan after a pilot (or before one, where ``cases`` is empty).
+    """The plan after a pilot; before one, where ``cases`` is empty, as many short processes as the budget holds.
 
-    As many processes as are needed, as the budget holds and as the settings allow; what time is left over then goes
-    into longer processes. cases: for each case, for each process, the log ratio of each superblock. budget: seconds for
-    all processes.
+    The variances are pooled: each is the median over cases, as that of one case is known from a few processes only.
+    Where the budget cannot hold the fewest processes, those are planned all the same, of one superblock. cases: for
+    each case, for each process, the log ratio of each superblock. budget: seconds for all processes.
     """
-    superblocks, needed = PILOT_SUPERBLOCKS, None
-    if pieces := [part for case in cases if (part := estimators.components(case)) is not None]:
-        between = max(part.between for part in pieces)
-        within = max(part.within for part in pieces)
-        superblocks = settings.max_superblocks
-        if between > 0.0:  # the least variance in a given time
-            best = math.sqrt(costs.startup / costs.superblock * within / between)
-            superblocks = min(max(round(best), 1), superblocks)
-        deviation = max(math.sqrt(part.between + part.within / superblocks) for part in pieces)
-        needed = estimators.groups_needed(deviation, settings.target_half_width_pp / 100)  # of log ratios
     fewest, most = settings.min_replicates, settings.max_replicates
-    superblocks = min(superblocks, max(1, int((budget / fewest - costs.startup) / costs.superblock)))
-    held = int(budget / costs.process(superblocks))
-    processes = min(max(min(held, needed or held), fewest), most)
-    if processes == most and (needed is None or needed > processes):
-        spare = int((budget / processes - costs.startup) / costs.superblock)
-        superblocks = max(superblocks, min(spare, settings.max_superblocks))
-    return Shape(processes, superblocks, needed)
+    superblocks = np.arange(1, settings.max_superblocks + 1)[:, np.newaxis]
+    processes = np.arange(fewest, most + 1)
+    seconds = processes * (costs.startup + superblocks * costs.superblock)
+    possible = seconds <= budget
+    possible[0, 0] = True
+    pieces = [part for case in cases if (part := estimators.components(case)) is not None]
+    if not pieces:
+        length = min(PILOT_SUPERBLOCKS, settings.max_superblocks)
+        length = length if possible[length - 1].any() else 1
+        count = int(processes[possible[length - 1]].max())
+        if count == most:  # no further process may use the time
+            length = int(superblocks[possible[:, -1]].max())
+        return Shape(count, length)
+    between, within = (median(getattr(part, name) for part in pieces) for name in ("between", "within"))
+    deviation = np.sqrt(between + within / superblocks)
+    quantile = stats.t.ppf((1 + estimators.CONFIDENCE) / 2, np.maximum(processes - 1, 1))
+    half_width = np.where(possible, quantile * deviation / np.sqrt(processes), math.inf)
+    target = settings.target_half_width_pp / 100  # of log ratios
+    enough = half_width <= target
+    best = np.argmin(np.where(enough, seconds, math.inf)) if enough.any() else np.argmin(half_width)
+    row, column = np.unravel_index(best, half_width.shape)
+    needed = estimators.groups_needed(float(deviation[row, 0]), target)
+    return Shape(int(processes[column]), int(superblocks[row, 0]), needed)

@@ -27,6 +27,9 @@ from bench.system.counters import Counters, Disturbance, foreign_share
 _GATE_LOOK = 0.2  # seconds of sleep between two looks at what others do: 20 ticks of the system's accounting
 _GATE_OPENS = 0.15  # cores that others may keep busy: below it waiting longer gains nothing
 
+Rebuild = Callable[[dict[int, Call], Callable[[int], None]], None]
+"""Makes the calls anew, in a new random order, and takes out those that fail; tells by number which comes next."""
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -46,6 +49,19 @@ class CaseFailed(Exception):
     def __init__(self, index: int, reason: str) -> None:
         super().__init__(reason)
         self.index, self.reason = index, reason
+
+
+class OutOfTime(Exception):
+    """What was begun would not be done by its limit; the message says how long a forward takes."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"a forward took {seconds:.2g} s")
+
+
+def require_time(seconds: float, slots: int, limit: float, now: Callable[[], float] = time.monotonic) -> None:
+    """Raises OutOfTime where so many slots of ``seconds`` each would end after ``limit``."""
+    if now() + seconds * slots > limit:
+        raise OutOfTime(seconds)
 
 
 class Slot(NamedTuple):
@@ -87,14 +103,19 @@ def run_superblock(
     healthy: Callable[[Any], bool] = lambda result: True,
     counters: Callable[[], Counters] = Counters.now,
     mhz: Callable[[], float] = lambda: math.nan,
+    limit: float = math.inf,
 ) -> list[Slot]:
     """Time every call twice, in a mirrored random order. Nothing but the call itself is inside the timed part.
 
     enter: told which case comes next, so that a crash has a name. healthy: judges the result of each slot. counters,
-    mhz: read at the edges of each slot. Raises CaseFailed, and then nothing of this superblock counts.
+    mhz: read at the edges of each slot. limit: monotonic seconds. Raises CaseFailed, and OutOfTime as soon as the slots
+    so far show that the limit would not be kept; then nothing of this superblock counts.
     """
-    slots = []
-    for position, index in enumerate(mirrored_order(list(calls), rng)):
+    slots: list[Slot] = []
+    positions = mirrored_order(list(calls), rng)
+    for position, index in enumerate(positions):
+        if slots:
+            require_time(sum(slot.seconds for slot in slots) / len(slots), len(positions) - position, limit)
         enter(index)
         call = calls[index]
         frames = call.frames if isinstance(call, Frames) else ()
@@ -120,13 +141,16 @@ def run_superblock(
 class Order:
     """What a process is to do. deadline: on the system-wide monotonic clock, shared with the parent.
 
-    superblocks: at most so many; None: until the deadline. slot_file: eight bytes that name the case which runs now.
-    gate_seconds: how long the quiet-machine gate may wait. copy_mebibytes: sizes of the copy-bandwidth curve.
+    No superblock is begun that would end after the deadline, except for the first, and none is gone on with that would
+    end after the limit. superblocks: at most so many; None: until the deadline. slot_file: eight bytes that name the
+    case which runs now. gate_seconds: how long the quiet-machine gate may wait. copy_mebibytes: sizes of the
+    copy-bandwidth curve.
     """
 
     seed: int
     deadline: float
     superblocks: int | None = None
+    limit: float = math.inf
     slot_file: str | None = None
     gate_seconds: float = 0.0
     copy_mebibytes: Sequence[int] = ()
@@ -137,11 +161,14 @@ def healthy(logits: Any) -> bool:
     return not isinstance(logits, Tensor) or bool(torch.isfinite(logits).all())
 
 
-def measure(calls: dict[int, Call], emit: workers.Emit, order: Order, device: Device) -> None:
-    """Emit ``superblock`` events until the deadline or the number is reached; at least one.
+def measure(
+    calls: dict[int, Call], emit: workers.Emit, order: Order, device: Device, rebuild: Rebuild | None = None
+) -> None:
+    """Emit ``superblock`` events until the deadline or the number is reached; at least one, within the limit.
 
-    A case that raises or is not finite: ``failed``, and it runs no more. Where the device is gone: ``device_lost``,
-    and that is the end.
+    calls: in the order in which they were built. rebuild: makes them anew before every superblock but the first.
+    A case that raises or is not finite: ``failed``, and it runs no more. Where the device is gone: ``device_lost``, and
+    where a superblock would not end within the limit: ``out_of_time``; either is the end.
     """
     clock, rng = device.clock(), random.Random(order.seed)
     curve = CopyCurve(device.torch_device, order.copy_mebibytes)
@@ -149,12 +176,20 @@ def measure(calls: dict[int, Call], emit: workers.Emit, order: Order, device: De
     slowest, done, disturbed = 0.0, 0, False
     with _slot_file(order.slot_file) as enter, _no_collection():
         while calls:
+            rebuilt = 0.0
+            if done and rebuild:
+                start = time.monotonic()
+                rebuild(calls, enter)
+                enter(-1)
+                rebuilt = time.monotonic() - start
             waited = gate.wait() if disturbed else 0.0
-            if waited:
+            if waited and calls:
                 next(iter(calls.values()))()  # caches and clocks went to sleep meanwhile
             before, sensors = Disturbance.now(), device.sensors()
             try:
-                slots = run_superblock(calls, clock, rng, enter=enter, healthy=healthy, mhz=device.mhz)
+                slots = run_superblock(
+                    calls, clock, rng, enter=enter, healthy=healthy, mhz=device.mhz, limit=order.limit
+                )
             except CaseFailed as failure:
                 if not device.present():
                     emit({"event": "device_lost", "reason": failure.reason})
@@ -162,6 +197,9 @@ def measure(calls: dict[int, Call], emit: workers.Emit, order: Order, device: De
                 emit({"event": "failed", "case": failure.index, "reason": failure.reason})
                 del calls[failure.index]
                 continue
+            except OutOfTime as late:
+                emit({"event": "out_of_time", "reason": str(late)})
+                return
             enter(-1)
             spent = Disturbance.now().since(before)
             throttled, sensors = sensors.get("throttled", 0.0), device.sensors()
@@ -177,13 +215,15 @@ def measure(calls: dict[int, Call], emit: workers.Emit, order: Order, device: De
                     "slots": slots,
                     "wall": wall,
                     "waited": waited,
+                    "rebuild_seconds": rebuilt,
+                    "build_order": list(calls),
                     "disturbance": _known(spent),
                     "sensors": _known(sensors),
                     "copies": copies,
                     "page_seconds": page,
                 }
             )
-            slowest, done = max(slowest, wall), done + 1
+            slowest, done = max(slowest, rebuilt + wall), done + 1
             if done == order.superblocks or time.monotonic() + slowest > order.deadline:
                 return
 

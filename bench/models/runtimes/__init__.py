@@ -37,6 +37,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 """The packages that a runtime needs beyond torch; the extra ``runtimes`` brings them."""
 
+EXPORTED: tuple[str, ...] = tuple(NEEDS)
+"""The runtimes that load an exported file."""
+
 INSPECTED: tuple[str, ...] = ("onnxruntime", "openvino", "compile")
 """The runtimes that report what they execute."""
 

@@ -1,5 +1,6 @@
 """A panel of real processes: strategies that misbehave cost themselves, and what cannot be here is said."""
 
+import itertools
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -26,8 +27,8 @@ PANEL = Panel("resnet18", "cpu", "eager", "fp32", "nchw", 1, 2, 32, 1)
 TWICE = Latency(min_replicates=2, max_replicates=2, max_superblocks=6, target_half_width_pp=0.01, largest_copy_mib=1)
 ONCE = Latency(min_replicates=1, max_replicates=1, max_superblocks=2, largest_copy_mib=1)
 
-# 8 sites a forward; the static pass runs 7 forwards, a replicate 1 and then 2 in each superblock. Call 60 is timed, in
-# the second replicate: the first one has two superblocks.
+# 8 sites a forward; the static pass runs 7 forwards, a replicate 1 and then 2 in each superblock and 1 before each
+# further one. Call 60 is timed, in the third superblock of the second replicate: the first one has two.
 EVIL = """
 import os, signal, stat, subprocess, threading, time
 import torch
@@ -59,8 +60,13 @@ def cases(panel: Panel, *names: str) -> list[Case]:
     return found + [Case(Variant(name, parse_fraction("1/4"), "residual", "bidirectional"), panel) for name in names]
 
 
+def processes(campaign: Campaign) -> Iterator[list[Record]]:
+    while not campaign.finished:
+        yield campaign.process(next(number for number in itertools.count() if not campaign.has(number)))
+
+
 def measured(campaign: Campaign) -> list[Record]:
-    return [*campaign.count(), *(record for records in campaign.replicates() for record in records)]
+    return [*campaign.count(), *(record for records in processes(campaign) for record in records)]
 
 
 def reasons(records: Sequence[Record], status: str) -> dict[str, str]:
@@ -173,9 +179,9 @@ def test_a_process_may_be_silent_and_take_memory_so_far(
     panel, limits = replace(PANEL, **change), ProcessLimits(silence=25.0, memory_gib=2.5)
     processes = PanelProcesses(panel, cases(panel, "one", "two", "three"), [], 0, limits=limits, stream=dies)
     campaign = Campaign(processes, ONCE, 100.0)
-    records = [*next(iter(campaign.replicates())), *campaign.drop_strategy("two", "no reason")]
+    records = [*campaign.process(0), *campaign.drop_strategy("two", "no reason")]
     assert reasons(records, "failed") == {"one": "the process that ran it was killed", "two": "no reason"}
-    order_and_slots = 0.1 * 100.0 + 2 * 10.0 * 5  # the gate's share of the budget, and five cases twice
+    order_and_slots = 0.1 * 100.0 + 3 * 10.0 * 5  # the gate's share of the budget, and five cases, built and timed
     expected = {"silence_limit": silence + order_and_slots, "memory_share": share, "memory_gib": 2.5, "env": {}}
     assert started == [{**expected, "mode": "timed"}]
 

@@ -25,16 +25,30 @@ def test_before_the_pilot_processes_are_short_and_as_many_as_the_budget_holds() 
 
 @pytest.mark.parametrize(("between", "within", "superblocks"), [(0.03, 0.03, 1), (0.01, 0.03, 4), (0.003, 0.03, 14)])
 def test_a_process_lasts_as_long_as_its_own_noise_is_worth(between: float, within: float, superblocks: int) -> None:
-    settings = Stopping(target_half_width_pp=2.0, min_replicates=5, max_replicates=100)
-    plan = shape(pilot(between, within, 800, 10), COSTS, 36_000.0, settings)
+    settings = Stopping(target_half_width_pp=0.01, min_replicates=5, max_replicates=1000)
+    plan = shape(pilot(between, within, 800, 10), COSTS, 3000.0, settings)
     assert plan.superblocks == pytest.approx(superblocks, abs=max(1, 0.25 * superblocks))  # sqrt(2) × within / between
 
 
-def test_as_many_processes_as_the_width_needs_and_no_more() -> None:
-    plan = shape(pilot(0.01, 0.01), COSTS, 36_000.0, SETTINGS)
-    assert plan.needed == plan.processes
+def test_few_processes_are_not_taken_for_their_few_starts_alone() -> None:
+    """Where processes do not differ, longer ones would save starts, and leave few degrees of freedom."""
+    settings = Stopping(target_half_width_pp=0.01, min_replicates=5, max_replicates=100)
+    noise = np.random.default_rng(1).normal(0.0, 0.04, (7, 20)).tolist()
+    plan = shape([noise], COSTS, 420.0, settings)
+    assert 7 <= plan.processes <= 16
+
+
+def test_the_cheapest_shape_that_reaches_the_width_is_taken() -> None:
+    plan = shape(pilot(0.01, 0.01), COSTS, 36_000.0, Stopping(target_half_width_pp=0.5, max_replicates=400))
     deviation = math.sqrt(0.01**2 + 0.01**2 / plan.superblocks)
-    assert plan.needed == pytest.approx((1.97 * deviation / 0.005) ** 2, rel=0.3)
+    assert plan.processes == pytest.approx((1.99 * deviation / 0.005) ** 2, rel=0.3)
+    assert plan.needed == pytest.approx(plan.processes, abs=1)
+
+
+def test_one_noisy_case_does_not_decide_for_all() -> None:
+    calm, settings = pilot(0.01, 0.03, 800, 10), Stopping(target_half_width_pp=0.01, max_replicates=100)
+    wild = pilot(0.2, 0.03, 800, 10)
+    assert shape([*calm, *calm, *wild], COSTS, 3000.0, settings) == shape(calm, COSTS, 3000.0, settings)
 
 
 def test_the_budget_and_the_settings_are_the_limits() -> None:

@@ -19,6 +19,8 @@ from bench.measure.latency.timing import (
     Frames,
     Gate,
     Order,
+    OutOfTime,
+    Rebuild,
     Slot,
     healthy,
     measure,
@@ -73,6 +75,15 @@ def test_a_case_that_fails_is_named(result: float | Exception, why: str) -> None
     assert caught.value.index == 7
 
 
+def test_a_superblock_that_would_not_end_in_time_is_given_up_as_soon_as_that_is_known() -> None:
+    began, ran = time.monotonic(), list[int]()
+    calls = {i: lambda i=i: ran.append(i) or 30.0 for i in range(5)}
+    with pytest.raises(OutOfTime, match="a forward took 30 s"):
+        run_superblock(calls, exact, random.Random(0), limit=began + 200.0)
+    assert len(ran) == 1
+    assert len(run_superblock(calls, exact, random.Random(0), limit=began + 301.0)) == 10
+
+
 def test_who_runs_next_is_told_before_each_slot() -> None:
     told: list[int] = []
     slots = run_superblock({0: lambda: 1.0, 1: lambda: 2.0}, exact, random.Random(1), enter=told.append)
@@ -111,9 +122,10 @@ def test_a_simulated_slot_costs_more_where_another_call_ran_before() -> None:
     assert logs == pytest.approx([0.1, 0.0, 0.1, 0.0, 0.1])
 
 
-def measured(calls: dict[int, Any], superblocks: int) -> list[dict[str, Any]]:
+def measured(calls: dict[int, Any], superblocks: int, rebuild: Rebuild | None = None) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
-    measure(calls, events.append, Order(1, time.monotonic() + 60, superblocks, copy_mebibytes=(1, 2)), Device())
+    order = Order(1, time.monotonic() + 60, superblocks, copy_mebibytes=(1, 2))
+    measure(calls, events.append, order, Device(), rebuild)
     return json.loads(json.dumps(events))
 
 
@@ -151,6 +163,22 @@ def test_a_case_that_fails_costs_itself_and_its_superblock() -> None:
     failed = [event for event in events if event["event"] == "failed"]
     assert [(event["case"], event["reason"]) for event in failed] == [(1, "the output is not finite")]
     assert [len(event["slots"]) for event in events if event["event"] == "superblock"] == [4, 2, 2, 2]
+
+
+def test_calls_are_built_anew_before_every_superblock_but_the_first() -> None:
+    x = torch.randn(8)
+
+    def rebuild(calls: dict[int, Any], enter: Any) -> None:
+        for index in list(calls):
+            enter(index)
+            calls[index] = calls.pop(index)  # the last becomes the first
+        calls[8] = calls.pop(8)
+
+    blocks = measured({7: lambda: x, 8: lambda: x, 9: lambda: x}, 3, rebuild)
+    assert [block["build_order"] for block in blocks] == [[7, 8, 9], [7, 9, 8], [7, 9, 8]]
+    assert blocks[0]["rebuild_seconds"] == 0 < blocks[1]["rebuild_seconds"]
+    gone = measured({7: lambda: x, 8: lambda: x}, 3, lambda calls, enter: calls.pop(8, None) and None)
+    assert [len(block["slots"]) for block in gone] == [4, 2, 2], "a call that cannot be built again is left out"
 
 
 def test_health_is_about_tensors() -> None:

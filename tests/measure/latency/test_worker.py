@@ -1,25 +1,36 @@
 """The real worker in this process: clips and streams, eagerly and as captured graphs, on a simulated GPU."""
 
+import gc
 import math
+import random
+import time
+import weakref
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from bench import models
-from bench.measure.latency.builder import Player
+from bench.measure.latency.builder import PanelBuilder, Player
+from bench.measure.latency.campaign import Campaign
+from bench.measure.latency.devices import device_for
+from bench.measure.latency.process import PanelProcesses
 from bench.measure.latency.timing import Order
+from bench.models import runtimes
 from bench.plugins.discovery import load_class, strategy_files
 from bench.spec.axes import parse_fraction
 from bench.spec.cases import BASELINE_VARIANT, Case, Variant
 from bench.spec.panel import Panel
+from bench.spec.schema import Stopping
 from tests.measure.latency import in_process
 from tests.measure.latency.simulated_gpu import SimulatedGpu
 
 CLIPS = Panel("resnet18", "cuda", "eager", "fp32", "nchw", 1, 2, 32, 1)
 STREAMS = replace(CLIPS, frames=3, streams=2)
 GRAPH = {"runtime": "cudagraph"}
+SHORT = Stopping(max_superblocks=2, largest_copy_mib=1)
 
 
 def events(panel: Panel, gpu: SimulatedGpu, mode: str = "timed") -> list[dict[str, Any]]:
@@ -32,6 +43,7 @@ def events(panel: Panel, gpu: SimulatedGpu, mode: str = "timed") -> list[dict[st
         "cases": [[i, Case(variant, panel).to_json()] for i, variant in enumerate((BASELINE_VARIANT, shift))],
         "files": [str(file) for file in strategy_files()],
         "exports": None,
+        "export_seconds": 60.0,
         "prove": True,
         "seed": 1,
         "order": asdict(Order(seed=1, deadline=math.inf, superblocks=2)),
@@ -76,6 +88,96 @@ def test_a_stream_is_counted_by_the_frame_with_what_it_remembers() -> None:
 
 def test_a_device_that_is_lost_is_said() -> None:
     assert [event["event"] for event in events(CLIPS, SimulatedGpu(lost_after=6))][-2:] == ["superblock", "device_lost"]
+
+
+def test_every_superblock_of_a_processor_has_a_layout_of_its_own_and_the_baseline_any_place() -> None:
+    """In the order of the job first, then in random ones; the records tell."""
+    panel = replace(CLIPS, device="cpu")
+    cases = [Case(BASELINE_VARIANT, panel), Case(BASELINE_VARIANT, panel, aa=True)]
+    first = {}
+    for number in range(4):
+        processes = PanelProcesses(panel, cases, strategy_files(), 0, stream=in_process.stream)
+        order = {"deadline": math.inf, "superblocks": 3, "gate_seconds": 0.0}
+        said = list(processes.events("timed", cases, number, order))
+        assert [event["event"] for event in said] == ["enter", "enter", "ready"] + ["superblock"] * 3
+        assert all(sorted(event["build_order"]) == [0, 1] for event in said[3:])
+        first[number] = [event["build_order"][0] for event in said[3:]]
+    assert {own[0] for own in first.values()} == {own for later in first.values() for own in later[1:]} == {0, 1}
+    (process,) = (r for r in Campaign(processes, SHORT, 60.0).process(0) if r.kind == "process")
+    assert process.samples is not None and process.samples.min_replicates == 5
+    assert {tuple(sorted(order)) for order in process.samples.build_order} == {
+        ("no_shift-residual-0-bidirectional", "no_shift-residual-0-bidirectional+aa")
+    }
+
+
+def test_what_is_moved_in_memory_computes_the_same_and_what_was_there_before_is_freed() -> None:
+    builder = PanelBuilder(replace(CLIPS, device="cpu", memory_format="channels_last"), device_for("cpu"), 0)
+    strategy = load_class("copy_shift", strategy_files())(1 / 4, "residual", "bidirectional")
+    with torch.inference_mode():
+        call = builder.build(strategy, "eager", None, runs=1, prove=False)[1]
+        want, old = call(), [*map(weakref.ref, builder._weights), weakref.ref(builder.frames)]
+        places = {tensor.data_ptr() for tensor in (*builder._weights, builder.frames)}
+        builder.relocate(random.Random(0))
+        assert places.isdisjoint(tensor.data_ptr() for tensor in (*builder._weights, builder.frames))
+        del call
+        gc.collect()  # networks hold themselves
+        assert not any(weight() is not None for weight in old)
+        model, call = builder.build(strategy, "eager", None, runs=1, prove=False)
+        assert torch.equal(call(), want)
+        assert model.get_parameter("trunk.conv1.weight").is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_process_that_would_not_end_in_time_ends_at_once() -> None:
+    panel = replace(CLIPS, device="cpu")
+    cases = [Case(BASELINE_VARIANT, panel), Case(BASELINE_VARIANT, panel, aa=True)]
+    processes = PanelProcesses(panel, cases, strategy_files(), 0, stream=in_process.stream)
+    order = {"deadline": time.monotonic(), "limit": time.monotonic(), "superblocks": 9, "gate_seconds": 0.0}
+    assert [event["event"] for event in processes.events("timed", cases, 0, order)] == ["enter", "out_of_time"]
+    campaign = Campaign(processes, Stopping(), 60.0)
+    campaign.spent = 90.0
+    records = campaign.process(0)
+    assert campaign.finished and [record.status for record in records] == ["skipped", "skipped"]
+    assert all("the budget would end before a superblock does" in (record.reason or "") for record in records)
+
+
+SLOW = """
+import time, torch
+from bench.strategy import Strategy
+
+class Slow(Strategy):
+    name = "slow"
+
+    def shift(self, clip):
+        if torch.compiler.is_exporting():
+            time.sleep(0.5)
+        return clip.clone()
+"""
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the time may be up in a finaliser
+def test_an_export_that_takes_too_long_is_given_up_once_for_all_runtimes(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    exports, reasons = tmp_path / "exports", []
+    exports.mkdir()
+    for runtime in ("onnxruntime", "openvino"):
+        panel = replace(CLIPS, device="cpu", runtime=runtime)
+        if reason := runtimes.why_not(runtime, "cpu"):
+            pytest.skip(reason)
+        own = [
+            Case(Variant(name, parse_fraction("1/4"), "residual", "bidirectional"), panel)
+            for name in ("slow", "buffer_shift")
+        ]
+        processes = PanelProcesses(
+            panel, own, strategy_files(tmp_path), 0, exports, export_seconds=0.5, stream=in_process.stream
+        )
+        reasons.append([(e["event"], e.get("reason")) for e in processes.events("static", own, 0)][1::2])
+    given_up = ("failed", "RuntimeError: its export took longer than 0.5 s and was given up (limits.export)")
+    for runtime, said in zip(("onnxruntime", "openvino"), reasons, strict=True):
+        assert said == [
+            given_up,
+            ("skipped", f"buffer_shift is made for eager, it is not exported for {runtime}"),
+        ]
+    assert len(list(exports.iterdir())) == 1
 
 
 @pytest.mark.parametrize("in_place", [False, True])

@@ -1,0 +1,154 @@
+"""Panels that share a section's budget: rounds, turns, who is given up, and what a resumed run goes on with."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from bench.analysis.overheads import overheads
+from bench.measure.latency.campaign import Campaign
+from bench.measure.latency.process import PanelProcesses
+from bench.measure.latency.section import TimedSection
+from bench.spec.axes import parse_fraction
+from bench.spec.cases import BASELINE_VARIANT, Case, PlannedPanel, Variant
+from bench.spec.panel import Panel
+from bench.spec.schema import Stopping
+from bench.store.records import ProcessRecord, Record, TimedRecord
+from bench.system.progress import Reporter
+
+KEPT = Panel("resnet18", "cpu", "eager", "fp32", "nchw", 1, 2, 32, 1, allocator="retained")
+GIVEN_BACK = replace(KEPT, allocator="default")
+OTHER = replace(KEPT, backbone="resnet34", allocator="default")
+SETTINGS = Stopping(min_replicates=2, max_replicates=3, target_half_width_pp=0.1)
+
+
+def planned(panel: Panel, *fractions: str, turn: int = 1) -> PlannedPanel:
+    shifts = [Variant("copy_shift", parse_fraction(f), "residual", "bidirectional") for f in fractions or ("1",)]
+    cases = [Case(BASELINE_VARIANT, panel), Case(BASELINE_VARIANT, panel, aa=True)]
+    return PlannedPanel(panel, (*cases, *(Case(shift, panel) for shift in shifts)), 1.0, turn)
+
+
+@dataclass
+class Machine:
+    """Processes that take no time: every slot is a second, give or take ``noise``, of which a process says ``wall``."""
+
+    noise: float = 0.01
+    startup: float = 0.0
+    rng: random.Random = field(default_factory=lambda: random.Random(0))
+
+    def stream(self, job: dict[str, Any], **limits: Any) -> Iterator[dict[str, Any]]:
+        indices = [index for index, _ in job["cases"]]
+        if job["mode"] == "static":
+            counted = {"params": 1, "flops": 1, "bytes_moved": 1, "peak_live_bytes": 1, "operations": {}}
+            yield from ({"event": "static", "case": index, "samples": counted} for index in indices)
+            return
+        yield {"event": "ready", "backend": {}, "warm_up_seconds": 0.0}
+        for _ in range(job["order"]["superblocks"]):
+            slots = [
+                [index, position, 1 + self.rng.gauss(0, self.noise), 1.0, 0, 0, 0.0, 0.0, None, None]
+                for position, index in enumerate(indices + indices[::-1])
+            ]
+            block = {"slots": slots, "wall": 5.0, "waited": 0.0, "rebuild_seconds": 1.0, "build_order": indices}
+            yield {"event": "superblock", **block, "disturbance": {}, "sensors": {}, "copies": {}, "page_seconds": 0.0}
+
+
+def section(
+    *panels: PlannedPanel,
+    known: Sequence[Record] = (),
+    budget: float = 1000.0,
+    settings: Stopping = SETTINGS,
+    machines: dict[Panel, Machine] | None = None,
+) -> list[Record]:
+    """All records of a section that is measured now."""
+    records: list[Record] = []
+
+    def begin(own: PlannedPanel, before: Sequence[Record]) -> Campaign:
+        machine = (machines or {}).get(own.panel, Machine())
+        return Campaign(PanelProcesses(own.panel, own.cases, [], 0, stream=machine.stream), settings, budget, before)
+
+    def keep(*new: Record) -> None:
+        records.extend(new)
+
+    timed = TimedSection("latency", panels, budget, known, begin, keep, {}, Reporter(quiet=True))
+    assert timed.measure() is None
+    return records
+
+
+def processes(records: Sequence[Record]) -> list[tuple[Panel, int | None]]:
+    return [(record.panel, record.replicate) for record in records if isinstance(record, ProcessRecord)]
+
+
+def test_panels_are_measured_round_by_round_and_paired_by_their_numbers() -> None:
+    records = section(planned(KEPT), planned(GIVEN_BACK))
+    assert processes(records) == [(panel, number) for number in range(3) for panel in (KEPT, GIVEN_BACK)]
+    first, second = (o for o in overheads(records) if o.case.variant != BASELINE_VARIANT)
+    assert list(first.pct.by_unit) == list(second.pct.by_unit) == [0, 1, 2]
+
+
+def test_a_panel_that_is_narrow_enough_leaves_its_rounds_to_the_others() -> None:
+    still = {KEPT: Machine(noise=0.0)}
+    assert processes(section(planned(KEPT), planned(GIVEN_BACK), machines=still)) == [
+        *((KEPT, 0), (GIVEN_BACK, 0), (KEPT, 1), (GIVEN_BACK, 1), (GIVEN_BACK, 2))
+    ]
+
+
+def begun(*panels: Panel, processes_each: int = 1) -> list[Record]:
+    """Processes of 100 s of start and superblocks of 6 s, which took no time here."""
+    settings = SETTINGS.model_copy(update={"max_replicates": processes_each, "min_replicates": 1})
+    records = section(*map(planned, panels), settings=settings)
+    return [
+        record.model_copy(update={"samples": record.samples.model_copy(update={"startup_seconds": 100.0})})
+        if isinstance(record, ProcessRecord) and record.samples
+        else record
+        for record in records
+    ]
+
+
+def test_no_panel_is_begun_whose_fewest_processes_do_not_fit() -> None:
+    """The first needs 106 s more, and one like it 212 s; how fast another network is nobody knows yet."""
+    enough, known = 106.0 + 212.0, begun(KEPT)
+    assert (GIVEN_BACK, 0) in processes(section(planned(KEPT), planned(GIVEN_BACK), known=known, budget=enough + 1))
+    records = section(planned(KEPT), planned(GIVEN_BACK), known=known, budget=enough - 1)
+    assert {panel for panel, _ in processes(records)} == {KEPT}
+    left_out = [record for record in records if isinstance(record, TimedRecord) and record.status == "skipped"]
+    assert [record.case for record in left_out] == list(planned(GIVEN_BACK).cases)
+    assert {record.reason for record in left_out} == {"not begun: the time left holds no 2 processes"}
+    assert (OTHER, 0) in processes(section(planned(KEPT), planned(OTHER), known=known, budget=enough - 1))
+
+
+def test_rows_of_a_panel_that_got_too_few_processes_have_no_interval() -> None:
+    settings = Stopping(min_replicates=3, max_replicates=5)
+    records = section(planned(KEPT), settings=settings, known=(known := begun(KEPT, processes_each=2)), budget=50.0)
+    assert not records
+    shift = overheads([*known])[-1]
+    assert not shift.too_few
+    short = [
+        record.model_copy(update={"samples": record.samples.model_copy(update={"min_replicates": 3})})
+        if isinstance(record, ProcessRecord) and record.samples
+        else record
+        for record in known
+    ]
+    shift = overheads(short)[-1]
+    assert shift.too_few and len(shift.pct) == 2 and shift.interval().mean == pytest.approx(0.0, abs=3.0)
+    assert shift.interval().low != shift.interval().low and shift.pct.mde() != shift.pct.mde()
+
+
+def test_a_later_turn_adds_cases_to_a_panel_in_processes_of_their_own() -> None:
+    first, later = planned(KEPT, "1/8"), planned(KEPT, "1", turn=2)
+    records = section(later, planned(GIVEN_BACK), first)
+    assert processes(records)[-3:] == [(KEPT, 3), (KEPT, 4), (KEPT, 5)]
+    assert len({record.id for record in records}) == len(records)
+    measured = {o.case: list(o.every) for o in overheads(records) if o.case.panel == KEPT}
+    base, twin, eighth, whole = (measured[case] for case in dict.fromkeys((*first.cases, *later.cases)))
+    assert (base, twin, eighth, whole) == ([0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5], [0, 1, 2], [3, 4, 5])
+
+
+def test_a_section_that_was_killed_ends_with_the_same_records() -> None:
+    panels = [planned(KEPT, "1/8"), planned(GIVEN_BACK), planned(KEPT, "1", turn=2)]
+    whole = section(*panels)
+    closing = [number for number, record in enumerate(whole, 1) if isinstance(record, ProcessRecord)]
+    for cut in closing:
+        again = section(*panels, known=whole[:cut])
+        assert sorted(r.id for r in [*whole[:cut], *again]) == sorted(record.id for record in whole)
