@@ -4,7 +4,7 @@ One rule, used by verdicts, tables and pages:
 
 certified   the 95 % interval of the twin's overhead lies within ± ``MARGIN_PP``: an equivalence test
 off         it is not certified, and the 99 % interval misses zero: no latency of the panel can be trusted
-undecided   neither: nothing smaller than ``bound``, the far end of the 95 % interval, can be spoken of
+undecided   neither: what is judged must hold with its interval widened by ``bound``, the far end of the 95 % interval
 """
 
 import math
@@ -49,6 +49,11 @@ class AAControl:
             return "certified"
         alarm = self.twin.interval(_ALARM)
         return "off" if alarm.low > 0 or alarm.high < 0 else "undecided"
+
+    @property
+    def slack(self) -> float:
+        """By how much intervals of the panel are widened on both sides before they are judged, in pp."""
+        return 0.0 if self.outcome == "certified" else self.bound
 
     @property
     def why(self) -> str:

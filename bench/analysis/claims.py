@@ -2,7 +2,8 @@
 
 First match wins: *not measured* (this run has no such rows), *invalid* (a case failed, or the A/A control is off),
 *reproduced*, *not reproduced*, *direction only* (magnitudes: beyond the smallest effect, of another size),
-*inconclusive*. Where the A/A control is undecided, effects smaller than its bound are inconclusive.
+*inconclusive*. Where the A/A control is undecided, a verdict must hold with every interval widened by its bound on both
+sides; differences within one panel, in which the baseline cancels, are not widened.
 
 All verdicts of a run are one family: ``verdict_holm`` is what is left of each after Holm's correction over them.
 """
@@ -51,7 +52,8 @@ class Verdict:
 
     repeated: verdict, measured, ci_low and ci_high with other seeds, where there are any. p: the two-sided level at
     which the claim is decided, one way or the other; p_holm: adjusted for the number of verdicts in the run; None where
-    nothing is tested. verdict_holm: the verdict where p_holm is at most 5 %, else inconclusive. version: of the claim.
+    nothing is tested. verdict_holm: the verdict where p_holm is at most 5 %, else inconclusive; direction_p: the level
+    at which a magnitude that is reproduced has its direction, which may be left of it. version: of the claim.
     """
 
     id: str
@@ -70,6 +72,7 @@ class Verdict:
     p: float | None = None
     p_holm: float | None = None
     verdict_holm: str = ""
+    direction_p: float | None = None
     version: int = 1
 
 
@@ -98,10 +101,13 @@ def judge(claims: Sequence[Claim], evidence: Evidence) -> list[Verdict]:
 def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """The verdicts of one run, with Holm's correction over all that were tested."""
     adjusted = estimators.holm([math.nan if verdict.p is None else verdict.p for verdict in verdicts])
-    found = []
+    found, count = [], sum(verdict.p is not None for verdict in verdicts)
     for verdict, p in zip(verdicts, adjusted, strict=True):
         tested = not math.isnan(p)
-        left = "inconclusive" if tested and p > LEVEL else verdict.verdict
+        left = verdict.verdict
+        if tested and p > LEVEL:  # the direction alone, by Bonferroni: with Holm for the sizes one family all the same
+            fallen = verdict.direction_p is not None and count * verdict.direction_p <= LEVEL
+            left = "direction only" if fallen else "inconclusive"
         found.append(replace(verdict, p_holm=p if tested else None, verdict_holm=left))
     return found
 
@@ -132,6 +138,7 @@ def judge_finding(claim: Claim, finding: Finding) -> Verdict:
         why=why,
         repeated=repeated,
         p=None if math.isnan(outcome.p) else outcome.p,
+        direction_p=None if math.isnan(outcome.direction_p) else outcome.direction_p,
         version=claim.version,
     )
 
@@ -144,6 +151,7 @@ class _Outcome:
     why: str
     interval: Interval | None = None
     p: float = math.nan
+    direction_p: float = math.nan
 
 
 def _outcome(claim: Claim, finding: Finding) -> _Outcome:
@@ -154,33 +162,38 @@ def _outcome(claim: Claim, finding: Finding) -> _Outcome:
         return _Outcome("invalid", finding.invalid)
     if control is not None and control.outcome == "off":
         return _Outcome("invalid", control.why)
-    estimates = finding.estimates
-    confidence = 1 - LEVEL / len(estimates)  # intervals that hold all at once (Bonferroni)
+    estimates, equivalence = finding.estimates, claim.kind == "equivalence"
+    compared = 1 if equivalence else len(estimates)  # all within a margin: intersection-union, nothing to correct for
+    confidence = 1 - LEVEL / compared  # intervals that hold all at once (Bonferroni)
     intervals = {name: estimate.interval(confidence) for name, estimate in estimates.items()}
-    weakest = min(intervals, key=lambda name: intervals[name].low)
+    farthest = {name: max(-own.low, own.high) if equivalence else -own.low for name, own in intervals.items()}
+    shown = max(farthest, key=farthest.__getitem__)
     if claim.kind == "exact":
         equal = all(estimate.mean == claim.claimed for estimate in estimates.values())
         why = "Equal." if equal else f"Not equal to {claim.claimed:g}."
-        return _Outcome("reproduced" if equal else "not reproduced", why, intervals[weakest])
+        return _Outcome("reproduced" if equal else "not reproduced", why, intervals[shown])
     if any(math.isnan(interval.low) for interval in intervals.values()):
         few = f"There is no interval: at least two processes or {FEWEST_SEEDS} seeds are needed."
-        return _Outcome("inconclusive", few, intervals[weakest])
-    decisions, otherwise = _RULES[claim.kind](claim, list(estimates.values()))
-    least = min(decision.p for decision in decisions)
-    decided = next((decision for decision in decisions if decision.p <= LEVEL), None)
-    verdict, why, p = (decided.verdict, decided.why, decided.p) if decided else ("inconclusive", otherwise, least)
-    if verdict == "not reproduced":  # what decided is what is shown
-        weakest = min(intervals, key=lambda name: intervals[name].high)
-    where = f" ({weakest})" if len(intervals) > 1 else ""
-    why += _detectable_text(claim, estimates[weakest], confidence, where, decided=decided is not None)
+        return _Outcome("inconclusive", few, intervals[shown])
+    bound = control.slack if control is not None and not finding.baseline_cancels else 0.0
+    judged = {name: _Judged(estimate, compared, bound) for name, estimate in estimates.items()}
+    rule = _RULES[claim.kind]
+    decisions, otherwise, limits = rule(claim, list(judged.values()))
+    decided = _first(decisions)
+    verdict, why = (decided.verdict, decided.why) if decided else ("inconclusive", otherwise)
+    p = decided.p if decided else min(decision.p for decision in decisions)
+    if verdict == "not reproduced" and not equivalence:  # what decided is what is shown
+        shown = min(intervals, key=lambda name: intervals[name].high)
+    where = f" ({shown})" if len(intervals) > 1 else ""
+    why += _power_text(judged[shown], limits, confidence, claim.unit + where, decided=decided is not None)
     if len(intervals) > 1:
         listed = [f"{name} {interval.signed()}" for name, interval in intervals.items()]
-        why += f" Simultaneous intervals: {', '.join(listed)}."
-    undecided = control if control is not None and control.outcome == "undecided" else None
-    if decided and undecided and abs(intervals[weakest].mean) < undecided.bound:
-        verdict = "inconclusive"
-        why = f"The A/A control is undecided, and the effect is smaller than its bound: {undecided.why}. Else: {why}"
-    return _Outcome(verdict, why, intervals[weakest], p)
+        why += f" {'Simultaneous intervals' if compared > 1 else 'Intervals'}: {', '.join(listed)}."
+    alone = _first(rule(claim, [replace(one, bound=0.0) for one in judged.values()])[0])
+    if control is not None and alone is not None and alone.verdict != verdict:
+        why = f"The A/A control is undecided: {control.why}. Without its bound: {alone.verdict}. With it: {why}"
+    sized = decisions[-1].p if verdict == "reproduced" and decisions[-1].verdict == "direction only" else math.nan
+    return _Outcome(verdict, why, intervals[shown], p, sized)
 
 
 @dataclass(frozen=True)
@@ -192,61 +205,94 @@ class _Decision:
     why: str
 
 
-_Rule = Callable[[Claim, Sequence[Estimate]], tuple[list[_Decision], str]]  # the first that holds; else why none does
+@dataclass(frozen=True)
+class _Judged:
+    """An estimate as rules see it: one of ``compared`` whose intervals hold at once, each widened by ``bound``."""
+
+    estimate: Estimate
+    compared: int = 1
+    bound: float = 0.0
+
+    def above(self, limit: float) -> float:
+        """The level at which the widened interval lies at or above ``limit``."""
+        least = replace(self.estimate, mean=self.estimate.mean - self.bound)
+        if least.mean < limit:
+            return 1.0
+        return 0.0 if least.error == 0 else min(1.0, self.compared * least.p(limit))
+
+    def below(self, limit: float) -> float:
+        """The level at which it lies at or below ``limit``."""
+        return replace(self, estimate=replace(self.estimate, mean=-self.estimate.mean)).above(-limit)
 
 
-def _above(estimate: Estimate, limit: float, compared: int = 1) -> float:
-    """The level at which the interval, one of so many that hold at once, lies at or above ``limit``."""
-    if estimate.mean < limit:
-        return 1.0
-    return 0.0 if estimate.error == 0 else min(1.0, compared * estimate.p(limit))
+_Found = tuple[list[_Decision], str, tuple[float, ...]]  # the first that holds; else why none does; limits tested
+_Rule = Callable[[Claim, Sequence[_Judged]], _Found]
 
 
-def _below(estimate: Estimate, limit: float, compared: int = 1) -> float:
-    return _above(replace(estimate, mean=-estimate.mean), -limit, compared)
+def _first(decisions: Sequence[_Decision]) -> _Decision | None:
+    return next((decision for decision in decisions if decision.p <= LEVEL), None)
 
 
-def _magnitude(claim: Claim, estimates: Sequence[Estimate]) -> tuple[list[_Decision], str]:
+def _magnitude(claim: Claim, estimates: Sequence[_Judged]) -> _Found:
     estimate = estimates[0]
     low, high = claim.claimed - claim.tolerance, claim.claimed + claim.tolerance
-    within = max(_above(estimate, max(low, 0.0)), _below(estimate, high))
+    within = max(estimate.above(max(low, 0.0)), estimate.below(high))
     least = f"{claim.smallest:g} %, the smallest effect that matters"
     sized = f"It costs time, but the size is not shown to lie within {low:g} to {high:g} %."
-    return [
-        _Decision("reproduced", within, f"The interval lies within {low:g} to {high:g} %."),
-        _Decision("not reproduced", _below(estimate, claim.smallest), f"The whole interval lies below {least}."),
-        _Decision("direction only", _above(estimate, claim.smallest), sized),
-    ], f"The interval holds values on both sides of {least}."
+    return (
+        [
+            _Decision("reproduced", within, f"The interval lies within {low:g} to {high:g} %."),
+            _Decision("not reproduced", estimate.below(claim.smallest), f"The whole interval lies below {least}."),
+            _Decision("direction only", estimate.above(claim.smallest), sized),
+        ],
+        f"The interval holds values on both sides of {least}.",
+        (claim.smallest, low, high),
+    )
 
 
-def _bound(claim: Claim, estimates: Sequence[Estimate]) -> tuple[list[_Decision], str]:
+def _bound(claim: Claim, estimates: Sequence[_Judged]) -> _Found:
     estimate, bound = estimates[0], claim.claimed + claim.tolerance
     limit = f"{bound:g} {claim.unit}"
-    return [
-        _Decision("reproduced", _below(estimate, bound), f"The interval's upper end is at or below {limit}."),
-        _Decision("not reproduced", _above(estimate, bound), f"The whole interval lies above {limit}."),
-    ], f"The interval holds {limit}."
+    return (
+        [
+            _Decision("reproduced", estimate.below(bound), f"The interval's upper end is at or below {limit}."),
+            _Decision("not reproduced", estimate.above(bound), f"The whole interval lies above {limit}."),
+        ],
+        f"The interval holds {limit}.",
+        (bound,),
+    )
 
 
-def _ordering(claim: Claim, estimates: Sequence[Estimate]) -> tuple[list[_Decision], str]:
-    smallest, compared = claim.smallest, len(estimates)
+def _ordering(claim: Claim, estimates: Sequence[_Judged]) -> _Found:
+    smallest = claim.smallest
     least = f"{smallest:g} {claim.unit}, the smallest effect that matters"
-    beyond = max(_above(estimate, smallest, compared) for estimate in estimates)
-    short = min(_below(estimate, smallest, compared) for estimate in estimates)
-    return [
-        _Decision("reproduced", beyond, f"Every interval lies beyond {least}, on the claimed side."),
-        _Decision("not reproduced", short, f"An interval lies entirely short of {least}, or on the other side."),
-    ], f"An interval holds {least}."
+    beyond = max(estimate.above(smallest) for estimate in estimates)
+    short = min(estimate.below(smallest) for estimate in estimates)
+    return (
+        [
+            _Decision("reproduced", beyond, f"Every interval lies beyond {least}, on the claimed side."),
+            _Decision("not reproduced", short, f"An interval lies entirely short of {least}, or on the other side."),
+        ],
+        f"An interval holds {least}.",
+        (smallest,),
+    )
 
 
-def _equivalence(claim: Claim, estimates: Sequence[Estimate]) -> tuple[list[_Decision], str]:
-    estimate, margin = estimates[0], claim.tolerance
-    within = max(_above(estimate, -margin), _below(estimate, margin))
-    outside = min(_above(estimate, margin), _below(estimate, -margin))
-    return [
-        _Decision("reproduced", within, f"The interval lies within ± {margin:g} pp."),
-        _Decision("not reproduced", outside, f"The whole interval lies outside ± {margin:g} pp."),
-    ], f"The interval reaches beyond ± {margin:g} pp."
+def _equivalence(claim: Claim, estimates: Sequence[_Judged]) -> _Found:
+    margin, compared = claim.tolerance, len(estimates)
+    within = max(max(estimate.above(-margin), estimate.below(margin)) for estimate in estimates)
+    outside = min(min(estimate.above(margin), estimate.below(-margin)) for estimate in estimates)
+    what = "The interval" if compared == 1 else "Every interval"
+    return (
+        [
+            _Decision("reproduced", within, f"{what} lies within ± {margin:g} pp."),
+            _Decision(
+                "not reproduced", min(1.0, compared * outside), f"A whole interval lies outside ± {margin:g} pp."
+            ),
+        ],
+        f"An interval reaches beyond ± {margin:g} pp.",
+        (-margin, margin),
+    )
 
 
 _RULES: dict[str, _Rule] = {
@@ -257,22 +303,24 @@ _RULES: dict[str, _Rule] = {
 }
 
 
-def _detectable_text(claim: Claim, estimate: Estimate, confidence: float, where: str, *, decided: bool) -> str:
-    """The minimum detectable effect; where nothing is decided, also how many runs the effect that matters takes."""
+def _power_text(one: _Judged, limits: Sequence[float], confidence: float, unit: str, *, decided: bool) -> str:
+    """Which values would be told from the limit nearest to what was measured; where nothing is decided, also how many
+    processes or seeds would decide it, were the truth what was measured."""
+    if math.isinf(one.bound):
+        return ""
+    estimate = one.estimate
+    limit = min(limits, key=lambda value: abs(estimate.mean - value))
+    reach = estimate.mde(confidence) + one.bound
     text = (
-        f" An effect of {estimate.mde(confidence):.1f} pp{where} would have been found four times in five with these "
-        f"{estimate.count} values"
+        f" Values below {limit - reach:.1f} or above {limit + reach:.1f} {unit} would be told from {limit:g} four "
+        f"times in five with these {estimate.count} values"
     )
     if decided:
         return f"{text}."
-    if claim.kind == "equivalence":  # both ends must lie within: a stricter question than whether there is a difference
-        power = 1 - (1 - estimators.POWER) / 2
-        needed = estimate.needed(claim.tolerance, confidence, power)
-        question = f"to show that it lies within ± {claim.tolerance:g} pp, were there none,"
-    else:
-        effect = claim.smallest or claim.tolerance or 1.0
-        needed, question = estimate.needed(effect, confidence), f"for {effect:g} pp"
-    return f"{text}; {question} it takes {needed or 'more than 10,000'} processes or seeds."
+    needed = estimate.needed(abs(estimate.mean - limit) - one.bound, confidence)
+    if needed is None:
+        return f"{text}; so near to it as was measured nothing can be decided."
+    return f"{text}; at the distance measured it takes {needed} processes or seeds."
 
 
 def _numbers(interval: Interval | None) -> dict[str, Any]:

@@ -49,8 +49,9 @@ class Evidence:
 class Finding:
     """The estimates behind one verdict, in pp. invalid: why they must not be judged; missing: why there are none.
 
-    control: of the panels that they come from, where they come from the clock. note: what
-    else a reader should know. repeated: the same from other seeds, where the run has it.
+    control: of the panels that they come from, where they come from the clock. baseline_cancels: they are differences
+    within one panel, which no error of its baseline moves. note: what else a reader should know. repeated: the same
+    from other seeds, where the run has it.
     """
 
     subject: str = ""
@@ -58,6 +59,7 @@ class Finding:
     invalid: str | None = None
     missing: str | None = None
     control: AAControl | None = None
+    baseline_cancels: bool = False
     note: str = ""
     repeated: "Finding | None" = None
 
@@ -105,7 +107,8 @@ def _ratios(where: Where, evidence: Evidence) -> list[Finding]:
             estimates = {"latency": over(measured[first], measured[second])}
             control = evidence.controls.of(first.panel, second.panel)
             note = _flops_note(first, second, evidence)
-            found.append(Finding(subject, estimates, control=control, note=note))
+            cancels = first.panel == second.panel
+            found.append(Finding(subject, estimates, control=control, baseline_cancels=cancels, note=note))
     return found
 
 
@@ -121,7 +124,8 @@ def _slope(where: Where, evidence: Evidence) -> list[Finding]:
     for line in lines:
         subject = f"{line.strategy} {line.placement} {line.direction}".removesuffix(" bidirectional")
         subject += selection.panel_difference(line.panel, panels)
-        found.append(Finding(subject, {"slope": line.rise.estimate()}, control=evidence.controls.of(line.panel)))
+        control = evidence.controls.of(line.panel)
+        found.append(Finding(subject, {"slope": line.rise.estimate()}, control=control, baseline_cancels=True))
     return found
 
 

@@ -153,7 +153,7 @@ def _trends(sides: Sequence[_Side]) -> list[Verdict]:
     for key in shared:
         control = worst(side.controls.of(own[key].panel) for side, own in zip(sides, (a, b), strict=True))
         estimates = {name: own[key].rise.estimate() for name, own in (("A", a), ("B", b))}
-        finding = Finding(key if several else key.partition(_IN)[0], estimates, control=control)
+        finding = Finding(key if several else key.partition(_IN)[0], estimates, control=control, baseline_cancels=True)
         verdicts.append(judge_finding(claim, finding))
     return corrected(verdicts)
 
