@@ -6,7 +6,7 @@ says "> 0". Only mechanisms that compute the paper's own function are judged, an
 alone; other conditions are the controls' business.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import product
@@ -15,10 +15,11 @@ from typing import Any
 from bench.analysis import selection
 from bench.analysis.aa_control import AAControl, AAControls
 from bench.analysis.arms import Arm, ArmKey, difference
-from bench.analysis.overheads import Overhead, Slope, over
+from bench.analysis.overheads import Line, Overhead, Slope, line_of, over, spans
 from bench.analysis.selection import PUBLISHED, REPLICATION, USUAL, Selector
 from bench.spec.axes import BASELINE, channels_moved
 from bench.spec.cases import BASELINE_VARIANT, Case
+from bench.spec.panel import Panel
 from bench.stats.estimators import Estimate
 from bench.store.samples import Static
 
@@ -113,19 +114,49 @@ def _ratios(where: Where, evidence: Evidence) -> list[Finding]:
 
 
 def _slope(where: Where, evidence: Evidence) -> list[Finding]:
-    """How many percentage points the overhead grows from 1/8 to all, per mechanism, placement and panel.
+    """How many percentage points the overhead grows from 1/8 to all, per mechanism, placement and panel."""
+    return _along_lines(where, evidence, lambda line: {"slope": line.rise.estimate()})
 
-    ``strategy``: of this one alone.
-    """
+
+def _fractions(where: Where, evidence: Evidence) -> list[Finding]:
+    """What each fraction costs more than the least one: a straight line through them would hide a bend."""
+
+    def steps(line: Slope) -> dict[str, Estimate]:
+        least = Fraction(line.fractions[0])
+        return {f"{fraction} against {least}": step.estimate() for fraction, step in line.steps.items()}
+
+    return _along_lines(where, evidence, steps)
+
+
+def _along_lines(where: Where, evidence: Evidence, estimates: Callable[[Slope], dict[str, Estimate]]) -> list[Finding]:
+    """One finding for each line; invalid where one of its cases failed. ``strategy``: of this one alone."""
     chosen = {where["strategy"]} if "strategy" in where else evidence.exact
     lines = [line for line in evidence.slopes if line.strategy in chosen]
-    panels = [line.panel for line in lines]
-    found = []
+    broken = _broken_lines(chosen, evidence)
+    panels = [*(line.panel for line in lines), *(line[0] for line in broken)]
+
+    def subject(panel: Panel, strategy: str, placement: str, direction: str) -> str:
+        text = f"{strategy} {placement} {direction}".removesuffix(" bidirectional")
+        return text + selection.panel_difference(panel, panels)
+
+    found = [
+        Finding(subject(*line), invalid=f"the case {case.label} failed: {why}") for line, (case, why) in broken.items()
+    ]
     for line in lines:
-        subject = f"{line.strategy} {line.placement} {line.direction}".removesuffix(" bidirectional")
-        subject += selection.panel_difference(line.panel, panels)
         control = evidence.controls.of(line.panel)
-        found.append(Finding(subject, {"slope": line.rise.estimate()}, control=control, baseline_cancels=True))
+        name = subject(line.panel, line.strategy, line.placement, line.direction)
+        found.append(Finding(name, estimates(line), control=control, baseline_cancels=True))
+    return found
+
+
+def _broken_lines(chosen: Collection[str], evidence: Evidence) -> dict[Line, tuple[Case, str]]:
+    """{line: a case of it that failed, and why}, of lines that would have been long enough."""
+    tried = dict.fromkeys([*(overhead.case for overhead in evidence.overheads), *evidence.failed_cases])
+    found = {}
+    for case, why in evidence.failed_cases.items():
+        own = [one.variant.fraction for one in tried if line_of(one) == line_of(case) and one.variant.fraction > 0]
+        if case.variant.strategy in chosen and not case.panel.streams and spans(own):
+            found[line_of(case)] = case, why
     return found
 
 
@@ -290,6 +321,7 @@ METRICS: dict[str, Callable[[Where, Evidence], list[Finding]]] = {
     "cases": _cases,
     "ratios": _ratios,
     "slope": _slope,
+    "fractions": _fractions,
     "extra_parameters_and_flops": _extra_parameters_and_flops,
     "cache_size": _cache_size,
     "arms": _arms,

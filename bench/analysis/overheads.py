@@ -17,8 +17,10 @@ from bench.spec.cases import Case
 from bench.spec.panel import Panel
 from bench.stats import estimators, exclusion
 from bench.stats.estimators import CONFIDENCE, Estimate, Interval, Processes
-from bench.store.records import ProcessRecord, Record, TimedRecord
+from bench.store.records import ProcessRecord, Record, StaticRecord, TimedRecord
 from bench.store.samples import Slots
+
+NEGLIGIBLE_PP = 1.0  # the margin of "free" and "the same", twice that of the A/A control; findings and reports share it
 
 Logs = dict[int, dict[int, float]]  # {replicate: {superblock: a logarithm}}
 LeftOut = dict[int, frozenset[int]]  # {replicate: superblocks}
@@ -135,6 +137,12 @@ class OverheadEstimator:
         return found
 
 
+def failed_cases(records: Iterable[Record]) -> dict[Case, str]:
+    """{case: why}: also those of which some processes are on record."""
+    timed = (record for record in records if isinstance(record, TimedRecord | StaticRecord))
+    return {record.case: record.reason or "" for record in timed if record.status == "failed"}
+
+
 def overheads(records: Iterable[Record]) -> list[Overhead]:
     """The overhead of every measured case among ``records``."""
     return OverheadEstimator(records).overheads()
@@ -144,13 +152,15 @@ def over(first: Overhead, second: Overhead) -> Estimate:
     """How much longer ``first`` takes than ``second``, in per cent.
 
     Two cases of one panel are paired superblock by superblock. Cases of two panels ran in processes of their own, which
-    know nothing of each other: two independent samples, of all their processes. Their logarithms are compared; the
-    error of the ratio follows from that of its logarithm to first order, as it is a few per cent.
+    know nothing of each other: two independent samples. Only rounds that both panels went through count, as panels are
+    not measured for equally long and a machine drifts. Logarithms are compared; the error of the ratio follows from
+    that of its logarithm to first order, as it is a few per cent.
     """
     if first.case.panel == second.case.panel:
         paired = _kept(_differences(first.every, second.every), first.left_out)
         return replace(_in_per_cent(paired), fewest=max(first.pct.fewest, second.pct.fewest)).estimate()
-    logs = first.log_seconds.estimate() - second.log_seconds.estimate()
+    own, other = first.log_seconds, second.log_seconds
+    logs = own.among(other.by_unit).estimate() - other.among(own.by_unit).estimate()
     return replace(logs, mean=estimators.percent(logs.mean), error=100 * math.exp(logs.mean) * logs.error)
 
 
@@ -162,9 +172,36 @@ def layer_baseline(case: Case) -> Case:
 _LEAST_SPAN = 3 / 8  # of all channels, between the fractions that a slope is drawn through: from 1/8 to 1/2
 
 
+Line = tuple[Panel, str, str, str]  # panel, strategy, placement, direction: what differs in nothing but the fraction
+
+
+def line_of(case: Case) -> Line:
+    """The line that a case lies on."""
+    return case.panel, case.variant.strategy, case.variant.placement, case.variant.direction
+
+
+def spans(fractions: Iterable[float | Fraction]) -> bool:
+    """They lie as far apart as 1/8 and 1/2, or farther."""
+    known = sorted(float(fraction) for fraction in fractions)
+    return bool(known) and known[-1] - known[0] >= _LEAST_SPAN
+
+
+def free(overheads: Iterable[Interval], slack: float = 0.0) -> bool:
+    """None costs more than ``NEGLIGIBLE_PP``, by its whole interval. slack: of the control of their panel."""
+    return all(found.high + slack <= NEGLIGIBLE_PP for found in overheads)
+
+
+def same(steps: Iterable[Interval]) -> bool:
+    """All differences lie within ``NEGLIGIBLE_PP`` of zero, by their whole intervals: two one-sided tests of each."""
+    return all(max(-step.low, step.high) <= NEGLIGIBLE_PP for step in steps)
+
+
 @dataclass(frozen=True)
 class Slope:
-    """How the overhead of one mechanism grows with the fraction: pp from 0 to 1, along a straight line."""
+    """How the overhead of one mechanism grows with the fraction: pp from 0 to 1, along a straight line.
+
+    steps: {fraction: its overhead minus that at the least fraction}, in pp; the last thing that a line may hide.
+    """
 
     panel: Panel
     strategy: str
@@ -172,6 +209,7 @@ class Slope:
     direction: str
     fractions: tuple[float, ...]
     pp: Processes
+    steps: dict[Fraction, Processes]
 
     @property
     def rise(self) -> Processes:
@@ -179,20 +217,22 @@ class Slope:
         return replace(self.pp, by_unit={unit: 7 / 8 * value for unit, value in self.pp.by_unit.items()})
 
 
-def slopes(measured: Sequence[Overhead]) -> list[Slope]:
-    """A slope for every mechanism and placement whose fractions lie as far apart as 1/8 and 1/2, or farther.
+def slopes(measured: Sequence[Overhead], failed: Iterable[Case] = ()) -> list[Slope]:
+    """A slope for every mechanism and placement whose fractions span enough, and of which no case failed.
 
     From nearer ones it would be stretched: what 1/8 and 1/4 differ by, seven times, is no statement on all channels.
     """
+    broken = {line_of(case) for case in failed}
     found = []
     for (panel, strategy, placement, direction), line in _shifting(measured, "strategy").items():
         line.sort(key=lambda overhead: overhead.case.variant.fraction)
         shared = set.intersection(*(set(overhead.pct.by_unit) for overhead in line))
         x = tuple(float(overhead.case.variant.fraction) for overhead in line)
-        if x[-1] - x[0] >= _LEAST_SPAN and shared:
+        if spans(x) and shared and (panel, strategy, placement, direction) not in broken:
             rising = {unit: estimators.slope(x, [own.pct.by_unit[unit] for own in line]) for unit in sorted(shared)}
             pp = Processes(rising, max(overhead.pct.fewest for overhead in line))
-            found.append(Slope(panel, strategy, placement, direction, x, pp))
+            steps = {own.case.variant.fraction: own.pct - line[0].pct for own in line[1:]}
+            found.append(Slope(panel, strategy, placement, direction, x, pp, steps))
     return found
 
 

@@ -14,7 +14,7 @@ from bench.analysis.arms import arms, lost_seeds
 from bench.analysis.claims import Verdict, judge, load_claims
 from bench.analysis.comparisons import Comparison, compare_controls, placement_gaps
 from bench.analysis.evidence import Evidence
-from bench.analysis.overheads import Ranking, overheads, rankings, slopes
+from bench.analysis.overheads import Ranking, failed_cases, overheads, rankings, slopes
 from bench.analysis.panels import PanelQuality, panel_qualities
 from bench.analysis.selection import PUBLISHED
 from bench.analysis.tables import raw
@@ -23,7 +23,7 @@ from bench.analysis.tables.trained import accuracy_table, curve_table, detection
 from bench.spec.settings import Online
 from bench.stats.estimators import Interval
 from bench.store.journal import read_whole_records
-from bench.store.records import CheckedRecord, Record, StaticRecord, TimedRecord, read_header, write_atomically
+from bench.store.records import CheckedRecord, Record, read_header, write_atomically
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,14 @@ def load(folder: Path) -> Analysis:
     lost = {section: lost_seeds(records, section) for section in ("accuracy", "detection")}
     equivalents = _equivalents(header, records)
     exact = frozenset({PUBLISHED, *equivalents.get(PUBLISHED, [])})
-    lines, counted = slopes(clips), statics(records)
-    timed = [record for record in records if isinstance(record, TimedRecord | StaticRecord)]
+    failed, counted = failed_cases(records), statics(records)
+    lines, whole = slopes(clips, failed), [overhead for overhead in clips if overhead.case not in failed]
     evidence = Evidence(
         overheads=measured,
         slopes=lines,
         arms=[arm for arm in (*recognised, *detectors) if not _searches_a_recipe(header, arm.section)],
         statics=counted,
-        failed_cases={record.case: record.reason or "" for record in timed if record.status == "failed"},
+        failed_cases=failed,
         failed_arms={(section, key): why for section, failed in lost.items() for key, why in failed.items()},
         exact=exact,
         controls=controls,
@@ -112,7 +112,7 @@ def load(folder: Path) -> Analysis:
         failures=raw.failure_table(records),
         comparisons=compare_controls(recognised, lost["accuracy"]),
         placements=placement_gaps(recognised, lost["accuracy"]),
-        rankings=rankings([overhead for overhead in clips if overhead.case.variant.strategy in exact]),
+        rankings=rankings([overhead for overhead in whole if overhead.case.variant.strategy in exact]),
         quality=panel_qualities(records, measured),
         claims=judge(load_claims(), evidence),
         damaged=damaged,

@@ -15,10 +15,11 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.aa_control import AAControls, aa_controls, worst
-from bench.analysis.arms import arms
+from bench.analysis.arms import ArmKey, arms, lost_seeds
 from bench.analysis.claims import Verdict, corrected, judge_finding, load_claims
 from bench.analysis.evidence import Finding
-from bench.analysis.overheads import Overhead, overheads, slopes
+from bench.analysis.overheads import Overhead, failed_cases, overheads, slopes
+from bench.spec.cases import Case
 from bench.spec.panel import Panel
 from bench.stats.estimators import Units
 from bench.store.journal import read_records
@@ -48,6 +49,11 @@ class _Side:
     def controls(self) -> AAControls:
         """Of its panels."""
         return aa_controls(self.clips)
+
+    @property
+    def failed(self) -> dict[Case, str]:
+        """Cases, with the reasons; nothing of them is compared."""
+        return failed_cases(self.records)
 
     @property
     def machine(self) -> str:
@@ -80,6 +86,7 @@ def compare_runs(folder_a: Path, folder_b: Path) -> str:
         f"B: {folder_b} on {sides[1].machine}",
         _machines(*(side.header for side in sides)),
         *reasons,
+        *(f"not compared, as the arm lost seeds: {key[0].label} in {key[1].label}" for key in _lost(sides)),
         *(_sentence(row) for row in table.itertuples()),
         *(f"{trend.id}: {trend.verdict}. {trend.why}" for trend in trends),
         f"{int(table.differs.sum())} of {len(table)} differ beyond their 95 % intervals (not corrected for number).",
@@ -127,22 +134,25 @@ def _naming(sides: Sequence[_Side]) -> Callable[[Panel], str]:
 
 def _latency(sides: Sequence[_Side]) -> _Rows | str:
     """Rows, or the reason why there are none."""
-    naming, found = _naming(sides), list[dict[str, Units]]()
+    naming, found = _naming(sides), list[dict[str, tuple[Units, float]]]()
     for side in sides:
         if not side.clips:
             return f"{side.folder} has no latency"
         if alarm := side.controls.alarm(streams=False):
             return f"the A/A control of {side.folder} is off ({alarm})"
-        moved = [o for o in side.clips if o.case.variant.fraction > 0]
-        found.append({f"{o.case.variant.label}{_IN}{naming(o.case.panel)}": o.pct for o in moved})
-    rows = [_row("latency", key, "% overhead", own, found[1][key]) for key, own in found[0].items() if key in found[1]]
+        controls, failed = side.controls, side.failed
+        moved = [o for o in side.clips if o.case.variant.fraction > 0 and o.case not in failed]
+        named = {f"{o.case.variant.label}{_IN}{naming(o.case.panel)}": o for o in moved}
+        found.append({name: (o.pct, controls.of(o.case.panel).slack) for name, o in named.items()})
+    shared = [(key, *own, *found[1][key]) for key, own in found[0].items() if key in found[1]]
+    rows = [_row("latency", key, "% overhead", a, b, slack + other) for key, a, slack, b, other in shared]
     return rows or "the two have no case in common (network, input, runtime, dtype and layout must be the same)"
 
 
 def _trends(sides: Sequence[_Side]) -> list[Verdict]:
     """Does the overhead grow with the fraction in both runs? A verdict on each mechanism that both measured so."""
     claim = next(claim for claim in load_claims() if claim.id == _TREND).model_copy(update={"alike": ""})
-    naming, lines = _naming(sides), [slopes(side.clips) for side in sides]
+    naming, lines = _naming(sides), [slopes(side.clips, side.failed) for side in sides]
     a, b = (
         {f"{line.strategy} {line.placement} {line.direction}{_IN}{naming(line.panel)}": line for line in own}
         for own in lines
@@ -160,7 +170,8 @@ def _trends(sides: Sequence[_Side]) -> list[Verdict]:
 
 def _accuracy(sides: Sequence[_Side]) -> _Rows | str:
     """Rows, or the reason why there are none."""
-    a, b = trained = [{arm.key: arm for arm in arms(side.records, "accuracy")} for side in sides]
+    lost = _lost(sides)  # the seeds that are left of them are a selection
+    a, b = trained = [{a.key: a for a in arms(side.records, "accuracy") if a.key not in lost} for side in sides]
     for side, found in zip(sides, trained, strict=True):
         if not found:
             return f"{side.folder} has no accuracy"
@@ -179,9 +190,15 @@ def _accuracy(sides: Sequence[_Side]) -> _Rows | str:
     return rows or "the two have no arm in common"
 
 
-def _row(section: str, what: str, unit: str, a: Units, b: Units) -> tuple[Any, ...]:
+def _lost(sides: Sequence[_Side]) -> dict[ArmKey, str]:
+    """Arms of which a seed failed on either side, with the reasons."""
+    return {key: why for side in sides for key, why in lost_seeds(side.records, "accuracy").items()}
+
+
+def _row(section: str, what: str, unit: str, a: Units, b: Units, slack: float = 0.0) -> tuple[Any, ...]:
+    """slack: by how much the interval is widened before it is judged, where a control is undecided."""
     difference = (b.estimate() - a.estimate()).interval()
-    differs = bool(difference.low > 0 or difference.high < 0)
+    differs = bool(difference.low > slack or difference.high < -slack)
     means = a.estimate().mean, b.estimate().mean
     return (section, what, unit, *means, difference.mean, difference.low, difference.high, differs)
 

@@ -6,10 +6,10 @@ candidates the one whose intervals hold on the published runs (docs/statistics.m
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -172,6 +172,10 @@ class Units:
     def paired(self, other: "Units") -> dict[int, float]:
         """The difference in every unit that both have."""
         return {unit: value - other.by_unit[unit] for unit, value in self.by_unit.items() if unit in other.by_unit}
+
+    def among(self, units: Container[int]) -> Self:
+        """Only those of these units."""
+        return replace(self, by_unit={unit: value for unit, value in self.by_unit.items() if unit in units})
 
     @property
     def values(self) -> list[float]:

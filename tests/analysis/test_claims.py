@@ -154,6 +154,22 @@ def test_the_same_at_every_fraction_is_shown_and_not_assumed() -> None:
     assert verdict("same-at-every-fraction", measured[0], overhead(wide, ALL)).verdict == "inconclusive"
     rising = overhead([value + 5 for value in flat], ALL)
     assert verdict("same-at-every-fraction", measured[0], rising).verdict == "not reproduced"
+    bent = overhead([value + 5 for value in flat], QUARTER)  # 1/8 and all are alike: a line would be flat
+    found = verdict("same-at-every-fraction", *measured, bent)
+    assert (found.verdict, found.measured) == ("not reproduced", pytest.approx(5.0))
+    assert "1/4 against 1/8 +5.0" in found.why
+
+
+@pytest.mark.parametrize("claim", ["trend-devices", "same-at-every-fraction"])
+def test_a_line_of_which_a_case_failed_is_invalid(claim: str) -> None:
+    """Also where what is left of it would still be a line."""
+    half = Case(shift(fraction="1/2"), PANEL)
+    measured = [overhead([mean, mean + 0.1], case) for mean, case in ((1.0, EIGHTH), (4.0, half), (8.0, ALL))]
+    for left in (measured, measured[:2], measured[:1]):
+        failed = {ALL: "it leaks"}
+        found = verdict(claim, *left, failed_cases=failed, slopes=slopes(left, failed))
+        assert (found.subject, found.verdict, "it leaks" in found.why) == ("copy_shift residual", "invalid", True)
+    assert verdict(claim, measured[0], failed_cases={QUARTER: "it leaks"}).verdict == "not measured"
 
 
 def test_free_is_a_margin_and_no_null_result() -> None:

@@ -153,15 +153,16 @@ def test_in_a_panel_the_machines_weather_cancels() -> None:
     assert over(left_out, found[BASE]).mean == pytest.approx(100 * math.expm1(0.1))
 
 
-def test_two_panels_are_independent_samples_of_all_their_processes() -> None:
+def test_two_panels_are_independent_samples_of_the_rounds_they_share() -> None:
+    """Panel I3D alone was measured once more, after the machine had become nine times as slow."""
     records = [blocks(case, r, s, s) for r, s in ((0, 1.0), (1, 2.0)) for case in (BASE, SHIFT)]
-    records += [blocks(I3D, r, 3.0, 3.0) for r in (0, 1, 2)]
+    records += [blocks(I3D, r, s, s) for r, s in ((0, 3.0), (1, 3.0), (2, 27.0))]
     found = {o.case: o for o in overheads(records)}
     ratio = over(found[I3D], found[SHIFT])
-    assert (ratio.mean, ratio.count) == (pytest.approx(100 * (3 / math.sqrt(2) - 1)), 5)
+    assert (ratio.mean, ratio.count) == (pytest.approx(100 * (3 / math.sqrt(2) - 1)), 4)
     error = math.log(2) / 2  # of the logarithm: two processes, one of which took twice as long
     assert ratio.error == pytest.approx((100 + ratio.mean) * error)
-    assert found[I3D].log_seconds.by_unit == pytest.approx(dict.fromkeys((0, 1, 2), math.log(3.0)))
+    assert found[I3D].log_seconds.by_unit == pytest.approx({0: math.log(3.0), 1: math.log(3.0), 2: math.log(27.0)})
     left_out = replace(found[I3D], left_out={0: frozenset({1})}, own={0: {0: 1.0, 1: 9.0, 2: 1.0}})
     assert left_out.log_seconds == Processes({0: 1.0})
 

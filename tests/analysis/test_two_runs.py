@@ -59,6 +59,35 @@ def test_what_two_runs_share_is_compared_case_by_case(tmp_path: Path) -> None:
     assert all((tmp_path / "compare-a-b" / f"comparison.{kind}").stat().st_size for kind in ("svg", "png"))
 
 
+def test_a_failed_case_and_an_arm_that_lost_a_seed_are_left_out(tmp_path: Path) -> None:
+    failed = timed(Case(shift(fraction="1"), PANEL), 5, [], status="failed", reason="it leaks")
+    lost = main_study([9])[-1].model_copy(update={"status": "failed", "reason": "it diverged", "samples": None})
+    a = write(tmp_path / "a", [*latency(), *main_study()])
+    b = write(tmp_path / "b", [*latency(seed=1), failed, *main_study(range(5, 10))[:-1], lost])
+    text = compare_runs(a, b)
+    what = set(pd.read_csv(tmp_path / "compare-a-b" / "comparison.csv").what)
+    assert not any(
+        name.startswith(("copy_shift-residual-1-bidirectional in", lost.trial.variant.label)) for name in what
+    )
+    assert len(what) == 1 + 4 * 3 and f"{lost.trial.variant.label} in " in text and "lost seeds" in text
+    assert not json.loads((tmp_path / "compare-a-b" / "claims.json").read_text())
+
+
+def test_what_an_undecided_control_may_explain_is_no_difference(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+
+    def noisy(whole: float) -> list[Record]:
+        shifted = Case(shift(fraction="1"), PANEL)
+        factors = {BASE: lambda: 1.0, TWIN: lambda: 1 + rng.normal(0, 0.02), shifted: lambda: whole}
+        return [timed(case, number, [0.1 * own()] * 4) for number in range(5) for case, own in factors.items()]
+
+    runs = [write(tmp_path / name, noisy(whole)) for name, whole in (("a", 1.10), ("b", 1.12), ("c", 1.40))]
+    for other, differs in ((runs[1], False), (runs[2], True)):
+        compare_runs(runs[0], other)
+        (row,) = pd.read_csv(tmp_path / f"compare-a-{other.name}" / "comparison.csv").itertuples()
+        assert row.ci_low > 0 and row.differs == differs
+
+
 def test_machines_are_told_apart_by_what_their_headers_say(tmp_path: Path) -> None:
     """The same milliseconds mean nothing on another stepping; older runs do not say."""
     folders = {}

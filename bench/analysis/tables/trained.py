@@ -232,13 +232,14 @@ def _family(arm: Arm, trained: Sequence[Arm]) -> list[Arm]:
 def _gap_to_best(arm: Arm, family: Sequence[Arm]) -> dict[str, float]:
     """How far behind the best of its family in joint accuracy, paired by seed; intervals hold for all pairs at once.
 
-    The best is chosen by its mean here, which flatters it: where it is not told from the others, it is not the best.
+    The best is chosen by its mean here, which flatters it: where it is not told from the others, it is not the best. So
+    intervals are corrected for all pairs that could have been it and another (Bonferroni).
     """
     best = max(family, key=lambda other: other.pct("joint").estimate().mean)
     if arm is best:
         return {}
     gap = best.pct("joint") - arm.pct("joint")
-    confidence = 1 - (1 - CONFIDENCE) / (len(family) - 1)
+    confidence = 1 - (1 - CONFIDENCE) / math.comb(len(family), 2)
     columns = interval_columns("joint_gap_to_best_pct", "joint_gap_to_best", gap.interval(confidence))
     return {**columns, "joint_gap_to_best_mde_pct": gap.mde(confidence)}
 

@@ -1,7 +1,7 @@
 """The panels of a timed section: which is measured when, and how they share the budget.
 
 Panels of one turn are measured in rounds: a process of each, then the next process of each, under the same number. So a
-drift of the machine meets all alike, and what a finding compares across panels is paired by these numbers. Each panel
+drift of the machine meets all alike, and a finding across panels is taken over the numbers that both have. Each panel
 stops by its own rule; what it leaves goes to the others, and then to the panels of later turns. The fewest processes
 worth an interval come first: while those of all panels do not fit into the budget, the last panel is given up.
 """
