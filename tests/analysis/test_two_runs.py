@@ -16,7 +16,7 @@ from bench.spec.panel import Panel
 from bench.store.journal import Run
 from bench.store.records import SCHEMA, FolderError, Record
 from tests.analysis.synthetic import main_study
-from tests.store.synthetic import BASE, PANEL, TWIN, shift, timed
+from tests.store.synthetic import BASE, PANEL, TWIN, shift, timed, unmeasured
 
 GPU = replace(PANEL, device="cuda", threads=1)
 RECIPE = {"recipe": {"lr": 0.002}, "data": {}}
@@ -60,15 +60,14 @@ def test_what_two_runs_share_is_compared_case_by_case(tmp_path: Path) -> None:
 
 
 def test_a_failed_case_and_an_arm_that_lost_a_seed_are_left_out(tmp_path: Path) -> None:
-    failed = timed(Case(shift(fraction="1"), PANEL), 5, [], status="failed", reason="it leaks")
+    failed = unmeasured(Case(shift(fraction="1"), PANEL))
     lost = main_study([9])[-1].model_copy(update={"status": "failed", "reason": "it diverged", "samples": None})
     a = write(tmp_path / "a", [*latency(), *main_study()])
     b = write(tmp_path / "b", [*latency(seed=1), failed, *main_study(range(5, 10))[:-1], lost])
     text = compare_runs(a, b)
     what = set(pd.read_csv(tmp_path / "compare-a-b" / "comparison.csv").what)
-    assert not any(
-        name.startswith(("copy_shift-residual-1-bidirectional in", lost.trial.variant.label)) for name in what
-    )
+    gone = "copy_shift-residual-1-bidirectional in", lost.trial.variant.label
+    assert not any(name.startswith(gone) for name in what)
     assert len(what) == 1 + 4 * 3 and f"{lost.trial.variant.label} in " in text and "lost seeds" in text
     assert not json.loads((tmp_path / "compare-a-b" / "claims.json").read_text())
 

@@ -29,6 +29,13 @@ def test_a_trend_is_found_where_it_is() -> None:
     assert dependence.trend(warm_up).p < 0.001
 
 
+def test_a_trend_within_short_processes_is_no_false_alarm() -> None:
+    """Three values of a process about their mean are not independent: 5 of 100 tests at 5 %, not 9."""
+    rng = np.random.default_rng(4)
+    alarms = sum(dependence.trend(list(rng.normal(0, 1, (8, 3)))).p < 0.05 for _ in range(400))
+    assert 8 <= alarms <= 32
+
+
 def test_too_few_or_equal_values_show_neither() -> None:
     for few in (dependence.trend([[1.0, 2.0]]), dependence.trend([]), dependence.lag_one([[1.0, 2.0]])):
         assert math.isnan(few.p)

@@ -106,7 +106,7 @@ class Campaign:
             return True
         done, settings = self.replicates_done, self.settings
         enough = done >= settings.min_replicates
-        if done >= settings.max_replicates or (enough and self.widest() <= settings.target_half_width_pp):
+        if done >= settings.max_replicates or (enough and self._narrow):
             return True
         return self.costs is not None and self.budget - self.spent < self.costs.process(1)
 
@@ -247,9 +247,18 @@ class Campaign:
         standing = {case for case in self._standing() if case.variant != BASELINE_VARIANT}
         return [overhead for overhead in self._overheads if overhead.case in standing]
 
-    def widest(self) -> float:
-        """The largest half-width so far, in pp of overhead; infinite where a case has no interval yet."""
-        widths = [overhead.interval().half_width for overhead in self._measured()]
+    @property
+    def _narrow(self) -> bool:
+        """All intervals are narrow enough, and were so at the look before the last process. A spread that happens to
+        look small would else end a panel too early (docs/statistics.md)."""
+        target = self.settings.target_half_width_pp
+        return self.replicates_done >= stopping.FEWEST and max(self.widest(), self.widest(without=1)) <= target
+
+    def widest(self, without: int = 0) -> float:
+        """The largest half-width so far, in pp of overhead; infinite where a case has no interval yet. without: so many
+        of the last processes."""
+        counted = [(overhead.pct, sorted(overhead.pct.by_unit)) for overhead in self._measured()]
+        widths = [pct.among(units[: len(units) - without]).interval().half_width for pct, units in counted]
         return max((w if w == w else float("inf") for w in widths), default=float("inf"))
 
     def _standing(self) -> list[Case]:

@@ -17,6 +17,7 @@ from scipy import stats
 from bench.spec.schema import Stopping
 from bench.stats import estimators
 
+FEWEST = estimators.TRIMMED_FROM  # processes before narrow intervals end a panel: below, the estimate is another
 PILOT_SUPERBLOCKS = 2  # the fewest that tell the two variances apart
 
 
@@ -67,7 +68,7 @@ def shape(cases: Sequence[Sequence[Sequence[float]]], costs: Costs, budget: floa
     quantile = stats.t.ppf((1 + estimators.CONFIDENCE) / 2, np.maximum(processes - 1, 1))
     half_width = np.where(possible, quantile * deviation / np.sqrt(processes), math.inf)
     target = settings.target_half_width_pp / 100  # of log ratios
-    enough = half_width <= target
+    enough = (half_width <= target) & (processes >= min(FEWEST, most))
     best = np.argmin(np.where(enough, seconds, math.inf)) if enough.any() else np.argmin(half_width)
     row, column = np.unravel_index(best, half_width.shape)
     needed = estimators.groups_needed(float(deviation[row, 0]), target)

@@ -17,6 +17,7 @@ from bench.spec.panel import Panel
 from bench.spec.schema import Stopping
 from bench.store.records import ProcessRecord, Record, TimedRecord
 from bench.system.progress import Reporter
+from tests.store.synthetic import timed
 
 KEPT = Panel("resnet18", "cpu", "eager", "fp32", "nchw", 1, 2, 32, 1, allocator="retained")
 GIVEN_BACK = replace(KEPT, allocator="default")
@@ -88,10 +89,24 @@ def test_panels_are_measured_round_by_round_and_paired_by_their_numbers() -> Non
 
 
 def test_a_panel_that_is_narrow_enough_leaves_its_rounds_to_the_others() -> None:
-    still = {KEPT: Machine(noise=0.0)}
-    assert processes(section(planned(KEPT), planned(GIVEN_BACK), machines=still)) == [
-        *((KEPT, 0), (GIVEN_BACK, 0), (KEPT, 1), (GIVEN_BACK, 1), (GIVEN_BACK, 2))
-    ]
+    """Not before it has seven processes."""
+    still, settings = {KEPT: Machine(noise=0.0)}, SETTINGS.model_copy(update={"max_replicates": 9})
+    done = processes(section(planned(KEPT), planned(GIVEN_BACK), machines=still, settings=settings))
+    assert [sum(panel == one for panel, _ in done) for one in (KEPT, GIVEN_BACK)] == [7, 9]
+    assert done[:4] == [(KEPT, 0), (GIVEN_BACK, 0), (KEPT, 1), (GIVEN_BACK, 1)]
+
+
+def test_intervals_must_be_narrow_twice_in_a_row() -> None:
+    """Of seven processes an odd one is trimmed, of six it is not."""
+    plan, settings = planned(KEPT), Stopping(min_replicates=2, max_replicates=20)
+    seconds = [1.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    baselines, shifted = plan.cases[:2], plan.cases[2]
+    records = [timed(case, number) for number in range(8) for case in baselines]
+    records += [timed(shifted, number, [0.1 * factor, 0.25 * factor]) for number, factor in enumerate(seconds)]
+    for count, finished in ((7, False), (8, True)):
+        known = [record for record in records if (record.replicate or 0) < count]
+        campaign = Campaign(PanelProcesses(KEPT, list(plan.cases), [], 0), settings, 1000.0, known)
+        assert campaign.widest() < 0.5 and campaign.finished == finished
 
 
 def begun(*panels: Panel, processes_each: int = 1) -> list[Record]:
