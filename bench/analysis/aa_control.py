@@ -53,7 +53,7 @@ class AAControl:
     @property
     def slack(self) -> float:
         """By how much intervals of the panel are widened on both sides before they are judged, in pp."""
-        return 0.0 if self.outcome == "certified" else self.bound
+        return slack(self.bound)
 
     @property
     def why(self) -> str:
@@ -90,6 +90,11 @@ class AAControls:
         return next((control.why for control in own if control.outcome == "off"), None)
 
 
+def slack(bound: float) -> float:
+    """By how much intervals of a panel are widened whose control has this bound: not at all where it is certified."""
+    return 0.0 if bound <= MARGIN_PP else bound
+
+
 def aa_controls(measured: Sequence[Overhead]) -> AAControls:
     """One for each panel, also for those without a twin."""
     twins = {overhead.case.panel: overhead.pct.estimate() for overhead in measured if overhead.case.aa}
@@ -103,8 +108,29 @@ def worst(controls: Iterable[AAControl]) -> AAControl:
     return max(controls, key=lambda control: (OUTCOMES.index(control.outcome), control.bound))
 
 
-def pooled(controls: Iterable[AAControl]) -> Estimate | None:
-    """The twin's overhead over many panels and runs, in pp: random effects, as panels may differ in truth. None where
-    fewer than two have an interval."""
+@dataclass(frozen=True)
+class Pooled:
+    """Controls of many panels and runs. mean: the twin's overhead over all that have an interval, in pp, by random
+    effects, as panels may differ in truth; further: of one more panel. counts: {outcome: how many panels}."""
+
+    mean: Interval
+    further: Interval
+    counts: Mapping[Outcome, int]
+
+    @property
+    def outcome(self) -> Outcome:
+        """A mean hides panels that are off: it is certified only where none is, and where none is to be expected."""
+        if self.counts["off"]:
+            return "off"
+        within = max(-self.further.low, self.further.high) <= MARGIN_PP
+        return "certified" if within and not self.counts["undecided"] else "undecided"
+
+
+def pooled(controls: Sequence[AAControl]) -> Pooled | None:
+    """None where fewer than two have an interval."""
     twins = [control.twin for control in controls if control.twin.error > 0]
-    return estimators.pooled(twins) if len(twins) > 1 else None
+    if len(twins) < 2:
+        return None
+    mean, further = estimators.pooled(twins)
+    outcomes = [control.outcome for control in controls]
+    return Pooled(mean.interval(), further.interval(), {outcome: outcomes.count(outcome) for outcome in OUTCOMES})

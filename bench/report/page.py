@@ -8,7 +8,6 @@ import base64
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -125,10 +124,8 @@ def findings(exhibits: Sequence[dict[str, Any]]) -> dict[tuple[str, str], dict[s
 def write_gallery(folder: Path, exhibits: Sequence[dict[str, Any]], failed: Sequence[tuple[str, str]]) -> Path:
     """Write ``index.html`` into ``folder``; failed: (run, why it cannot be shown). Raises OSError."""
     path, controls = folder / "index.html", [control for one in exhibits for control in one["controls"]]
-    twin = pooled(controls)
     shown = {"exhibits": exhibits, "findings": findings(exhibits), "failed": failed}
-    control = None if twin is None else replace(controls[0], twin=twin)
-    write_atomically(path, render("gallery.html", control=control, **shown))
+    write_atomically(path, render("gallery.html", control=pooled(controls), **shown))
     return path
 
 

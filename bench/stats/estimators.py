@@ -328,9 +328,10 @@ def percent(log_ratio: float) -> float:
     return 100.0 * math.expm1(log_ratio)
 
 
-def pooled(found: Sequence[Estimate]) -> Estimate:
+def pooled(found: Sequence[Estimate]) -> tuple[Estimate, Estimate]:
     """One estimate of several of the same kind (two at least, each with an error above zero), by random effects
-    (DerSimonian & Laird, 1986), its error after Hartung & Knapp (2001)."""
+    (DerSimonian & Laird, 1986), its error after Hartung & Knapp (2001), their factor 1 at least; and one of what a
+    further one would truly be (Higgins et al., 2009)."""
     means, errors = (np.array([getattr(one, name) for one in found]) for name in ("mean", "error"))
     weights, freedom = errors**-2.0, len(found) - 1
     fixed = np.average(means, weights=weights)
@@ -338,5 +339,7 @@ def pooled(found: Sequence[Estimate]) -> Estimate:
     between = max(0.0, excess / float(weights.sum() - (weights**2).sum() / weights.sum()))
     weights = 1 / (errors**2 + between)
     middle = float(np.average(means, weights=weights))
-    error = math.sqrt(float((weights * (means - middle) ** 2).sum()) / (freedom * float(weights.sum())))
-    return Estimate(middle, error, freedom, len(found))
+    factor = max(1.0, float((weights * (means - middle) ** 2).sum()) / freedom)
+    error = math.sqrt(factor / float(weights.sum()))
+    further = Estimate(middle, math.hypot(error, math.sqrt(between)), max(1, freedom - 1), len(found))
+    return Estimate(middle, error, freedom, len(found)), further

@@ -61,5 +61,13 @@ def test_twins_of_several_runs_are_pooled() -> None:
     lacking = AAControl(PANEL, Estimate(math.nan, count=0))
     found = pooled([control(-0.4, 0.2), control(0.4, 0.2), control(0.0, 0.2), lacking])
     assert found is not None
-    assert (found.mean, found.count) == (pytest.approx(0.0), 3)
+    assert (found.mean.mean, found.mean.count) == (pytest.approx(0.0), 3)
+    assert found.counts == {"certified": 1, "undecided": 3, "off": 0} and found.outcome == "undecided"
+    quiet = [control(0.01, 0.05)] * 40
+    for more, outcome in (([], "certified"), ([control(0.0, 1.0)], "undecided"), ([control(2.0, 0.1)], "off")):
+        over_all = pooled([*quiet, *more])
+        assert over_all is not None and over_all.outcome == outcome
+        assert max(-over_all.mean.low, over_all.mean.high) < 0.5  # by the mean alone all would be certified
+    apart = pooled([control(side * 0.35, 0.05) for side in (-1, 1)] * 20)
+    assert apart is not None and (apart.counts["certified"], apart.outcome) == (40, "undecided")  # one more may be off
     assert pooled([control(0.1, 0.2), lacking]) is None

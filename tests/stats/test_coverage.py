@@ -3,8 +3,12 @@
 from tests.scripts.choose_estimator import CHOSEN, MONTE_CARLO_ERROR, OLD, coverage
 
 
-def test_the_chosen_interval_holds_on_every_published_run() -> None:
-    """2,000 draws of 5, 7, 16 and 32 processes of each; Student's t, which stood there before, does not."""
-    table = coverage((OLD, CHOSEN)).set_index("interval").coverage_pct
-    assert table[CHOSEN].between(92 - MONTE_CARLO_ERROR, 98 + MONTE_CARLO_ERROR).all()
-    assert not table[OLD].between(92 - MONTE_CARLO_ERROR, 98 + MONTE_CARLO_ERROR).all()
+def test_the_chosen_interval_holds_on_every_published_run_from_seven_processes_on() -> None:
+    """2,000 draws of 5, 7, 16 and 32 processes of each. Of five it is Student's, which stood there before and does not
+    hold in one run, the one with a process at +48 %, for 7 and 16 either."""
+    table = coverage((OLD, CHOSEN))
+    table["holds"] = table.coverage_pct.between(92 - MONTE_CARLO_ERROR, 98 + MONTE_CARLO_ERROR)
+    missed = table[~table.holds].groupby("interval").apply(lambda own: set(zip(own.run, own.n, strict=True)))
+    run = "amd-zen5-2-cores-runtimes"
+    assert missed[CHOSEN] == {(run, 5)}
+    assert {(run, 5), (run, 7), (run, 16)} <= missed[OLD]

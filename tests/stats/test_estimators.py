@@ -136,14 +136,20 @@ def test_the_number_of_groups_for_a_width() -> None:
     assert estimators.groups_needed(1.0, 1e-9) == 10_000
 
 
+def test_estimates_that_agree_by_chance_are_not_pooled_to_certainty() -> None:
+    alike = estimators.pooled([Estimate(0.1, 0.2, 15, 16)] * 4)
+    assert [one.error for one in alike] == pytest.approx([0.1, 0.1])  # 0.2 over the root of four
+
+
 def test_estimates_are_pooled_with_what_they_differ_by() -> None:
     """Equal ones as one, by their errors; where they differ in truth the error follows their spread."""
     rng = np.random.default_rng(0)
     errors = rng.uniform(0.2, 2.0, 40)
     for between in (0.0, 1.0):
-        held = 0
+        held = further = 0
         for _ in range(400):
             means = rng.normal(0.3, between, 40) + rng.normal(0.0, errors)
-            found = estimators.pooled([Estimate(*one, 15, 16) for one in zip(means, errors, strict=True)]).interval()
-            held += found.low <= 0.3 <= found.high
-        assert 0.92 <= held / 400 <= 0.98
+            found = estimators.pooled([Estimate(*one, 15, 16) for one in zip(means, errors, strict=True)])
+            held += found[0].interval().low <= 0.3 <= found[0].interval().high
+            further += found[1].interval().low <= rng.normal(0.3, between) <= found[1].interval().high
+        assert 0.92 <= held / 400 <= 0.99 and further / 400 >= 0.88
