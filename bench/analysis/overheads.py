@@ -212,6 +212,11 @@ class Slope:
     steps: dict[Fraction, Processes]
 
     @property
+    def same(self) -> bool:
+        """Shown to cost the same at every fraction."""
+        return same(step.interval() for step in self.steps.values())
+
+    @property
     def rise(self) -> Processes:
         """From 1/8 to all channels, as the paper speaks of it, in pp."""
         return replace(self.pp, by_unit={unit: 7 / 8 * value for unit, value in self.pp.by_unit.items()})

@@ -14,7 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.overheads import Ranked, Ranking
+from bench.analysis.aa_control import slack
+from bench.analysis.overheads import Ranked, Ranking, free, same
 from bench.analysis.run import Analysis
 from bench.analysis.selection import PUBLISHED
 from bench.report import selection
@@ -25,8 +26,6 @@ from bench.spec.panel import Panel
 from bench.stats.estimators import Interval
 from bench.stats.exclusion import EXCLUDED_AT_MOST
 
-FLAT_PP = 2.0  # an interval of the slope that holds zero and ends within this is called "the same"
-FREE_PP = 1.0  # an overhead whose interval ends below this is called free: the margin of the claims
 SIGNIFICANT = 0.05  # two-sided, after Holm: the level of the 95 % intervals beside it
 _SAME = 1e-6  # percentage points
 
@@ -88,7 +87,7 @@ def standing_of(run: Analysis) -> Standing:
 @dataclass(frozen=True)
 class MechanismCost:
     """One mechanism. overheads: at the panel's ``fractions``. slope: pp from no channels to all, NaN where the
-    fractions lie too close for one; mde: of the slope. bound: no smaller effect is spoken of, in pp."""
+    fractions lie too close; mde: of it; same: all fractions cost the same. bound: of the panel's control, in pp."""
 
     strategy: str
     placement: str
@@ -97,14 +96,16 @@ class MechanismCost:
     slope: Interval
     mde: float
     bound: float
+    same: bool = False
 
     @property
     def trend(self) -> str:
         """Whether the cost depends on the fraction: ``grows``, ``falls``, ``same``; ``open`` where nothing is shown."""
-        if beyond(self.slope, self.bound):
+        if self.same:
+            return "same"
+        if beyond(self.slope, 0.0):  # the baseline cancels, and its control with it
             return "grows" if self.slope.mean > 0 else "falls"
-        flat = known(self.slope) and max(-self.slope.low, self.slope.high) <= FLAT_PP
-        return "same" if flat else "open"
+        return "open"
 
     @property
     def verdict(self) -> str:
@@ -115,7 +116,7 @@ class MechanismCost:
         shown = [overhead.mean for overhead in found if beyond(overhead, self.bound)]
         if shown and max(shown) < 0:
             return "saves"
-        if found and max(self.bound, *(overhead.high for overhead in found)) <= FREE_PP:
+        if found and free(found, slack(self.bound)):
             return "free"
         return "open" if not shown else "costs" if self.trend == "open" else f"costs, {self.trend}"
 
@@ -179,7 +180,8 @@ def _mechanisms(moved: pd.DataFrame, fractions: list[float], slopes: list[Row], 
     for key, own in grouped(rows(moved), mechanism_of).items():
         known_at = {row["fraction"]: estimate(row, "overhead") for row in own}
         slope, overheads = slope_of.get(key, {}), tuple(map(known_at.get, fractions))
-        found.append(MechanismCost(*key, overheads, estimate(slope, "slope"), number(slope.get("mde_pct")), bound))
+        mde, same_everywhere = number(slope.get("mde_pct")), bool(slope.get("same"))
+        found.append(MechanismCost(*key, overheads, estimate(slope, "slope"), mde, bound, same_everywhere))
     first = PUBLISHED, "residual"
     return sorted(found, key=lambda one: ((one.strategy, one.placement) != first, one.placement != "residual"))
 
@@ -296,8 +298,7 @@ def choice(run: Analysis, standing: Standing) -> Choice | None:
     best = [offer for offer in shifts if offer.joint.mean == top]
     best.sort(key=lambda offer: (not known(offer.overhead), offer.overhead.mean))
     price = best[0].overhead
-    flat = known(price) and max(-price.low, price.high) <= FLAT_PP
-    if not known(best[0].joint) or (holds_zero(price) and not flat):
+    if not known(best[0].joint) or (holds_zero(price) and not (known(price) and same([price]))):
         return Choice("open", best[0])
     if base and overlap(base[0].joint, best[0].joint):
         return Choice("no gain", best[0])

@@ -47,8 +47,9 @@ def holds_zero(found: Interval) -> bool:
 
 
 def beyond(found: Interval, bound: float) -> bool:
-    """An effect to speak of: zero is ruled out, and it is larger than ``bound``, what two equals may differ by."""
-    return not holds_zero(found) and abs(found.mean) > bound
+    """An effect to speak of: also with the interval widened on both sides by ``bound``, what two equals may differ by,
+    zero is ruled out."""
+    return known(found) and max(found.low, -found.high) > bound
 
 
 def overlap(first: Interval, second: Interval) -> bool:

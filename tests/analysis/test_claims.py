@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +13,7 @@ from bench.analysis.aa_control import AAControl, AAControls
 from bench.analysis.arms import Arm
 from bench.analysis.claims import Verdict, judge, load_claims
 from bench.analysis.evidence import Evidence
-from bench.analysis.overheads import Overhead, slopes
+from bench.analysis.overheads import NEGLIGIBLE_PP, Overhead, free, slopes
 from bench.spec.cases import BASELINE_VARIANT, Case, Condition, Variant
 from bench.spec.panel import Panel
 from bench.stats.estimators import Estimate
@@ -170,6 +171,19 @@ def test_a_line_of_which_a_case_failed_is_invalid(claim: str) -> None:
         found = verdict(claim, *left, failed_cases=failed, slopes=slopes(left, failed))
         assert (found.subject, found.verdict, "it leaks" in found.why) == ("copy_shift residual", "invalid", True)
     assert verdict(claim, measured[0], failed_cases={QUARTER: "it leaks"}).verdict == "not measured"
+
+
+def test_free_and_the_same_are_one_rule_in_findings_and_reports() -> None:
+    margins = {claim.id: claim.claimed + claim.tolerance for claim in load_claims()}
+    assert margins["free"] == margins["same-at-every-fraction"] == NEGLIGIBLE_PP
+    for centre in np.linspace(-2, 2, 41):
+        near, far = overhead([centre - 0.1, centre, centre + 0.1], QUARTER), overhead([0.0, 0.1, 0.2], EIGHTH)
+        (line,) = slopes([far, overhead([centre - 0.1, centre, centre + 0.1], ALL)])
+        judged = (
+            verdict("free", near).verdict,
+            verdict("same-at-every-fraction", far, overhead(near.pct.values, ALL)).verdict,
+        )
+        assert (judged[0] == "reproduced", judged[1] == "reproduced") == (free([near.interval()]), line.same)
 
 
 def test_free_is_a_margin_and_no_null_result() -> None:

@@ -256,7 +256,10 @@ def full_run(folder: Path) -> Analysis:
     no_room = {"status": "failed", "reason": "RuntimeError: no room"}
     latency = [*latency_rows(), case("concat_shift", "inplace", 0.25, NAN, NAN, **no_room)]
     slopes = [
-        axes(strategy, "residual", 0.0) | vars(PANEL) | interval("slope", *slope) | {"mde_pct": 1.2}
+        axes(strategy, "residual", 0.0)
+        | vars(PANEL)
+        | interval("slope", *slope)
+        | {"mde_pct": 1.2, "same": strategy == "copy_shift"}
         for strategy, slope in SLOPES.items()
     ]
     failures = [

@@ -310,11 +310,12 @@ def test_what_was_judged_on_validation_clips_is_no_test(full: Analysis, section:
 
 @pytest.mark.parametrize(
     ("slope", "trend"),
-    [((8.0, 7.0, 9.0), "grows"), ((-5.5, -7.8, -3.2), "falls"), ((0.3, -0.5, 1.1), "same"), ((3.4, -2.0, 8.8), "open")],
+    [((8.0, 7.0, 9.0), "grows"), ((-5.5, -7.8, -3.2), "falls"), ((3.4, -2.0, 8.8), "open"), ((0.3, -0.5, 1.1), "open")],
 )
 def test_a_trend_is_named_only_where_it_is_shown(slope: tuple[float, float, float], trend: str) -> None:
     assert MechanismCost("s", "residual", "bidirectional", (), between(*slope), 1.0, 0.1).trend == trend
     assert MechanismCost("s", "residual", "bidirectional", (), between(slope[0]), NAN, 0.1).trend == "open"
+    assert MechanismCost("s", "residual", "bidirectional", (), between(*slope), 1.0, 9.0, same=True).trend == "same"
 
 
 def test_what_is_counted_has_no_unit(full: Analysis) -> None:
@@ -327,6 +328,8 @@ def test_what_is_counted_has_no_unit(full: Analysis) -> None:
     [
         ((4.0, 3.0, 5.0), 0.5, "costs"),
         ((4.0, 3.0, 5.0), 4.5, "open"),
+        ((4.0, 3.0, 5.0), 3.5, "open"),  # the estimate lies beyond the bound, its interval does not
+        ((-0.2, -0.6, 0.2), 0.9, "open"),  # 0.2 + 0.9 is beyond the margin
         ((-2.0, -3.0, -1.0), 0.5, "saves"),
         ((0.2, -0.4, 0.8), 0.5, "free"),
         ((0.2, -0.4, 0.8), 1.5, "open"),

@@ -46,12 +46,15 @@ def sample_table(measured: Sequence[Overhead], trained: Sequence[Arm]) -> pd.Dat
 
 
 def slope_table(found: Sequence[Slope]) -> pd.DataFrame:
-    """One row per mechanism, placement, direction and panel: pp from no channels to all, along a straight line."""
+    """One row per mechanism, placement, direction and panel: pp from no channels to all, along a straight line; same:
+    shown to cost the same at every fraction."""
     rows = []
     for slope in found:
         estimate = interval_columns("slope_pct", "slope", slope.pp.interval()) | {"mde_pct": slope.pp.mde()}
-        rows.append({**vars(slope), **vars(slope.panel), **estimate, "fractions": len(slope.fractions)})
-    columns = ("slope_pct", "slope_ci_low_pct", "slope_ci_high_pct", "mde_pct", "fractions")
+        rows.append(
+            {**vars(slope), **vars(slope.panel), **estimate, "fractions": len(slope.fractions), "same": slope.same}
+        )
+    columns = ("slope_pct", "slope_ci_low_pct", "slope_ci_high_pct", "mde_pct", "fractions", "same")
     return pd.DataFrame(rows, columns=[*PANEL, "strategy", "placement", "direction", *columns])
 
 
