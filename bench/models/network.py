@@ -119,7 +119,7 @@ def wrap_all(strategy: Strategy, network: nn.Module, wrap: Callable[[nn.Module, 
     """Put what ``wrap`` makes of each block that takes ``strategy`` in its place, and let neighbours join."""
     neighbours, wrapped = _neighbours(network), dict[int, nn.Module]()
     network.__dict__["_before_insert"] = _structure(network)  # for ``remove``; no part of the network
-    found = sites(network)
+    found = sites(network, strategy.placement)
     if not found:
         raise NoSites(f"this network has {NO_SITES}")
     for parent, name, site in found:

@@ -1,8 +1,8 @@
 """Where a network takes a strategy: in its residual branches, which are found by tracing it.
 
 A residual block is the innermost module that adds two paths which both begin at its input. The path with more
-convolutions is the branch, the other one the shortcut; the site is the first layer of the branch. Blocks without a
-shortcut take no shift, and from stages of 23 blocks on every second block takes one: both as released.
+convolutions is the branch, the other one the shortcut; the site is the first layer of the branch. As released, blocks
+without a shortcut take no shift, and from stages of 23 blocks on only every second one takes it in its branch.
 """
 
 import operator
@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from bench.spec.axes import Placement
 from bench.strategy import Site
 
 _LONG_STAGE = 23  # blocks: from ResNet-101 on, which has such a stage, the released code shifts in every second block
@@ -25,7 +26,7 @@ class NoSites(ValueError):
     """A network without a place for a strategy; the message says how to name places."""
 
 
-def sites(network: nn.Module) -> list[tuple[nn.Module, str, Site]]:
+def sites(network: nn.Module, placement: Placement = "residual") -> list[tuple[nn.Module, str, Site]]:
     """(the block's parent, the block's name in it, the site in the block), in the order of the network's modules.
 
     A network may name its own in an attribute ``shift_sites``: {path of a block: path of the layer in it}. One whose
@@ -35,7 +36,11 @@ def sites(network: nn.Module) -> list[tuple[nn.Module, str, Site]]:
         return []
     root = getattr(network, "trunk", network)
     declared = getattr(root, "shift_sites", None)
-    found = _declared(root, declared) if declared is not None else _every_second(residual_sites(root))
+    if declared is not None:
+        found = _declared(root, declared)
+    else:
+        found = residual_sites(root)
+        found = _every_second(found) if placement == "residual" else found
     parted = [(*block.rpartition(".")[::2], layer) for block, layer in found.items()]
     return [(root.get_submodule(parent), name, Site("conv1", layer)) for parent, name, layer in parted]
 

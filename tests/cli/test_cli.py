@@ -28,7 +28,7 @@ MISTAKES = {
     "fraction nan": (["run", "--fractions", "nan"], ["'nan'", "0 to 1"]),
     "unknown backbone": (["run", "--backbone", "vgg16"], ["'vgg16'", "resnet50"]),
     "unknown preset": (["run", "--preset", "huge"], ["'huge'", "paper", "smoke, standard"]),
-    "unknown study": (["run", "--studies", "nonsense"], ["'nonsense'", "main, one_frame"]),
+    "unknown study": (["run", "--preset", "paper", "--studies", "nonsense"], ["'nonsense'", "main"]),
     "pause without a unit": (["run", "--pause-after", "soon"], ["'soon'", "90s, 10m"]),
     "unknown placement": (["run", "--placements", "sideways"], ["'sideways'", "residual, inplace"]),
     "unknown device": (["run", "--device", "tpu"], ["'tpu'", "cpu"]),

@@ -42,6 +42,12 @@ def test_the_sites_of_torchvisions_networks(name: str) -> None:
     assert len(found) == count and found[block] == layer
 
 
+def test_only_the_branches_of_long_stages_take_every_second_shift() -> None:
+    """As released: place=block shifts before every block."""
+    network = get_model("resnet101")
+    assert [len(models.sites(network, placement)) for placement in ("residual", "inplace")] == [18, 33]
+
+
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "mobilenet_v2"])
 def test_tracing_and_block_types_agree(name: str) -> None:
     network = get_model(name)

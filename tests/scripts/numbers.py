@@ -7,8 +7,8 @@ A number stands in a span, between two comments of which the first says where it
 First the run's folder in ``results/reference``, by its end, and the table where it is not ``latency``:
 ``detection/online``. Then words that select one row: a fraction (1/1 is all channels), ``column=value``, or a value of
 any column of text; where several rows are left, the usual one (``_USUAL``). Where it is not the overhead, the column
-follows as ``.joint_delta``; ``mean`` leaves the interval out. A figure that was not measured, a claim or a
-limit, has ``in PATH``: the file that holds it. What another script writes stands between two of its own marks.
+follows as ``.joint_delta``, or ``.verdict``; ``mean`` leaves the interval out. A figure that was not measured, a claim
+or a limit, has ``in PATH``: the file that holds it. What another script writes stands between two of its own marks.
 """
 
 import json
@@ -108,8 +108,8 @@ def _holds(table: pd.DataFrame, word: str) -> pd.Series:
 
 
 def _shown(row: dict[str, object], stem: str | None, *, mean: bool) -> str:
-    if stem in row:  # a bare number
-        return fixed(float(str(row[stem])))
+    if stem in row:  # a word, or a bare number
+        return row[stem] if isinstance(row[stem], str) else fixed(float(str(row[stem])))
     if "measured" in row:  # claims, controls
         found, unit = between(row["measured"], row["ci_low"], row["ci_high"]), str(row["unit"])
     elif "estimate_pct" in row and stem is None:  # validate
