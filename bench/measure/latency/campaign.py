@@ -60,6 +60,7 @@ class Campaign:
         self._proven = False  # by a process of this session: exported files do not outlive one
         self._counted: set[Case] = set()
         self._out_of_time = False
+        self._silent = False  # the last process fell silent
         self._gate_left = GATE_SHARE * budget
         self.counting = 0.0
         for record in known:
@@ -172,7 +173,7 @@ class Campaign:
                         yield self._lose_device(reason, _now())
                         return
                     case "died":
-                        died = True
+                        died = not event["silent"]
                         blamed = case.variant.strategy if case else BASELINE  # before any case: the network itself
                         yield from self.drop_strategy(blamed, f"the process that built it {reason}")
                     case _ if case is None or case in self._dropped:  # it fell with another case of its strategy
@@ -200,11 +201,11 @@ class Campaign:
         """The records of a fresh process, the ``number``-th of its panel, closed by the one of the process.
 
         It gives none where it died, and is repeated without the strategy to blame: what that one took is not charged to
-        the budget of the others.
+        the budget of the others, unless it fell silent: that may be the machine's doing.
         """
-        done, start = self.replicates_done, time.monotonic()
+        done, start, self._silent = self.replicates_done, time.monotonic(), False
         records = list(self._replicate(number))
-        if self.replicates_done > done or self.finished:
+        if self.replicates_done > done or self.finished or self._silent:
             self.spent += time.monotonic() - start
         return records
 
@@ -232,6 +233,7 @@ class Campaign:
                     self._out_of_time = True
                     slow = event["reason"]
                 case "died":
+                    self._silent = event["silent"]
                     blocks.clear()
                     blamed = event["case"] or self._baseline
                     failures[blamed] = f"the process that ran it {event['reason']}"

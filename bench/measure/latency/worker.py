@@ -124,13 +124,16 @@ class _Cases:
             timing.require_time(self.builder.forward_seconds, still, limit)
         return calls
 
-    def rebuild(self, calls: dict[int, Call], enter: Callable[[int], None]) -> None:
+    def rebuild(self, calls: dict[int, Call], enter: Callable[[int], None], limit: float) -> None:
         """Make the calls anew in another order, with everything in other places; the old ones are freed first."""
         indices = self._rng.sample(list(calls), len(calls))
         calls.clear()
         gc.collect()  # networks may hold themselves
         self.builder.relocate(self._rng)
-        calls.update((index, call) for index, _, _, call in self.build(indices, EAGER, 1, enter))
+        for index, _, _, call in self.build(indices, EAGER, 1, enter):
+            calls[index] = call
+            still = 3 * len(indices) - len(calls)
+            timing.require_time(self.builder.forward_seconds, still, limit)
 
     def count(self, index: int, strategy: Strategy, model: nn.Module, call: Call) -> None:
         """Tell what one forward moves and holds."""
