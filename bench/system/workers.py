@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -59,28 +59,29 @@ def stream(
     job: Event,
     *,
     silence_limit: float,
-    env: dict[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     memory_share: float | None = 1.0,
     memory_gib: float | None = None,
     alive: Callable[[], object] = lambda: None,
 ) -> Generator[Event, None, None]:
     """Run ``module`` as a worker and yield its events as they come. Leaving the loop early kills it.
 
-    silence_limit: seconds without an event after which the worker is killed. memory_share: the share of the memory free
-    now that it may allocate, beyond which PyTorch raises; None: no limit (CUDA reserves addresses freely). memory_gib:
-    a smaller limit. alive: read when the limit has passed; where it gives something new, the worker lives on. Raises
-    WorkerDied where it ends without ``done``.
+    silence_limit: seconds without an event after which the worker is killed. env: changes of the environment; None: not
+    set. memory_share: the share of the memory free now that it may allocate, beyond which PyTorch raises; None: any
+    (CUDA reserves addresses freely). memory_gib: a smaller limit. alive: read when the limit of silence has passed;
+    where it gives something new, the worker lives on. Raises WorkerDied where it ends without ``done``.
     """
     limit = _memory_limit(memory_share, memory_gib)
     read_fd, write_fd = os.pipe()
     with tempfile.TemporaryFile() as output, os.fdopen(read_fd, "rb") as events:
+        changes = {**_bytecode_cache(), **limit, **(env or {}), _EVENTS_FD: str(write_fd)}
         child = subprocess.Popen(
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
             pass_fds=(write_fd,),
-            env=os.environ | _bytecode_cache() | limit | (env or {}) | {_EVENTS_FD: str(write_fd)},
+            env={name: value for name, value in {**os.environ, **changes}.items() if value is not None},
             start_new_session=True,  # so that a plug-in's own children can be killed with it
         )
         os.close(write_fd)

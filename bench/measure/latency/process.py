@@ -105,7 +105,7 @@ class PanelProcesses:
         return self.stream(
             job,
             silence_limit=limit,
-            env=allocators.variables(panel.allocator) | (PATIENT_THREADS if order is None else {}),
+            env={**allocators.variables(panel.allocator), **(PATIENT_THREADS if order is None else {})},
             memory_share=1.0 if panel.device == "cpu" and panel.runtime == EAGER else None,  # others reserve freely
             memory_gib=self.limits.memory_gib,
             **signs,

@@ -29,7 +29,7 @@ from bench.spec.axes import EAGER
 from bench.spec.cases import Case
 from bench.spec.panel import Panel
 from bench.strategy import CannotStream, Strategy
-from bench.system import workers
+from bench.system import allocators, workers
 
 _RUNS_BEFORE_COUNTING = 2  # the second sees what the first may have left behind
 
@@ -65,7 +65,7 @@ def _work(job: dict[str, Any], emit: workers.Emit, builder: PanelBuilder) -> Non
         emit({"event": "out_of_time", "reason": str(late)})
         return
     warm_up = device.warm_up(list(calls.values()))
-    emit({"event": "ready", "backend": builder.backend, "warm_up_seconds": warm_up})
+    emit({"event": "ready", "backend": builder.backend | allocators.in_force(), "warm_up_seconds": warm_up})
     timing.measure(calls, emit, order, device, cases.rebuild if cases.cheap else None)
 
 
