@@ -32,6 +32,7 @@ _VARIABLES: dict[str, dict[str, str]] = {
 }
 _GLIBC_SINCE = {"retained": (2, 0), "huge": (2, 35)}
 _PRELOADED = ("jemalloc", "mimalloc")
+_SETTING = re.compile(r"MALLOC_|MIMALLOC_|GLIBC_TUNABLES=.*glibc\.malloc\.|LD_PRELOAD=.*(malloc|hoard)")
 _ALLOCATOR_LIBRARY = re.compile("malloc|hoard")  # jemalloc, mimalloc, tcmalloc, rpmalloc, snmalloc
 
 
@@ -55,13 +56,7 @@ def variables(name: str) -> dict[str, str | None]:
 
 def in_force() -> dict[str, str]:
     """The variables of this process that change its allocator."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name.startswith(("MALLOC_", "MIMALLOC_"))
-        or (name == "GLIBC_TUNABLES" and "glibc.malloc." in value)
-        or (name == "LD_PRELOAD" and _ALLOCATOR_LIBRARY.search(value))
-    }
+    return {name: value for name, value in os.environ.items() if _SETTING.match(f"{name}={value}")}
 
 
 def why_not(name: str, device: str = "cpu") -> str | None:

@@ -88,9 +88,8 @@ class Campaign:
     @property
     def costs(self) -> Costs | None:
         """Of a usual process: the medians over those that there were; None before the first."""
-        if not self._costs:
-            return None
-        return Costs(median(own.startup for own in self._costs), median(own.superblock for own in self._costs))
+        costs = self._costs
+        return Costs(median(c.startup for c in costs), median(c.superblock for c in costs)) if costs else None
 
     @property
     def _own(self) -> set[int]:

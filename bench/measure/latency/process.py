@@ -100,8 +100,7 @@ class PanelProcesses:
     def _start(self, job: dict[str, Any], **signs: Callable[[], object]) -> Iterator[workers.Event]:
         panel, order = self.panel, job.get("order")
         limit = self.limits.silence * (1.0 if panel.runtime == EAGER else _PREPARING)
-        if order:  # the quiet-machine gate is silent
-            limit += order["gate_seconds"]
+        limit += order["gate_seconds"] if order else 0.0  # the quiet-machine gate is silent
         return self.stream(
             job,
             silence_limit=limit,

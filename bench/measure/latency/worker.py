@@ -132,8 +132,7 @@ class _Cases:
         self.builder.relocate(self._rng)
         for index, _, _, call in self.build(indices, EAGER, 1, enter):
             calls[index] = call
-            still = 3 * len(indices) - len(calls)
-            timing.require_time(self.builder.forward_seconds, still, limit)
+            timing.require_time(self.builder.forward_seconds, 3 * len(indices) - len(calls), limit)
 
     def count(self, index: int, strategy: Strategy, model: nn.Module, call: Call) -> None:
         """Tell what one forward moves and holds."""
