@@ -36,6 +36,7 @@ from bench.system.counters import LOOK_SECONDS, look
 from bench.system.progress import Reporter
 
 _CONFORMANCE_SECONDS = 12.0  # expected: the import of torch and about two seconds a strategy
+_LOOKS = 3  # the median of so many decides whether a machine that was busy is quiet now
 
 Tally = Counter[Status]
 """How a run ended: records by status."""
@@ -205,9 +206,11 @@ class Execution:
             return
         self.reporter.say(f"disturbed at start: {others}; waiting for a quiet machine")
         start, most = time.monotonic(), GATE_SHARE * self.plan.settings.timed[left[0]].budget
+        looks = [others]
         while others.disturb and self._waited + 2 * LOOK_SECONDS <= most:
             time.sleep(LOOK_SECONDS)
-            others = look()
+            looks.append(look())
+            others = sorted(looks[-_LOOKS:], key=lambda own: max(own.foreign, own.steal))[len(looks[-_LOOKS:]) // 2]
             self._waited = time.monotonic() - start
         if others.disturb:
             self.header["disturbance"] = f"disturbed at start: {others}"

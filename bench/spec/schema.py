@@ -58,9 +58,9 @@ _EXPORT_SECONDS, _EXPORT_SHARE = 120.0, 0.2  # six times what ResNet-50 takes; o
 class ProcessLimits(Strict):
     """What one process of a stranger's code may take before it is ended.
 
-    silence: without a sign of life, after which it counts as hung (five times that where a runtime compiles, more for
-    many cases). memory_gib: what it may allocate; None: what the machine has free. export: to export one case for
-    deployment runtimes; None: two minutes, or a fifth of its panel's budget where that is less.
+    silence: without a sign of life, after which it counts as hung (five times that where a runtime compiles).
+    memory_gib: what it may allocate; None: what the machine has free. export: to export one case for deployment
+    runtimes; None: two minutes, or a fifth of its panel's budget where that is less.
     """
 
     silence: Seconds = 120.0

@@ -8,6 +8,7 @@ Source: mallopt(3); "The GNU C Library", Memory Allocation Tunables; PyTorch's p
 import ctypes.util
 import os
 import platform
+import re
 
 from bench.system.environment import ROOT, read_text
 
@@ -31,12 +32,31 @@ _VARIABLES: dict[str, dict[str, str]] = {
 }
 _GLIBC_SINCE = {"retained": (2, 0), "huge": (2, 35)}
 _PRELOADED = ("jemalloc", "mimalloc")
+_SETTING = re.compile(r"MALLOC_|MIMALLOC_|GLIBC_TUNABLES=.*glibc\.malloc\.|LD_PRELOAD=.*(malloc|hoard)")
+_ALLOCATOR_LIBRARY = re.compile("malloc|hoard")  # jemalloc, mimalloc, tcmalloc, rpmalloc, snmalloc
 
 
-def variables(name: str) -> dict[str, str]:
-    """The environment of a process that uses this allocator."""
+def variables(name: str) -> dict[str, str | None]:
+    """The environment of a process that uses this allocator; None: not set, whatever the user's shell says.
+
+    What the shell preloads or tunes beside allocators is kept.
+    """
+    wanted: dict[str, str | None] = {**dict.fromkeys(in_force()), **_VARIABLES[name]}
     library = ctypes.util.find_library(name) if name in _PRELOADED else None
-    return _VARIABLES[name] | ({"LD_PRELOAD": library} if library else {})
+    preloaded = re.split("[ :]+", os.environ.get("LD_PRELOAD", ""))
+    kept = [library or "", *(own for own in preloaded if not _ALLOCATOR_LIBRARY.search(own))]
+    tunables = os.environ.get("GLIBC_TUNABLES", "").split(":")
+    tuned = [wanted.get("GLIBC_TUNABLES") or "", *(own for own in tunables if not own.startswith("glibc.malloc."))]
+    for variable, parts in (("LD_PRELOAD", kept), ("GLIBC_TUNABLES", tuned)):
+        value = ":".join(filter(None, parts)) or None
+        if value or variable in os.environ:
+            wanted[variable] = value
+    return wanted
+
+
+def in_force() -> dict[str, str]:
+    """The variables of this process that change its allocator."""
+    return {name: value for name, value in os.environ.items() if _SETTING.match(f"{name}={value}")}
 
 
 def why_not(name: str, device: str = "cpu") -> str | None:

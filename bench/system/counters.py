@@ -13,13 +13,14 @@ from typing import Self
 
 import psutil
 
-from bench.system.environment import ROOT, load_average, read_text
+from bench.system.environment import ROOT, load_average, read_text, usable_cores
 
 _TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100  # kernel ticks in a second
 _PROC_STAT = Path("/proc/stat")
 
 DISTURBED_CORES = 0.08  # during one second: where the rules of a run (stats.exclusion) call a superblock disturbed
 LOOK_SECONDS = 1.0  # the kernel counts CPU time in ticks of 10 ms: one second resolves a hundredth of a core
+_DISTURBED_SHARE = 0.04  # of the usable cores: on a large machine the system itself keeps a few per cent of one busy
 _NAMES_AT_MOST = 3
 _WORTH_NAMING = 0.02  # cores
 
@@ -99,6 +100,11 @@ def foreign_share(seconds: float) -> float:
     return cores_used(seconds)["foreign"]
 
 
+def disturbed_cores() -> float:
+    """Cores that others may keep busy on this machine before a measurement is disturbed."""
+    return max(DISTURBED_CORES, _DISTURBED_SHARE * usable_cores())
+
+
 @dataclass(frozen=True)
 class Others:
     """What others did to this machine during a look, in cores: other processes (foreign) and a hypervisor (steal).
@@ -113,14 +119,14 @@ class Others:
     @property
     def disturb(self) -> bool:
         """They would disturb a measurement."""
-        return max(self.foreign, self.steal) > DISTURBED_CORES
+        return max(self.foreign, self.steal) > disturbed_cores()
 
     def __str__(self) -> str:
         """``1.0 cores busy with miner (4711)``."""
         names = ", ".join(f"{''.join(filter(str.isprintable, name))[:30]} ({pid})" for name, pid, _ in self.busiest)
         busy = f"{self.foreign:.1f} cores busy with {names or 'others, whose names are not visible from here'}"
         taken = f"{self.steal:.1f} cores taken by the hypervisor"
-        told = [text for text, cores in ((busy, self.foreign), (taken, self.steal)) if cores > DISTURBED_CORES]
+        told = [text for text, cores in ((busy, self.foreign), (taken, self.steal)) if cores > disturbed_cores()]
         return " and ".join(told) or "quiet"
 
 

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -46,11 +46,12 @@ _alive: set[Child] = set()
 
 
 class WorkerDied(Exception):
-    """A worker ended before it was done; the message says how. fatal: otherwise than by an exception of its own."""
+    """A worker ended before it was done; the message says how. fatal: otherwise than by an exception of its own;
+    silent: it was killed, as it gave no sign of life."""
 
-    def __init__(self, reason: str, *, fatal: bool = True) -> None:
+    def __init__(self, reason: str, *, fatal: bool = True, silent: bool = False) -> None:
         super().__init__(reason)
-        self.fatal = fatal
+        self.fatal, self.silent = fatal, silent
 
 
 def stream(
@@ -58,26 +59,29 @@ def stream(
     job: Event,
     *,
     silence_limit: float,
-    env: dict[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     memory_share: float | None = 1.0,
     memory_gib: float | None = None,
+    alive: Callable[[], object] = lambda: None,
 ) -> Generator[Event, None, None]:
     """Run ``module`` as a worker and yield its events as they come. Leaving the loop early kills it.
 
-    silence_limit: seconds without an event after which the worker is killed. memory_share: the share of the memory free
-    now that it may allocate, beyond which PyTorch raises; None: no limit (CUDA reserves addresses freely). memory_gib:
-    a smaller limit. Raises WorkerDied where it ends without ``done``.
+    silence_limit: seconds without an event after which the worker is killed. env: changes of the environment; None: not
+    set. memory_share: the share of the memory free now that it may allocate, beyond which PyTorch raises; None: any
+    (CUDA reserves addresses freely). memory_gib: a smaller limit. alive: read when the limit of silence has passed;
+    where it gives something new, the worker lives on. Raises WorkerDied where it ends without ``done``.
     """
     limit = _memory_limit(memory_share, memory_gib)
     read_fd, write_fd = os.pipe()
     with tempfile.TemporaryFile() as output, os.fdopen(read_fd, "rb") as events:
+        changes = {**_bytecode_cache(), **limit, **(env or {}), _EVENTS_FD: str(write_fd)}
         child = subprocess.Popen(
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
             pass_fds=(write_fd,),
-            env=os.environ | _bytecode_cache() | limit | (env or {}) | {_EVENTS_FD: str(write_fd)},
+            env={name: value for name, value in {**os.environ, **changes}.items() if value is not None},
             start_new_session=True,  # so that a plug-in's own children can be killed with it
         )
         os.close(write_fd)
@@ -87,7 +91,7 @@ def stream(
             with contextlib.suppress(BrokenPipeError):  # it died at once: the loop below says how
                 child.stdin.write(json.dumps(job).encode())
                 child.stdin.close()
-            for event in _read_events(events.fileno(), child, silence_limit):
+            for event in _read_events(events.fileno(), child, silence_limit, alive):
                 yield event
                 if event.get("event") == "done":
                     return  # whatever a plug-in left running in it is killed now
@@ -125,7 +129,7 @@ def kill_all() -> None:
         _kill(child)
 
 
-def _read_events(fd: int, child: Child, silence_limit: float) -> Iterator[Event]:
+def _read_events(fd: int, child: Child, silence_limit: float, alive: Callable[[], object]) -> Iterator[Event]:
     """Events until the child closes the pipe or ends: processes that it started may hold the pipe open for longer."""
     pending = b""
     os.set_blocking(fd, False)
@@ -135,10 +139,13 @@ def _read_events(fd: int, child: Child, silence_limit: float) -> Iterator[Event]
             end = os.pidfd_open(child.pid)  # readable when the child has ended
             opened.callback(os.close, end)
             selector.register(end, selectors.EVENT_READ)
-        deadline = time.monotonic() + silence_limit
+        deadline, sign = time.monotonic() + silence_limit, alive()
         while True:
             if not selector.select(max(0.0, deadline - time.monotonic())):
-                raise WorkerDied(f"gave no sign of life for {silence_limit:.0f} s and was killed")
+                if sign == (sign := alive()):
+                    raise WorkerDied(f"gave no sign of life for {silence_limit:.0f} s and was killed", silent=True)
+                deadline = time.monotonic() + silence_limit
+                continue
             try:
                 chunk = os.read(fd, 1 << 16)
             except BlockingIOError:  # the child has ended, and nothing is left in the pipe
@@ -147,7 +154,7 @@ def _read_events(fd: int, child: Child, silence_limit: float) -> Iterator[Event]
                 return
             *lines, pending = (pending + chunk).split(b"\n")
             for line in lines:
-                deadline = time.monotonic() + silence_limit
+                deadline, sign = time.monotonic() + silence_limit, alive()
                 yield _event(line)
             if len(pending) > _LONGEST_EVENT:
                 raise WorkerDied("wrote without end into the pipe for its results")

@@ -27,7 +27,8 @@ KEPT = 500  # faults; 5 x 64 MiB are 81,920 pages of 4 KiB
 
 
 def faults(name: str) -> int:
-    environ = {**os.environ, **allocators.variables(name)}
+    changed = {**os.environ, **allocators.variables(name)}
+    environ = {name: value for name, value in changed.items() if value is not None}
     return int(subprocess.run([sys.executable, "-c", WRITES], env=environ, capture_output=True, check=True).stdout)
 
 
@@ -55,6 +56,20 @@ def test_why_one_cannot_be_had(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert allocators.why_not(name)
     assert "LD_PRELOAD" not in allocators.variables(name)
     assert allocators.why_not("default", "cuda") is None
+
+
+def test_what_the_shell_says_of_allocators_is_taken_back_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=2:glibc.cpu.x86_rep_movsb_threshold=4096")
+    monkeypatch.setenv("LD_PRELOAD", "/usr/lib/libtcmalloc.so.4:/usr/lib/libfaketime.so")
+    assert set(allocators.in_force()) == {"MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "LD_PRELOAD"}
+    kept = {"GLIBC_TUNABLES": "glibc.cpu.x86_rep_movsb_threshold=4096", "LD_PRELOAD": "/usr/lib/libfaketime.so"}
+    assert allocators.variables("default") == {"MALLOC_ARENA_MAX": None, **kept}
+    huge = allocators.variables("huge")["GLIBC_TUNABLES"]
+    assert huge == f"glibc.malloc.hugetlb=1:{kept['GLIBC_TUNABLES']}"
+    for name, value in allocators.variables("default").items():
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
+    assert not allocators.in_force() and not allocators.variables("default").keys() - kept.keys()
 
 
 def test_the_advice_is_given_until_it_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,12 @@ def test_what_others_do_is_seen_and_said_with_their_names() -> None:
     assert not Others(counters.DISTURBED_CORES, 0.0).disturb
 
 
+@pytest.mark.parametrize(("cores", "busy"), [(1, 0.08), (2, 0.08), (64, 2.56)])
+def test_a_large_machine_may_keep_more_cores_busy(cores: int, busy: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters, "usable_cores", lambda: cores)
+    assert not Others(busy, 0.0).disturb and Others(busy + 0.001, 0.0).disturb
+
+
 def test_foreign_time_is_what_others_used() -> None:
     earlier, later = Counters(1.0, 10.0, 0.0, 5, 100), Counters(3.0, 12.5, 0.1, 9, 150)
     spent = later.since(earlier)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -65,7 +66,7 @@ def test_a_file_dropped_beside_the_suites_own_is_no_builtin(tmp_path: Path, monk
     assert found == {"copy_shift": True, "mine": False, "broken": False}
 
 
-def run(code: str, **limits: float) -> list[Event]:
+def run(code: str, **limits: Any) -> list[Event]:
     return list(workers.stream(MODULE, {"code": code}, **{"silence_limit": 60.0, **limits}))
 
 
@@ -89,6 +90,23 @@ def test_a_worker_that_dies_says_how(code: str, reason: str, fatal: bool) -> Non
 def test_a_silent_worker_is_killed() -> None:
     with pytest.raises(WorkerDied, match="no sign of life for 3 s"):
         run("import time\nemit({'event': 'awake'})\ntime.sleep(1000)", silence_limit=3.0)
+
+
+def test_a_worker_that_shows_life_in_another_way_may_be_silent_for_longer(tmp_path: Path) -> None:
+    sign = tmp_path / "sign"
+    sign.touch()
+    code = f"""
+import time
+emit({{"event": "awake"}})
+for beat in range(5):
+    time.sleep(1)
+    open({str(sign)!r}, "a").write("x")
+"""
+    limits: dict[str, Any] = {"silence_limit": 3.0, "alive": sign.read_bytes}
+    assert len(run(code, **limits)) == 2 and sign.read_text() == "x" * 5
+    with pytest.raises(WorkerDied, match="no sign of life") as died:
+        run(code + "time.sleep(1000)", **limits)
+    assert died.value.silent
 
 
 def test_leaving_early_kills_the_worker() -> None:

@@ -7,6 +7,7 @@ others go on without it. Where a process dies, the case whose code ran last is t
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from statistics import median
 
 import psutil
 
@@ -42,7 +43,7 @@ class Campaign:
     """Measures the cases of one panel. ``known``: records of this panel, of a run that is resumed or of other cases.
 
     budget: seconds for the static pass and all processes; who shares out a section's may change it at any time.
-    spent: how much of it was used. device_lost: why the panel ended before its time.
+    spent: how much of it was used, counting: by the static pass. device_lost: why the panel ended before its time.
     """
 
     def __init__(
@@ -50,23 +51,24 @@ class Campaign:
     ) -> None:
         self.panel, self.cases, self.settings = processes.panel, processes.cases, settings
         self.budget, self.spent = budget, 0.0
-        self.costs: Costs | None = None  # as the last process showed
         self.device_lost: str | None = None
         self._processes = processes
         self._estimator = OverheadEstimator()
         self._replicates: dict[int, set[Case]] = {}  # what each process measured
-        self._dropped: set[Case] = set()
+        self._dropped: dict[Case, str] = {}  # and why
+        self._costs: list[Costs] = []  # of each process
+        self._proven = False  # by a process of this session: exported files do not outlive one
         self._counted: set[Case] = set()
         self._out_of_time = False
+        self._silent = False  # the last process fell silent
         self._gate_left = GATE_SHARE * budget
-        self._counting = 0.0  # seconds of the budget that the static pass has taken
+        self.counting = 0.0
         for record in known:
             self._take(record)
         for record in known:
             if isinstance(record, ProcessRecord) and record.replicate in self._own:
                 self.spent += record.wall_seconds  # of the budget, by an earlier session
         self._overheads = self._estimator.overheads()
-        self.shape = self._plan()
 
     def _take(self, record: Record) -> None:
         """What follows from a record, new or of an earlier session."""
@@ -77,12 +79,17 @@ class Campaign:
             case TimedRecord(status="ok", replicate=int(number)):
                 self._replicates.setdefault(number, set()).add(record.case)
             case TimedRecord():
-                self._dropped.add(record.case)
+                self._dropped[record.case] = record.reason or record.status
             case ProcessRecord(status="ok", samples=samples, replicate=int(number)) if samples and number in self._own:
-                self.costs = Costs(
-                    samples.startup_seconds, samples.wall[-1] + max(samples.rebuild_seconds, default=0.0)
-                )
+                superblock = samples.wall[-1] + max(samples.rebuild_seconds, default=0.0)
+                self._costs.append(Costs(samples.startup_seconds, superblock))
                 self._gate_left -= sum(samples.waited)
+
+    @property
+    def costs(self) -> Costs | None:
+        """Of a usual process: the medians over those that there were; None before the first."""
+        costs = self._costs
+        return Costs(median(c.startup for c in costs), median(c.superblock for c in costs)) if costs else None
 
     @property
     def _own(self) -> set[int]:
@@ -102,7 +109,7 @@ class Campaign:
     @property
     def finished(self) -> bool:
         """All intervals are narrow enough, or no further process is possible or fits into the budget."""
-        if self.device_lost or self._out_of_time or len(self._standing()) < 2:
+        if self.device_lost or self._out_of_time or self._baseline in self._dropped or len(self._standing()) < 2:
             return True
         done, settings = self.replicates_done, self.settings
         enough = done >= settings.min_replicates
@@ -133,10 +140,16 @@ class Campaign:
             yield self._drop(case, "failed", reason)
 
     def skip_where_it_cannot_run(self) -> Iterator[Record]:
-        """Record all cases as skipped where the panel's runtime or allocator cannot be had here, with the reason."""
+        """Record all cases as skipped where the panel's runtime or allocator cannot be had here, or where its baseline
+        was not measured in an earlier turn, with the reason."""
         panel = self.panel
         no_runtime = runtimes.why_not(panel.runtime, panel.device, panel.dtype)
         if reason := no_runtime or allocators.why_not(panel.allocator, panel.device):
+            yield from self.skip(reason)
+        yield from self._skip_without_baseline()
+
+    def _skip_without_baseline(self) -> Iterator[Record]:
+        if reason := self._dropped.get(self._baseline):
             yield from self.skip(reason)
 
     def skip(self, reason: str) -> Iterator[Record]:
@@ -148,7 +161,8 @@ class Campaign:
 
     def count(self) -> Iterator[Record]:
         """The static pass: each case once, untimed, for its parameters, FLOPs, traffic, peak memory and, where its
-        runtime tells, the nodes that are executed."""
+        runtime tells, the nodes that are executed. Where that takes longer than a process might, none is timed."""
+        _, limit = self._deadline_and_limit()
         while waiting := [case for case in self._standing() if case not in self._counted]:
             start, died = time.monotonic(), False
             for event in self._processes.events("static", waiting, len(self._replicates)):
@@ -158,7 +172,7 @@ class Campaign:
                         yield self._lose_device(reason, _now())
                         return
                     case "died":
-                        died = True
+                        died = not event["silent"]
                         blamed = case.variant.strategy if case else BASELINE  # before any case: the network itself
                         yield from self.drop_strategy(blamed, f"the process that built it {reason}")
                     case _ if case is None or case in self._dropped:  # it fell with another case of its strategy
@@ -171,37 +185,42 @@ class Campaign:
                         yield self._drop(case, "skipped", reason)
                     case "failed":
                         yield from self._fail(case, reason)
+                if time.monotonic() > limit:
+                    self._out_of_time = True
+                    break
             if not died:
-                self._counting += time.monotonic() - start
-        self.spent += self._counting
+                self.counting += time.monotonic() - start
+            if self._out_of_time:
+                yield from self.skip("the budget ended while its cases were counted")
+                break
+            yield from self._skip_without_baseline()
+        self.spent += self.counting
 
     def process(self, number: int) -> list[Record]:
         """The records of a fresh process, the ``number``-th of its panel, closed by the one of the process.
 
         It gives none where it died, and is repeated without the strategy to blame: what that one took is not charged to
-        the budget of the others.
+        the budget of the others, unless it fell silent: that may be the machine's doing.
         """
-        done, start = self.replicates_done, time.monotonic()
+        done, start, self._silent = self.replicates_done, time.monotonic(), False
         records = list(self._replicate(number))
-        if self.replicates_done > done or self.finished:
+        if self.replicates_done > done or self.finished or self._silent:
             self.spent += time.monotonic() - start
-        self.shape = self._plan()
         return records
 
     def _replicate(self, number: int) -> Iterator[Record]:
         start, started = time.monotonic(), _now()
         blocks: list[workers.Event] = []
         failures, ready, lost = dict[Case, str](), workers.Event(), None
-        deadline = start + self.budget - self.spent
+        deadline, limit = self._deadline_and_limit()
         order = {
             "deadline": deadline,
-            "limit": deadline + max(_OVERRUN * self.budget, _LEAST_OVERRUN),
+            "limit": limit,
             "superblocks": self.shape.superblocks,
             "gate_seconds": max(0.0, self._gate_left),
             "copy_mebibytes": copy_sizes(self.settings.largest_copy_mib, psutil.virtual_memory().available),
         }
-        prove = self.replicates_done == 0  # of the same file, or code, once is enough
-        for event in self._processes.events("timed", self._standing(), number, order, prove=prove):
+        for event in self._processes.events("timed", self._standing(), number, order, prove=not self._proven):
             match event["event"]:
                 case "ready":
                     ready = {**event, "startup_seconds": time.monotonic() - start}
@@ -213,8 +232,9 @@ class Campaign:
                     self._out_of_time = True
                     slow = event["reason"]
                 case "died":
+                    self._silent = event["silent"]
                     blocks.clear()
-                    blamed = event["case"] or Case(BASELINE_VARIANT, self.panel)
+                    blamed = event["case"] or self._baseline
                     failures[blamed] = f"the process that ran it {event['reason']}"
                 case "device_lost":
                     lost = event["reason"]
@@ -229,18 +249,27 @@ class Campaign:
                 self._take(record)
                 yield record
             self._overheads = self._estimator.overheads()
+            self._proven = True  # of the same file, or code, once is enough
         if lost:
             yield self._lose_device(lost, started)
+        yield from self._skip_without_baseline()
         if self._out_of_time and not self.replicates_done:
             yield from self.skip(f"the budget would end before a superblock does: {slow}")
 
-    def _plan(self) -> Shape:
-        """How many processes of how many superblocks: from the pilot's variances once there is one."""
+    def _deadline_and_limit(self) -> tuple[float, float]:
+        """When what begins now should end, and when it must; monotonic seconds."""
+        deadline = time.monotonic() + self.budget - self.spent
+        return deadline, deadline + max(_OVERRUN * self.budget, _LEAST_OVERRUN)
+
+    @property
+    def shape(self) -> Shape:
+        """How many processes of how many superblocks: from the pilot's variances once there is one. It follows the
+        budget, which changes between processes."""
         if self.costs is None:
             return Shape(self.settings.max_replicates, stopping.PILOT_SUPERBLOCKS)
         pilot = self.replicates_done >= self.settings.min_replicates
         measured = [list(own.per_superblock.values()) for own in self._measured()] if pilot else []
-        return stopping.shape(measured, self.costs, self.budget - self._counting, self.settings)
+        return stopping.shape(measured, self.costs, self.budget - self.counting, self.settings)
 
     def _measured(self) -> list[Overhead]:
         """The overheads of the cases that still stand, without the baseline itself."""
@@ -260,6 +289,10 @@ class Campaign:
         counted = [(overhead.pct, sorted(overhead.pct.by_unit)) for overhead in self._measured()]
         widths = [pct.among(units[: len(units) - without]).interval().half_width for pct, units in counted]
         return max((w if w == w else float("inf") for w in widths), default=float("inf"))
+
+    @property
+    def _baseline(self) -> Case:
+        return Case(BASELINE_VARIANT, self.panel)
 
     def _standing(self) -> list[Case]:
         return [case for case in self.cases if case not in self._dropped]

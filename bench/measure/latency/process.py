@@ -19,7 +19,6 @@ from bench.store.samples import Process, Slots
 from bench.system import allocators, workers
 from bench.system.environment import PATIENT_THREADS
 
-_SLOT_LIMIT = 10.0  # seconds more for each slot of a superblock, which is silent until its end
 _PREPARING = 5.0  # times the limit of silence, where a runtime exports and compiles: a minute or more on a busy machine
 _NO_CASE = -1
 _STREAM = functools.partial(workers.stream, "bench.measure.latency.worker")
@@ -57,7 +56,7 @@ class PanelProcesses:
         if order is not None:
             random.Random(self._random(f"{number}/build")).shuffle(built)
         with tempfile.NamedTemporaryFile() as slot_file:
-            slot_file.write(struct.pack("q", _NO_CASE))
+            slot_file.write(struct.pack("qq", _NO_CASE, 0))
             slot_file.flush()
             if order is not None:
                 order = {**order, "seed": self._random(f"{number}/order"), "slot_file": slot_file.name}
@@ -73,7 +72,7 @@ class PanelProcesses:
                 "prove": prove,
             }
             try:
-                for event in self._start(job):
+                for event in self._start(job, alive=Path(slot_file.name).read_bytes):
                     if "case" in event:
                         event["case"] = self.cases[event["case"]]
                     if event["event"] in ("enter", "ready"):
@@ -87,7 +86,7 @@ class PanelProcesses:
                     return
                 (running,) = struct.unpack("q", Path(slot_file.name).read_bytes()[:8])
                 blamed = entered if running == _NO_CASE else self.cases[running]
-                yield {"event": "died", "reason": str(death), "case": blamed}
+                yield {"event": "died", "reason": str(death), "case": blamed, "silent": death.silent}
 
     def _device_present(self) -> bool:
         """Asked of a fresh process, after one has died: a device that is gone is no strategy's fault."""
@@ -98,17 +97,17 @@ class PanelProcesses:
         except workers.WorkerDied:
             return False
 
-    def _start(self, job: dict[str, Any]) -> Iterator[workers.Event]:
-        panel, silence = self.panel, self.limits.silence
-        limit = silence * (1.0 if panel.runtime == EAGER else _PREPARING)
-        if order := job.get("order"):  # a superblock is silent until its end, from the building of its cases on
-            limit += 3 * min(_SLOT_LIMIT, silence) * len(job["cases"]) + order["gate_seconds"]
+    def _start(self, job: dict[str, Any], **signs: Callable[[], object]) -> Iterator[workers.Event]:
+        panel, order = self.panel, job.get("order")
+        limit = self.limits.silence * (1.0 if panel.runtime == EAGER else _PREPARING)
+        limit += order["gate_seconds"] if order else 0.0  # the quiet-machine gate is silent
         return self.stream(
             job,
             silence_limit=limit,
-            env=allocators.variables(panel.allocator) | (PATIENT_THREADS if order is None else {}),
+            env={**allocators.variables(panel.allocator), **(PATIENT_THREADS if order is None else {})},
             memory_share=1.0 if panel.device == "cpu" and panel.runtime == EAGER else None,  # others reserve freely
             memory_gib=self.limits.memory_gib,
+            **signs,
         )
 
     def _random(self, what: str) -> int:

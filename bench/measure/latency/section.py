@@ -59,13 +59,15 @@ class TimedSection:
         for number in itertools.count():
             for campaign, weight in list(active):
                 self._share_out(active, campaign, weight)
-                if given_up := self._given_up(active, begun):
-                    yield from given_up
+                yield from self._given_up(active)
                 if (campaign, weight) not in active or campaign.has(number):
                     continue
                 if campaign not in begun:
                     begun.add(campaign)
-                    self._prepare(campaign)
+                    if not self._prepare(campaign):
+                        active.remove((campaign, weight))
+                        yield campaign
+                        continue
                 while not (campaign.finished or campaign.has(number)):  # one that died is repeated
                     self._process(campaign, number)
                 if campaign.finished:
@@ -85,14 +87,15 @@ class TimedSection:
         least = min(campaign.seconds_for_enough, self._left) if campaign.costs else self._left
         campaign.budget = campaign.spent + max(part, least)
 
-    def _given_up(self, active: list[tuple[Campaign, float]], begun: set[Campaign]) -> list[Campaign]:
-        """Panels, the last ones first, without which the fewest processes of the others fit into what is left."""
+    def _given_up(self, active: list[tuple[Campaign, float]]) -> list[Campaign]:
+        """Panels, the last ones first, without which the fewest processes of the others fit into what is left.
+
+        One that lacks nothing, or of which nobody knows what it lacks, would free nothing: it stays.
+        """
         ended = []
-        while active and sum(map(self._lacking, (own for own, _ in active))) > self._left:
-            campaign, _ = active[-1]
-            if len(active) == 1 and (campaign.panel.runtime != EAGER or not self._lacking(campaign)):
-                break  # the first process of a runtime that compiles says little of those after it
-            active.pop()
+        while any(lacking := [self._lacking(own) for own, _ in active]) and sum(lacking) > self._left:
+            last = max(index for index, seconds in enumerate(lacking) if seconds > 0)
+            campaign, _ = active.pop(last)
             if campaign.replicates_done == 0:
                 least = campaign.settings.min_replicates
                 self._keep(*campaign.skip(f"not begun: the time left holds no {least} processes"))
@@ -100,31 +103,41 @@ class TimedSection:
         return ended
 
     def _lacking(self, campaign: Campaign) -> float:
-        """Seconds that its fewest processes still need: by its own costs or those of a panel like it; 0: not known."""
-        if campaign.costs or campaign.finished:
-            return 0.0 if campaign.finished else campaign.seconds_for_enough
-        for other, _ in self._campaigns:
+        """Seconds that its fewest processes still need, by its own costs or those of a panel like it, and its static
+        pass; 0: not known. The start of the first process of a runtime that compiles says little of those after it."""
+        if campaign.finished:
+            return 0.0
+        for other in (campaign, *(own for own, _ in self._campaigns)):
             if other.costs and all(getattr(other.panel, a) == getattr(campaign.panel, a) for a in _ALIKE):
-                block = other.costs.superblock * len(campaign.cases) / len(other.cases)
-                return campaign.settings.min_replicates * (other.costs.startup + block)
+                known = other.panel.runtime == EAGER or other.replicates_done > 1
+                share = len(campaign.cases) / len(other.cases)
+                each = other.costs.startup * known + other.costs.superblock * share
+                static = 0.0 if campaign.costs or campaign.counting else other.counting * share
+                return max(0, campaign.settings.min_replicates - campaign.replicates_done) * each + static
         return 0.0
 
     def _keep(self, *records: Record) -> None:
         self.keep(*records)
         self._done += records
 
-    def _prepare(self, campaign: Campaign) -> None:
-        """What cannot run here is skipped, and the rest counted."""
-        if skipped := list(campaign.skip_where_it_cannot_run()):
+    def _prepare(self, campaign: Campaign) -> bool:
+        """What cannot run here is skipped, as is a panel for which no time is left; the rest is counted. Whether any
+        of it may be timed."""
+        skipped = list(campaign.skip_where_it_cannot_run())
+        if not skipped and self._left <= 0:
+            skipped = list(campaign.skip("not begun: no time is left"))
+        if skipped:
             self._keep(*skipped)
             self.reporter.say(f"{campaign.panel.label} is skipped: {skipped[0].reason}")
-            return
+        if skipped or self._left <= 0:
+            return False
         for strategy, reason in list(self.refused.items()):
             self._keep(*campaign.drop_strategy(strategy, reason))
         for record in campaign.count():
             self._keep(record)
             counted = record.case.variant.strategy if isinstance(record, TimedRecord | StaticRecord) else ""
             self._advance(f"counting {counted}")
+        return True
 
     def _process(self, campaign: Campaign, number: int) -> None:
         planned = campaign.shape.needed

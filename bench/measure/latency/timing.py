@@ -4,6 +4,7 @@ Runs and ``validate`` share this loop, so that what is proven of it holds for ev
 """
 
 import gc
+import itertools
 import math
 import mmap
 import random
@@ -27,8 +28,9 @@ from bench.system.counters import Counters, Disturbance, foreign_share
 _GATE_LOOK = 0.2  # seconds of sleep between two looks at what others do: 20 ticks of the system's accounting
 _GATE_OPENS = 0.15  # cores that others may keep busy: below it waiting longer gains nothing
 
-Rebuild = Callable[[dict[int, Call], Callable[[int], None]], None]
-"""Makes the calls anew, in a new random order, and takes out those that fail; tells by number which comes next."""
+Rebuild = Callable[[dict[int, Call], Callable[[int], None], float], None]
+"""Makes the calls anew, in a new random order, and takes out those that fail; tells by number which comes next. Raises
+OutOfTime where a superblock would no longer end by the limit, the last argument."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +144,9 @@ class Order:
     """What a process is to do. deadline: on the system-wide monotonic clock, shared with the parent.
 
     No superblock is begun that would end after the deadline, except for the first, and none is gone on with that would
-    end after the limit. superblocks: at most so many; None: until the deadline. slot_file: eight bytes that name the
-    case which runs now. gate_seconds: how long the quiet-machine gate may wait. copy_mebibytes: sizes of the
-    copy-bandwidth curve.
+    end after the limit. superblocks: at most so many; None: until the deadline. slot_file: sixteen bytes, the case
+    which runs now and how many were entered. gate_seconds: how long the quiet-machine gate may wait. copy_mebibytes:
+    sizes of the copy-bandwidth curve.
     """
 
     seed: int
@@ -177,16 +179,20 @@ def measure(
     with _slot_file(order.slot_file) as enter, _no_collection():
         while calls:
             rebuilt = 0.0
-            if done and rebuild:
-                start = time.monotonic()
-                rebuild(calls, enter)
-                enter(-1)
-                rebuilt = time.monotonic() - start
-            waited = gate.wait() if disturbed else 0.0
-            if waited and calls:
-                next(iter(calls.values()))()  # caches and clocks went to sleep meanwhile
-            before, sensors = Disturbance.now(), device.sensors()
             try:
+                if done and rebuild:
+                    start = time.monotonic()
+                    rebuild(calls, enter, order.limit)
+                    enter(-1)
+                    rebuilt = time.monotonic() - start
+                    if not calls:
+                        return
+                waited = gate.wait() if disturbed else 0.0
+                if waited:
+                    for index, call in calls.items():  # caches and clocks went to sleep meanwhile
+                        enter(index)
+                        call()
+                before, sensors = Disturbance.now(), device.sensors()
                 slots = run_superblock(
                     calls, clock, rng, enter=enter, healthy=healthy, mhz=device.mhz, limit=order.limit
                 )
@@ -223,6 +229,8 @@ def measure(
                     "page_seconds": page,
                 }
             )
+            if not done and rebuild:  # the next superblock is rebuilt: a forward of each case
+                rebuilt = sum(slot.seconds for slot in slots) / 2
             slowest, done = max(slowest, rebuilt + wall), done + 1
             if done == order.superblocks or time.monotonic() + slowest > order.deadline:
                 return
@@ -255,14 +263,16 @@ def _known(values: dict[str, float]) -> dict[str, float]:
 
 @contextmanager
 def _slot_file(path: str | None) -> Iterator[Callable[[int], None]]:
-    """A way to tell the parent which case runs now, in eight bytes of shared memory: it outlives a crash."""
+    """A way to tell the parent which case runs now, and that the process lives, in sixteen bytes of shared memory: they
+    outlive a crash, and wake nobody up while slots are timed."""
     if path is None:
         yield lambda index: None
         return
-    with Path(path).open("r+b") as file, mmap.mmap(file.fileno(), 8) as slot:
+    with Path(path).open("r+b") as file, mmap.mmap(file.fileno(), 16) as slot:
+        beats = itertools.count(1)
 
         def enter(index: int) -> None:
-            slot[:8] = struct.pack("q", index)
+            slot[:16] = struct.pack("qq", index, next(beats))
 
         yield enter
 

@@ -29,7 +29,7 @@ from bench.spec.axes import EAGER
 from bench.spec.cases import Case
 from bench.spec.panel import Panel
 from bench.strategy import CannotStream, Strategy
-from bench.system import workers
+from bench.system import allocators, workers
 
 _RUNS_BEFORE_COUNTING = 2  # the second sees what the first may have left behind
 
@@ -65,7 +65,7 @@ def _work(job: dict[str, Any], emit: workers.Emit, builder: PanelBuilder) -> Non
         emit({"event": "out_of_time", "reason": str(late)})
         return
     warm_up = device.warm_up(list(calls.values()))
-    emit({"event": "ready", "backend": builder.backend, "warm_up_seconds": warm_up})
+    emit({"event": "ready", "backend": builder.backend | allocators.in_force(), "warm_up_seconds": warm_up})
     timing.measure(calls, emit, order, device, cases.rebuild if cases.cheap else None)
 
 
@@ -124,13 +124,15 @@ class _Cases:
             timing.require_time(self.builder.forward_seconds, still, limit)
         return calls
 
-    def rebuild(self, calls: dict[int, Call], enter: Callable[[int], None]) -> None:
+    def rebuild(self, calls: dict[int, Call], enter: Callable[[int], None], limit: float) -> None:
         """Make the calls anew in another order, with everything in other places; the old ones are freed first."""
         indices = self._rng.sample(list(calls), len(calls))
         calls.clear()
         gc.collect()  # networks may hold themselves
         self.builder.relocate(self._rng)
-        calls.update((index, call) for index, _, _, call in self.build(indices, EAGER, 1, enter))
+        for index, _, _, call in self.build(indices, EAGER, 1, enter):
+            calls[index] = call
+            timing.require_time(self.builder.forward_seconds, 3 * len(indices) - len(calls), limit)
 
     def count(self, index: int, strategy: Strategy, model: nn.Module, call: Call) -> None:
         """Tell what one forward moves and holds."""

@@ -2,6 +2,7 @@
 
 import itertools
 import platform
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -159,31 +160,36 @@ def test_what_a_runtime_cannot_run_costs_itself_only(tmp_path: Path) -> None:
     assert len(list(exports.glob("*.onnx"))) == 2  # the baseline's, which its twin shares, and the frozen one
 
 
+@pytest.mark.parametrize("silent", [False, True])
 @pytest.mark.parametrize(
     ("change", "silence", "share"),
     [({}, 25.0, 1.0), ({"runtime": "compile"}, 5 * 25.0, None), ({"device": "cuda"}, 25.0, None)],
 )
 def test_a_process_may_be_silent_and_take_memory_so_far(
-    change: dict[str, str], silence: float, share: float | None
+    change: dict[str, str], silence: float, share: float | None, silent: bool
 ) -> None:
+    """And what a process took that fell silent is charged: it may be the machine's doing."""
     started: list[dict[str, Any]] = []
+    signs: list[bytes] = []
 
     def dies(job: dict[str, Any], **limits: Any) -> Iterator[dict[str, Any]]:
         if job["mode"] == "present":
             yield {"event": "present", "present": True}
             return
+        signs.append(limits.pop("alive")())
         started.append({**limits, "mode": job["mode"]})
         yield {"event": "enter", "case": 2}
-        raise workers.WorkerDied("was killed")
+        raise workers.WorkerDied("was killed", silent=silent)
 
     panel, limits = replace(PANEL, **change), ProcessLimits(silence=25.0, memory_gib=2.5)
     processes = PanelProcesses(panel, cases(panel, "one", "two", "three"), [], 0, limits=limits, stream=dies)
     campaign = Campaign(processes, ONCE, 100.0)
     records = [*campaign.process(0), *campaign.drop_strategy("two", "no reason")]
     assert reasons(records, "failed") == {"one": "the process that ran it was killed", "two": "no reason"}
-    order_and_slots = 0.1 * 100.0 + 3 * 10.0 * 5  # the gate's share of the budget, and five cases, built and timed
-    expected = {"silence_limit": silence + order_and_slots, "memory_share": share, "memory_gib": 2.5, "env": {}}
+    gate = 0.1 * 100.0  # its share of the budget
+    expected = {"silence_limit": silence + gate, "memory_share": share, "memory_gib": 2.5, "env": {}}
     assert started == [{**expected, "mode": "timed"}]
+    assert signs == [struct.pack("qq", -1, 0)] and (campaign.spent > 0) == silent
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,13 @@ from bench.analysis.overheads import overheads
 from bench.measure.latency.campaign import Campaign
 from bench.measure.latency.process import PanelProcesses
 from bench.measure.latency.section import TimedSection
+from bench.measure.latency.stopping import Costs
+from bench.models import runtimes
 from bench.spec.axes import parse_fraction
 from bench.spec.cases import BASELINE_VARIANT, Case, PlannedPanel, Variant
 from bench.spec.panel import Panel
 from bench.spec.schema import Stopping
-from bench.store.records import ProcessRecord, Record, TimedRecord
+from bench.store.records import ProcessRecord, Record, StaticRecord, TimedRecord
 from bench.system.progress import Reporter
 from tests.store.synthetic import timed
 
@@ -36,8 +38,8 @@ class Machine:
     """Processes that take no time: every slot is a second, give or take ``noise``, of which a process says ``wall``."""
 
     noise: float = 0.01
-    startup: float = 0.0
     rng: random.Random = field(default_factory=lambda: random.Random(0))
+    jobs: list[dict[str, Any]] = field(default_factory=list)  # those that timed
 
     def stream(self, job: dict[str, Any], **limits: Any) -> Iterator[dict[str, Any]]:
         indices = [index for index, _ in job["cases"]]
@@ -45,6 +47,7 @@ class Machine:
             counted = {"params": 1, "flops": 1, "bytes_moved": 1, "peak_live_bytes": 1, "operations": {}}
             yield from ({"event": "static", "case": index, "samples": counted} for index in indices)
             return
+        self.jobs.append(job)
         yield {"event": "ready", "backend": {}, "warm_up_seconds": 0.0}
         for _ in range(job["order"]["superblocks"]):
             slots = [
@@ -127,10 +130,62 @@ def test_no_panel_is_begun_whose_fewest_processes_do_not_fit() -> None:
     assert (GIVEN_BACK, 0) in processes(section(planned(KEPT), planned(GIVEN_BACK), known=known, budget=enough + 1))
     records = section(planned(KEPT), planned(GIVEN_BACK), known=known, budget=enough - 1)
     assert {panel for panel, _ in processes(records)} == {KEPT}
-    left_out = [record for record in records if isinstance(record, TimedRecord) and record.status == "skipped"]
-    assert [record.case for record in left_out] == list(planned(GIVEN_BACK).cases)
-    assert {record.reason for record in left_out} == {"not begun: the time left holds no 2 processes"}
+    left_out = skipped(records)
+    assert list(left_out) == list(planned(GIVEN_BACK).cases)
+    assert set(left_out.values()) == {"not begun: the time left holds no 2 processes"}
     assert (OTHER, 0) in processes(section(planned(KEPT), planned(OTHER), known=known, budget=enough - 1))
+
+
+def skipped(records: Sequence[Record]) -> dict[Case, str | None]:
+    """{case: why} of those that were skipped."""
+    return {own.case: own.reason for own in records if isinstance(own, TimedRecord) and own.status == "skipped"}
+
+
+def test_a_panel_is_given_up_only_where_that_frees_time() -> None:
+    panels, known = [planned(KEPT), planned(GIVEN_BACK), planned(OTHER)], begun(KEPT)
+    records = section(*panels, known=known, budget=106.0 + 212.0 - 1)
+    assert {panel for panel, _ in processes(records)} == {KEPT, OTHER}
+    assert set(skipped(records)) == set(panels[1].cases)
+
+
+def test_what_a_runtime_compiles_in_its_first_process_is_not_expected_of_the_next() -> None:
+    kept, like = (replace(panel, runtime="compile") for panel in (KEPT, GIVEN_BACK))
+    if reason := runtimes.why_not("compile", "cpu"):
+        pytest.skip(reason)
+    assert (like, 1) in processes(section(planned(kept), planned(like), known=begun(kept), budget=317.0))
+
+
+def test_no_case_is_measured_without_the_baseline_of_its_panel() -> None:
+    """The first turn gives the panel up, the second adds a fraction."""
+    later = planned(GIVEN_BACK, "1/8", turn=2)
+    records = section(planned(KEPT), planned(GIVEN_BACK), later, known=begun(KEPT), budget=300.0)
+    assert {panel for panel, _ in processes(records)} == {KEPT}
+    assert skipped(records)[later.cases[-1]] == "not begun: the time left holds no 2 processes"
+
+
+def test_nothing_begins_where_no_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = section(planned(KEPT), planned(OTHER), budget=1e-9)
+    assert processes(records) == [(KEPT, 0)], "the first may overrun"
+    assert skipped(records) == dict.fromkeys(planned(OTHER).cases, "not begun: no time is left")
+    assert {own.case.panel for own in records if isinstance(own, StaticRecord)} == {KEPT}
+    monkeypatch.setattr("bench.measure.latency.campaign._LEAST_OVERRUN", 0.0)
+    counted, *_ = records = section(planned(KEPT), budget=1e-9)
+    assert isinstance(counted, StaticRecord) and not processes(records)
+    assert set(skipped(records).values()) == {"the budget ended while its cases were counted"}
+
+
+def test_a_session_proves_once_and_plans_each_process_by_the_budget_of_then() -> None:
+    machine, own = Machine(), planned(KEPT)
+    known = begun(KEPT, processes_each=3)
+    stopping = SETTINGS.model_copy(update={"max_replicates": 9, "min_replicates": 5})
+    processes = PanelProcesses(KEPT, own.cases, [], 0, stream=machine.stream)
+    campaign = Campaign(processes, stopping, 1e6, known)
+    for number, budget in ((3, 1e6), (4, 1000.0)):
+        campaign.budget = budget
+        campaign.process(number)
+    assert [job["prove"] for job in machine.jobs] == [True, False]
+    assert [job["order"]["superblocks"] for job in machine.jobs] == [stopping.max_superblocks, 2]
+    assert campaign.costs == Costs(100.0, 6.0), "medians: the last two started at once"
 
 
 def test_rows_of_a_panel_that_got_too_few_processes_have_no_interval() -> None:

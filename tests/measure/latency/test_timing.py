@@ -1,5 +1,6 @@
 """The timed loop on an injected clock, and all that a process emits, with real calls, tiny ones."""
 
+import functools
 import json
 import math
 import random
@@ -25,6 +26,7 @@ from bench.measure.latency.timing import (
     healthy,
     measure,
     mirrored_order,
+    require_time,
     run_superblock,
 )
 from bench.spec.cases import BASELINE_VARIANT, Case
@@ -168,7 +170,7 @@ def test_a_case_that_fails_costs_itself_and_its_superblock() -> None:
 def test_calls_are_built_anew_before_every_superblock_but_the_first() -> None:
     x = torch.randn(8)
 
-    def rebuild(calls: dict[int, Any], enter: Any) -> None:
+    def rebuild(calls: dict[int, Any], enter: Any, limit: float) -> None:
         for index in list(calls):
             enter(index)
             calls[index] = calls.pop(index)  # the last becomes the first
@@ -177,8 +179,44 @@ def test_calls_are_built_anew_before_every_superblock_but_the_first() -> None:
     blocks = measured({7: lambda: x, 8: lambda: x, 9: lambda: x}, 3, rebuild)
     assert [block["build_order"] for block in blocks] == [[7, 8, 9], [7, 9, 8], [7, 9, 8]]
     assert blocks[0]["rebuild_seconds"] == 0 < blocks[1]["rebuild_seconds"]
-    gone = measured({7: lambda: x, 8: lambda: x}, 3, lambda calls, enter: calls.pop(8, None) and None)
+    gone = measured({7: lambda: x, 8: lambda: x}, 3, lambda calls, *_: calls.pop(8, None) and None)
     assert [len(block["slots"]) for block in gone] == [4, 2, 2], "a call that cannot be built again is left out"
+    assert len(measured({7: lambda: x}, 3, lambda calls, *_: calls.clear())) == 1, "and nothing is timed without any"
+
+
+def test_what_is_built_anew_is_expected_to_take_a_forward_of_each_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, passed = time.monotonic, [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: real() + passed[0])
+
+    class Slow(Device):
+        def clock(self) -> Any:
+            def clock(call: Any) -> tuple[float, Any]:
+                passed[0] += 100.0
+                return 100.0, call()
+
+            return clock
+
+    x, events = torch.randn(8), list[dict[str, Any]]()
+    for rebuild, blocks in ((None, 2), (lambda calls, enter, limit: None, 1)):  # of 400 s, and 200 s for the building
+        events.clear()
+        measure({7: lambda: x, 8: lambda: x}, events.append, Order(1, time.monotonic() + 900.0), Slow(), rebuild)
+        assert len(events) == blocks
+
+    def late(calls: dict[int, Any], enter: Any, limit: float) -> None:
+        require_time(300.0, 1, limit)
+
+    events.clear()
+    measure({7: lambda: x}, events.append, Order(1, math.inf, 2, limit=real() + 250.0), Slow(), late)
+    assert [event["event"] for event in events] == ["superblock", "out_of_time"]
+
+
+def test_every_call_is_warm_again_after_the_gate_has_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.stats.exclusion.reasons", lambda *_: ("busy",))
+    made, events = list[int](), list[dict[str, Any]]()
+    calls = {index: functools.partial(made.append, index) for index in (7, 8)}
+    measure(calls, events.append, Order(1, math.inf, 2, gate_seconds=0.2), Device())
+    assert [block["waited"] for block in events] == [0.0, 0.2]
+    assert sorted(made) == [7] * 5 + [8] * 5, "four slots, and once in between"
 
 
 def test_health_is_about_tensors() -> None:
