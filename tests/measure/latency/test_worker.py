@@ -156,6 +156,7 @@ class Slow(Strategy):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the time may be up in a finaliser
 def test_an_export_that_takes_too_long_is_given_up_once_for_all_runtimes(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript.values")  # whole before the alarm: an import that it cuts short stays broken
     (tmp_path / "slow.py").write_text(SLOW)
     exports, reasons = tmp_path / "exports", []
     exports.mkdir()
