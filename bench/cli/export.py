@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.session import strategy_at
-from bench.spec.axes import BACKBONES, DIRECTIONS, ValueNotAllowed, is_elsewhere, require
+from bench.spec.axes import BACKBONES, DIRECTIONS, ValueNotAllowed, require, require_backbone
 
 _LOADERS = {
     "onnxruntime": """import numpy, onnxruntime
@@ -48,8 +48,7 @@ def command(
 
     try:
         require(runtime, NEEDS, "runtime of export")
-        if not is_elsewhere(backbone):
-            require(backbone, BACKBONES, "backbone of export")
+        require_backbone(backbone, BACKBONES, "backbone of export")
         require(direction, DIRECTIONS, "direction")
         asked = strategy_at(strategy, fraction, placement, direction, strategies_dir)
         require(direction, asked.directions, f"direction of {strategy}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.session import strategy_at
-from bench.spec.axes import ACCURACY_BACKBONE, BACKBONES, ValueNotAllowed, is_elsewhere, require
+from bench.spec.axes import ACCURACY_BACKBONE, BACKBONES, ValueNotAllowed, require_backbone
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,8 +55,7 @@ def command(
     from bench.spec.schema import parse_duration
 
     seconds = None if duration is None else parse_duration(duration)
-    if not is_elsewhere(backbone):
-        require(backbone, (ACCURACY_BACKBONE, *BACKBONES), "backbone")
+    require_backbone(backbone, (ACCURACY_BACKBONE, *BACKBONES))
     for option, value, least in (("--frames", frames, 1), ("--size", size, _LEAST_SIZE), ("--threads", threads, 1)):
         if value is not None and value < least:
             raise ValueNotAllowed(f"{option} {value} is too small; it is a whole number from {least}")

@@ -27,7 +27,7 @@ BACKBONES: dict[str, str] = {
     "resnet18": "torchvision ResNet-18: 8 basic blocks",
     "resnet34": "torchvision ResNet-34: 16 basic blocks",
     "resnet50": "torchvision ResNet-50: 16 bottleneck blocks (the paper's network)",
-    "resnet101": "torchvision ResNet-101: 33 bottleneck blocks, a shift in every second one, as released",
+    "resnet101": "torchvision ResNet-101: 33 bottleneck blocks; residual, every second one takes a shift, as released",
     "mobilenet_v2": "torchvision MobileNetV2: a shift in the 10 blocks that have a shortcut",
 }
 """The networks whose latency can be measured; ``bench.models`` builds exactly these."""
@@ -131,6 +131,12 @@ def require(value: object, allowed: Collection[object], what: str) -> None:
     """Raises ValueNotAllowed for a value that is not among ``allowed``."""
     if value not in allowed:
         raise ValueNotAllowed(f"unknown {what} {value!r}; there are: {', '.join(map(str, allowed))}")
+
+
+def require_backbone(name: str, known: Collection[object], what: str = "backbone") -> None:
+    """Raises ValueNotAllowed for a network that is neither among ``known`` nor from elsewhere."""
+    if not is_elsewhere(name):
+        require(name, known, what)
 
 
 def parse_fraction(text: str | float | int) -> Fraction:

@@ -21,8 +21,8 @@ from bench.spec.axes import (
     VOLUMETRIC,
     Device,
     ValueNotAllowed,
-    is_elsewhere,
     require,
+    require_backbone,
 )
 from bench.spec.panel import PANEL_AXES
 from bench.spec.schema import Count, Group, Positive, ProcessLimits, Seconds, Stopping, Strict, one_of
@@ -92,9 +92,8 @@ class Timing(Stopping):
             if allowed is not None:
                 for source in (self, *self.panels):
                     for value in getattr(source, option) or ():
-                        if option == "backbones" and is_elsewhere(value):
-                            continue
-                        require(value, allowed, f"{axis.name}{self.WHERE}")
+                        check = require_backbone if option == "backbones" else require
+                        check(value, allowed, f"{axis.name}{self.WHERE}")
         return self
 
 
