@@ -26,6 +26,7 @@ from bench.store.journal import Run, read_records
 from bench.store.records import (
     CheckedRecord,
     FolderError,
+    ProcessRecord,
     Record,
     Status,
     read_header,
@@ -202,6 +203,8 @@ class Execution:
         """Where others keep the machine busy, say so before anything is measured, and wait as long as a gate may."""
         left = [name for name in self.plan.settings.timed if self.plan.sweep.panels_of(name)]
         left = [name for name in left if name not in self.header["sections_done"]]
+        if not any(isinstance(record, ProcessRecord) for record in self.known):
+            self.header.pop("disturbance", None)  # of an earlier start, which timed nothing
         if not left or not (others := look()).disturb:
             return
         self.reporter.say(f"disturbed at start: {others}; waiting for a quiet machine")
