@@ -13,14 +13,14 @@ from bench.data.images import digit_images, photograph_blocks, version_of
 from bench.data.opening_digits import OpeningDigits
 from bench.data.ring_digits import RingDigits
 from bench.spec.axes import DATASETS, ValueNotAllowed
-from bench.spec.training import Data, TrainingRecipe
+from bench.spec.training import Data, RenderedRecipe
 
 KINDS: dict[str, type[ClipDataset]] = {"ring_digits": RingDigits, "opening_digits": OpeningDigits}
 
 _SAMPLE = 8  # clips of each kind, enough to pass through every line that renders
 
 
-def open_dataset(name: str, recipe: TrainingRecipe, data: Data, seed: int) -> ClipDataset:
+def open_dataset(name: str, recipe: RenderedRecipe, data: Data, seed: int) -> ClipDataset:
     """The data set ``name`` as hard as ``data`` says, its source images split by ``seed`` in the shares of ``recipe``.
 
     Raises ValueNotAllowed for an unknown name, and where a share leaves a part without an image of some class.

@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits, load_sample_image
 
 from bench.spec.axes import ValueNotAllowed
 from bench.spec.schema import Strict
-from bench.spec.training import Recipe, TrainingRecipe
+from bench.spec.training import Recipe, RenderedRecipe
 
 Pixels = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -83,7 +83,7 @@ class Dataset:
     frames: ClassVar[int] = FRAMES
 
     @classmethod
-    def split(cls, recipe: TrainingRecipe, how_hard: Strict, seed: int) -> Self:
+    def split(cls, recipe: RenderedRecipe, how_hard: Strict, seed: int) -> Self:
         """Source images in the shares of ``recipe``: digits split by image, stratified by class; photographs by block,
         the same share of each. Raises ValueNotAllowed where a share leaves a part without an image of some class."""
         images, labels = digit_images()
@@ -105,7 +105,7 @@ class Dataset:
         return cls.split(Recipe(train_share=0.6, validation_share=0.2), how_hard, 4), np.random.default_rng(4)
 
 
-def _split_by_class(labels: Labels, names: Sequence[str], recipe: TrainingRecipe, seed: int) -> list[Indices]:
+def _split_by_class(labels: Labels, names: Sequence[str], recipe: RenderedRecipe, seed: int) -> list[Indices]:
     """Which images each part gets, sorted by class: training and validation their share of each, rounded, and the test
     what is left. labels [N]: indices of ``names``, which are for messages."""
     rng = np.random.default_rng([seed, _SPLIT_STREAM])

@@ -113,7 +113,7 @@ View = Literal["clip", "one_frame"]
 MAIN = "main"
 """The accuracy section's first study, and the cohort of all arms that are no repetition."""
 
-SECTIONS: tuple[str, ...] = ("latency", "accuracy", "online", "detection")
+SECTIONS: tuple[str, ...] = ("latency", "accuracy", "online", "detection", "video")
 
 _LARGEST_DENOMINATOR = 10_000
 _ROUNDING = 1e-9  # 0.29 * 100 is 28.999…96 in binary; a count must not lose a channel to that

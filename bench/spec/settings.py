@@ -26,7 +26,7 @@ from bench.spec.axes import (
 )
 from bench.spec.panel import PANEL_AXES
 from bench.spec.schema import Count, Group, Positive, ProcessLimits, Seconds, Stopping, Strict, one_of
-from bench.spec.training import Accuracy, Detection, TrainingSection
+from bench.spec.training import Accuracy, Detection, TrainingSection, VideoSection
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -138,16 +138,19 @@ class Online(Timing):
 
 
 class Settings(Strict):
-    """A whole preset or config file."""
+    """A whole preset or config file. weights: a checkpoint of the networks from elsewhere, or ``imagenet``; None: their
+    weights are random where they are timed, and ImageNet's where they learn from videos."""
 
     title: str = "a sweep"
     sections: tuple[Annotated[str, one_of(SECTIONS, "section")], ...] = SECTIONS
     seed: int = 0
+    weights: str | None = None
     limits: ProcessLimits = ProcessLimits()
     latency: Latency = Latency()
     online: Online = Online()
     accuracy: Accuracy = Accuracy()
     detection: Detection = Detection()
+    video: VideoSection = VideoSection()
 
     @property
     def timed(self) -> dict[str, Timing]:
@@ -157,7 +160,7 @@ class Settings(Strict):
     @property
     def trained(self) -> dict[str, TrainingSection]:
         """The sections of trainings, in their order."""
-        return {"accuracy": self.accuracy, "detection": self.detection}
+        return {"accuracy": self.accuracy, "detection": self.detection, "video": self.video}
 
     @property
     def strategies(self) -> Iterator[str]:

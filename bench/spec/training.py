@@ -62,11 +62,22 @@ class ClutteredDigitsData(Strict):
 
 
 class TrainingRecipe(Strict):
-    """What all recipes have: written down before the run that they are judged by.
-
-    Source images are split into training, validation and the rest, which is for the test. Recipes are chosen with
-    ``judged_on`` = validation, so that no test clip is ever looked at.
+    """What all recipes have: written down before the run that they are judged by. Recipes are chosen with ``judged_on``
+    = validation, so that no test clip is ever looked at.
     """
+
+    epochs: Count = 8
+    lr: Positive
+    weight_decay: Annotated[float, Field(ge=0)] = 0.02
+    batch: Count
+    judged_on: Literal["test", "validation"] = "test"
+    bf16: bool | Literal["auto"] = "auto"  # auto: where the device has bf16 units; without them it is 20 times slower
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: cuda where there is one
+
+
+class RenderedRecipe(TrainingRecipe):
+    """On data that is rendered: source images are split into training, validation and the rest, which is for the test.
+    A network is pre-trained on single frames first."""
 
     train_share: Share = 0.6
     validation_share: Share = 0.15
@@ -74,17 +85,10 @@ class TrainingRecipe(Strict):
     pretrain_batch: Count
     pretrain_frames: Count
     clips: Count = 500  # per epoch; often enough for a learning curve
-    epochs: Count = 8
-    lr: Positive
-    weight_decay: Annotated[float, Field(ge=0)] = 0.02
-    batch: Count
     test_clips: Count
-    judged_on: Literal["test", "validation"] = "test"
-    bf16: bool | Literal["auto"] = "auto"  # auto: where the device has bf16 units; without them it is 20 times slower
-    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: cuda where there is one
 
     @model_validator(mode="after")
-    def _something_to_test_on(self) -> "TrainingRecipe":
+    def _something_to_test_on(self) -> "RenderedRecipe":
         if self.train_share + self.validation_share >= 1:
             raise ValueNotAllowed(
                 f"train_share = {self.train_share:g} and validation_share = {self.validation_share:g} leave no images "
@@ -93,7 +97,7 @@ class TrainingRecipe(Strict):
         return self
 
 
-class Recipe(TrainingRecipe):
+class Recipe(RenderedRecipe):
     """How an arm of the accuracy section is trained. Learning curves are taken on validation clips."""
 
     pretrain_frames: Count = 15_000  # per epoch
@@ -108,7 +112,7 @@ class Recipe(TrainingRecipe):
     size: Annotated[int, Field(ge=32)] = 32  # px; the frames are rendered at 32 and enlarged
 
 
-class DetectionRecipe(TrainingRecipe):
+class DetectionRecipe(RenderedRecipe):
     """How a detector is trained."""
 
     pretrain_frames: Count = 4_000  # per epoch
@@ -118,6 +122,78 @@ class DetectionRecipe(TrainingRecipe):
     lr: Positive = 1e-3
     batch: Count = 4  # clips
     test_clips: Count = 1_000
+
+
+class VideoRecipe(TrainingRecipe):
+    """How an arm of the video section is trained, from the weights that ``Settings.weights`` names.
+
+    One-cycle schedule over ``epochs`` of all training videos, the same for all arms. head_lr_factor: of ``lr``, for the
+    new last layer. norm_momentum: of BatchNorm; None: as the network has it. flip: horizontally, at random; auto: not
+    where a label says left, right or clockwise. shift_px: up to which a whole clip is moved at random.
+    """
+
+    epochs: Count = 40
+    lr: Positive = 1.5e-3
+    head_lr_factor: Positive = 5.0
+    norm_momentum: Annotated[float, Field(gt=0, le=1)] | None = 0.05
+    batch: Count = 16
+    bf16: bool | Literal["auto"] = False  # depthwise convolutions are slower in it on a CPU
+    flip: bool | Literal["auto"] = "auto"
+    shift_px: Annotated[int, Field(ge=0)] = 8
+
+
+class Question(Strict):
+    """What is asked of videos. label: which class; arrow: shown forward or reversed? classes: only their videos."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = "label"
+    task: Literal["label", "arrow"] = "label"
+    classes: tuple[str, ...] = ()
+
+
+class Split(Strict):
+    """Which videos are for what, where their lists don't say so.
+
+    group: the column (of a CSV) or "class/…" level whose values are never divided between parts; empty: each video is a
+    group of its own. test, validation: groups, by value; where test is empty, test_share and validation_share of the
+    groups, drawn at random once for all seeds. alternate: odd seeds train on what even ones test on, and test on what
+    those train on (validation: then of the same size, from the end of the list of training groups).
+    """
+
+    group: str = ""
+    test: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    test_share: Share = 0.2
+    validation_share: Share = 0.15
+    alternate: bool = False
+
+
+class Videos(Strict):
+    """Videos of one's own, and how clips are taken from them.
+
+    path: a folder CLASS/VIDEO, a list of the released TSM code (path frames label) or of mmaction2 (path label), or a
+    CSV; empty: there are none. With several lists, train=A,validation=B,test=C. root: what paths in lists begin with;
+    empty: the list's folder. pattern: of frame files in a frame folder. columns: of a CSV; empty: path, file or video;
+    label, class, name or action. kept: frames of a video that the cache holds, evenly spaced; size: px of a clip's
+    edge, kept with ``margin`` more on the shorter side. frames: in a clip. sampling: segments (one frame of each, random
+    in training, the centre one in tests) or dense (consecutive kept frames). views: clips of a video in a test, whose
+    logits are averaged. cache: a folder, safe to delete; empty: in the user's cache folder; cache_gib: its bound.
+    """
+
+    path: str = ""
+    root: str = ""
+    pattern: str = "img_{:05d}.jpg"
+    path_column: str = ""
+    label_column: str = ""
+    questions: tuple[Question, ...] = (Question(),)
+    split: Split = Split()
+    frames: Count = 8
+    sampling: Literal["segments", "dense"] = "segments"
+    views: Count = 1
+    kept: Count = 24
+    size: Annotated[int, Field(ge=32)] = 112
+    margin: Annotated[int, Field(ge=0)] = 8
+    cache: str = ""
+    cache_gib: Positive = 20.0
 
 
 class Study(Strict):
@@ -212,3 +288,23 @@ class Detection(TrainingSection):
     def all_studies(self) -> tuple[Study, ...]:
         """Without groups nothing is trained."""
         return (self._main((DETECTION_DATASET,), TRAINED_DETECTOR),) if self.groups else ()
+
+
+class VideoSection(TrainingSection):
+    """The video section: a network that is pre-trained on images learns from videos of one's own, with each strategy.
+
+    Each question is a data set of its own: ``Condition.dataset`` is its name. Without ``data.path`` nothing is trained.
+    """
+
+    backbone: str = "timm:tf_efficientnet_lite0"
+    plugins: Group = Group(fractions=(Fraction(1, 4),))
+    groups: tuple[Group, ...] = (Group(strategies=("copy_shift",), placements=("residual", "inplace")),)
+    seeds: Count = 5
+    recipe: VideoRecipe = VideoRecipe()
+    data: Videos = Videos()
+
+    @property
+    def all_studies(self) -> tuple[Study, ...]:
+        """One, of all questions."""
+        names = tuple(question.name for question in self.data.questions)
+        return (self._main(names, self.backbone),) if self.data.path else ()

@@ -28,7 +28,7 @@ from bench.spec.cases import Case, Condition, Trial, Variant
 from bench.spec.panel import Panel
 from bench.spec.schema import Strict
 from bench.store.migrations import SCHEMA, header_up_to_date
-from bench.store.samples import Detection, Process, Recognition, Slots, Static
+from bench.store.samples import Detection, Process, Recognition, Slots, Static, VideoRecognition
 
 Status = Literal["ok", "skipped", "failed"]
 
@@ -95,11 +95,11 @@ class StaticRecord(_Record):
 
 
 class TrainedRecord(_Record):
-    """One arm and seed of the section accuracy or detection."""
+    """One arm and seed of a section that trains."""
 
     kind: Literal["trained"] = "trained"
     trial: _TrialField
-    samples: Recognition | Detection | None = None
+    samples: Recognition | Detection | VideoRecognition | None = None
 
 
 class CheckedRecord(_Record):

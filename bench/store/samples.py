@@ -169,6 +169,46 @@ class Recognition(Fitted):
         return 100.0 * shares
 
 
+class VideoRecognition(Fitted):
+    """What an arm of the video section gets right. Accuracies from 0 to 1.
+
+    correct: one bit for each judged clip, packed; videos: what each bit is of, in order (arrow: every video forward,
+    then every one reversed). top5_accuracy: None below six classes. confusion: {true class: {given class: clips}}.
+    shuffled_accuracy, one_frame_accuracy: controls with the frames in a random order, and with the middle one alone,
+    repeated. curve: {"top1": on validation clips after each epoch}, clips_seen: training clips by then. early: top-1
+    after each frame, of causal arms. weights: what it started from, and the key of that file's content. flips: whether
+    training clips were flipped. left_out: videos that could not be read, and why.
+    """
+
+    top1_accuracy: float
+    top5_accuracy: float | None = None
+    correct: str
+    videos: list[str]
+    classes: list[str]
+    confusion: dict[str, dict[str, int]]
+    shuffled_accuracy: float
+    one_frame_accuracy: float
+    clips_seen: list[int]
+    curve: dict[str, list[float]]
+    early: list[float] | None = None
+    flops: int
+    clips_per_second: float
+    validation_clips: int
+    train_clips: int
+    weights: str
+    flips: bool
+    left_out: dict[str, str] = {}
+
+    def outcome(self, name: str) -> float | None:
+        """Accuracy in per cent; name: ``top1`` or ``top5``."""
+        value = getattr(self, f"{name}_accuracy")
+        return None if value is None else 100 * float(value)
+
+    def judged(self, _: str) -> int:
+        """How many clips an outcome is the share of."""
+        return self.test_clips
+
+
 SPEEDS = ("slow", "medium", "fast")
 """Groups of objects by motion IoU, as in ImageNet-VID."""
 
