@@ -179,11 +179,14 @@ class Execution:
         )
 
     def _time(self, section: str, settings: Timing) -> None:
-        """Its panels, which share the budget; what was waited for a quiet machine belongs to it."""
+        """Its panels, which share the budget, with what earlier sessions used of it and what was waited for quiet."""
         plan, panels = self.plan, self.plan.sweep.panels_of(section)
         if not panels:
             return
-        budget = settings.budget - self._waited
+        processes = [r for r in self.known if isinstance(r, ProcessRecord) and r.panel.section == section]
+        measured = sum(record.wall_seconds for record in processes)  # which campaigns charge to their panels
+        lost = max(0.0, self.header["wall_seconds"].get(section, 0.0) - measured)  # counting, and processes that died
+        budget = max(settings.budget - lost - self._waited, 1.0)
         self._waited = 0.0
         with tempfile.TemporaryDirectory(prefix="shiftbench-exports-") as exports:  # 100 MB a case with ResNet-50
 
@@ -195,8 +198,8 @@ class Execution:
                 return Campaign(processes, settings, share, known)
 
             timed = TimedSection(section, panels, budget, self.known, begin, self._keep, self.refused, self.reporter)
-            if lost := timed.measure():
-                self.reporter.say(f"{lost}; what was measured before is kept")
+            if device_lost := timed.measure():
+                self.reporter.say(f"{device_lost}; what was measured before is kept")
                 self.unfinished.append(section)
 
     def _wait_for_quiet(self) -> None:

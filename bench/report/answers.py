@@ -28,6 +28,7 @@ from bench.stats.exclusion import EXCLUDED_AT_MOST
 
 SIGNIFICANT = 0.05  # two-sided, after Holm: the level of the 95 % intervals beside it
 _SAME = 1e-6  # percentage points
+_MOSTLY = 50.0  # per cent of a panel's superblocks that were disturbed
 
 
 def answers(run: Analysis) -> dict[str, Any]:
@@ -59,7 +60,7 @@ class Standing:
     """What the latencies of a run are worth: the first thing that page and screen say.
 
     state: ``certified``, ``undecided`` or ``off``, as the A/A control is judged; ``busy``: the machine was, before
-    anything was measured; empty where nothing was timed. bound: what two identical networks may differ by, in pp;
+    anything was measured or for most of the time; empty where nothing was timed. bound: what two identical networks may differ by, in pp;
     difference: what they do differ by. reason: who was busy.
     """
 
@@ -79,6 +80,11 @@ def standing_of(run: Analysis) -> Standing:
     control = run.control
     if disturbance := run.header.get("disturbance"):
         return Standing("busy", reason=str(disturbance).removeprefix("disturbed at start: "))
+    for panel in selection.headline_panels(run.latency):
+        for quality in run.quality:
+            if quality.panel == panel and quality.disturbed_pct > _MOSTLY:
+                why = " and ".join(sorted(quality.reasons, key=lambda rule: -quality.reasons[rule]))
+                return Standing("busy", reason=f"{why} in {quality.disturbed_pct:.0f} % of superblocks")
     if control is None:
         return Standing("")
     return Standing(control.outcome, control.bound, control.interval)
@@ -103,7 +109,7 @@ class MechanismCost:
         """Whether the cost depends on the fraction: ``grows``, ``falls``, ``same``; ``open`` where nothing is shown."""
         if self.same:
             return "same"
-        if beyond(self.slope, 0.0):  # the baseline cancels, and its control with it
+        if _apart(self.slope, self.bound):
             return "grows" if self.slope.mean > 0 else "falls"
         return "open"
 
@@ -150,7 +156,13 @@ class PanelCost:
 
     def tied(self, ranking: Ranking) -> list[Ranked]:
         """Those that are not shown to be slower than the first."""
-        return [one for one in ranking.ranked[1:] if not beyond(one.gap, self.bound)]
+        return [one for one in ranking.ranked[1:] if not _apart(one.gap, self.bound)]
+
+
+def _apart(gap: Interval, bound: float) -> bool:
+    """Two cases of one panel, in whose difference the baseline cancels: so zero decides, but no difference is spoken of
+    that is smaller than what two equals may differ by."""
+    return beyond(gap, 0.0) and abs(gap.mean) > bound
 
 
 def panel_costs(run: Analysis) -> list[PanelCost]:
@@ -313,7 +325,7 @@ def _tied(run: Analysis, best: Sequence[Offer], bound: float) -> tuple[str, ...]
     panel, case = selection.headline_panels(run.latency)[0], first.case
     ranking = _rankings(run, panel, case["placement"], case["direction"]).get(case["fraction"])
     if ranking is not None and ranking.decided and ranking.ranked[0].strategy == case["strategy"]:
-        names = {one.strategy for one in ranking.ranked[1:] if not beyond(one.gap, bound)}
+        names = {one.strategy for one in ranking.ranked[1:] if not _apart(one.gap, bound)}
         return tuple(o.case["strategy"] for o in others if o.case["strategy"] in names)
     return tuple(o.case["strategy"] for o in others if overlap(first.overhead, o.overhead))
 

@@ -107,6 +107,15 @@ def test_a_busy_machine_is_said_first(full: Analysis, tmp_path: Path) -> None:
     assert told in page(run, ()) and "<strong>Take" not in page(run, ())
 
 
+def test_a_machine_that_became_busy_later(full: Analysis, tmp_path: Path) -> None:
+    run = in_both_heaps(full)
+    panel = next(one.panel for one in run.controls.by_panel.values() if one.panel.allocator == "retained")
+    busy, half = (replace(run.quality[0], panel=panel, disturbed_pct=share) for share in (81.3, 50.0))
+    told = "Machine was busy: foreign CPU and steal in 81 % of superblocks."
+    assert " ".join(screen(replace(run, quality=[busy]), tmp_path)[:2]).startswith(told)
+    assert "busy" not in " ".join(screen(replace(run, quality=[half]), tmp_path)[:2])
+
+
 def test_the_same_facts_as_data(full: Analysis) -> None:
     data = as_data(in_both_heaps(full))
     assert data["standing"]["state"] == "certified" and data["choice"]["verdict"] == "take"

@@ -44,8 +44,10 @@ class TimedSection:
         for _, planned in itertools.groupby(sorted(self.panels, key=lambda own: own.turn), lambda own: own.turn):
             active = [self._campaign(own) for own in planned]
             self._campaigns += active
-            for campaign in self._rounds(active):
-                self._say_end(campaign)
+            begun = set[Campaign]()
+            for campaign in self._rounds(active, begun):
+                if campaign in begun:
+                    self._say_end(campaign)
         self.reporter.advance(self.name, 1.0)
         return next((own.device_lost for own, _ in self._campaigns if own.device_lost), None)
 
@@ -53,9 +55,8 @@ class TimedSection:
         records = [record for record in (*self.known, *self._done) if _panel_of(record) == planned.panel]
         return self.begin(planned, records), planned.weight
 
-    def _rounds(self, active: list[tuple[Campaign, float]]) -> Iterator[Campaign]:
-        """Round after round; yields every campaign when it has ended."""
-        begun = set[Campaign]()
+    def _rounds(self, active: list[tuple[Campaign, float]], begun: set[Campaign]) -> Iterator[Campaign]:
+        """Round after round; yields every campaign when it has ended. begun: those that were, which are added."""
         for number in itertools.count():
             for campaign, weight in list(active):
                 self._share_out(active, campaign, weight)
