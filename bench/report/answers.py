@@ -60,8 +60,8 @@ class Standing:
     """What the latencies of a run are worth: the first thing that page and screen say.
 
     state: ``certified``, ``undecided`` or ``off``, as the A/A control is judged; ``busy``: the machine was, before
-    anything was measured or for most of the time; empty where nothing was timed. bound: what two identical networks may differ by, in pp;
-    difference: what they do differ by. reason: who was busy.
+    anything was measured or for most of the time; empty where nothing was timed. bound: what two identical networks may
+    differ by, in pp; difference: what they do differ by. reason: who was busy.
     """
 
     state: str

@@ -59,7 +59,7 @@ def whole() -> Analysis:
 @pytest.fixture
 def timed() -> Analysis:
     """One panel with four mechanisms, trained too."""
-    return published("amd-epyc-2-cores")
+    return published("amd-zen4-2-cores")
 
 
 def nothing(run: Analysis) -> Analysis:
@@ -101,7 +101,7 @@ def test_a_run_without_data_has_no_figures(whole: Analysis) -> None:
         (lambda r: {"curves": r.curves[r.curves["strategy"] == "no_shift"]}, {"learning_curves"}),
         (lambda r: {"early": r.early[r.early["strategy"] == "no_shift"]}, {"early_recognition"}),
         (lambda r: {"latency": r.latency.assign(predicted_overhead_pct=NAN)}, {"data_movement"}),
-        (lambda r: {"latency": published("amd-epyc-2-cores").latency}, {"overhead_by_axis", "overhead_by_runtime"}),
+        (lambda r: {"latency": published("amd-zen4-2-cores").latency}, {"overhead_by_axis", "overhead_by_runtime"}),
         (lambda r: {"comparisons": [replace(r.comparisons[0], interval=Interval(NAN, NAN, NAN, 0))]}, {"controls"}),
     ],
 )

@@ -19,7 +19,7 @@ def test_a_page_holds_the_numbers_of_the_published_tables(page: Path) -> None:
 
 def test_a_number_is_written_as_its_table_has_it() -> None:
     """A wrong one is replaced; losses get their sign, shares none; a word in code is left alone."""
-    page = "costs <!--= amd-epyc-2-cores copy_shift 1/1 -->+99 % [98, 100]<!--/--> and `<!--` stays"
+    page = "costs <!--= intel-xeon-2-cores copy_shift 1/1 -->+99 % [98, 100]<!--/--> and `<!--` stays"
     assert re.search(r"-->\+1\d\.\d % \[\d+\.\d, 1\d\.\d\]<!--/--> and `<!--` stays", numbers.rewritten(page))
     loss = numbers.rewritten("<!--= accuracy/accuracy copy_shift inplace 1/1 .spatial_delta -->?<!--/-->")
     assert "-->−2" in loss and " pp [−" in loss
@@ -32,9 +32,9 @@ def test_a_number_is_written_as_its_table_has_it() -> None:
     [
         ("nowhere copy_shift 1/8", "0 folders"),
         ("amd-zen5 copy_shift 1/8", "0 folders"),
-        ("amd-epyc-2-cores/nothing copy_shift", "no nothing.csv"),
-        ("amd-epyc-2-cores copy_shift", "4 rows"),
-        ("amd-epyc-2-cores copy_shift 1/3", "0 rows"),
+        ("intel-xeon-2-cores/nothing copy_shift", "no nothing.csv"),
+        ("intel-xeon-2-cores copy_shift", "4 rows"),
+        ("intel-xeon-2-cores copy_shift 1/3", "0 rows"),
         ("in bench/analysis/claims.toml", "does not stand in"),
     ],
 )
