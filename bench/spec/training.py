@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bench.spec.axes import (
     ACCURACY_BACKBONE,
@@ -151,12 +151,15 @@ class Question(Strict):
 
 
 class Split(Strict):
-    """Which videos are for what, where their lists don't say so.
+    """Which videos are for what, where their lists don't say so; the same for all questions.
 
-    group: the column (of a CSV) or "class/…" level whose values are never divided between parts; empty: each video is a
-    group of its own. test, validation: groups, by value; where test is empty, test_share and validation_share of the
-    groups, drawn at random once for all seeds. alternate: odd seeds train on what even ones test on, and test on what
-    those train on (validation: then of the same size, from the end of the list of training groups).
+    group: what is never divided between parts: a column of a CSV or, with parentheses in it, a regular expression whose
+    first pair catches the group in a video's path as listed, as ``_g([0-9]+)_``; empty: each video is a group of its
+    own. test, validation: groups, by value. Where test is empty, test_share of the groups are drawn by a hash of their
+    names; where validation is empty, validation_share of the groups that the test leaves: the same for all seeds, and
+    from each class alike where each video is a group of its own. alternate: odd seeds test on what even ones train on
+    and validate on, and divide what those test on: as many groups as ``validation`` names, from the end of their sorted
+    names, are for validation, validation_share of them where it names none, and the rest for training.
     """
 
     group: str = ""
@@ -168,15 +171,17 @@ class Split(Strict):
 
 
 class Videos(Strict):
-    """Videos of one's own, and how clips are taken from them.
+    """Videos of one's own, and how clips are taken from them (docs/videos.md).
 
     path: a folder CLASS/VIDEO, a list of the released TSM code (path frames label) or of mmaction2 (path label), or a
     CSV; empty: there are none. With several lists, train=A,validation=B,test=C. root: what paths in lists begin with;
-    empty: the list's folder. pattern: of frame files in a frame folder. columns: of a CSV; empty: path, file or video;
-    label, class, name or action. kept: frames of a video that the cache holds, evenly spaced; size: px of a clip's
-    edge, kept with ``margin`` more on the shorter side. frames: in a clip. sampling: segments (one frame of each, random
-    in training, the centre one in tests) or dense (consecutive kept frames). views: clips of a video in a test, whose
-    logits are averaged. cache: a folder, safe to delete; empty: in the user's cache folder; cache_gib: its bound.
+    empty: the list's folder, or ``videos`` in it. pattern: of the names of numbered frames in a frame folder.
+    path_column, label_column: of a CSV; empty: path, file or video; label, class, name or action, of which one with
+    words comes before one with numbers. kept: frames of a video that the cache holds, evenly spaced; size: px of a
+    clip's edge, kept with ``margin`` more on the shorter side. frames: in a clip. sampling: segments (one frame of
+    each, random in training, the centre one in tests) or dense (consecutive kept frames). views: clips of a video in a
+    test, whose logits are averaged. cache: a folder, safe to delete; empty: in the user's cache folder; cache_gib: its
+    bound.
     """
 
     path: str = ""
@@ -184,7 +189,7 @@ class Videos(Strict):
     pattern: str = "img_{:05d}.jpg"
     path_column: str = ""
     label_column: str = ""
-    questions: tuple[Question, ...] = (Question(),)
+    questions: Annotated[tuple[Question, ...], Field(min_length=1)] = (Question(),)
     split: Split = Split()
     frames: Count = 8
     sampling: Literal["segments", "dense"] = "segments"
@@ -194,6 +199,26 @@ class Videos(Strict):
     margin: Annotated[int, Field(ge=0)] = 8
     cache: str = ""
     cache_gib: Positive = 20.0
+
+    @field_validator("pattern")
+    @classmethod
+    def _numbers_files(cls, pattern: str) -> str:
+        try:
+            numbers = pattern.format(1) != pattern.format(2)
+        except (ValueError, LookupError, AttributeError):
+            numbers = False
+        if not numbers:
+            raise ValueNotAllowed(f"pattern {pattern!r} gives frames no numbers; write one like 'img_{{:05d}}.jpg'")
+        return pattern
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Videos":
+        if self.kept < self.frames:
+            raise ValueNotAllowed(f"kept = {self.kept} of a video is fewer than the frames = {self.frames} of a clip")
+        names = [question.name for question in self.questions]
+        if doubled := [name for name in names if names.count(name) > 1]:
+            raise ValueNotAllowed(f"two questions are called {doubled[0]!r}; each needs a name of its own")
+        return self
 
 
 class Study(Strict):
