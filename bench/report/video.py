@@ -5,6 +5,7 @@ of that question. Which arm is the most accurate is seen in the same numbers, wh
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -99,14 +100,19 @@ class VideoAnswer:
 
     @property
     def placements(self) -> dict[str, list[str]]:
-        """{the better placement, or why there is none: ``pairs with 1/8 and all``}."""
+        """{the better placement, or ``alike``: ``pairs with 1/8 and all``}, of the gaps that say so."""
         found: dict[str, list[str]] = {}
-        for answer in (RESIDUAL, IN_PLACE, ALIKE, OPEN, NO_INTERVAL):
+        for answer in (RESIDUAL, IN_PLACE, ALIKE):
             for one in self.asked:
                 shares = [fraction_text(gap.fraction) for gap in one.gaps if gap.answer == answer]
                 if shares:
                     found.setdefault(answer, []).append(f"{one.question} with {listed(shares)}")
         return found
+
+    @property
+    def gaps(self) -> Counter[str]:
+        """{what a gap says: how many do}, over all questions and fractions."""
+        return Counter(gap.answer for one in self.asked for gap in one.gaps)
 
 
 def video(run: Analysis) -> VideoAnswer | None:

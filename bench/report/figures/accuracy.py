@@ -27,6 +27,7 @@ PAPER_QUARTER = 74.1  # residual, 1/4 (the same table)
 PAPER_INPLACE_ALL = PAPER_2D - 2.6  # derived: "2.6 points below the 2-D baseline" (section 3.2)
 
 _MARKERS = ("o", "s", "^", "D", "v", "P")
+_MOST_MARKS = 10  # about, on one curve
 _BRIGHTEST = 0.78  # of viridis: its yellow end cannot be read on white
 
 
@@ -125,6 +126,7 @@ def draw_curves(columns: Sequence[Column], x: str, xlabel: str, palette: Palette
     shares = sorted(set(curves["fraction"]))
     viridis = matplotlib.colormaps["viridis"](np.linspace(0, _BRIGHTEST, max(len(shares), 2)))
     looks = list(zip(shares, map(to_hex, viridis), cycle(_MARKERS), strict=False))
+    spaced = max(1, curves[x].nunique() // _MOST_MARKS)
     drawing = canvas.blank(canvas.WIDTH, 2.0 * len(shown) + 1.0)
     axes = drawing.subplots(len(shown), len(columns), squeeze=False, sharex=True, sharey="col")
     for line, key in zip(axes, shown, strict=True):
@@ -133,6 +135,7 @@ def draw_curves(columns: Sequence[Column], x: str, xlabel: str, palette: Palette
             own = column.frame[(column.frame[MECHANISM] == list(key)).all(axis=1)]
             for share, colour, marker in looks:
                 style: Any = {"color": colour, "marker": marker, "markersize": 3.5, "linewidth": 1.4}
+                style["markevery"] = spaced
                 canvas.curve(ax, own[own["fraction"] == share], x, *ends, label=channels_text(share), **style)
             canvas.curve(ax, baselines(column.frame), x, *ends, color=INK, linewidth=0.9, label="no shift")
             _accuracy_axis(ax, column.chance)
