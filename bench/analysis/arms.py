@@ -1,8 +1,9 @@
 """Trained records -> arms: what tables, comparisons and verdicts on trained networks are made of.
 
-An arm is one variant under one condition, with one sample per seed: a recognition network (section accuracy) or a
-detector. Seeds are independent given the pool of images, of which each seed makes its own split; the clips of a seed
-are not: base clip i is shown in all K temporal classes, so K judged clips stand or fall together.
+An arm is one variant under one condition, with one sample per seed: a network that recognises rendered clips (section
+accuracy) or real videos (section video), or a detector. Seeds are independent given the pool of images, of which each
+seed makes its own split; the clips of a seed are not: base clip i is shown in all K temporal classes, so K judged clips
+stand or fall together.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +16,10 @@ from bench.spec.axes import BASELINE
 from bench.spec.cases import BASELINE_VARIANT, Condition, Trial, Variant
 from bench.stats.estimators import Seeds, Shares
 from bench.store.records import Record, TrainedRecord
-from bench.store.samples import Detection, Recognition
+from bench.store.samples import Detection, Recognition, VideoRecognition
 
 ArmKey = tuple[Variant, Condition]
+Known = Recognition | Detection | VideoRecognition  # what a trained arm and seed has shown
 
 FORMS = ("frame by frame", "online", "offline")
 
@@ -29,7 +31,7 @@ class Arm:
     section: str
     variant: Variant
     condition: Condition
-    seeds: dict[int, Recognition | Detection]
+    seeds: dict[int, Known]
 
     @property
     def key(self) -> ArmKey:
@@ -43,16 +45,29 @@ class Arm:
 
     @property
     def recognition(self) -> dict[int, Recognition]:
-        """The samples of an arm of the section accuracy; empty for a detector."""
+        """The samples of an arm of the section accuracy; empty for others."""
         return {seed: samples for seed, samples in self.seeds.items() if isinstance(samples, Recognition)}
 
     @property
+    def videos(self) -> dict[int, VideoRecognition]:
+        """The samples of an arm of the section video; empty for others."""
+        return {seed: samples for seed, samples in self.seeds.items() if isinstance(samples, VideoRecognition)}
+
+    @property
+    def recognising(self) -> dict[int, Recognition | VideoRecognition]:
+        """The samples of either of the two; empty for a detector."""
+        return {**self.recognition, **self.videos}
+
+    @property
     def chance_pct(self) -> float:
-        """Temporal accuracy of a network that guesses, in per cent: all temporal classes are equally frequent."""
+        """Temporal accuracy of a network that guesses, in per cent: all temporal classes are equally frequent. Of
+        videos its top-1, were all classes equally frequent."""
+        if self.videos:
+            return 100 / len(next(iter(self.videos.values())).classes)
         return 100 / next(iter(self.recognition.values())).temporal_classes
 
     def pct(self, outcome: str) -> Shares:
-        """The outcome of each seed in per cent, where it has one; outcome: of OUTCOMES or MEASURES."""
+        """The outcome of each seed in per cent, where it has one; outcome: of OUTCOMES, MEASURES or TOPS."""
         values = {seed: samples.outcome(outcome) for seed, samples in self.seeds.items()}
         judged = next(iter(self.seeds.values())).judged(outcome)
         return Shares({seed: value for seed, value in values.items() if value is not None}, judged=judged)
@@ -86,7 +101,7 @@ def trainings(records: Iterable[Record], section: str) -> list[TrainedRecord]:
 
 def arms(records: Iterable[Record], section: str) -> list[Arm]:
     """Every trained arm of a section with its seeds; detectors in the order of FORMS."""
-    found: dict[ArmKey, dict[int, Recognition | Detection]] = {}
+    found: dict[ArmKey, dict[int, Known]] = {}
     for record in trainings(records, section):
         if record.samples is not None:
             trial = record.trial

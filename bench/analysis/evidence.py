@@ -29,7 +29,8 @@ class Evidence:
     """All estimates of a run.
 
     failed_cases, failed_arms: {what failed: why}; an arm counts as failed where one of its seeds did. exact: the
-    strategies that compute the paper's function. controls: the A/A controls of all panels.
+    strategies that compute the paper's function. arrows: the questions that ask whether a video is shown reversed.
+    controls: the A/A controls of all panels.
     """
 
     overheads: Sequence[Overhead] = ()
@@ -39,6 +40,7 @@ class Evidence:
     failed_cases: Mapping[Case, str] = field(default_factory=dict)
     failed_arms: Mapping[tuple[str, ArmKey], str] = field(default_factory=dict)
     exact: frozenset[str] = frozenset({PUBLISHED})
+    arrows: frozenset[str] = frozenset()
     controls: AAControls = field(default_factory=lambda: AAControls({}))
 
     def arms_of(self, section: str) -> dict[ArmKey, Arm]:
@@ -215,18 +217,20 @@ def _cache_size(where: Where, evidence: Evidence) -> list[Finding]:
 
 @dataclass(frozen=True)
 class _Compared:
-    """One comparison of two arms in one outcome. minus: another outcome, whose difference is taken off."""
+    """One comparison of two arms in one outcome; without a second the level of the first. minus: another outcome, whose
+    difference is taken off."""
 
     name: str
     outcome: str
     first: Selector
-    second: Selector | str
+    second: Selector | str | None = None
     minus: str | None = None
 
 
 def _arms(where: Where, evidence: Evidence) -> list[Finding]:
     """One finding over all comparisons of a claim: for the arms that they name, or each that a selector leaves open.
-    ``each``: {field: values}, a finding for each value, which stands for ``$field``; ``over``: a comparison so."""
+    ``each``: {field: values}, a finding for each value, which stands for ``$field``; ``over``: a comparison so. Of
+    videos one for each question; ``task``: of those alone that ask so."""
     section, found = where["section"], []
     arms = evidence.arms_of(section)
     for each in _crossed(where.get("each", {})):
@@ -239,12 +243,15 @@ def _arms(where: Where, evidence: Evidence) -> list[Finding]:
         if len(named) < len(compared):
             asked, exact = compared[0].first, evidence.exact
             fitting = [arm for arm in arms.values() if selection.selects_arm(asked, arm, exact)]
+            if where.get("task") == "arrow":
+                fitting = [arm for arm in fitting if arm.condition.dataset in evidence.arrows]
             choices = [[arm.key] * len(compared) for arm in fitting]
         for firsts in choices:
             finding = _finding(compared, firsts, section, evidence)
             if finding is not None:
-                variant = firsts[0][0]
+                variant, condition = firsts[0]
                 chosen = f"{variant.strategy} {variant.placement} {variant.fraction}" if len(choices) > 1 else ""
+                chosen = condition.dataset if section == "video" else chosen
                 note = _note(where.get("note_outcomes", ()), firsts[0], compared[0], arms)
                 found.append(replace(finding, subject=" ".join(each.values()) or chosen, note=note))
     return found
@@ -282,7 +289,10 @@ def _finding(
 def _once(compared: Sequence[_Compared], firsts: Sequence[ArmKey], section: str, evidence: Evidence) -> Finding | None:
     """Invalid where one of the arms failed, missing where one was not trained."""
     arms = evidence.arms_of(section)
-    pairs = [(first, selection.replaced(*first, one.second)) for one, first in zip(compared, firsts, strict=True)]
+    pairs = [
+        (first, first if one.second is None else selection.replaced(*first, one.second))
+        for one, first in zip(compared, firsts, strict=True)
+    ]
     needed = dict.fromkeys(key for pair in pairs for key in pair)
     for key in needed:
         if (section, key) in evidence.failed_arms:
@@ -294,7 +304,8 @@ def _once(compared: Sequence[_Compared], firsts: Sequence[ArmKey], section: str,
         return Finding(missing=f"this run has not trained {', '.join(_name(key, section) for key in absent)}")
     estimates = {}
     for one, (first, second) in zip(compared, pairs, strict=True):
-        units = difference(arms, first, second, one.outcome)
+        level = arms[first].pct(one.outcome)
+        units = level if one.second is None else difference(arms, first, second, one.outcome)
         if one.minus is not None:
             units -= difference(arms, first, second, one.minus)
         estimates[one.name] = units.estimate()
@@ -305,8 +316,10 @@ def _once(compared: Sequence[_Compared], firsts: Sequence[ArmKey], section: str,
 
 def _note(outcomes: Sequence[str], first: ArmKey, compared: _Compared, arms: Mapping[ArmKey, Arm]) -> str:
     """The same difference in other outcomes: which one a finding is judged in can decide it."""
+    if not outcomes or compared.second is None:
+        return ""
     second = selection.replaced(*first, compared.second)
-    if not outcomes or first not in arms or second not in arms:
+    if first not in arms or second not in arms:
         return ""
     parts = [f"{name} {difference(arms, first, second, name).interval().signed()}" for name in outcomes]
     return f"The same difference by what is asked, in pp: {', '.join(parts)}."

@@ -20,10 +20,14 @@ from bench.analysis.selection import PUBLISHED
 from bench.analysis.tables import raw
 from bench.analysis.tables.timed import latency_table, online_table, quantile_table, statics, superblock_table
 from bench.analysis.tables.trained import accuracy_table, curve_table, detection_table, early_table, example_frames
+from bench.analysis.tables.video import class_table, video_curve_table, video_table
 from bench.spec.settings import Online
 from bench.stats.estimators import Interval
 from bench.store.journal import read_whole_records
 from bench.store.records import CheckedRecord, Record, read_header, write_atomically
+
+TRAINED = ("accuracy", "detection", "video")
+"""The sections that train."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,9 @@ class Analysis:
     early: pd.DataFrame
     detection: pd.DataFrame
     detection_examples: list[dict[str, Any]]
+    video: pd.DataFrame
+    video_curves: pd.DataFrame
+    video_classes: pd.DataFrame
     samples: pd.DataFrame
     failures: pd.DataFrame
     comparisons: list[Comparison]
@@ -75,8 +82,8 @@ def load(folder: Path) -> Analysis:
     measured = overheads(records)
     clips = [overhead for overhead in measured if not overhead.case.panel.streams]
     controls = aa_controls(measured)
-    recognised, detectors = arms(records, "accuracy"), arms(records, "detection")
-    lost = {section: lost_seeds(records, section) for section in ("accuracy", "detection")}
+    recognised, detectors, watched = (arms(records, section) for section in TRAINED)
+    lost = {section: lost_seeds(records, section) for section in TRAINED}
     equivalents = _equivalents(header, records)
     exact = frozenset({PUBLISHED, *equivalents.get(PUBLISHED, [])})
     failed, counted = failed_cases(records), statics(records)
@@ -84,11 +91,12 @@ def load(folder: Path) -> Analysis:
     evidence = Evidence(
         overheads=measured,
         slopes=lines,
-        arms=[arm for arm in (*recognised, *detectors) if not _searches_a_recipe(header, arm.section)],
+        arms=[arm for arm in (*recognised, *detectors, *watched) if not _searches_a_recipe(header, arm.section)],
         statics=counted,
         failed_cases=failed,
         failed_arms={(section, key): why for section, failed in lost.items() for key, why in failed.items()},
         exact=exact,
+        arrows=_arrows(header),
         controls=controls,
     )
     settings = header.get("settings", {}).get("online", {})
@@ -108,7 +116,10 @@ def load(folder: Path) -> Analysis:
         early=early_table(recognised),
         detection=detection_table(records, detectors, measured, equivalents),
         detection_examples=example_frames(records),
-        samples=raw.sample_table(measured, [*recognised, *detectors]),
+        video=video_table(records, watched, equivalents),
+        video_curves=video_curve_table(watched),
+        video_classes=class_table(watched),
+        samples=raw.sample_table(measured, [*recognised, *detectors, *watched]),
         failures=raw.failure_table(records),
         comparisons=compare_controls(recognised, lost["accuracy"]),
         placements=placement_gaps(recognised, lost["accuracy"]),
@@ -128,6 +139,12 @@ def _searches_a_recipe(header: dict[str, Any], section: str) -> bool:
     return bool(training.get("recipe", {}).get("judged_on") == "validation")
 
 
+def _arrows(header: dict[str, Any]) -> frozenset[str]:
+    """The questions of the video section that ask whether a video is shown forward or reversed."""
+    data = header.get("sweep", {}).get("trainings", {}).get("video", {}).get("data", {})
+    return frozenset(one["name"] for one in data.get("questions", []) if one["task"] == "arrow")
+
+
 def _equivalents(header: dict[str, Any], records: Sequence[Record]) -> dict[str, list[str]]:
     """{strategy: those that are proven to compute the same function, and inherit its accuracy}."""
     proven = {record.strategy for record in records if isinstance(record, CheckedRecord) and record.status == "ok"}
@@ -145,6 +162,9 @@ def frames_of(run: Analysis) -> dict[str, pd.DataFrame]:
         "online": run.online,
         "accuracy": run.accuracy,
         "detection": run.detection,
+        "video": run.video,
+        "video_curves": run.video_curves,
+        "video_classes": run.video_classes,
         "claims": pd.DataFrame([asdict(verdict) for verdict in run.claims]),
         "controls": raw.comparison_table(run.comparisons),
         "rankings": raw.ranking_table(run.rankings),

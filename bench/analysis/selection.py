@@ -32,8 +32,13 @@ Selector = Mapping[str, Any]
 Setting = TypeVar("Setting", Panel, Condition)
 
 _VARIANT = {field.name for field in fields(Variant)}
-USUAL = {"accuracy": Condition(), "detection": Condition(dataset=DETECTION_DATASET, backbone=TRAINED_DETECTOR)}
-"""The condition under which each section's arms are judged unless a selector says otherwise."""
+USUAL = {
+    "accuracy": Condition(),
+    "detection": Condition(dataset=DETECTION_DATASET, backbone=TRAINED_DETECTOR),
+    "video": Condition(dataset=ANY, backbone=ANY),
+}
+"""The condition under which each section's arms are judged unless a selector says otherwise. Of the video section any:
+what is asked of videos, and of which network, is the user's own choice."""
 
 
 def selects_case(selector: Selector, case: Case, exact: frozenset[str]) -> bool:
@@ -74,7 +79,8 @@ def named_arm(selector: Selector, section: str) -> ArmKey | None:
         if not set(selector) >= _VARIANT or selector["strategy"] in (EXACT, SHIFTING) or ANY in selector.values():
             return None
         variant = Variant.from_json(selector)
-    return variant, replace(USUAL[section], **_split(selector)[1])
+    condition = replace(USUAL[section], **_split(selector)[1])
+    return None if ANY in vars(condition).values() else (variant, condition)
 
 
 def _split(change: Selector) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.aa_control import AAControls, aa_controls, worst
-from bench.analysis.arms import ArmKey, arms, lost_seeds
+from bench.analysis.arms import ArmKey, arms, lost_seeds, trainings
 from bench.analysis.claims import Verdict, corrected, judge_finding, load_claims
 from bench.analysis.evidence import Finding
 from bench.analysis.overheads import Overhead, failed_cases, overheads, slopes
@@ -24,9 +24,11 @@ from bench.spec.panel import Panel
 from bench.stats.estimators import Units
 from bench.store.journal import read_records
 from bench.store.records import FolderError, Record, read_header, write_atomically
-from bench.store.samples import PARTS
+from bench.store.samples import PARTS, TOPS
 
 _TREND = "trend-devices"  # the claim that speaks of all devices
+_OUTCOMES = {"accuracy": PARTS, "video": TOPS[:1]}
+_ELSEWHERE = ("path", "root", "cache", "cache_gib")  # where a machine has the videos, which need not be the same
 _IN = " in "  # between a variant and the setting that it was measured in
 _COLUMNS = ["section", "what", "unit", "a", "b", "difference", "ci_low", "ci_high", "differs"]
 
@@ -66,7 +68,9 @@ def compare_runs(folder_a: Path, folder_b: Path) -> str:
     Raises FolderError where one of the two is not a run, or where nothing in them can be compared.
     """
     sides = [_Side.read(folder) for folder in (folder_a, folder_b)]
-    found = {"latency": _latency(sides), "accuracy": _accuracy(sides)}
+    found = {"latency": _latency(sides), "accuracy": _trained(sides, "accuracy")}
+    if any(trainings(side.records, "video") for side in sides):
+        found["video"] = _trained(sides, "video")
     rows = [row for own in found.values() if not isinstance(own, str) for row in own]
     reasons = [f"{section} cannot be compared: {own}" for section, own in found.items() if isinstance(own, str)]
     if not rows:
@@ -86,7 +90,7 @@ def compare_runs(folder_a: Path, folder_b: Path) -> str:
         f"B: {folder_b} on {sides[1].machine}",
         _machines(*(side.header for side in sides)),
         *reasons,
-        *(f"not compared, as the arm lost seeds: {key[0].label} in {key[1].label}" for key in _lost(sides)),
+        *(f"not compared, as the arm lost seeds: {key[0].label} in {key[1].label}" for _, key in _lost(sides)),
         *(_sentence(row) for row in table.itertuples()),
         *(f"{trend.id}: {trend.verdict}. {trend.why}" for trend in trends),
         f"{int(table.differs.sum())} of {len(table)} differ beyond their 95 % intervals (not corrected for number).",
@@ -168,31 +172,43 @@ def _trends(sides: Sequence[_Side]) -> list[Verdict]:
     return corrected(verdicts)
 
 
-def _accuracy(sides: Sequence[_Side]) -> _Rows | str:
+def _trained(sides: Sequence[_Side], section: str) -> _Rows | str:
     """Rows, or the reason why there are none."""
     lost = _lost(sides)  # the seeds that are left of them are a selection
-    a, b = trained = [{a.key: a for a in arms(side.records, "accuracy") if a.key not in lost} for side in sides]
+    every = [{arm.key: arm for arm in arms(side.records, section)} for side in sides]
+    a, b = trained = [{key: arm for key, arm in own.items() if (section, key) not in lost} for own in every]
     for side, found in zip(sides, trained, strict=True):
         if not found:
-            return f"{side.folder} has no accuracy"
-    trainings = [side.header["sweep"]["trainings"]["accuracy"] for side in sides]
-    first, second = ({**training["recipe"], "data": training.get("data")} for training in trainings)
+            return f"{side.folder} has no {section}"
+    first, second = (_recipe(side, section) for side in sides)
     if first != second:
         names = dict.fromkeys([*first, *second])  # an older recipe does not say all that a newer one does
         different = [name for name in names if first.get(name) != second.get(name)]
         return f"the recipes differ in {', '.join(different)}"
     rows = [
-        _row("accuracy", f"{key[0].label} {part}{_IN}{key[1].label}", "% right", a[key].pct(part), b[key].pct(part))
+        _row(section, f"{key[0].label} {part}{_IN}{key[1].label}", "% right", a[key].pct(part), b[key].pct(part))
         for key in a
         if key in b
-        for part in PARTS
+        for part in _OUTCOMES[section]
     ]
     return rows or "the two have no arm in common"
 
 
-def _lost(sides: Sequence[_Side]) -> dict[ArmKey, str]:
+def _recipe(side: _Side, section: str) -> dict[str, Any]:
+    """With the data, but for where the machine has them."""
+    training = side.header["sweep"]["trainings"][section]
+    data = training.get("data") or {}
+    return {**training["recipe"], "data": {name: value for name, value in data.items() if name not in _ELSEWHERE}}
+
+
+def _lost(sides: Sequence[_Side]) -> dict[tuple[str, ArmKey], str]:
     """Arms of which a seed failed on either side, with the reasons."""
-    return {key: why for side in sides for key, why in lost_seeds(side.records, "accuracy").items()}
+    return {
+        (section, key): why
+        for section in _OUTCOMES
+        for side in sides
+        for key, why in lost_seeds(side.records, section).items()
+    }
 
 
 def _row(section: str, what: str, unit: str, a: Units, b: Units, slack: float = 0.0) -> tuple[Any, ...]:
@@ -207,7 +223,7 @@ def _draw(table: pd.DataFrame, target: Path, names: list[str]) -> None:
     """B - A with its interval, a line for each case."""
     from matplotlib.figure import Figure
 
-    sections = [section for section in ("latency", "accuracy") if (table.section == section).any()]
+    sections = list(dict.fromkeys(table.section))
     heights = [int((table.section == section).sum()) for section in sections]
     figure = Figure(figsize=(9, 1.6 + 0.28 * sum(heights)), layout="constrained")
     plots = figure.subplots(len(sections), 1, squeeze=False, height_ratios=heights)[:, 0]

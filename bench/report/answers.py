@@ -21,24 +21,20 @@ from bench.analysis.selection import PUBLISHED
 from bench.report import selection
 from bench.report.numbers import beyond, estimate, holds_zero, known, number, overlap
 from bench.report.selection import Offer, Row, arms, baselines, grouped, mechanism_of, panel_text, panels, rows, timed
+from bench.report.video import video
 from bench.spec.axes import BASELINE
 from bench.spec.panel import Panel
 from bench.stats.estimators import Interval
 from bench.stats.exclusion import EXCLUDED_AT_MOST
 
-SIGNIFICANT = 0.05  # two-sided, after Holm: the level of the 95 % intervals beside it
 _SAME = 1e-6  # percentage points
 _MOSTLY = 50.0  # per cent of a panel's superblocks that were disturbed
 
 
 def answers(run: Analysis) -> dict[str, Any]:
-    """What a reader wants to know. A control that is off withholds what rests on the clock.
-
-    on_validation: something was judged on validation clips, to choose a recipe, which is no test.
-    """
+    """What a reader wants to know. A control that is off withholds what rests on the clock."""
     standing = standing_of(run)
     costs = [] if standing.state == "off" else panel_costs(run)
-    recipes = [selection.settings_of(run, section).get("recipe") or {} for section in ("accuracy", "detection")]
     return {
         "standing": standing,
         "choice": choice(run, standing),
@@ -47,9 +43,10 @@ def answers(run: Analysis) -> dict[str, Any]:
         "online": [] if run.online_suspect else online_costs(run),
         "gain": gain(run),
         "detection": detection(run),
+        "video": video(run),
         "trust": trust(run),
         "judged": Counter(claim.verdict for claim in run.claims),
-        "on_validation": any(recipe.get("judged_on") == "validation" for recipe in recipes),
+        "on_validation": selection.judged_on_validation(run),
         "suspect": run.suspect,
         "online_suspect": run.online_suspect,
     }
@@ -237,14 +234,8 @@ def trust(run: Analysis) -> dict[str, Any]:
         "disturbed": round(sum(one.disturbed_pct / 100 * one.superblocks for one in run.quality if one.superblocks)),
         "reasons": sum((Counter(dict(one.reasons)) for one in run.quality), Counter[str]()),
         "noisy": sum(one.disturbed_pct > 100 * EXCLUDED_AT_MOST for one in run.quality),
-        "seeds": list(selection.finished(run.accuracy)["seeds"]),
+        "seeds": [*selection.finished(run.accuracy)["seeds"], *selection.finished(run.video)["seeds"]],
     }
-
-
-def separated(arm: Row, outcome: str) -> bool:
-    """An arm differs from the network without a shift in joint, spatial, temporal or mixture accuracy."""
-    p = number(arm.get(f"{outcome}_delta_p"))
-    return not holds_zero(estimate(arm, f"{outcome}_delta")) and not p >= SIGNIFICANT
 
 
 def gain(run: Analysis) -> dict[str, Any] | None:
@@ -342,7 +333,7 @@ def detection(run: Analysis) -> dict[str, Any] | None:
     forms: as trained, with a shift. costs: in each detector, the cheapest mechanism that computes the online form,
     then the trained one.
     """
-    trained = selection.whole_forms(run.detection)
+    trained = selection.whole_arms(run.detection)
     base = next((row for row in trained if row["strategy"] == BASELINE), None)
     if base is None:
         return None

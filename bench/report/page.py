@@ -21,11 +21,12 @@ from bench.analysis.aa_control import pooled
 from bench.analysis.claims import Verdict
 from bench.analysis.comparisons import load_controls
 from bench.analysis.run import Analysis
+from bench.analysis.tables.video import MARGIN_PP
 from bench.report import numbers
-from bench.report.answers import Standing, answers, separated
+from bench.report.answers import Standing, answers
 from bench.report.figures import FIGURES, draw
 from bench.report.figures.canvas import Figure
-from bench.report.selection import line_text, mechanism_of, rows
+from bench.report.selection import line_text, mechanism_of, rows, separated
 from bench.report.tables import plain, sample_lists, sheets
 from bench.store.records import write_atomically
 
@@ -47,6 +48,7 @@ MAIN_FIGURES = (
     "latency_overhead",
     "detection",
     "online_overhead",
+    "video_by_fraction",
     "accuracy_by_fraction",
 )
 """The first of these that a run has stands for it among others."""
@@ -153,6 +155,7 @@ def _environment() -> Environment:
         "estimate": numbers.estimate,
         "first_line": first_line,
         "separated": separated,
+        "margin": MARGIN_PP,
         "claim_text": _claim_text,
     }
     made.tests |= {"known": numbers.known, "beyond": numbers.beyond, "holding_zero": numbers.holds_zero}

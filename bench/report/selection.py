@@ -9,9 +9,9 @@ from typing import Any, TypeVar, cast
 
 import pandas as pd
 
-from bench.analysis.run import Analysis
+from bench.analysis.run import TRAINED, Analysis
 from bench.analysis.selection import EXCHANGE
-from bench.report.numbers import between, estimate, number
+from bench.report.numbers import between, estimate, holds_zero, number
 from bench.spec.axes import BASELINE
 from bench.spec.cases import Condition
 from bench.spec.panel import PANEL_AXES, Panel
@@ -25,6 +25,7 @@ MECHANISM = ["strategy", "placement", "direction"]
 COUNTED = {axis.name for axis in PANEL_AXES.values() if axis.counts}
 """Axes of panels with an order of their own; the values of the others keep the run's."""
 USUAL_FRACTION = 1 / 4  # where the paper finds its best accuracy, and the default of the released code
+SIGNIFICANT = 0.05  # two-sided, after Holm: the level of the 95 % intervals beside it
 HEAPS = ("retained", "default")
 """A network is run as well as it can be with its heap kept; most people have the default."""
 CHANCE_TEMPORAL: dict[str, float] = {"ring_digits": 25.0, "opening_digits": 50.0}
@@ -108,9 +109,16 @@ def arms(accuracy: pd.DataFrame, *, lost: bool = False) -> pd.DataFrame:
     return done[failed if lost else ~failed & done["joint_mean_pct"].notna()]
 
 
-def whole_forms(detection: pd.DataFrame) -> list[Row]:
-    """The trained forms of the detector, by the recipe itself, all of whose seeds came to their end."""
-    return [row for row in rows(main_condition(finished(detection))) if row["seeds"] > 0 and not row["reason"]]
+def whole_arms(trained: pd.DataFrame) -> list[Row]:
+    """The forms of a detector, or the arms of real videos, by the recipe itself, of which no seed was lost."""
+    return [row for row in rows(main_condition(finished(trained))) if row["seeds"] > 0 and not row["reason"]]
+
+
+def separated(arm: Row, outcome: str) -> bool:
+    """A trained arm differs from what it is held against: in joint, spatial, temporal, mixture or top-1 accuracy from
+    the network without a shift, in ``placement`` from the in-place arm."""
+    p = number(arm.get(f"{outcome}_delta_p"))
+    return not holds_zero(estimate(arm, f"{outcome}_delta")) and not p >= SIGNIFICANT
 
 
 def panels(frame: pd.DataFrame, *ignored: str) -> list[tuple[Panel, pd.DataFrame]]:
@@ -159,6 +167,12 @@ def warnings_of(row: Row) -> list[str]:
 def settings_of(run: Analysis, section: str) -> dict[str, Any]:
     """As the run has them; a run of an older version or cut short may have none."""
     return (run.header.get("settings") or {}).get(section) or {}
+
+
+def judged_on_validation(run: Analysis) -> bool:
+    """Something was judged on validation clips, to choose a recipe, which is no test."""
+    recipes = [settings_of(run, section).get("recipe") or {} for section in TRAINED]
+    return any(recipe.get("judged_on") == "validation" for recipe in recipes)
 
 
 def target_half_width(run: Analysis) -> float:

@@ -11,11 +11,12 @@ from pydantic_core import to_jsonable_python
 
 from bench.analysis.run import Analysis
 from bench.report.answers import Choice, MechanismCost, PanelCost, answers
-from bench.report.numbers import COLUMNS, fit_text
+from bench.report.numbers import COLUMNS, estimate, fit_text
 from bench.report.page import first_line, render
 from bench.report.selection import line_text, mechanism_of
+from bench.report.video import VideoAnswer
 
-_MECHANISMS = 3  # rows of the table
+_MECHANISMS = 3  # rows of the table; one less where videos have a row
 _TOLD = ("reproduced", "not reproduced", "inconclusive")  # verdicts; the others are counted together
 
 
@@ -36,7 +37,8 @@ def summary(run: Analysis) -> dict[str, Any]:
 
     headline: overheads in the first panel that headlines speak of, then of the released code with the default heap.
     cheapest: which exact mechanism is so at the least and the largest fraction, by how much. choice: what to take, or
-    why nothing is. failure: the first of those failed or skipped.
+    why nothing is. video: the first question, and the gap between the placements with most channels, which is told in
+    place of that of the digits. failure: the first of those failed or skipped.
     """
     found = answers(run)
     costs: list[PanelCost] = found["costs"]
@@ -46,8 +48,9 @@ def summary(run: Analysis) -> dict[str, Any]:
     return {
         "first_line": first_line(found["standing"]),
         "standing": found["standing"],
-        "headline": _headline(costs) if costs else None,
+        "headline": _headline(costs, _MECHANISMS - (found["video"] is not None)) if costs else None,
         "cheapest": _cheapest(costs[0]) if costs else [],
+        "video": _video(found["video"]),
         "residual_over_inplace": run.placements.get("1"),
         "choice": _choice(found["choice"]),
         "findings": findings | ({"other": others} if others else {}),
@@ -57,11 +60,11 @@ def summary(run: Analysis) -> dict[str, Any]:
     }
 
 
-def _headline(costs: list[PanelCost]) -> dict[str, Any]:
+def _headline(costs: list[PanelCost], most: int) -> dict[str, Any]:
     cost = costs[0]
     ends = sorted({cost.fractions[0], cost.fractions[-1]})
     lines = [_line(one, cost, ends, line_text(*mechanism_of(one))) for one in cost.mechanisms]
-    lines = [line for line in lines if any(line["overheads"])][:_MECHANISMS]
+    lines = [line for line in lines if any(line["overheads"])][:most]
     for other in costs[1:]:
         if other.panel == replace(cost.panel, allocator="default"):
             first = other.mechanisms[0]
@@ -96,3 +99,15 @@ def _choice(choice: Choice | None) -> dict[str, Any] | None:
         found |= {"name": line_text(*mechanism_of(case)), "fraction": case["fraction"], "tied": choice.tied}
         found |= {"overhead": choice.taken.overhead, "accuracy": choice.taken.joint}
     return found
+
+
+def _video(found: VideoAnswer | None) -> dict[str, Any] | None:
+    """What is said of the first question."""
+    if found is None:
+        return None
+    first = found.asked[0]
+    arm = {"name": line_text(*mechanism_of(first.best)), "fraction": first.best["fraction"], "trained": first.trained}
+    told: dict[str, Any] = {"question": first.question, "gain": first.gain, "seeds": int(first.best["seeds"]), **arm}
+    told |= {"accuracy": estimate(first.best, "top1"), "delta": estimate(first.best, "top1_delta")}
+    gap = first.gaps[-1] if first.gaps else None
+    return told | {"residual_over_inplace": gap and {"fraction": gap.fraction, "gap": gap.found, "answer": gap.answer}}

@@ -59,6 +59,7 @@ def sheets(run: Analysis) -> dict[str, Sheet | None]:
     return {
         "latency": _sheet("latency", latency, ("direction", *clips)),
         "online": _sheet("online", run.online, ("direction", *Panel.COLUMNS)),
+        "video": _sheet("video", run.video, ("question", "direction", "backbone", "lr_factor", "length_factor")),
         "accuracy": _sheet("accuracy", run.accuracy, ("direction", "dataset", "backbone")),
         "controls": _sheet("controls", comparison_table(run.comparisons)),
         "detection": _sheet("detection", run.detection, detectors),

@@ -169,6 +169,10 @@ class Recognition(Fitted):
         return 100.0 * shares
 
 
+TOPS = ("top1", "top5")
+"""What a record of videos measures: the right class is the likeliest one, or among the five likeliest."""
+
+
 class VideoRecognition(Fitted):
     """What an arm of the video section gets right. Accuracies from 0 to 1.
 
@@ -200,7 +204,7 @@ class VideoRecognition(Fitted):
     left_out: dict[str, str] = {}
 
     def outcome(self, name: str) -> float | None:
-        """Accuracy in per cent; name: ``top1`` or ``top5``."""
+        """Accuracy in per cent; name: one of TOPS."""
         value = getattr(self, f"{name}_accuracy")
         return None if value is None else 100 * float(value)
 

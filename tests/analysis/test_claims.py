@@ -29,6 +29,7 @@ def test_tolerances_are_the_declared_ones() -> None:
     accuracy, bound = ("ordering", 0.0, 0.0, 1.0), ("bound", 3.0, 0.5, 0.0)
     runtimes = ("compile", "onnxruntime", "openvino", "openvino-bf16")
     orderings = ("residual-over-inplace", "residual-all-over-2d", "naive-inplace-below-2d", "peak-quarter")
+    videos = ("video-gain", "video-placement-all", "video-placement-quarter")
     assert {c.id: (c.kind, c.claimed, c.tolerance, c.smallest) for c in load_claims()} == {
         **{"naive-cpu": ("magnitude", 13.7, 4.0, 0.5), "naive-gpu": ("magnitude", 12.4, 4.0, 0.5)},
         **{"free": ("bound", 0.0, 1.0, 0.0), "same-at-every-fraction": ("equivalence", 0.0, 1.0, 0.0)},
@@ -39,6 +40,8 @@ def test_tolerances_are_the_declared_ones() -> None:
         **{"3d-cost": ("ordering", 0.0, 0.0, 10.0), "3d-accuracy": ("bound", 0.0, 1.0, 0.0)},
         **{"replace-accuracy": accuracy, "replace-cost": ("ordering", 0.0, 0.0, 0.5)},
         **{"detection-gain": accuracy, "detection-fast": accuracy},
+        **{"video-causal": ("equivalence", 0.0, 1.5, 0.0), "video-arrow-chance": ("exact", 50.0, 0.0, 0.0)},
+        **dict.fromkeys(videos, accuracy),
     }
 
 

@@ -10,7 +10,7 @@ from bench.analysis.run import Analysis, load, write_tables
 from bench.spec.cases import Case
 from bench.store.journal import Run
 from bench.store.records import SCHEMA, FolderError, Record
-from tests.analysis.synthetic import main_study
+from tests.analysis.synthetic import main_study, video_study
 from tests.store.synthetic import (
     BASE,
     PANEL,
@@ -78,6 +78,18 @@ def test_a_search_for_a_recipe_is_shown_and_not_judged(tmp_path: Path, judged_on
     assert len(run.accuracy) == 5
 
 
+@pytest.mark.parametrize(("judged_on", "expected"), [("test", "reproduced"), ("validation", "not measured")])
+def test_videos_reach_tables_and_verdicts(tmp_path: Path, judged_on: str, expected: str) -> None:
+    """Which question asks for the arrow of time stands in the header alone."""
+    questions = [{"name": "pairs", "task": "label"}, {"name": "arrow", "task": "arrow"}]
+    training = {"recipe": {"judged_on": judged_on}, "data": {"questions": questions}}
+    run = analysed(tmp_path, list(video_study()), sweep={"trainings": {"video": training}})
+    chance = verdicts(run, "video-arrow-chance")
+    assert chance == ({"arrow": expected} if judged_on == "test" else {"": expected})
+    assert (len(run.video), set(run.video_curves.question)) == (12, {"pairs", "arrow"})
+    assert len(run.video_classes) == 12 * 3 and run.samples.top1_pct.notna().sum() == 72
+
+
 def test_streams_stand_apart_from_clips(tmp_path: Path) -> None:
     frames = [Case(case.variant, STREAM, case.aa) for case in (BASE, TWIN)]
     slots = {"seconds": [0.16, 0.16], "frame_seconds": [[0.04] * 4] * 2}
@@ -104,8 +116,8 @@ def test_all_tables_are_written_for_programs_and_for_people(tmp_path: Path) -> N
     run = analysed(tmp_path, [*processes(SHIFT), *main_study([1])])
     write_tables(run)
     write_tables(run)  # and again
-    names = "latency online accuracy detection claims controls rankings quality curves early bandwidth samples"
-    names += " runtime_graphs"
+    names = "latency online accuracy detection video video_curves video_classes claims controls rankings quality curves"
+    names += " early bandwidth samples runtime_graphs"
     assert {path.name for path in (tmp_path / "tables").iterdir()} == {
         f"{name}.{kind}" for name in names.split() for kind in ("csv", "md")
     }

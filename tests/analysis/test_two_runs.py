@@ -15,7 +15,7 @@ from bench.spec.cases import Case
 from bench.spec.panel import Panel
 from bench.store.journal import Run
 from bench.store.records import SCHEMA, FolderError, Record
-from tests.analysis.synthetic import main_study
+from tests.analysis.synthetic import main_study, video_study
 from tests.store.synthetic import BASE, PANEL, TWIN, shift, timed, unmeasured
 
 GPU = replace(PANEL, device="cuda", threads=1)
@@ -33,8 +33,10 @@ def latency(panel: Panel = PANEL, whole: float = 1.10, twin: float = 1.0, seed: 
     ]
 
 
-def write(folder: Path, records: Sequence[Record], recipe: dict[str, Any] = RECIPE) -> Path:
-    sweep = {"trainings": {"accuracy": recipe}}
+def write(
+    folder: Path, records: Sequence[Record], recipe: dict[str, Any] = RECIPE, videos: dict[str, Any] = RECIPE
+) -> Path:
+    sweep = {"trainings": {"accuracy": recipe, "video": videos}}
     with Run(folder) as run:
         run.write_header({"schema_version": SCHEMA, "environment": {"cpu": folder.name.upper()}, "sweep": sweep})
         run.append(*records)
@@ -126,3 +128,17 @@ def test_why_two_runs_cannot_be_compared(
     assert not (tmp_path / "compare-a-b").exists()
     with pytest.raises(FolderError, match="is not a run"):
         compare_runs(a, tmp_path)
+
+
+def test_videos_are_compared_wherever_they_lie(tmp_path: Path) -> None:
+    lying = [{"recipe": {"lr": 0.002}, "data": {"path": path, "cache": path, "size": 64}} for path in ("here", "there")]
+    larger = {**lying[0], "data": {"path": "here", "size": 112}}
+    a = write(tmp_path / "a", video_study(), videos=lying[0])
+    b = write(tmp_path / "b", video_study(range(6, 12)), videos=lying[1])
+    c = write(tmp_path / "c", [*video_study([1]), *main_study([1])], videos=larger)
+    assert "accuracy cannot be compared" in compare_runs(a, b)
+    table = pd.read_csv(tmp_path / "compare-a-b" / "comparison.csv")
+    assert set(table.section) == {"video"} and len(table) == 12
+    assert table.what[0] == "no_shift-residual-0-bidirectional top1 in pairs-timm:tf_efficientnet_lite0"
+    with pytest.raises(FolderError, match="video cannot be compared: the recipes differ in data"):
+        compare_runs(a, c)

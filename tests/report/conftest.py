@@ -1,5 +1,6 @@
 """Synthetic runs for the report's tests; each report is written once, and shared."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.analysis.run import Analysis
-from bench.report.page import write
+from bench.report.page import page, write
 from bench.store.journal import read_records, seal
 from bench.store.records import Record
 from tests.conftest import ROOT
@@ -54,3 +55,9 @@ def rewrite(folder: Path, change: Callable[[Record], Record | None]) -> None:
     """Write a run's journal anew, each record changed or left out."""
     changed = [new for record in read_records(folder) if (new := change(record))]
     (folder / "records.jsonl").write_bytes(b"".join(map(seal, changed)))
+
+
+def said(run: Analysis) -> str:
+    """The page's text on one line, without its tags."""
+    text = re.sub(r"<(script|style).*?</\1>", "", page(run, ()), flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", text).split()).replace(" ,", ",").replace(" .", ".")

@@ -13,16 +13,19 @@ import pandas as pd
 from scipy import stats
 
 from bench.analysis.aa_control import AAControl, AAControls
+from bench.analysis.arms import arms
 from bench.analysis.claims import Verdict
 from bench.analysis.comparisons import Comparison, load_controls
 from bench.analysis.overheads import Ranked, Ranking
 from bench.analysis.panels import PanelQuality
 from bench.analysis.run import Analysis, load
+from bench.analysis.tables.video import class_table, video_curve_table, video_table
 from bench.report.page import VERDICTS
 from bench.spec.cases import Condition
 from bench.spec.panel import Panel
 from bench.stats.estimators import Estimate, Interval
-from bench.store.records import SCHEMA
+from bench.store.records import SCHEMA, TrainedRecord
+from tests.analysis.synthetic import video_study
 
 Row = dict[str, Any]
 
@@ -296,6 +299,27 @@ def full_run(folder: Path) -> Analysis:
         claims=[verdict(*pair) for pair in zip(names, VERDICTS, strict=True)],
     )
     return timed_run(run, latency)
+
+
+SPLIT = {"group": "subject", "test": ["2", "4"], "test_share": 0.2, "alternate": True}
+VIDEO_SETTINGS: Row = {
+    "data": {"path": "clips.csv", "size": 64, "frames": 8, "split": SPLIT},
+    "recipe": {"epochs": 40, "device": "auto"},
+}
+
+
+def with_video(run: Analysis, records: Sequence[TrainedRecord] | None = None, **settings: Any) -> Analysis:
+    """The run, and what it learned from real videos. settings: of the video section, in place of the usual ones."""
+    records = video_study() if records is None else records
+    trained = arms(records, "video")
+    own = {"video": {**VIDEO_SETTINGS, **settings}}
+    return replace(
+        run,
+        header={**run.header, "settings": {**run.header.get("settings", {}), **own}},
+        video=video_table(records, trained, {"copy_shift": ["buffer_shift"]}),
+        video_curves=video_curve_table(trained),
+        video_classes=class_table(trained),
+    )
 
 
 def hostile_run(full: Analysis) -> Analysis:

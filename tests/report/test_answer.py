@@ -9,9 +9,9 @@ import pytest
 from bench.analysis.run import Analysis
 from bench.report.answers import MechanismCost
 from bench.report.numbers import between
-from bench.report.page import page
 from bench.report.selection import arms, main_condition, online_settings, runtime_panels
 from bench.report.summary import screen
+from tests.report.conftest import said
 from tests.report.synthetic import (
     HOSTILE,
     NAN,
@@ -32,12 +32,6 @@ from tests.report.synthetic import (
 )
 
 BASELINES = (case("no_shift", "residual", 0.0, 0.0), case("no_shift", "residual", 0.0, 0.1, 0.05, aa=True))
-
-
-def said(run: Analysis) -> str:
-    """The page's text on one line, without its tags."""
-    text = re.sub(r"<(script|style).*?</\1>", "", page(run, ()), flags=re.DOTALL)
-    return " ".join(re.sub(r"<[^>]+>", " ", text).split()).replace(" ,", ",").replace(" .", ".")
 
 
 def test_a_full_run_is_answered(full: Analysis) -> None:

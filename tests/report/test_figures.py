@@ -26,6 +26,7 @@ from bench.report.figures.points import Mark, apart, draw_marks, front, label_ma
 from bench.report.numbers import between
 from bench.report.selection import arms, main_condition, paired
 from bench.stats.estimators import Interval
+from tests.report.synthetic import with_video
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "reference"
 PALETTE = Palette.of(["copy_shift", "plugin"])
@@ -45,7 +46,7 @@ def whole() -> Analysis:
     timed, online = published("amd-zen5-2-cores-runtimes"), published("amd-zen5-2-cores-online")
     detected = published("amd-zen5-2-cores-detection")
     kept = at(timed.latency[timed.latency["runtime"] == "eager"], allocator="retained")
-    return replace(
+    run = replace(
         published("amd-zen5-2-cores-accuracy"),
         latency=pd.concat([timed.latency, kept]),
         superblocks=timed.superblocks,
@@ -54,6 +55,7 @@ def whole() -> Analysis:
         detection=detected.detection,
         detection_examples=detected.detection_examples,
     )
+    return with_video(run)
 
 
 @pytest.fixture
@@ -99,6 +101,8 @@ def test_a_run_without_data_has_no_figures(whole: Analysis) -> None:
         (lambda r: {"accuracy": r.accuracy.iloc[:0]}, {"accuracy_by_fraction", "pareto"}),
         (lambda r: {"latency": r.latency.iloc[:0]}, {"latency_overhead", "data_movement", "pareto"}),
         (lambda r: {"curves": r.curves[r.curves["strategy"] == "no_shift"]}, {"learning_curves"}),
+        (lambda r: {"video": r.video[r.video["strategy"] == "no_shift"]}, {"video_by_fraction"}),
+        (lambda r: {"video_curves": r.video_curves.iloc[:0]}, {"video_curves"}),
         (lambda r: {"early": r.early[r.early["strategy"] == "no_shift"]}, {"early_recognition"}),
         (lambda r: {"latency": r.latency.assign(predicted_overhead_pct=NAN)}, {"data_movement"}),
         (lambda r: {"latency": published("amd-zen4-2-cores").latency}, {"overhead_by_axis", "overhead_by_runtime"}),
@@ -233,7 +237,7 @@ def test_a_single_seed_has_no_intervals(whole: Analysis) -> None:
 
 def test_of_the_papers_figure_only_what_is_known_is_drawn() -> None:
     ax = axes()
-    accuracy._draw_paper(ax, PALETTE)
+    accuracy.draw_paper(ax, PALETTE)
     ends = [(line.get_xdata()[-1], round(line.get_ydata()[-1], 6)) for line in ax.lines]
     assert ends == [(1, 70.6), (0.25, 74.1), (1.0, 68.0)]
     assert {"other values: not found in our source", "in-place 68.0 (derived)"} < {t.get_text() for t in ax.texts}

@@ -9,12 +9,13 @@ from bench.spec.axes import BASELINE
 from bench.spec.cases import BASELINE_VARIANT, Case, Condition, Trial, Variant
 from bench.spec.panel import Panel
 from bench.store.records import CheckedRecord, ProcessRecord, StaticRecord, TimedRecord, TrainedRecord
-from bench.store.samples import MEASURES, Detection, Process, Recognition, Slots, Static
+from bench.store.samples import MEASURES, Detection, Process, Recognition, Slots, Static, VideoRecognition
 
 PANEL = Panel("resnet50", "cpu", "eager", "fp32", "nchw", threads=2, frames=8, size=224, batch=1)
 STREAM = replace(PANEL, frames=4, streams=1)
 USUAL = Condition()
 DETECTOR = Condition(dataset="cluttered_digits", backbone="digits_fcos")
+VIDEO = Condition(dataset="pairs", backbone="timm:tf_efficientnet_lite0")
 
 
 def shift(
@@ -83,16 +84,27 @@ def detection(**samples: Any) -> Detection:
     return Detection.model_validate({**_FITTED, **plain, **asked, **samples})
 
 
+def video(**samples: Any) -> VideoRecognition:
+    """A network that is right in every second of eight videos of two classes."""
+    plain = {"top1_accuracy": 0.5, "shuffled_accuracy": 0.5, "one_frame_accuracy": 0.5, "correct": "f0"}
+    plain |= {"videos": [f"{place}.mp4" for place in range(8)], "classes": ["left", "right"]}
+    plain |= {"confusion": {"left": {"left": 4}, "right": {"left": 4}}, "weights": "imagenet", "flips": False}
+    learned = {"clips_seen": [16, 32], "curve": {"top1": [0.4, 0.5]}, "validation_clips": 4, "train_clips": 16}
+    return VideoRecognition.model_validate(
+        {**_FITTED, **plain, **learned, "flops": 1_000, "clips_per_second": 16.0, **samples}
+    )
+
+
 def trained(
-    samples: Recognition | Detection | None,
+    samples: Recognition | Detection | VideoRecognition | None,
     variant: Variant = BASELINE_VARIANT,
     seed: int = 0,
     condition: Condition | None = None,
 ) -> TrainedRecord:
     """One arm and seed. Without samples: a training that failed in the accuracy section."""
-    section = "detection" if isinstance(samples, Detection) else "accuracy"
-    usual = DETECTOR if section == "detection" else USUAL
-    trial = Trial(section, variant, condition or usual, seed)
+    usual = {Detection: ("detection", DETECTOR), VideoRecognition: ("video", VIDEO)}
+    section, own = usual.get(type(samples), ("accuracy", USUAL))
+    trial = Trial(section, variant, condition or own, seed)
     return TrainedRecord(id=trial.key, trial=trial, samples=samples)
 
 

@@ -32,6 +32,7 @@ from tests.store.synthetic import (
     timed,
     trained,
     unmeasured,
+    video,
 )
 
 EVERY_KIND = {
@@ -46,6 +47,7 @@ EVERY_KIND = {
     ),
     "recognition": trained(recognition(early={"joint": [0.1, 0.2]}), shift(fraction="1/3"), 7),
     "detection": trained(detection(map_fast=None, by_class=[None, 0.5]), shift(), 7),
+    "video": trained(video(top5_accuracy=0.9, early=[0.1, 0.2], left_out={"8.mp4": "no frames"}), shift(), 7),
     "a training that failed": failed_training(shift(), 1, "it diverged"),
     "checked": checked(flags=("memory_format",)),
     "a strategy that failed": checked("leaky", status="failed", reason="it leaks"),

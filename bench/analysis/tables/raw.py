@@ -16,9 +16,10 @@ from bench.analysis.tables import AXES, PANEL, interval_columns, of_case
 from bench.analysis.tables.timed import Statics
 from bench.spec.cases import BASELINE_VARIANT
 from bench.store.records import Record
-from bench.store.samples import MEASURES, PARTS
+from bench.store.samples import MEASURES, PARTS, TOPS
 
-_SAMPLE_COLUMNS = ["records", "record", "overhead_pct", "ms", *(f"{part}_pct" for part in (*PARTS, *MEASURES))]
+_OUTCOMES = {"accuracy": PARTS, "detection": MEASURES, "video": TOPS}
+_SAMPLE_COLUMNS = ["records", "record", "overhead_pct", "ms", *(f"{one}_pct" for one in (*PARTS, *MEASURES, *TOPS))]
 _QUALITY_COLUMNS = [
     *(*PANEL, "control", "control_pct", "control_ci_low_pct", "control_ci_high_pct"),
     *("replicates", "superblocks", "disturbed_pct", "excluded", "waited_seconds", "reasons"),
@@ -40,7 +41,7 @@ def sample_table(measured: Sequence[Overhead], trained: Sequence[Arm]) -> pd.Dat
             rows.append({"records": name, "record": f"{name}/r{replicate}", "overhead_pct": value, "ms": ms})
     for arm in trained:
         for seed, samples in arm.seeds.items():
-            own = {f"{name}_pct": samples.outcome(name) for name in (PARTS if arm.section == "accuracy" else MEASURES)}
+            own = {f"{name}_pct": samples.outcome(name) for name in _OUTCOMES[arm.section]}
             rows.append({"records": arm.records, "record": f"{arm.records}/seed{seed}", **own})
     return pd.DataFrame(rows, columns=_SAMPLE_COLUMNS)
 

@@ -1,7 +1,7 @@
 """The tables of trained networks: one row per arm of the sections accuracy and detection, and their learning curves."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,10 @@ Equivalents = dict[str, list[str]]  # {strategy: those proven to compute the sam
 
 _DELTA = ("delta_pct", "delta_ci_low_pct", "delta_ci_high_pct")
 _OF_MEASURE = ("pct", "ci_low_pct", "ci_high_pct", *_DELTA, "delta_mde_pct")
-_OF_OUTCOME = ("mean_pct", "ci_low_pct", "ci_high_pct", *_DELTA, "delta_p", "delta_mde_pct")
+OF_OUTCOME = ("mean_pct", "ci_low_pct", "ci_high_pct", *_DELTA, "delta_p", "delta_mde_pct")
 _ACCURACY_COLUMNS = [
     *(*AXES, *CONDITION, "seeds"),
-    *(f"{outcome}_{column}" for outcome in OUTCOMES for column in _OF_OUTCOME),
+    *(f"{outcome}_{column}" for outcome in OUTCOMES for column in OF_OUTCOME),
     *(f"joint_gap_to_best_{column}" for column in ("pct", "ci_low_pct", "ci_high_pct", "mde_pct")),
     *("clip_share_pct", "joint_delta_boot_low_pct", "joint_delta_boot_high_pct"),
     *("shuffled_spatial_mean_pct", "shuffled_temporal_mean_pct"),
@@ -42,10 +42,6 @@ _DETECTION_COLUMNS = [
     *(f"{measure}_{column}" for measure in MEASURES for column in _OF_MEASURE),
     *("overhead_pct", "overhead_ci_low_pct", "overhead_ci_high_pct", "frame_ms", "replicates"),
     *("params", "train_seconds", "status", "reason", "note", "equivalents", "records"),
-]
-_CURVE_COLUMNS = [
-    *(*AXES, *CONDITION, "seeds", "epoch", "clips_seen"),
-    *(f"{part}_{column}_pct" for part in PARTS for column in ("mean", "ci_low", "ci_high")),
 ]
 _EARLY_COLUMNS = [
     *(*AXES, *CONDITION, "seeds", "frame", "seen_pct"),
@@ -65,16 +61,18 @@ def accuracy_table(records: Sequence[Record], trained: Sequence[Arm], equivalent
     """
     rows, lost = list[dict[str, Any]](), lost_seeds(records, "accuracy")
     for arm in trained:
-        family, base = _family(arm, trained), baseline_arm(arm, trained)
-        row = _arm_row(arm, lost, equivalents) | _efforts(arm) | _shuffled(arm) | _gap_to_best(arm, family)
+        rivals, base = family(arm, trained), baseline_arm(arm, trained)
+        row = arm_row(arm, lost, equivalents) | efforts(arm) | _shuffled(arm) | _gap_to_best(arm, rivals)
         for outcome in OUTCOMES:
             row |= interval_columns(f"{outcome}_mean_pct", outcome, arm.pct(outcome).interval())
         if base is not None:
-            row |= _differences(arm, base, compared=len(family))
+            for outcome in OUTCOMES:
+                row |= difference_columns(outcome, arm, base, outcome, compared=len(rivals))
+            row |= _over_clips(arm, base)
         rows.append(row)
-    rows += [row | {"records": arm.records} for arm, row in _unsuccessful(records, "accuracy")]
+    rows += [row | {"records": arm.records} for arm, row in unsuccessful(records, "accuracy")]
     frame = pd.DataFrame(rows, columns=_ACCURACY_COLUMNS)
-    _adjust(frame)
+    adjust(frame, OUTCOMES)
     return frame.drop_duplicates(subset=[*AXES, *CONDITION, "status"], ignore_index=True)
 
 
@@ -95,7 +93,7 @@ def detection_table(
     rows, lost = list[dict[str, Any]](), lost_seeds(records, "detection")
     for arm in trained:
         base = baseline_arm(arm, trained)
-        row = _arm_row(arm, lost, equivalents) | costs.get((arm.condition.backbone, arm.variant), {})
+        row = arm_row(arm, lost, equivalents) | costs.get((arm.condition.backbone, arm.variant), {})
         for measure in MEASURES:
             row |= interval_columns(f"{measure}_pct", measure, arm.pct(measure).interval())
             if base is not None and base is not arm:
@@ -109,25 +107,27 @@ def detection_table(
         if (detector, variant) not in trained_as:
             named = {"detector": detector, "form": form_of(variant), **of_variant(variant)}
             rows.append(named | cost | {"seeds": 0, "status": "ok", "reason": ""})
-    rows += [row for _, row in _unsuccessful(records, "detection")]
+    rows += [row for _, row in unsuccessful(records, "detection")]
     frame = pd.DataFrame(rows, columns=_DETECTION_COLUMNS)
     return frame.drop_duplicates(subset=["detector", *AXES, *RECIPE, "seeds", "status"], ignore_index=True)
 
 
-def curve_table(trained: Sequence[Arm]) -> pd.DataFrame:
-    """Accuracy on validation clips after each epoch (from 1); clips_seen: since fine-tuning began. Arms of older runs,
-    which kept no curves, have no rows."""
+def curve_table(trained: Sequence[Arm], outcomes: Sequence[str] = PARTS) -> pd.DataFrame:
+    """Accuracy on validation clips after each epoch (from 1); clips_seen: by then, by the first seed. Arms of older
+    runs, which kept no curves, have no rows."""
     rows = []
     for arm in trained:
-        curves = {seed: own.curve for seed, own in arm.recognition.items() if own.curve is not None}
-        clips_seen = arm.recognition[next(iter(curves))].clips_seen if curves else []
-        judged = min(own.validation_clips or own.test_clips for own in arm.recognition.values())
+        samples = arm.recognising
+        curves = {seed: own.curve for seed, own in samples.items() if own.curve is not None}
+        clips_seen = samples[next(iter(curves))].clips_seen if curves else []
+        judged = min(own.validation_clips or own.test_clips for own in samples.values())
         for epoch, clips in enumerate(clips_seen):
             row = {**_axes(arm), "seeds": len(curves), "epoch": epoch + 1, "clips_seen": clips}
-            for part in PARTS:
+            for part in outcomes:
                 row |= interval_columns(f"{part}_mean_pct", part, _at(curves, part, epoch, judged).interval())
             rows.append(row)
-    return pd.DataFrame(rows, columns=_CURVE_COLUMNS)
+    ends = [f"{outcome}_{end}_pct" for outcome in outcomes for end in ("mean", "ci_low", "ci_high")]
+    return pd.DataFrame(rows, columns=[*AXES, *CONDITION, "seeds", "epoch", "clips_seen", *ends])
 
 
 def early_table(trained: Sequence[Arm]) -> pd.DataFrame:
@@ -169,7 +169,7 @@ def _axes(arm: Arm) -> dict[str, Any]:
     return {**of_variant(arm.variant), **vars(arm.condition), **detector}
 
 
-def _arm_row(arm: Arm, lost: Mapping[ArmKey, str], equivalents: Equivalents) -> dict[str, Any]:
+def arm_row(arm: Arm, lost: Mapping[ArmKey, str], equivalents: Equivalents) -> dict[str, Any]:
     """What the tables of both sections say of a trained arm."""
     samples = list(arm.seeds.values())
     return {
@@ -190,7 +190,7 @@ def _few_seeds(count: int) -> str:
     return "" if count >= FEWEST_SEEDS else f"no interval with fewer than {FEWEST_SEEDS} seeds"
 
 
-def _unsuccessful(records: Sequence[Record], section: str) -> list[tuple[Arm, dict[str, Any]]]:
+def unsuccessful(records: Sequence[Record], section: str) -> list[tuple[Arm, dict[str, Any]]]:
     """A row for each training that failed or was skipped."""
     found = []
     for record in trainings(records, section):
@@ -209,10 +209,10 @@ def _shuffled(arm: Arm) -> dict[str, float]:
     return row
 
 
-def _efforts(arm: Arm) -> dict[str, Any]:
+def efforts(arm: Arm) -> dict[str, Any]:
     """flops: of the network; clips_per_second: mean over seeds; shares: of the training time of all seeds, what the
     making of clips and the three parts of a step took (NaN in older records)."""
-    samples = list(arm.recognition.values())
+    samples = list(arm.recognising.values())
     total = sum(own.train_seconds for own in samples)
     row = {"flops": samples[0].flops, "clips_per_second": float(np.mean([own.clips_per_second for own in samples]))}
     for name in ("data", "forward", "backward", "update"):
@@ -221,7 +221,7 @@ def _efforts(arm: Arm) -> dict[str, Any]:
     return row
 
 
-def _family(arm: Arm, trained: Sequence[Arm]) -> list[Arm]:
+def family(arm: Arm, trained: Sequence[Arm]) -> list[Arm]:
     """The arms that are corrected for together: those of the same condition that shift; the learnable exchange is a
     control of its own."""
     if arm.variant.strategy in (BASELINE, EXCHANGE):
@@ -229,34 +229,39 @@ def _family(arm: Arm, trained: Sequence[Arm]) -> list[Arm]:
     return [o for o in trained if o.condition == arm.condition and o.variant.strategy not in (BASELINE, EXCHANGE)]
 
 
-def _gap_to_best(arm: Arm, family: Sequence[Arm]) -> dict[str, float]:
+def _gap_to_best(arm: Arm, rivals: Sequence[Arm]) -> dict[str, float]:
     """How far behind the best of its family in joint accuracy, paired by seed; intervals hold for all pairs at once.
 
     The best is chosen by its mean here, which flatters it: where it is not told from the others, it is not the best. So
     intervals are corrected for all pairs that could have been it and another (Bonferroni).
     """
-    best = max(family, key=lambda other: other.pct("joint").estimate().mean)
+    best = max(rivals, key=lambda other: other.pct("joint").estimate().mean)
     if arm is best:
         return {}
     gap = best.pct("joint") - arm.pct("joint")
-    confidence = 1 - (1 - CONFIDENCE) / math.comb(len(family), 2)
+    confidence = 1 - (1 - CONFIDENCE) / math.comb(len(rivals), 2)
     columns = interval_columns("joint_gap_to_best_pct", "joint_gap_to_best", gap.interval(confidence))
     return {**columns, "joint_gap_to_best_mde_pct": gap.mde(confidence)}
 
 
-def _differences(arm: Arm, base: Arm, compared: int) -> dict[str, float]:
-    """Against the baseline, paired by seed. The baseline's own are zero by construction, and nothing is tested.
+def difference_columns(stem: str, arm: Arm, other: Arm, outcome: str, compared: int) -> dict[str, float]:
+    """One arm minus another, paired by seed, in columns ``{stem}_delta_…``. Those of an arm against itself, the
+    baseline's own, are zero by construction, and nothing is tested.
 
     compared: the number of arms that Holm's correction is over. The minimum detectable effect is that of the strictest
     of its levels; the intervals are not corrected.
     """
+    delta = arm.pct(outcome) - other.pct(outcome)
+    row = interval_columns(f"{stem}_delta_pct", f"{stem}_delta", delta.interval())
+    if arm is not other:
+        row[f"{stem}_delta_p"] = delta.estimate().p()
+        row[f"{stem}_delta_mde_pct"] = delta.mde(1 - (1 - CONFIDENCE) / compared)
+    return row
+
+
+def _over_clips(arm: Arm, base: Arm) -> dict[str, float]:
+    """Of the difference in joint accuracy: the bootstrap of seeds and clips, and the clips' share of its variance."""
     row: dict[str, float] = {}
-    for outcome in OUTCOMES:
-        delta = arm.pct(outcome) - base.pct(outcome)
-        row |= interval_columns(f"{outcome}_delta_pct", f"{outcome}_delta", delta.interval())
-        if arm is not base:
-            row[f"{outcome}_delta_p"] = delta.estimate().p()
-            row[f"{outcome}_delta_mde_pct"] = delta.mde(1 - (1 - CONFIDENCE) / compared)
     if arm is not base:
         clips = arm.clip_deltas(base, "joint")
         if len(clips) >= FEWEST_SEEDS:
@@ -266,12 +271,12 @@ def _differences(arm: Arm, base: Arm, compared: int) -> dict[str, float]:
     return row
 
 
-def _adjust(frame: pd.DataFrame) -> None:
-    """Holm, in place, for each ``_family`` in one outcome; the baseline is in none, as it has no p value."""
+def adjust(frame: pd.DataFrame, stems: Iterable[str]) -> None:
+    """Holm, in place, of the p values of ``{stem}_delta``, over each ``family``; what has no p value is in none."""
     families = [*(frame[name] for name in CONDITION), frame["strategy"] == EXCHANGE]
-    for outcome in OUTCOMES:
-        tested = frame[f"{outcome}_delta_p"].astype(float).groupby(families)
-        frame[f"{outcome}_delta_p"] = tested.transform(lambda own: pd.Series(estimators.holm(list(own)), own.index))
+    for stem in stems:
+        tested = frame[f"{stem}_delta_p"].astype(float).groupby(families)
+        frame[f"{stem}_delta_p"] = tested.transform(lambda own: pd.Series(estimators.holm(list(own)), own.index))
 
 
 def _counts_as_cost(overhead: Overhead) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 
 from bench.analysis.run import Analysis
-from bench.report.figures import accuracy, controls, detection, measurement, overheads, points
+from bench.report.figures import accuracy, controls, detection, measurement, overheads, points, video
 from bench.report.figures.canvas import RC, Drawn, Figure, Palette, finish
 
 _CAPTIONS = Path(__file__).parents[1] / "templates" / "captions.toml"
@@ -18,6 +18,8 @@ FIGURES: dict[str, Callable[[Analysis, Palette], Drawn]] = {
     "overhead_by_runtime": overheads.overhead_by_runtime,
     "online_overhead": overheads.online_overhead,
     "online_frame_times": overheads.online_frame_times,
+    "video_by_fraction": video.video_by_fraction,
+    "video_curves": video.video_curves,
     "accuracy_by_fraction": accuracy.accuracy_by_fraction,
     "learning_curves": accuracy.learning_curves,
     "early_recognition": accuracy.early_recognition,
@@ -33,7 +35,7 @@ FIGURES: dict[str, Callable[[Analysis, Palette], Drawn]] = {
 
 def draw(run: Analysis, names: Iterable[str] = FIGURES) -> tuple[Figure, ...]:
     """All figures, or those named, for which this run has data."""
-    frames = (run.latency, run.online, run.accuracy, run.detection)
+    frames = (run.latency, run.online, run.accuracy, run.detection, run.video)
     palette = Palette.of(str(name) for frame in frames for name in frame["strategy"])
     captions = tomllib.loads(_CAPTIONS.read_text(encoding="utf-8"))
     figures = []

@@ -15,7 +15,7 @@ from bench.analysis.run import Analysis
 from bench.report.figures import canvas
 from bench.report.figures.canvas import MUTED, UNJOINED, WIDTH, Drawn, Palette, label
 from bench.report.numbers import channels_text, count_text, estimate, fraction_text
-from bench.report.selection import Row, mechanism_of, whole_forms
+from bench.report.selection import Row, mechanism_of, whole_arms
 from bench.store.samples import MEASURES, SPEEDS
 
 PAPER_GAINS = (1.6, -0.2, 2.3, 4.6)  # pp, of all objects and by speed: R-FCN, ImageNet-VID, online (TSM, Table 7)
@@ -29,7 +29,7 @@ _TRUTH, _FOUND = "#E69F00", "#56B4E9"
 
 def detection(run: Analysis, palette: Palette) -> Drawn:
     """Mean average precision of every form, of all objects and by speed, and the gains beside the paper's."""
-    forms = whole_forms(run.detection)
+    forms = whole_arms(run.detection)
     if not forms:
         return None
     drawing = canvas.blank(WIDTH, 3.4)
