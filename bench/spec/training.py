@@ -1,13 +1,15 @@
-"""What trainings may be asked for: arms, data, recipes and seeds of the sections accuracy and detection."""
+"""What trainings may be asked for: arms, data, recipes and seeds of the sections accuracy, detection and video."""
 
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from bench.spec.axes import (
     ACCURACY_BACKBONE,
     ACCURACY_BACKBONES,
+    BACKBONES,
     DATASETS,
     DETECTION_DATASET,
     MAIN,
@@ -15,6 +17,8 @@ from bench.spec.axes import (
     Objective,
     ValueNotAllowed,
     View,
+    require,
+    require_backbone,
 )
 from bench.spec.schema import Count, Group, Positive, Strict, one_of
 
@@ -125,13 +129,15 @@ class DetectionRecipe(RenderedRecipe):
 
 
 class VideoRecipe(TrainingRecipe):
-    """How an arm of the video section is trained, from the weights that ``Settings.weights`` names.
+    """How an arm of the video section is trained. One-cycle schedule over ``epochs`` of all training videos.
 
-    One-cycle schedule over ``epochs`` of all training videos, the same for all arms. head_lr_factor: of ``lr``, for the
-    new last layer. norm_momentum: of BatchNorm; None: as the network has it. flip: horizontally, at random; auto: not
-    where a label says left, right or clockwise. shift_px: up to which a whole clip is moved at random.
+    weights: that the network starts from: ``imagenet``, or a file; empty: none, it starts as it is made. Where
+    ``Settings.weights`` names some, it is those. head_lr_factor: of ``lr``, for the new last layer. norm_momentum: of
+    BatchNorm; None: as the network has it. flip: horizontally, at random; auto: not where a label says left, right or
+    clockwise. How far a whole clip is moved at random: see ``Videos.margin``.
     """
 
+    weights: str = "imagenet"
     epochs: Count = 40
     lr: Positive = 1.5e-3
     head_lr_factor: Positive = 5.0
@@ -139,7 +145,6 @@ class VideoRecipe(TrainingRecipe):
     batch: Count = 16
     bf16: bool | Literal["auto"] = False  # depthwise convolutions are slower in it on a CPU
     flip: bool | Literal["auto"] = "auto"
-    shift_px: Annotated[int, Field(ge=0)] = 8
 
 
 class Question(Strict):
@@ -171,12 +176,13 @@ class Videos(Strict):
     """Videos of one's own, and how clips are taken from them.
 
     path: a folder CLASS/VIDEO, a list of the released TSM code (path frames label) or of mmaction2 (path label), or a
-    CSV; empty: there are none. With several lists, train=A,validation=B,test=C. root: what paths in lists begin with;
-    empty: the list's folder. pattern: of frame files in a frame folder. columns: of a CSV; empty: path, file or video;
-    label, class, name or action. kept: frames of a video that the cache holds, evenly spaced; size: px of a clip's
-    edge, kept with ``margin`` more on the shorter side. frames: in a clip. sampling: segments (one frame of each, random
-    in training, the centre one in tests) or dense (consecutive kept frames). views: clips of a video in a test, whose
-    logits are averaged. cache: a folder, safe to delete; empty: in the user's cache folder; cache_gib: its bound.
+    CSV; empty: there are none. With several lists, train=A,validation=B,test=C. root: what paths in lists begin with,
+    itself seen from the list's folder. pattern: of frame files in a frame folder. columns: of a CSV; empty: path, file
+    or video; label, class, name or action. kept: frames of a video that the cache holds, evenly spaced; size: px of a
+    clip's edge, kept with ``margin`` more on the shorter side, within which a training clip is cropped at random.
+    frames: in a clip. sampling: segments (one frame of each, random in training, the centre one in tests) or dense
+    (consecutive kept frames). views: clips of a video in a test, whose logits are averaged. cache: a folder, safe to
+    delete; empty: in the user's cache folder; cache_gib: its bound.
     """
 
     path: str = ""
@@ -194,6 +200,10 @@ class Videos(Strict):
     margin: Annotated[int, Field(ge=0)] = 8
     cache: str = ""
     cache_gib: Positive = 20.0
+
+    def question(self, name: str) -> Question:
+        """The one of that name."""
+        return next(question for question in self.questions if question.name == name)
 
 
 class Study(Strict):
@@ -217,14 +227,22 @@ class Study(Strict):
     groups: tuple[Group, ...] = ()
 
 
+class VideoStudy(Study):
+    """The same of videos. datasets: names of questions."""
+
+    datasets: tuple[str, ...] | None = None
+    backbones: tuple[str, ...] | None = None
+
+
 class TrainingSection(Strict):
-    """A section of trainings: arms, seeds, and the recipe that all arms share.
+    """A section of trainings: arms, seeds, the recipe that all arms share, and studies beyond the main arms.
 
     lr_factors, length_factors: of the recipe's ``lr`` and ``epochs``; each pair is a candidate of its own.
     """
 
     groups: tuple[Group, ...] = ()
     plugins: Group = Group()
+    studies: tuple[Study, ...] = ()
     seeds: Count
     first_seed: Annotated[int, Field(ge=0)] = 0
     lr_factors: tuple[Positive, ...] = (1.0,)
@@ -247,14 +265,23 @@ class TrainingSection(Strict):
             length_factors=self.length_factors,
         )
 
+    @model_validator(mode="after")
+    def _names_once(self) -> Self:
+        _require_once([MAIN, *(study.name for study in self.studies)], "studies")
+        return self
+
+
+def _require_once(names: Sequence[str], what: str) -> None:
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise ValueNotAllowed(f"two {what} are called {doubled[0]!r}; each needs a name of its own")
+
 
 class Accuracy(TrainingSection):
-    """The accuracy section: networks that tell clips apart, and studies beyond the main arms."""
+    """The accuracy section: networks that tell clips apart."""
 
     datasets: tuple[Dataset, ...] = ("ring_digits",)
     backbone: AccuracyBackbone = ACCURACY_BACKBONE
     plugins: Group = Group(fractions=(Fraction(1, 4),))
-    studies: tuple[Study, ...] = ()
     seeds: Count = 3
     recipe: Recipe = Recipe()
     data: Data = Data()
@@ -263,13 +290,6 @@ class Accuracy(TrainingSection):
     def all_studies(self) -> tuple[Study, ...]:
         """The main study first."""
         return (self._main(self.datasets, self.backbone), *self.studies)
-
-    @model_validator(mode="after")
-    def _names_once(self) -> "Accuracy":
-        names = [study.name for study in self.all_studies]
-        if doubled := [name for name in names if names.count(name) > 1]:
-            raise ValueNotAllowed(f"two studies are called {doubled[0]!r}; each needs a name of its own")
-        return self
 
 
 class Detection(TrainingSection):
@@ -287,7 +307,7 @@ class Detection(TrainingSection):
     @property
     def all_studies(self) -> tuple[Study, ...]:
         """Without groups nothing is trained."""
-        return (self._main((DETECTION_DATASET,), TRAINED_DETECTOR),) if self.groups else ()
+        return (self._main((DETECTION_DATASET,), TRAINED_DETECTOR), *self.studies) if self.groups else ()
 
 
 class VideoSection(TrainingSection):
@@ -299,12 +319,25 @@ class VideoSection(TrainingSection):
     backbone: str = "timm:tf_efficientnet_lite0"
     plugins: Group = Group(fractions=(Fraction(1, 4),))
     groups: tuple[Group, ...] = (Group(strategies=("copy_shift",), placements=("residual", "inplace")),)
+    studies: tuple[VideoStudy, ...] = ()
     seeds: Count = 5
     recipe: VideoRecipe = VideoRecipe()
     data: Videos = Videos()
 
     @property
     def all_studies(self) -> tuple[Study, ...]:
-        """One, of all questions."""
+        """The main one, of all questions, first."""
         names = tuple(question.name for question in self.data.questions)
-        return (self._main(names, self.backbone),) if self.data.path else ()
+        return (self._main(names, self.backbone), *self.studies) if self.data.path else ()
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        questions = [question.name for question in self.data.questions]
+        _require_once(questions, "questions")
+        require_backbone(self.backbone, BACKBONES, "backbone of the video section")
+        for study in self.studies:
+            for dataset in study.datasets or ():
+                require(dataset, questions, "question")
+            for backbone in study.backbones or ():
+                require_backbone(backbone, BACKBONES, "backbone of the video section")
+        return self
