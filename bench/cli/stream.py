@@ -126,7 +126,7 @@ def _play(playback: "Playback", frames: Iterator[int], weights: str, console: "C
     from rich.live import Live
     from rich.table import Table
 
-    from bench.data.videos import VideoError
+    from bench.data.decoding import VideoError
 
     terminal = console is not None and console.is_terminal
     live = Live(console=console, auto_refresh=False, transient=True) if terminal else None

@@ -15,7 +15,8 @@ from bench.measure.executors import Executor, Job
 from bench.measure.training import TASKS
 from bench.spec.axes import PRETRAINED_FORM, ValueNotAllowed
 from bench.spec.cases import Training, Trial
-from bench.spec.training import RenderedRecipe, Videos
+from bench.spec.training import RenderedRecipe
+from bench.spec.videos import Videos
 from bench.store.records import Record, TrainedRecord
 from bench.system.progress import Reporter, Shares
 
@@ -65,7 +66,7 @@ def _source(training: Training, trial: Trial, common: dict[str, Any], folder: Pa
     """What a trial needs before: the pre-training of its seed, or all videos in the cache."""
     recipe, condition = training.recipe, trial.condition
     if not isinstance(recipe, RenderedRecipe):
-        return Job("decoding", {"data": common["data"]}, work=_DECODING, module="bench.measure.training.decoding")
+        return Job("decoding", {"data": common["data"]}, work=_DECODING, module="bench.measure.training.video_cache")
     form = PRETRAINED_FORM.get(condition.backbone, condition.backbone)
     key = f"pretraining/{condition.dataset}-{form}-seed{trial.seed}"
     payload = {**common, "stage": "pretrain", "checkpoint": str(folder.resolve() / f"{key}.pt")}

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.video_clips import ClipReader
-from bench.measure.training.decoding import all_videos, video_sets
+from bench.measure.training.video_cache import all_videos, video_sets
 from bench.plugins import discovery
 from bench.spec.axes import ValueNotAllowed
 from bench.spec.cases import Chosen, StrategyInfo, Sweep, Training
 from bench.spec.expansion import Machine, expand
 from bench.spec.settings import Settings
-from bench.spec.training import VideoRecipe, Videos
+from bench.spec.training import VideoRecipe
+from bench.spec.videos import Videos
 from bench.store.migrations import SCHEMA
 from bench.store.records import FolderError
 from bench.system import environment

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data.videos import Frame, Source, VideoError, prepare
+from bench.data.decoding import VideoError
+from bench.data.videos import Frame, Source, prepare
 from bench.models.online import OnlineNetwork, State, StreamError, joined
 
 _STREAM = "the video"

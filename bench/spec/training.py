@@ -1,6 +1,5 @@
 """What trainings may be asked for: arms, data, recipes and seeds of the sections accuracy, detection and video."""
 
-from collections.abc import Sequence
 from fractions import Fraction
 from typing import Annotated, Literal, Self
 
@@ -21,10 +20,10 @@ from bench.spec.axes import (
     require_backbone,
 )
 from bench.spec.schema import Count, Group, Positive, Strict, one_of
+from bench.spec.videos import Share, Videos
 
 Dataset = Annotated[str, one_of(DATASETS, "dataset")]
 AccuracyBackbone = Annotated[str, one_of(ACCURACY_BACKBONES, "backbone of the accuracy section")]
-Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class RingDigitsData(Strict):
@@ -147,65 +146,6 @@ class VideoRecipe(TrainingRecipe):
     flip: bool | Literal["auto"] = "auto"
 
 
-class Question(Strict):
-    """What is asked of videos. label: which class; arrow: shown forward or reversed? classes: only their videos."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = "label"
-    task: Literal["label", "arrow"] = "label"
-    classes: tuple[str, ...] = ()
-
-
-class Split(Strict):
-    """Which videos are for what, where their lists don't say so.
-
-    group: the column (of a CSV) or "class/…" level whose values are never divided between parts; empty: each video is a
-    group of its own. test, validation: groups, by value; where test is empty, test_share and validation_share of the
-    groups, drawn at random once for all seeds. alternate: odd seeds train on what even ones test on, and test on what
-    those train on (validation: then of the same size, from the end of the list of training groups).
-    """
-
-    group: str = ""
-    test: tuple[str, ...] = ()
-    validation: tuple[str, ...] = ()
-    test_share: Share = 0.2
-    validation_share: Share = 0.15
-    alternate: bool = False
-
-
-class Videos(Strict):
-    """Videos of one's own, and how clips are taken from them.
-
-    path: a folder CLASS/VIDEO, a list of the released TSM code (path frames label) or of mmaction2 (path label), or a
-    CSV; empty: there are none. With several lists, train=A,validation=B,test=C. root: what paths in lists begin with,
-    itself seen from the list's folder. pattern: of frame files in a frame folder. columns: of a CSV; empty: path, file
-    or video; label, class, name or action. kept: frames of a video that the cache holds, evenly spaced; size: px of a
-    clip's edge, kept with ``margin`` more on the shorter side, within which a training clip is cropped at random.
-    frames: in a clip. sampling: segments (one frame of each, random in training, the centre one in tests) or dense
-    (consecutive kept frames). views: clips of a video in a test, whose logits are averaged. cache: a folder, safe to
-    delete; empty: in the user's cache folder; cache_gib: its bound.
-    """
-
-    path: str = ""
-    root: str = ""
-    pattern: str = "img_{:05d}.jpg"
-    path_column: str = ""
-    label_column: str = ""
-    questions: tuple[Question, ...] = (Question(),)
-    split: Split = Split()
-    frames: Count = 8
-    sampling: Literal["segments", "dense"] = "segments"
-    views: Count = 1
-    kept: Count = 24
-    size: Annotated[int, Field(ge=32)] = 112
-    margin: Annotated[int, Field(ge=0)] = 8
-    cache: str = ""
-    cache_gib: Positive = 20.0
-
-    def question(self, name: str) -> Question:
-        """The one of that name."""
-        return next(question for question in self.questions if question.name == name)
-
-
 class Study(Strict):
     """A question that needs arms beyond the main ones: what differs from the section is named, several values crossed.
 
@@ -267,13 +207,10 @@ class TrainingSection(Strict):
 
     @model_validator(mode="after")
     def _names_once(self) -> Self:
-        _require_once([MAIN, *(study.name for study in self.studies)], "studies")
+        names = [MAIN, *(study.name for study in self.studies)]
+        if doubled := [name for name in names if names.count(name) > 1]:
+            raise ValueNotAllowed(f"two studies are called {doubled[0]!r}; each needs a name of its own")
         return self
-
-
-def _require_once(names: Sequence[str], what: str) -> None:
-    if doubled := [name for name in names if names.count(name) > 1]:
-        raise ValueNotAllowed(f"two {what} are called {doubled[0]!r}; each needs a name of its own")
 
 
 class Accuracy(TrainingSection):
@@ -333,7 +270,6 @@ class VideoSection(TrainingSection):
     @model_validator(mode="after")
     def _known(self) -> Self:
         questions = [question.name for question in self.data.questions]
-        _require_once(questions, "questions")
         require_backbone(self.backbone, BACKBONES, "backbone of the video section")
         for study in self.studies:
             for dataset in study.datasets or ():

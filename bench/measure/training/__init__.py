@@ -3,7 +3,7 @@
 A 2-D network learns from single frames: the pre-training that all trials of a seed share. Then a strategy is put into
 it, and it learns from clips and is judged. ``harness`` has both stages and their loop, ``checkpoint`` the shared
 weights, ``worker`` the process in which one of them runs. On videos of one's own the network starts from weights that
-it has, and ``decoding`` has the videos ready before the first trial.
+it has, and ``video_cache`` has the videos decoded before the first trial.
 
 A task (data, network, loss, evaluation) is a ``harness.Task`` in a module of its own and an entry in ``TASKS``. Its
 data and recipe stand in ``spec.training``, its samples in ``store.samples``.

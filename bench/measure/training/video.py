@@ -25,17 +25,17 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.data.video_clips import ClipReader
-from bench.data.video_lists import Video, VideoSet, read_video_set
-from bench.measure.training.decoding import all_videos, readable
+from bench.data.video_lists import ARROW, Video, VideoSet, read_video_set
+from bench.measure.training.video_cache import all_videos, readable
 from bench.measure.training.harness import Batch, Diverged, Task, Train
 from bench.models import Network, build, normalisation, set_head
 from bench.spec.cases import Condition
-from bench.spec.training import Question, VideoRecipe, Videos
+from bench.spec.training import VideoRecipe
+from bench.spec.videos import Videos
 from bench.store.samples import Fitted, VideoRecognition, pack
 from bench.strategy import Strategy
 
 _EPOCHS, _SHUFFLE = range(2)  # streams of random numbers under one seed
-_ARROW = ("forward", "reversed")
 _FEW = 5  # of the classes, for top-5
 
 Clips = NDArray[np.uint8]
@@ -57,7 +57,7 @@ class VideoTask(Task):
 
     recipe: VideoRecipe
     dataset: VideoSet
-    question: Question = field(kw_only=True)
+    videos: Videos = field(kw_only=True)
     reader: ClipReader = field(kw_only=True)
 
     SAMPLES: ClassVar[type[Fitted]] = VideoRecognition
@@ -67,29 +67,24 @@ class VideoTask(Task):
     def open(cls, recipe: dict[str, Any], data: dict[str, Any], condition: Condition, seed: int) -> "VideoTask":
         """With the lists of the condition's question."""
         videos = Videos.model_validate(data)
-        question, reader = videos.question(condition.dataset), ClipReader(videos)
-        found = read_video_set(videos, question, seed)
-        version, how = reader.version(all_videos([found])), VideoRecipe.model_validate(recipe)
-        return cls(how, condition, seed, found, version, question=question, reader=reader)
+        found = read_video_set(videos, videos.question(condition.dataset), seed)
+        reader, how = ClipReader(videos), VideoRecipe.model_validate(recipe)
+        version = reader.version(all_videos([found]))
+        return cls(how, condition, seed, found, version, videos=videos, reader=reader)
 
     @property
     def segments(self) -> int:
         """Frames of a clip."""
-        return self.reader.videos.frames
+        return self.videos.frames
 
     @property
     def arrow(self) -> bool:
         """Whether a clip may run backwards, and that is what is asked."""
-        return self.question.task == "arrow"
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the answers."""
-        return _ARROW if self.arrow else self.dataset.classes
+        return self.videos.question(self.condition.dataset).task == "arrow"
 
     @property
     def _ways(self) -> int:
-        return len(_ARROW) if self.arrow else 1
+        return len(ARROW) if self.arrow else 1
 
     @property
     def flips(self) -> bool:
@@ -99,7 +94,7 @@ class VideoTask(Task):
     def network(self, backbone: str, segments: int) -> Network:
         """With the weights that the recipe says, and a last layer that is the seed's."""
         network = build(backbone, segments, weights=self.recipe.weights or None)
-        set_head(network, len(self.classes), self.seed)
+        set_head(network, len(self.dataset.classes), self.seed)
         if self.recipe.norm_momentum is not None:
             for module in network.modules():
                 if isinstance(module, _BatchNorm):
@@ -140,7 +135,7 @@ class VideoTask(Task):
             "train_clips": len(found.train),
             "weights": _weights_key(self.recipe.weights),
             "flips": self.flips,
-            "left_out": {names[path]: why for path, why in left_out.items()},
+            "left_out": {names[path]: why.replace(str(path), names[path]) for path, why in left_out.items()},
         }
 
     def _judge(self, network: Network, videos: Sequence[Video], early: bool) -> dict[str, Any]:
@@ -148,7 +143,7 @@ class VideoTask(Task):
         start = time.perf_counter()
         by_frame = self.consensus(network, videos)
         seconds = time.perf_counter() - start
-        labels, classes = self._labels(videos), self.classes
+        labels, classes = self._labels(videos), self.dataset.classes
         given = (-by_frame[:, -1]).argsort(axis=1, kind="stable")  # the likeliest class first
         confusion: dict[str, dict[str, int]] = {name: {} for name in classes}
         for (label, answer), clips in Counter(zip(labels, given[:, 0], strict=True)).items():
@@ -194,7 +189,7 @@ class VideoTask(Task):
 
         Raises Diverged.
         """
-        ways, views, batches = self._ways, self.reader.videos.views, list[Tensor]()
+        ways, views, batches = self._ways, self.videos.views, list[Tensor]()
         counts = torch.arange(1, self.segments + 1)[:, None]
         with torch.no_grad():
             for first in range(0, len(videos), self.recipe.batch):
@@ -223,7 +218,7 @@ class VideoTask(Task):
     def _labels(self, videos: Sequence[Video]) -> NDArray[np.int64]:
         """In the order of ``consensus``."""
         if self.arrow:
-            return np.repeat(np.arange(len(_ARROW)), len(videos))
+            return np.repeat(np.arange(len(ARROW)), len(videos))
         return np.array([video.label for video in videos], np.int64)
 
     def _top1(self, network: Network, videos: Sequence[Video], change: Change = _as_they_are) -> float:

@@ -1,4 +1,4 @@
-"""``python -m bench.measure.training.decoding``: all videos of a section into the cache, once, before its first trial.
+"""``python -m bench.measure.training.video_cache``: all videos of a section into the cache, once, before its first trial.
 
 Job: {"data": ``Videos``}. Events: {"event": "progress", "share": 0…1}, {"event": "note", "message": str}, and last
 {"event": "result", "samples": {}} or, where the videos cannot be trained on, {"event": "skipped", "reason": str}.
@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.data.video_clips import ClipReader
 from bench.data.video_lists import Video, VideoSet, describe, read_video_set
 from bench.spec.axes import ValueNotAllowed
-from bench.spec.training import Videos
+from bench.spec.videos import Videos
 from bench.system.environment import usable_cores
 from bench.system.workers import Emit, Event, one_line, progress, serve
 
@@ -37,7 +37,7 @@ def readable(videos: VideoSet, left_out: Mapping[Path, str]) -> VideoSet:
         if not left and (lost := getattr(videos, part)):
             first = lost[0].path
             raise ValueNotAllowed(
-                f"none of the {len(lost)} videos of the part {part} can be read; {first.name}: {left_out[first]}"
+                f"none of the {len(lost)} videos of the part {part} can be read; the first: {left_out[first]}"
             )
     return replace(videos, **parts)
 
@@ -56,9 +56,9 @@ def decode(job: Event, emit: Emit) -> None:
         return
     emit({"event": "note", "message": describe(videos)})
     if left_out:
-        some = [f"{path.name} ({why})" for path, why in list(left_out.items())[:_NAMED]]
+        some = list(left_out.values())[:_NAMED]
         more = ["…"] if len(left_out) > _NAMED else []
-        message = f"{len(left_out)} of {len(every)} videos cannot be read and are left out: {', '.join(some + more)}"
+        message = f"{len(left_out)} of {len(every)} videos cannot be read and are left out: {'; '.join(some + more)}"
         emit({"event": "note", "message": message})
     emit({"event": "result", "samples": {}})
 
