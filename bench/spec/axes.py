@@ -41,6 +41,15 @@ def is_elsewhere(backbone: str) -> bool:
     return ":" in backbone
 
 
+IMAGENET = "imagenet"
+"""Weights by this name: those that a network's library offers, trained on ImageNet."""
+
+Normal = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and deviation of each colour, of pixels from 0 to 1."""
+
+IMAGENET_NORMAL: Normal = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Of ImageNet's pictures."""
+
 VOLUMETRIC: dict[str, str] = {
     "r3d_18": "torchvision R3D-18: 3×3×3 convolutions",
     "mc3_18": "torchvision MC3-18: 3-D convolutions in the first stage only",
