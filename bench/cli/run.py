@@ -37,6 +37,7 @@ class Request:
     placements: Annotated[Text, typer.Option(help="residual,inplace.")] = None
     directions: Annotated[Text, typer.Option(help="bidirectional,unidirectional.")] = None
     device: Annotated[Text, typer.Option(help="cpu, cuda or auto.")] = None
+    weights: Annotated[Text, typer.Option(help="Of the networks: a checkpoint, or imagenet.")] = None
     seeds: Annotated[Text, typer.Option(help="How many trainings for each arm.")] = None
     budget: Annotated[Text, typer.Option(help="Wall time of the latency section: 10m.")] = None
     studies: Annotated[Text, typer.Option(help="Parts of the accuracy section, by name.")] = None
@@ -62,6 +63,7 @@ class Request:
             raise ValueNotAllowed(f"--strategies-dir {self.strategies_dir} is not a folder")
         base = load_config(self.config) if self.config else load_preset(self.preset or "standard")
         data: dict[str, Any] = base.model_dump(mode="json")
+        data["weights"] = session.weights_at(self.weights or base.weights)
         only = _items(self.only, "--only")
         streaming_only = only in (("online",), ("detection",))
         for name, section in base.timed.items():
@@ -192,7 +194,7 @@ def command(**options: Any) -> int:
             plan = prepare(settings, chosen, asked.strategies_dir)
             if not (plan.sweep.cases or plan.sweep.trials):
                 raise ValueNotAllowed("nothing to measure: no section is left")
-            session.require_backbones(case.panel.backbone for case in plan.sweep.cases)
+            session.require_backbones(plan.sweep, settings.weights)
             folder = asked.out or session.new_folder(asked.name)
             line = "run_bench.py " + " ".join(sys.argv[1:])
             tally = runner.start(plan, folder, asked.name, line, reporter, executor, pause)

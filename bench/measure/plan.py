@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.plugins import discovery
+from bench.spec.axes import IMAGENET
 from bench.spec.cases import Chosen, StrategyInfo, Sweep
 from bench.spec.expansion import Machine, expand
 from bench.spec.settings import Settings
@@ -52,6 +53,7 @@ class Plan:
             },
             "strategy_code": {name: _hash([file]) for name, file in files.items()},
             "measuring_code": measuring_code(),
+            "weights": _content(self.settings.weights),
             "software": {name: versions[name] for name in ("shiftbench", "torch", "torchvision", "numpy")},
         }
 
@@ -65,6 +67,13 @@ def measuring_code() -> str:
 
 def _hash(files: Sequence[Path]) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def _content(weights: str | None) -> str | None:
+    """A hash of a file with weights; ``imagenet``, and a file that is no longer there, by its name."""
+    if weights is None or weights == IMAGENET or not (file := Path(weights)).is_file():
+        return weights
+    return _hash([file])
 
 
 def prepare(settings: Settings, chosen: Chosen, strategies_dir: Path | None, machine: Machine | None = None) -> Plan:
