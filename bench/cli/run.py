@@ -40,6 +40,7 @@ class Request:
     placements: Annotated[Text, typer.Option(help="residual,inplace.")] = None
     directions: Annotated[Text, typer.Option(help="bidirectional,unidirectional.")] = None
     device: Annotated[Text, typer.Option(help="cpu, cuda or auto.")] = None
+    weights: Annotated[Text, typer.Option(help="Of the networks: a checkpoint, or imagenet.")] = None
     seeds: Annotated[Text, typer.Option(help="How many trainings for each arm.")] = None
     budget: Annotated[Text, typer.Option(help="Wall time of the latency section: 10m.")] = None
     studies: Annotated[Text, typer.Option(help="Parts of the sections of trainings, by name.")] = None
@@ -65,6 +66,7 @@ class Request:
             raise ValueNotAllowed(f"--strategies-dir {self.strategies_dir} is not a folder")
         base = load_config(self.config) if self.config else load_preset(self.preset or "standard")
         data: dict[str, Any] = base.model_dump(mode="json")
+        data["weights"] = session.weights_at(self.weights or base.weights)
         only = _items(self.only, "--only")
         streaming_only = only in (("online",), ("detection",))
         for name, section in base.timed.items():
@@ -108,9 +110,7 @@ class Request:
         videos["path"] = _absolute(videos["path"])
         if videos["cache"]:
             videos["cache"] = os.path.abspath(os.path.expanduser(videos["cache"]))
-        for own in (data, video["recipe"]):
-            if own["weights"] and os.path.isfile(own["weights"]):
-                own["weights"] = os.path.abspath(own["weights"])
+        video["recipe"]["weights"] = session.weights_at(video["recipe"]["weights"])
 
     def _put_into(self, data: dict[str, Any], section: "Timing", *, strict: bool) -> None:
         """For every panel of a section. A value that it cannot run is left out; where ``strict``, it is a mistake.
@@ -235,8 +235,7 @@ def command(**options: Any) -> int:
             plan = prepare(settings, chosen, asked.strategies_dir)
             if not (plan.sweep.cases or plan.sweep.trials):
                 raise ValueNotAllowed("nothing to measure: no section is left")
-            backbones = [case.panel.backbone for case in plan.sweep.cases]
-            session.require_backbones([*backbones, *(trial.condition.backbone for trial in plan.sweep.trials)])
+            session.require_backbones(plan.sweep, settings.weights)
             folder = asked.out or session.new_folder(asked.name)
             line = "run_bench.py " + " ".join(sys.argv[1:])
             tally = runner.start(plan, folder, asked.name, line, reporter, executor, pause)

@@ -10,11 +10,10 @@ from typing import Any
 from bench.data.video_clips import ClipReader
 from bench.measure.training.video_cache import all_videos, video_sets
 from bench.plugins import discovery
-from bench.spec.axes import ValueNotAllowed
+from bench.spec.axes import IMAGENET, ValueNotAllowed
 from bench.spec.cases import Chosen, StrategyInfo, Sweep, Training
 from bench.spec.expansion import Machine, expand
 from bench.spec.settings import Settings
-from bench.spec.training import VideoRecipe
 from bench.spec.videos import Videos
 from bench.store.migrations import SCHEMA
 from bench.store.records import FolderError
@@ -58,19 +57,16 @@ class Plan:
             },
             "strategy_code": {name: _hash([file]) for name, file in files.items()},
             "measuring_code": measuring_code(),
+            "weights": _content(self.settings.weights),
             "software": {name: versions[name] for name in ("shiftbench", "torch", "torchvision", "numpy")},
         }
 
 
 def _files(training: Training) -> dict[str, str]:
-    """Keys of what a training reads from disk: its videos, and the weights that it starts from."""
-    if not isinstance(training.data, Videos) or not isinstance(training.recipe, VideoRecipe):
+    """A key of the videos that a training reads, as they lie on the disk."""
+    if not isinstance(training.data, Videos):
         return {}
-    weights = training.recipe.weights
-    return {
-        "files": ClipReader(training.data).version(all_videos(video_sets(training.data))),
-        "weights": _hash([Path(weights)]) if Path(weights).is_file() else weights,
-    }
+    return {"files": ClipReader(training.data).version(all_videos(video_sets(training.data)))}
 
 
 def measuring_code() -> str:
@@ -82,6 +78,13 @@ def measuring_code() -> str:
 
 def _hash(files: Sequence[Path]) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def _content(weights: str | None) -> str | None:
+    """A hash of a file with weights; ``imagenet``, and a file that is no longer there, by its name."""
+    if weights is None or weights == IMAGENET or not (file := Path(weights)).is_file():
+        return weights
+    return _hash([file])
 
 
 def prepare(settings: Settings, chosen: Chosen, strategies_dir: Path | None, machine: Machine | None = None) -> Plan:

@@ -130,13 +130,13 @@ class DetectionRecipe(RenderedRecipe):
 class VideoRecipe(TrainingRecipe):
     """How an arm of the video section is trained. One-cycle schedule over ``epochs`` of all training videos.
 
-    weights: that the network starts from: ``imagenet``, or a file; empty: none, it starts as it is made. Where
-    ``Settings.weights`` names some, it is those. head_lr_factor: of ``lr``, for the new last layer. norm_momentum: of
-    BatchNorm; None: as the network has it. flip: horizontally, at random; auto: not where a label says left, right or
-    clockwise. How far a whole clip is moved at random: see ``Videos.margin``.
+    weights: that the network starts from; where ``Settings.weights`` names some, those. None: ImageNet's, or what a
+    network of one's own comes with. head_lr_factor: of ``lr``, for the new last layer. norm_momentum: of BatchNorm;
+    None: as the network has it. flip: horizontally, at random; auto: not where a label says left, right or clockwise.
+    How far a whole clip is moved at random: see ``Videos.margin``.
     """
 
-    weights: str = "imagenet"
+    weights: str | None = None
     epochs: Count = 40
     lr: Positive = 1.5e-3
     head_lr_factor: Positive = 5.0

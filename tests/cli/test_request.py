@@ -53,6 +53,19 @@ def test_single_options_reach_the_sections_that_they_are_about() -> None:
     assert (alone.latency.budget, alone.online.budget) == (840.0, 90.0)
 
 
+def test_weights_are_found_from_wherever_a_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file by its absolute path, of the command line before that of the config file."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.pth", "b.pth"):
+        (tmp_path / name).touch()
+    (tmp_path / "mine.toml").write_text('weights = "a.pth"')
+    mine = Path("mine.toml")
+    assert Request(config=mine).settings().weights == str(tmp_path / "a.pth")
+    assert Request(config=mine, weights="b.pth").settings().weights == str(tmp_path / "b.pth")
+    assert Request(config=mine, weights="imagenet").settings().weights == "imagenet"
+    assert Request("smoke").settings().weights is None
+
+
 def test_what_is_chosen() -> None:
     chosen = Request(strategies="a, b,a", fractions="1/8,0.5", placements="inplace", studies="main").chosen()
     assert (chosen.strategies, chosen.studies) == (("a", "b"), ("main",))
@@ -80,6 +93,7 @@ def test_a_sweep_is_named_after_its_preset_or_file(tmp_path: Path) -> None:
         (Request(fractions="a"), "fraction 'a' is not a number"),
         (Request(placements="outside"), "unknown placement 'outside'; there are: residual, inplace"),
         (Request(directions="up"), "unknown direction 'up'; there are: bidirectional, unidirectional"),
+        (Request(weights="my.pth"), "there is no file my.pth with weights; --weights takes a file, or imagenet"),
         (Request(seeds="few"), "--seeds 'few' is not a whole number from 1"),
         (Request(budget="soon"), "duration 'soon' is not a positive time"),
         (Request(device="tpu"), "latency.device = 'tpu': input should be 'cpu', 'cuda' or 'auto'"),

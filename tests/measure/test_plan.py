@@ -1,6 +1,7 @@
 """What ``run.json`` keeps of a plan is enough to make it again, and to refuse where something changed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,18 @@ def test_what_changed_since_is_named(prepared: plan.Plan) -> None:
     Path(prepared.infos[1].file).write_text("# changed\n")
     with pytest.raises(FolderError, match="its strategy code changed since"):
         plan.prepare_again(header)
+
+
+def test_a_run_goes_on_with_the_weights_that_it_began_with(prepared: plan.Plan, tmp_path: Path) -> None:
+    file = tmp_path / "my.pth"
+    file.write_bytes(b"these")
+    with_weights = replace(prepared, settings=prepared.settings.model_copy(update={"weights": str(file)}))
+    header = header_of(with_weights)
+    assert plan.prepare_again(header) == with_weights
+    for change in (lambda: file.write_bytes(b"others"), file.unlink):
+        change()
+        with pytest.raises(FolderError, match="its weights changed since; start a new run"):
+            plan.prepare_again(header)
 
 
 @pytest.mark.parametrize("lost", ["settings", "chosen", "sweep", "devices"])

@@ -28,7 +28,8 @@ from bench.data.video_clips import ClipReader
 from bench.data.video_lists import ARROW, Video, VideoSet, read_video_set
 from bench.measure.training.video_cache import all_videos, readable
 from bench.measure.training.harness import Batch, Diverged, Task, Train
-from bench.models import Network, build, normalisation, set_head
+from bench.models import Network, build, last_layer, normalisation, set_head
+from bench.spec.axes import starting_weights
 from bench.spec.cases import Condition
 from bench.spec.training import VideoRecipe
 from bench.spec.videos import Videos
@@ -91,9 +92,14 @@ class VideoTask(Task):
         """Whether training clips are mirrored at random."""
         return self.recipe.flip is True or (self.recipe.flip == "auto" and self.dataset.flips)
 
+    @property
+    def weights(self) -> str | None:
+        """As ``models.build`` takes them."""
+        return starting_weights(self.condition.backbone, self.recipe.weights)
+
     def network(self, backbone: str, segments: int) -> Network:
-        """With the weights that the recipe says, and a last layer that is the seed's."""
-        network = build(backbone, segments, weights=self.recipe.weights or None)
+        """With the weights that it starts from, and a last layer that is the seed's."""
+        network = build(backbone, segments, self.weights)
         set_head(network, len(self.dataset.classes), self.seed)
         if self.recipe.norm_momentum is not None:
             for module in network.modules():
@@ -103,10 +109,11 @@ class VideoTask(Task):
 
     def parameters(self, network: Network) -> list[tuple[float, list[nn.Parameter]]]:
         """The last layer learns faster."""
-        head = [module for module in network.trunk.modules() if isinstance(module, nn.Linear)][-1]
-        own = {id(parameter) for parameter in head.parameters()}
+        found = last_layer(network.trunk)
+        head = list(found[1].parameters()) if found else []
+        own = {id(parameter) for parameter in head}
         others = [parameter for parameter in network.parameters() if id(parameter) not in own]
-        return [(1.0, others), (self.recipe.head_lr_factor, list(head.parameters()))]
+        return [(1.0, others), (self.recipe.head_lr_factor, head)]
 
     def loss(self, network: Network, frames: Tensor, targets: Any) -> Tensor:
         """On the clip logits."""
@@ -133,7 +140,7 @@ class VideoTask(Task):
             "clips_per_second": seen[-1] / fit.train_seconds,
             "validation_clips": len(found.validation) * self._ways,
             "train_clips": len(found.train),
-            "weights": _weights_key(self.recipe.weights),
+            "weights": _weights_key(self.weights),
             "flips": self.flips,
             "left_out": {names[path]: why.replace(str(path), names[path]) for path, why in left_out.items()},
         }
@@ -211,7 +218,7 @@ class VideoTask(Task):
         frames = torch.from_numpy(np.ascontiguousarray(clips)).to(self.recipe.device).flatten(0, 1).permute(0, 3, 1, 2)
         mean, deviation = (
             torch.tensor(of, device=frames.device)[:, None, None]
-            for of in normalisation(self.condition.backbone, self.recipe.weights or None)
+            for of in normalisation(self.condition.backbone, self.weights)
         )
         return frames.float().sub_(255 * mean).div_(255 * deviation)
 
@@ -244,9 +251,9 @@ def _names(videos: Sequence[Video]) -> dict[Path, str]:
     return {video.path: video.path.relative_to(folder).as_posix() for video in videos}
 
 
-def _weights_key(weights: str) -> str:
+def _weights_key(weights: str | None) -> str:
     """What a network started from: a name, or a file's with a key of its content."""
-    if not Path(weights).is_file():
-        return weights or "random"
+    if weights is None or not Path(weights).is_file():
+        return weights or "as it is made"
     with open(weights, "rb") as file:
         return f"{Path(weights).name} {hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
