@@ -9,6 +9,7 @@ import pytest
 
 from bench.measure import plan
 from bench.plugins import discovery
+from bench.spec.axes import ValueNotAllowed
 from bench.spec.cases import Chosen, StrategyInfo
 from bench.spec.settings import Settings, validate
 from bench.store.records import FolderError
@@ -102,3 +103,35 @@ def test_the_code_that_measures_is_all_but_what_explains(tmp_path: Path, monkeyp
         (tmp_path / name).write_text("2")
         assert plan.measuring_code() != before
         (tmp_path / name).write_text("1")
+
+
+@pytest.fixture
+def of_videos(prepared: plan.Plan, tmp_path: Path) -> plan.Plan:
+    """With a section of videos, none of which is read."""
+    for name in ("open", "close"):
+        (tmp_path / "videos" / name).mkdir(parents=True)
+        for number in range(4):
+            (tmp_path / "videos" / name / f"{number}.mp4").touch()
+    video = {"data": {"path": str(tmp_path / "videos")}, "seeds": 1}
+    return plan.prepare(validate(SETTINGS | {"video": video}, "a test"), Chosen(), None)
+
+
+def test_a_run_goes_on_with_the_videos_that_it_began_with(of_videos: plan.Plan, tmp_path: Path) -> None:
+    header = header_of(of_videos)
+    assert plan.prepare_again(header) == of_videos
+    video = tmp_path / "videos" / "open" / "0.mp4"
+    video.write_text("longer than it was")
+    with pytest.raises(FolderError, match="its video files changed since; start a new run"):
+        plan.prepare_again(header)
+    (tmp_path / "videos").rename(tmp_path / "elsewhere")
+    with pytest.raises(FolderError, match="the run cannot be resumed: there is no folder and no list of videos"):
+        plan.prepare_again(header)
+
+
+@pytest.mark.parametrize("question", [{"classes": ["shut"]}, {"name": "arrow", "task": "arrow", "classes": ["shut"]}])
+def test_a_mistake_in_a_list_of_videos_is_told_before_anything_is_measured(
+    of_videos: plan.Plan, question: dict[str, Any]
+) -> None:
+    data = of_videos.settings.video.data.model_dump(mode="json") | {"questions": [question]}
+    with pytest.raises(ValueNotAllowed, match="unknown class of the question .*'shut'; there are: close, open"):
+        plan.prepare(validate(SETTINGS | {"video": {"data": data}}, "a test"), Chosen(), None)
