@@ -11,7 +11,7 @@ Packages, from the user's side down; each imports only from those below it:
 ``measure``      a plan -> records: runner, executors; ``latency/``; ``training/`` (one harness; recognition, detection)
 ``plugins``      strategy files: discovery, conformance, side effects
 ``models``       networks and where each takes a strategy; ``runtimes/``; frame by frame; playing a stream
-``data``         digits, doors, scenes: rendered, deterministic, versioned; video files as frames
+``data``         digits, doors, scenes: rendered, deterministic, versioned; videos of one's own: lists, clips, streams
 ``ops``          what strategies share: native code, Triton kernels, products over views
 ``strategy``     the contract: all that the author of a strategy reads
 

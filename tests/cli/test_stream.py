@@ -9,7 +9,7 @@ import torch
 from bench import models
 from bench.cli.app import main
 from bench.system.allocators import advice
-from tests.data.test_videos import torn, write
+from tests.data.making_videos import torn, write
 
 QUICK = ["--fps", "500", "--threads", "1"]
 
