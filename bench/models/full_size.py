@@ -52,7 +52,7 @@ def build(backbone: str, num_segments: int, weights: str | None = None, seed: in
     if weights == IMAGENET:
         load_imagenet(network.trunk, backbone)
     elif weights is not None:
-        load_weights(network, Path(weights))
+        load_weights(network, Path(weights), backbone)
     return network.eval()
 
 

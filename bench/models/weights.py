@@ -51,12 +51,13 @@ _MIT_ONLINE_FILE = re.compile(r"mobilenetv2_\w+_online")
 _MMACTION_FILE = re.compile(r"tsm_.*?1x1x(\d+)")
 
 
-def load_weights(network: Network, path: Path) -> None:
+def load_weights(network: Network, path: Path, backbone: str = "") -> None:
     """Load ``path`` into ``network``, which has no shift yet; its last layer takes on the file's number of classes.
 
     Read are: state dicts of torchvision and timm, checkpoints of mit-han-lab/temporal-shift-module and of mmaction2,
     and what a run keeps in ``pretraining/``, as PyTorch or safetensors files; only tensors, never code.
-    Raises ValueNotAllowed, in one line, for a file that is not there, holds no weights, or is of another network.
+    Raises ValueNotAllowed, in one line, for a file that is not there, holds no weights, or is of another network than
+    ``backbone``, as it is called.
     """
     state = read_state(path)
     try:
@@ -67,7 +68,8 @@ def load_weights(network: Network, path: Path) -> None:
             _fit_head(network.trunk, renamed)
             network.trunk.load_state_dict(renamed, strict=False)  # old files have no num_batches_tracked
     except (ValueError, RuntimeError) as error:
-        raise ValueNotAllowed(f"{path} is of another network: {' '.join(str(error).split())[:200]}") from None
+        what = f"{path} is of another network{backbone and f' than {backbone}'}"
+        raise ValueNotAllowed(f"{what}: {' '.join(str(error).split())[:200]}") from None
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

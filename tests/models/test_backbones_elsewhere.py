@@ -97,7 +97,7 @@ def test_the_probe_names_what_cannot_be_measured(own: Path) -> None:
     assert [event["reason"].partition("; ")[0] for event in events] == [
         "backbone 'net.py:flat' has no residual block that could take a shift",
         "backbone 'net.py:three': three returned int, not a torch.nn.Module",
-        "other.pth is of another network: it lacks layer1.2.bn1.bias, layer1.2.bn1.running_mean, "
+        "other.pth is of another network than resnet34: it lacks layer1.2.bn1.bias, layer1.2.bn1.running_mean, "
         "layer1.2.bn1.running_var … (80 names)",
         "imagenet: net.py:small is not of torchvision or timm, which offer such weights",
     ]
