@@ -1,4 +1,4 @@
-"""Trained on small real videos: killed and resumed, judged, and at exactly 50 % where only the order of frames counts."""
+"""Trained on small real videos: killed and resumed, judged, and at exactly 50 % where only the order counts."""
 
 from dataclasses import replace
 from functools import partial
