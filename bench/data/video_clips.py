@@ -26,7 +26,7 @@ from bench.data.decoding import VideoError, open_video, pictures, words
 from bench.data.images import version_of
 from bench.data.video_lists import IMAGE_SUFFIXES, Video, in_order
 from bench.spec.axes import ValueNotAllowed
-from bench.spec.training import Videos
+from bench.spec.videos import Videos
 
 Frames = NDArray[np.uint8]
 

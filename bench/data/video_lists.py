@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.data.decoding import words
 from bench.spec.axes import ValueNotAllowed, require
-from bench.spec.training import Question, Split, Videos
+from bench.spec.videos import Question, Split, Videos
 
 ARROW = ("forward", "reversed")
 """The classes of the task ``arrow``: each video is shown both ways."""

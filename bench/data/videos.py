@@ -16,14 +16,13 @@ from torch.nn.functional import interpolate
 
 from bench.data import open_dataset
 from bench.data.decoding import VideoError, open_video, pictures
+from bench.spec.axes import IMAGENET_NORMAL, Normal
 from bench.spec.training import Data, Recipe
 
 _USUAL_FPS = 30.0  # where a file does not say, and of generated frames
 _EVENTS_AT_ONCE = 8  # generated clips drawn together
 _TICKS = 1_000_000  # of a container's duration in a second (av.time_base)
 _SURE = 0.95  # of the frames that a duration stands for: rates are rounded, and sound may last longer
-_MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]  # ImageNet's, as networks that are trained on it expect
-_DEVIATION = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 _GREY = torch.tensor([0.299, 0.587, 0.114])[:, None, None]  # ITU-R BT.601
 
 
@@ -94,15 +93,16 @@ def _promised(container: Any, stream: Any) -> int:
     return int(seconds * float(stream.average_rate or _USUAL_FPS) * _SURE) - 1
 
 
-def prepare(pixels: Tensor, channels: int, size: int) -> Tensor:
+def prepare(pixels: Tensor, channels: int, size: int, normal: Normal = IMAGENET_NORMAL) -> Tensor:
     """[1 or 3, H, W] from 0 to 1 -> [1, channels, size, size]: the largest middle square, resized.
 
-    channels: 1, grey as it is, for the digits; 3, normalised with ImageNet's mean and deviation.
+    channels: 1, grey as it is, for the digits; 3, normalised with the mean and deviation ``normal``.
     """
     if channels == 1 and len(pixels) == 3:
         pixels = (pixels * _GREY).sum(dim=0, keepdim=True)
     elif channels == 3:
-        pixels = (pixels.expand(3, -1, -1) - _MEAN) / _DEVIATION
+        mean, deviation = (torch.tensor(each)[:, None, None] for each in normal)
+        pixels = (pixels.expand(3, -1, -1) - mean) / deviation
     height, width = pixels.shape[1:]
     edge = min(height, width)
     top, left = (height - edge) // 2, (width - edge) // 2

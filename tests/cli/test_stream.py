@@ -52,6 +52,15 @@ def test_weights_that_a_run_pre_trained(capsys: pytest.CaptureFixture[str], tmp_
     assert told["prediction"].split(",")[0] == again["prediction"].split(",")[0]  # type: ignore[attr-defined]
 
 
+def test_a_released_file_that_was_trained_otherwise(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "TSM_digits_RGB_resnet_shift8_block_avg_segment8_e50.pth"
+    torch.save(models.build("digits_resnet", 1).trunk.state_dict(), file)
+    assert main(["stream", "--source", "synthetic", "--frames", "2", "--weights", str(file), *QUICK]) == 0
+    warning = capsys.readouterr().err
+    assert warning.startswith(f"warning: {file.name} was trained with fraction 1/4, placement inplace, direction bi")
+    assert warning.count("\n") == 1 and "asked for with fraction 1/8, placement residual, direction uni" in warning
+
+
 def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no weights")
     torch.save(models.build("digits_bottleneck", 1).state_dict(), tmp_path / "other.pt")

@@ -15,7 +15,7 @@ from bench.data.decoding import VideoError
 from bench.data.video_clips import ClipReader, Decoding, outcomes, sampled
 from bench.data.video_lists import Video, read_video_set
 from bench.spec.axes import ValueNotAllowed
-from bench.spec.training import Videos
+from bench.spec.videos import Videos
 from tests.conftest import ROOT
 from tests.data.making_videos import (
     FRAMES,

@@ -7,7 +7,7 @@ import pytest
 
 from bench.data.video_lists import ARROW, Video, VideoSet, describe, read_video_set
 from bench.spec.axes import ValueNotAllowed
-from bench.spec.training import Question, Split, Videos
+from bench.spec.videos import Question, Split, Videos
 from tests.data.making_videos import frame_folder
 
 LABEL, ARROW_OF_TIME = Question(), Question(name="arrow", task="arrow")
