@@ -55,7 +55,9 @@ def load_imagenet(network: nn.Module, name: str) -> None:
     """
     where, _, what = name.rpartition(":")
     if where not in ("torchvision", "timm") and name not in BACKBONES:
-        raise ValueNotAllowed(f"imagenet: {name} is not of torchvision or timm, which offer such weights; give a file: --weights FILE")
+        raise ValueNotAllowed(
+            f"imagenet: {name} is not of torchvision or timm, which offer such weights; give a file: --weights FILE"
+        )
     if name == _PACKAGED and (file := _packaged()):
         weights = read_state(file).values()  # under other names, in the same order
         network.load_state_dict(dict(zip(network.state_dict(), weights, strict=True)))

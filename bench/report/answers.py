@@ -77,11 +77,10 @@ def standing_of(run: Analysis) -> Standing:
     control = run.control
     if disturbance := run.header.get("disturbance"):
         return Standing("busy", reason=str(disturbance).removeprefix("disturbed at start: "))
-    for panel in selection.headline_panels(run.latency):
-        for quality in run.quality:
-            if quality.panel == panel and quality.disturbed_pct > _MOSTLY:
-                why = " and ".join(sorted(quality.reasons, key=lambda rule: -quality.reasons[rule]))
-                return Standing("busy", reason=f"{why} in {quality.disturbed_pct:.0f} % of superblocks")
+    headline = selection.headline_panels(run.latency)
+    for busy in [one for one in run.quality if one.panel in headline and one.disturbed_pct > _MOSTLY]:
+        why = " and ".join(sorted(busy.reasons, key=lambda rule: -busy.reasons[rule]))
+        return Standing("busy", reason=f"{why} in {busy.disturbed_pct:.0f} % of superblocks")
     if control is None:
         return Standing("")
     return Standing(control.outcome, control.bound, control.interval)
@@ -157,8 +156,7 @@ class PanelCost:
 
 
 def _apart(gap: Interval, bound: float) -> bool:
-    """Two cases of one panel, in whose difference the baseline cancels: so zero decides, but no difference is spoken of
-    that is smaller than what two equals may differ by."""
+    """Two cases of one panel. The baseline cancels, so zero decides; but no gap counts below what equals may differ by."""
     return beyond(gap, 0.0) and abs(gap.mean) > bound
 
 
