@@ -74,14 +74,13 @@ class Standing:
 
 def standing_of(run: Analysis) -> Standing:
     """The same for page, screen and gallery; a busy machine comes before any control."""
-    control = run.control
     if disturbance := run.header.get("disturbance"):
         return Standing("busy", reason=str(disturbance).removeprefix("disturbed at start: "))
     headline = selection.headline_panels(run.latency)
     for busy in [one for one in run.quality if one.panel in headline and one.disturbed_pct > _MOSTLY]:
         why = " and ".join(sorted(busy.reasons, key=lambda rule: -busy.reasons[rule]))
         return Standing("busy", reason=f"{why} in {busy.disturbed_pct:.0f} % of superblocks")
-    if control is None:
+    if (control := run.control) is None:
         return Standing("")
     return Standing(control.outcome, control.bound, control.interval)
 
