@@ -33,6 +33,7 @@ _USUAL = {
 _SPAN = re.compile(r"<!--= (.+?) -->(.*?)<!--/-->", re.DOTALL)
 _WRITTEN = re.compile(r"<!-- written by (\S+) -->.*?<!-- written by \1 -->", re.DOTALL)
 _CODE = re.compile(r"^(```.*?^```|    .*?$)|`[^`\n]+`", re.DOTALL | re.MULTILINE)
+_COUNTED = 1000  # from here on decimals say nothing
 _SIGN, _NUMBER = "[-−+±]?", r"\d+(?:\.\d+)?"
 _MEASURED = re.compile(  # a number with an interval, points, or a share with decimals
     rf"{_SIGN}{_NUMBER}(?: ?(?:%|pp))?(?: \[{_SIGN}{_NUMBER}, {_SIGN}{_NUMBER}\]| pp\b)|{_SIGN}\d+\.\d+ ?%"
@@ -109,7 +110,10 @@ def _holds(table: pd.DataFrame, word: str) -> pd.Series:
 
 def _shown(row: dict[str, object], stem: str | None, *, mean: bool) -> str:
     if stem in row:  # a word, or a bare number
-        return row[stem] if isinstance(row[stem], str) else fixed(float(str(row[stem])))
+        if isinstance(row[stem], str):
+            return row[stem]
+        value = float(str(row[stem]))
+        return f"{value:,.0f}" if abs(value) >= _COUNTED or value == 0 else fixed(value)
     if "measured" in row:  # claims, controls
         found, unit = between(row["measured"], row["ci_low"], row["ci_high"]), str(row["unit"])
     elif "estimate_pct" in row and stem is None:  # validate

@@ -143,10 +143,10 @@ def finish(drawing: Drawing, name: str, title: str, caption: str) -> Figure:
 
 
 def _compact(svg: str) -> str:
-    """Less to load: places to a hundredth of a point, no indentation."""
+    """Less to load: places to a tenth of a point, no indentation."""
 
     def rounded(places: re.Match[str]) -> str:
-        return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", places[0])
+        return re.sub(r"\d+\.\d{2,}", lambda number: f"{float(number[0]):.1f}", places[0])
 
     return re.sub(r"\s*\n\s*", " ", _PLACES.sub(rounded, svg)).replace("> <", "><")
 
