@@ -90,7 +90,7 @@ def warn_if_released_otherwise(weights: str | None, **asked: Any) -> None:
 
 def require_backbones(sweep: "Sweep", weights: str | None) -> None:
     """Networks from elsewhere, and those that are given weights, are made once, in a process of their own, before
-    anything is measured. weights: of those that are timed, and of those that learn from videos, ``imagenet`` by default.
+    anything is measured. weights: of those that are timed, and of those that learn from videos: there None is imagenet.
 
     Raises ValueNotAllowed for the first that cannot be made, has no place for a strategy, or takes no such weights, and
     where nothing takes any.
