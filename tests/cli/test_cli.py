@@ -64,10 +64,6 @@ MISTAKES = {
     "check with weights of nothing": (["check", "copy_shift", "--weights", "imagenet"], ["--backbone"]),
     "check in a 3-D network": (["check", "copy_shift", "--backbone", "s3d"], ["'s3d'", "resnet18"]),
     "weights that are not there": (["run", "--weights", "my.pth"], ["no file my.pth", "imagenet"]),
-    "weights of no library": (
-        ["run", "--preset", "smoke", "--only", "online", "--backbone", "digits_fcos", "--weights", "imagenet"],
-        ["digits_fcos is of neither torchvision nor timm", "a file"],
-    ),
     "weights that nothing takes": (
         ["run", "--preset", "smoke", "--only", "accuracy", "--weights", "imagenet"],
         ["--weights", "latency, online and video"],
