@@ -8,10 +8,10 @@ Packages, from the user's side down; each imports only from those below it:
 
 ``cli``          the commands, one file each
 ``validation``   ``validate``: the harness held against known effects
-``measure``      a plan -> records: runner, executors; ``latency/``; ``training/`` (one harness; recognition, detection)
+``measure``      a plan -> records: runner, executors; ``latency/``; ``training/`` (one harness; recognition, detection, video)
 ``plugins``      strategy files: discovery, conformance, side effects
 ``models``       networks and where each takes a strategy; ``runtimes/``; frame by frame; playing a stream
-``data``         digits, doors, scenes: rendered, deterministic, versioned; video files as frames
+``data``         digits, doors, scenes: rendered, deterministic, versioned; videos of one's own: lists, clips, streams
 ``ops``          what strategies share: native code, Triton kernels, products over views
 ``strategy``     the contract: all that the author of a strategy reads
 

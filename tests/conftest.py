@@ -42,6 +42,34 @@ class Leaky(Strategy):
         return clip
 '''
 
+ROOTED = '''
+from bench.strategy import Strategy
+
+class Rooted(Strategy):
+    """One frame from the past; the gradient of its square roots is infinite where features are zero, as behind a ReLU."""
+    name = "rooted"
+    fractions = (0.5,)
+    directions = ("unidirectional",)
+
+    def shift(self, clip):
+        moved = int(clip.shape[2] * self.fraction)
+        out = clip.clone()
+        out[:, 1:, :moved] = clip[:, :-1, :moved]
+        out[:, :1, :moved] = 0
+        return out + 0 * clip.abs().sqrt()
+'''
+
+SMALL_NETWORK = '''
+from torch import nn
+from torchvision.models.resnet import BasicBlock
+
+def small():
+    """Has weights of its own, one place for a shift, and draws random numbers while it learns."""
+    stem = nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU()
+    head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(8, 5)
+    return nn.Sequential(*stem, BasicBlock(8, 8), *head)
+'''
+
 EXPENSIVE = ("small_run", "described_once", "pretrained", "pretrained_detector", "experiments", "good")
 """Fixtures that take many seconds to make, the dearest first."""
 

@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from typer.main import get_command
 
 from bench.cli.app import app, main
+from bench.spec.settings import validate
 from tests.conftest import ROOT, Finished
 
 PAGES = sorted(
@@ -70,6 +72,15 @@ def test_what_a_page_links_to_is_there(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text()):
         if "://" not in target:
             assert (ROOT / page).parent.joinpath(target).exists(), target
+
+
+def test_settings_that_pages_show_are_settings() -> None:
+    blocks = [
+        (page, text) for page in PAGES for text in re.findall(r"```toml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    ]
+    assert "docs/videos.md" in dict(blocks)
+    for page, text in blocks:
+        validate(tomllib.loads(text), page)
 
 
 def test_flags_are_explained() -> None:

@@ -87,7 +87,9 @@ def command(
         plan = prepare(settings, chosen, strategies_dir)
         absent = [name for name in chosen.strategies or () if name not in (BASELINE, *plan.sweep.strategies)]
         if absent:
-            raise ValueNotAllowed(f"{absent[0]} takes none of the fractions, placements and directions that are asked for")
+            raise ValueNotAllowed(
+                f"{absent[0]} takes none of the fractions, placements and directions that are asked for"
+            )
         told = session.require_backbones(plan.sweep, file)[backbone]
         if told != len(asked.classes):
             raise ValueNotAllowed(
@@ -179,7 +181,9 @@ def _lines(table: "pd.DataFrame", broken: Mapping[str, str], faults: Sequence[st
             columns[axis].append(fraction_text(row[axis]) if axis == "fraction" else row[axis])
         known = {name: value for name, value in row.items() if value == value}  # NaN: not known
         cells = {
-            "top-1 [%]": interval_text(estimate(row, "top1"), "", signed=False) if "top1_pct" in known else row["status"],
+            "top-1 [%]": interval_text(estimate(row, "top1"), "", signed=False)
+            if "top1_pct" in known
+            else row["status"],
             "top-5": fixed(row["top5_pct"]) if "top5_pct" in known else "",
             "minus first [pp]": interval_text(estimate(row, "delta"), "") if "delta_pct" in known else "",
             "unlike eager": f"{known['unlike_eager']:.0f}" if "unlike_eager" in known else "",

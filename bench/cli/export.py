@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.session import strategy_at
+from bench.cli.session import strategy_at, warn_if_released_otherwise, weights_at
 from bench.spec.axes import BACKBONES, DIRECTIONS, ValueNotAllowed, require, require_backbone
 
 _LOADERS = {
@@ -34,7 +34,9 @@ def command(
     direction: Annotated[str, typer.Option(help="bidirectional or unidirectional.")] = "bidirectional",
     frames: Annotated[int, typer.Option(min=1, help="Frames in a clip; fixed in the file.")] = 8,
     size: Annotated[int, typer.Option(min=32, help="Pixels along an edge; fixed in the file.")] = 224,
-    weights: Annotated[Path | None, typer.Option(help="A checkpoint: torchvision's, TSM's or mmaction2's.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="A checkpoint: torchvision's, TSM's or mmaction2's; or imagenet.")
+    ] = None,
     strategies_dir: Annotated[Path | None, typer.Option(help="A folder with more strategy files.")] = None,
 ) -> int:
     """Write a network with its shift as an ONNX file for any number of clips, checked against eager.
@@ -46,6 +48,7 @@ def command(
     from bench.models.runtimes.onnx_file import export_checked
     from bench.system.allocators import advice
 
+    weights = weights_at(weights)
     try:
         require(runtime, NEEDS, "runtime of export")
         require_backbone(backbone, BACKBONES, "backbone of export")
@@ -58,12 +61,11 @@ def command(
             raise ValueNotAllowed(reason)
         if not out.parent.is_dir() or out.is_dir():
             raise ValueNotAllowed(f"--out {out} cannot be written: {out.parent} must be a folder that is there")
-        network = models.build(backbone, frames)
-        if weights is not None:
-            models.load_weights(network, weights)
+        network = models.build(backbone, frames, weights)
         worst = export_checked(models.insert(asked, network).eval(), runtime, out, size)
     except (RuntimeError, ValueError, OSError) as error:
         raise ValueNotAllowed(f"{strategy} was not exported: {error}") from None
+    warn_if_released_otherwise(weights, fraction=fraction, placement=placement, direction=direction, segments=frames)
     print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB); it deviates from eager by {worst:.1g} at most")
     if told := advice():
         print(f"{told} (does it help here? run --runtimes {runtime} --allocators default,retained)")

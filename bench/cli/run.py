@@ -1,6 +1,7 @@
 """``run``: what the user typed -> validated settings -> records -> a report."""
 
 import inspect
+import os.path
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli import dry_run, session
-from bench.spec.axes import DIRECTIONS, PLACEMENTS, ValueNotAllowed, parse_fraction, require
+from bench.spec.axes import BACKBONES, DIRECTIONS, PLACEMENTS, ValueNotAllowed, is_elsewhere, parse_fraction, require
 from bench.spec.panel import PANEL_AXES
 
 if TYPE_CHECKING:
@@ -30,16 +31,19 @@ class Request:
     config: Annotated[Path | None, typer.Option(help="A TOML file with the keys of a preset, instead of one.")] = None
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default a new one in results/.")] = None
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None
-    only: Annotated[Text, typer.Option(help="Sections: latency,accuracy,online,detection.")] = None
+    only: Annotated[Text, typer.Option(help="Sections: latency,accuracy,online,detection,video.")] = None
+    data: Annotated[Text, typer.Option(help="Videos to train on: a folder CLASS/VIDEO, a list or a CSV.")] = None
+    task: Annotated[Text, typer.Option(help="What is asked of videos: label, or arrow (forward or reversed).")] = None
     strategies: Annotated[Text, typer.Option(help="Only these, by name: a,b.")] = None
     strategies_dir: Annotated[Path | None, typer.Option(help="A folder with more strategy files.")] = None
     fractions: Annotated[Text, typer.Option(help="0,1/8,1/4,1/2,1.")] = None
     placements: Annotated[Text, typer.Option(help="residual,inplace.")] = None
     directions: Annotated[Text, typer.Option(help="bidirectional,unidirectional.")] = None
     device: Annotated[Text, typer.Option(help="cpu, cuda or auto.")] = None
+    weights: Annotated[Text, typer.Option(help="Of the networks: a checkpoint, or imagenet.")] = None
     seeds: Annotated[Text, typer.Option(help="How many trainings for each arm.")] = None
     budget: Annotated[Text, typer.Option(help="Wall time of the latency section: 10m.")] = None
-    studies: Annotated[Text, typer.Option(help="Parts of the accuracy section, by name.")] = None
+    studies: Annotated[Text, typer.Option(help="Parts of the sections of trainings, by name.")] = None
     pause_after: Annotated[Text, typer.Option(help="Begin no training after this: 85m.")] = None
     executor: Annotated[str, typer.Option(help="Where training runs: local or ray.")] = "local"
     ray_address: Annotated[Text, typer.Option(help="Of a Ray cluster: host:port or auto.")] = None
@@ -63,6 +67,7 @@ class Request:
             raise ValueNotAllowed(f"--strategies-dir {self.strategies_dir} is not a folder")
         base = load_config(self.config) if self.config else load_preset(self.preset or "standard")
         data: dict[str, Any] = base.model_dump(mode="json")
+        data["weights"] = session.weights_at(self.weights or base.weights)
         only = _items(self.only, "--only")
         streaming_only = only in (("online",), ("detection",))
         for name, section in base.timed.items():
@@ -72,11 +77,41 @@ class Request:
         if self.seeds is not None:
             for name in base.trained:
                 data[name]["seeds"] = _number(self.seeds, "--seeds")
-            for study in data["accuracy"]["studies"]:  # an option holds for every study
-                study["seeds"] = None
+                for study in data[name]["studies"]:  # an option holds for every study
+                    study["seeds"] = None
+        self._put_videos(data)
         if only is not None:
             data["sections"] = only
         return validate(data, "command line")
+
+    def _put_videos(self, data: dict[str, Any]) -> None:
+        """Videos take the place of the digits; the axes that a training has too hold for it. Paths become absolute, so
+        that a resumed run finds them, wherever it is started."""
+        video, videos = data["video"], data["video"]["data"]
+        if self.data is not None:
+            videos["path"] = self.data
+            timed = [name for name in data["sections"] if name in ("latency", "online")]
+            data["sections"] = [*timed, "video"]
+        if self.task is not None:
+            if not videos["path"]:
+                raise ValueNotAllowed("--task asks something of videos; give them with --data")
+            require(self.task, ("label", "arrow"), "task")
+            asked = [question for question in videos["questions"] if question["task"] == self.task]
+            videos["questions"] = asked or [{"name": self.task, "task": self.task}]
+            for study in video["studies"]:
+                if study["datasets"] is not None:
+                    study["datasets"] = [one["name"] for one in asked if one["name"] in study["datasets"]]
+            video["studies"] = [study for study in video["studies"] if study["datasets"] != []]
+        for option, name in (("frames", "frames"), ("sizes", "size")):
+            if len(items := _items(self.axes.get(option), PANEL_AXES[option].flag) or ()) == 1:
+                videos[name] = _number(items[0], PANEL_AXES[option].flag)
+        backbones = _items(self.axes.get("backbones"), PANEL_AXES["backbones"].flag) or ()
+        if flat := [name for name in backbones if is_elsewhere(name) or name in BACKBONES]:
+            video["backbone"] = flat[0]
+        videos["path"] = _absolute(videos["path"])
+        if videos["cache"]:
+            videos["cache"] = os.path.abspath(os.path.expanduser(videos["cache"]))
+        video["recipe"]["weights"] = session.weights_at(video["recipe"]["weights"])
 
     def _put_into(self, data: dict[str, Any], section: "Timing", *, strict: bool) -> None:
         """For every panel of a section. A value that it cannot run is left out; where ``strict``, it is a mistake.
@@ -126,6 +161,14 @@ def _items(text: str | None, option: str) -> tuple[str, ...] | None:
     return items
 
 
+def _absolute(text: str) -> str:
+    """Of a path, or of each in ``train=A,validation=B``; what names nothing that is there stays as it is."""
+    if os.path.exists(os.path.expanduser(text)):
+        return os.path.abspath(os.path.expanduser(text))
+    parts = [part.partition("=") for part in text.split(",")]
+    return ",".join(f"{name}{sign}{_absolute(path)}" if sign else name for name, sign, path in parts)
+
+
 def _number(text: str, option: str) -> int:
     try:
         value = int(text)
@@ -162,7 +205,7 @@ def _with_options(function: Callable[..., int]) -> Callable[..., int]:
 def command(**options: Any) -> int:
     """Measure: latency overhead, accuracy, and a report that holds both against the paper.
 
-    Examples: run  |  run --preset smoke  |  run --only latency --strategies copy_shift --fractions 1/8,1
+    Examples: run  |  run --data my_videos  |  run --only latency --strategies copy_shift --fractions 1/8,1
     """
     from bench.spec.schema import parse_duration
 
@@ -193,7 +236,7 @@ def command(**options: Any) -> int:
             plan = prepare(settings, chosen, asked.strategies_dir)
             if not (plan.sweep.cases or plan.sweep.trials):
                 raise ValueNotAllowed("nothing to measure: no section is left")
-            session.require_backbones(case.panel.backbone for case in plan.sweep.cases)
+            session.require_backbones(plan.sweep, settings.weights)
             folder = asked.out or session.new_folder(asked.name)
             if asked.dry_run:
                 dry_run.show(plan, folder, json_output=asked.json_output)

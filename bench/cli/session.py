@@ -1,16 +1,26 @@
 """What commands share: where they write, how they are interrupted, and the strategy that one of them names."""
 
 import signal
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.spec.axes import PLACEMENTS, ValueNotAllowed, is_elsewhere, parse_fraction, require
+from bench.spec.axes import (
+    IMAGENET,
+    PLACEMENTS,
+    ValueNotAllowed,
+    is_elsewhere,
+    parse_fraction,
+    require,
+    starting_weights,
+)
 from bench.system import workers
 
 if TYPE_CHECKING:
+    from bench.spec.cases import Sweep
     from bench.strategy import Strategy
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -18,7 +28,7 @@ BUILTIN = _ROOT / "strategies"
 """The suite's own strategies, found without being asked for."""
 
 
-_MAKING = 120.0  # seconds without a sign of life, for one network
+_MAKING, _DOWNLOADING = 120.0, 3600.0  # seconds without a sign of life, for one network
 
 
 def _base() -> Path:
@@ -63,21 +73,59 @@ def stopping_in_order() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def require_backbones(names: Iterable[str]) -> None:
-    """Networks from elsewhere are made once, in a process of their own, before anything is measured.
+def weights_at(text: str | None) -> str | None:
+    """``--weights``: an absolute path, ``imagenet`` or None. Raises ValueNotAllowed where there is no such file."""
+    if text is None or text == IMAGENET:
+        return text
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise ValueNotAllowed(f"there is no file {text} with weights; --weights takes a file, or imagenet")
+    return str(path.absolute())
 
-    Raises ValueNotAllowed for the first that cannot be made, or has no place for a strategy.
+
+def warn_if_released_otherwise(weights: str | None, **asked: Any) -> None:
+    """A line on standard error where the name of a released checkpoint says that it was trained with other settings.
+
+    asked: any of ``fraction`` (as text), ``placement``, ``direction`` and ``segments``.
     """
-    elsewhere = sorted(filter(is_elsewhere, set(names)))
-    if not elsewhere:
+    from bench.models import released_otherwise
+
+    if "fraction" in asked:
+        asked["fraction"] = parse_fraction(asked["fraction"])
+    if weights is not None and (line := released_otherwise(Path(weights), **asked)):
+        print(f"warning: {line}", file=sys.stderr)
+
+
+def require_backbones(sweep: "Sweep", weights: str | None) -> None:
+    """Networks from elsewhere, and those that are given weights, are made once, in a process of their own, before
+    anything is measured. weights: of those that are timed; what learns from videos may start from others.
+
+    Raises ValueNotAllowed for the first that cannot be made, has no place for a strategy, or takes no such weights, and
+    where nothing takes any.
+    """
+    from bench.spec.training import VideoRecipe
+
+    timed = {(case.panel.backbone, weights) for case in sweep.cases}
+    learning = {
+        (name := trial.condition.backbone, starting_weights(name, training.recipe.weights))
+        for training in sweep.trainings
+        if isinstance(training.recipe, VideoRecipe)
+        for trial in training.trials
+    }
+    networks = sorted((name, own or "") for name, own in timed | learning if own or is_elsewhere(name))
+    if not networks and weights:
+        raise ValueNotAllowed("--weights: no section of this run takes them; latency, online and video do")
+    if not networks:
         return
+    names = ", ".join(name for name, _ in networks)
+    limit = _DOWNLOADING if any(own == IMAGENET for _, own in networks) else _MAKING
+    job = {"networks": [(name, own or None) for name, own in networks]}
     try:
-        events = workers.stream("bench.measure.probe", {"names": elsewhere}, silence_limit=_MAKING)
-        for event in events:
+        for event in workers.stream("bench.measure.probe", job, silence_limit=limit):
             if event["event"] == "fault":
                 raise ValueNotAllowed(event["reason"])
     except workers.WorkerDied as death:
-        raise ValueNotAllowed(f"backbone {', '.join(elsewhere)}: the process that made it {death}") from None
+        raise ValueNotAllowed(f"backbone {names}: the process that made it {death}") from None
 
 
 def strategy_at(

@@ -1,7 +1,6 @@
 """``stream``: a causal network on a running video, shown live.
 
-No weights trained on photographs come with the suite. Unless a file with weights is given they are random, and the
-prediction is shown only to be seen changing; the output says so.
+Unless weights are given they are random, and the prediction is shown only to be seen changing; the output says so.
 """
 
 import json
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.session import strategy_at
+from bench.cli.session import strategy_at, warn_if_released_otherwise, weights_at
 from bench.spec.axes import ACCURACY_BACKBONE, BACKBONES, ValueNotAllowed, require_backbone
 
 if TYPE_CHECKING:
@@ -35,7 +34,8 @@ def command(
     placement: Annotated[str, typer.Option(help="residual or inplace.")] = "residual",
     backbone: Annotated[str, typer.Option(help="digits_resnet, or see: list backbones.")] = "digits_resnet",
     weights: Annotated[
-        Path | None, typer.Option(help="A checkpoint: torchvision's, TSM's, mmaction2's, or of a run's pretraining/.")
+        str | None,
+        typer.Option(help="A checkpoint: torchvision's, TSM's, mmaction2's, or of a run's pretraining/; or imagenet."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     size: Annotated[int | None, typer.Option(help="Pixels along an edge, as the network sees it.")] = None,
@@ -56,6 +56,7 @@ def command(
 
     seconds = None if duration is None else parse_duration(duration)
     require_backbone(backbone, (ACCURACY_BACKBONE, *BACKBONES))
+    weights = weights_at(weights)
     for option, value, least in (("--frames", frames, 1), ("--size", size, _LEAST_SIZE), ("--threads", threads, 1)):
         if value is not None and value < least:
             raise ValueNotAllowed(f"{option} {value} is too small; it is a whole number from {least}")
@@ -76,12 +77,12 @@ def command(
     torch.set_num_threads(threads or usable_cores())
     video = generated_digits() if source == "synthetic" else video_file(Path(source))
     causal = strategy_at(strategy, fraction, placement, "unidirectional", strategies_dir)
-    network = models.build(backbone, 1)
-    if weights is not None:
-        models.load_weights(network, weights)
+    network = models.build(backbone, 1, weights)
+    warn_if_released_otherwise(weights, fraction=fraction, placement=placement, direction="unidirectional")
     online = models.go_online(causal, network).to(device)
-    playback = Playback(video, online, size or _USUAL_SIZE[online.channels], fps)
-    meaning = "random weights: it means nothing" if weights is None else f"weights of {weights.name}"
+    normal = models.normalisation(backbone, weights)
+    playback = Playback(video, online, size or _USUAL_SIZE[online.channels], fps, normal)
+    meaning = "random weights: it means nothing" if weights is None else f"weights of {Path(weights).name}"
     stopped = _play(playback, playback.frames(frames, seconds), meaning, None if json_output else Console())
     pacing = playback.pacing
     percentiles = {f"p{at}_ms": round(pacing.percentile_ms(at), 3) if pacing.seconds else None for at in (50, 95, 99)}
@@ -126,7 +127,7 @@ def _play(playback: "Playback", frames: Iterator[int], weights: str, console: "C
     from rich.live import Live
     from rich.table import Table
 
-    from bench.data.videos import VideoError
+    from bench.data.decoding import VideoError
 
     terminal = console is not None and console.is_terminal
     live = Live(console=console, auto_refresh=False, transient=True) if terminal else None

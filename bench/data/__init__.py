@@ -1,7 +1,11 @@
-"""Data sets: deterministic for a seed, versioned, made from real images that packages ship.
+"""Data sets: deterministic for a seed, versioned, made from real images that packages ship; and videos of one's own.
 
 ``images`` splits them into training, validation and test. Detectors learn from ``cluttered_digits``. A new data set for
 the accuracy section is a ``clips.ClipDataset``, an entry in ``KINDS`` and its name in ``spec``.
+
+``video_lists`` reads which videos a user has, what they show and which are for the test; ``video_clips`` keeps small
+frames of them on disk and takes clips from these. ``videos`` plays a single file as a stream. ``decoding`` opens files
+for both.
 """
 
 from typing import Any

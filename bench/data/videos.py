@@ -1,4 +1,4 @@
-"""Where frames come from: a video file, decoded by PyAV (the extra ``video``), or a generator; and what networks read.
+"""Where frames come from: a video file or a generator; and what networks read.
 
 A source gives frames as [C, H, W] tensors from 0 to 1 at its own rate. A file that cannot be read, holds no frame, ends
 before it should or changes its resolution raises VideoError with what was expected; frames before that are given.
@@ -15,20 +15,15 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from bench.data import open_dataset
-from bench.spec.axes import ValueNotAllowed
+from bench.data.decoding import VideoError, open_video, pictures
+from bench.spec.axes import IMAGENET_NORMAL, Normal
 from bench.spec.training import Data, Recipe
 
 _USUAL_FPS = 30.0  # where a file does not say, and of generated frames
 _EVENTS_AT_ONCE = 8  # generated clips drawn together
 _TICKS = 1_000_000  # of a container's duration in a second (av.time_base)
 _SURE = 0.95  # of the frames that a duration stands for: rates are rounded, and sound may last longer
-_MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]  # ImageNet's, as networks that are trained on it expect
-_DEVIATION = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 _GREY = torch.tensor([0.299, 0.587, 0.114])[:, None, None]  # ITU-R BT.601
-
-
-class VideoError(ValueNotAllowed):
-    """A video that cannot be played to its end; the message says where and why."""
 
 
 @dataclass(frozen=True)
@@ -67,44 +62,25 @@ def generated_digits() -> Source:
 
 def video_file(path: Path) -> Source:
     """A file's first video stream. Raises VideoError where it cannot be opened, ValueNotAllowed without PyAV."""
-    try:
-        import av
-    except ImportError:
-        raise ValueNotAllowed("playing a video file needs PyAV: install the extra video, pip install av") from None
-    if not path.is_file():
-        raise VideoError(f"there is no video file {path}")
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise VideoError(f"{path} holds no video: it has {len(container.streams)} other streams")
-            rate = container.streams.video[0].average_rate
-    except (av.FFmpegError, OSError) as error:
-        raise VideoError(f"{path} cannot be read as a video: {_words(error)}") from None
+    with open_video(path) as (_, stream):
+        rate = stream.average_rate
     return Source(path.name, float(rate or _USUAL_FPS), lambda: _decoded(path))
 
 
 def _decoded(path: Path) -> Iterator[Frame]:
-    import av
-
     count, size = 0, (0, 0)
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            promised = _promised(container, stream)
-            for picture in container.decode(stream):
-                size = size if count else (picture.width, picture.height)
-                if (picture.width, picture.height) != size:
-                    raise VideoError(
-                        f"{path}: frame {count} is {picture.width}×{picture.height}, but the video began with "
-                        f"{size[0]}×{size[1]}; a stream keeps its size"
-                    )
-                pixels = torch.from_numpy(picture.to_ndarray(format="rgb24")).permute(2, 0, 1)
-                yield Frame(pixels.float() / 255, begins=count == 0)
-                count += 1
-    except (av.FFmpegError, OSError) as error:
-        raise VideoError(f"{path} cannot be decoded after frame {count}: {_words(error)}") from None
-    if count == 0:
-        raise VideoError(f"{path} holds no frame")
+    with open_video(path) as (container, stream):
+        promised = _promised(container, stream)
+        for picture in pictures(path, container, stream):
+            size = size if count else (picture.width, picture.height)
+            if (picture.width, picture.height) != size:
+                raise VideoError(
+                    f"{path}: frame {count} is {picture.width}×{picture.height}, but the video began with "
+                    f"{size[0]}×{size[1]}; a stream keeps its size"
+                )
+            pixels = torch.from_numpy(picture.to_ndarray(format="rgb24")).permute(2, 0, 1)
+            yield Frame(pixels.float() / 255, begins=count == 0)
+            count += 1
     if count < promised:
         raise VideoError(f"{path} ends after {count} frames and promised at least {promised}: it is truncated")
 
@@ -117,19 +93,16 @@ def _promised(container: Any, stream: Any) -> int:
     return int(seconds * float(stream.average_rate or _USUAL_FPS) * _SURE) - 1
 
 
-def _words(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)
-
-
-def prepare(pixels: Tensor, channels: int, size: int) -> Tensor:
+def prepare(pixels: Tensor, channels: int, size: int, normal: Normal = IMAGENET_NORMAL) -> Tensor:
     """[1 or 3, H, W] from 0 to 1 -> [1, channels, size, size]: the largest middle square, resized.
 
-    channels: 1, grey as it is, for the digits; 3, normalised with ImageNet's mean and deviation.
+    channels: 1, grey as it is, for the digits; 3, normalised with the mean and deviation ``normal``.
     """
     if channels == 1 and len(pixels) == 3:
         pixels = (pixels * _GREY).sum(dim=0, keepdim=True)
     elif channels == 3:
-        pixels = (pixels.expand(3, -1, -1) - _MEAN) / _DEVIATION
+        mean, deviation = (torch.tensor(each)[:, None, None] for each in normal)
+        pixels = (pixels.expand(3, -1, -1) - mean) / deviation
     height, width = pixels.shape[1:]
     edge = min(height, width)
     top, left = (height - edge) // 2, (width - edge) // 2

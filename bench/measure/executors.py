@@ -3,7 +3,8 @@
 ``LocalExecutor`` packs single-threaded jobs on this machine's cores: at this size two processes of one thread beat one
 process of two. ``RayExecutor`` gives each job to a cluster, as a task of one core (or GPU), in a process of its own on
 whatever node has room. What a job needs travels with it: this version of the suite (as the job's working directory),
-the files of dropped-in strategies, the pre-trained weights. Packages must be installed on the nodes. A task whose
+the files of dropped-in strategies, the pre-trained weights. Packages must be installed on the nodes, and videos lie
+where they lie on the driver; each node has a cache of its own, or one in a folder that nodes share. A task whose
 worker or node is lost runs again elsewhere; the driver alone writes the run's folder.
 
 Training never runs beside a latency measurement, and latency is never measured on a cluster.
@@ -260,7 +261,8 @@ def work(
     """
     with tempfile.TemporaryDirectory(prefix="shiftbench-") as name:
         checkpoint = Path(name) / "weights.pt"
-        own = {key: value for key, value in job.payload.items() if key != "weights"}  # kept where training is local
+        local = ("weights", "epoch_state")  # kept where training is local
+        own = {key: value for key, value in job.payload.items() if key not in local}
         if "checkpoint" in own:
             own["checkpoint"] = str(checkpoint)
         if weights is not None:

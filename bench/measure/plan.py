@@ -7,11 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.data.video_clips import ClipReader
 from bench.measure.jobs import jobs_of
+from bench.measure.training.video_cache import all_videos, video_sets
 from bench.plugins import discovery
-from bench.spec.cases import Chosen, StrategyInfo, Sweep
+from bench.spec.axes import IMAGENET, ValueNotAllowed
+from bench.spec.cases import Chosen, StrategyInfo, Sweep, Training
 from bench.spec.expansion import Machine, expand
 from bench.spec.settings import Settings
+from bench.spec.videos import Videos
 from bench.store.migrations import SCHEMA
 from bench.store.records import FolderError
 from bench.system import environment
@@ -49,13 +53,22 @@ class Plan:
                     "trials": [trial.label for trial in training.trials],
                     "recipe": training.recipe.model_dump(mode="json"),
                     "data": training.data.model_dump(mode="json"),
+                    **_files(training),
                 }
                 for training in self.sweep.trainings
             },
             "strategy_code": {name: _hash([file]) for name, file in files.items()},
             "measuring_code": measuring_code(),
+            "weights": _content(self.settings.weights),
             "software": {name: versions[name] for name in ("shiftbench", "torch", "torchvision", "numpy")},
         }
+
+
+def _files(training: Training) -> dict[str, str]:
+    """A key of the videos that a training reads, as they lie on the disk."""
+    if not isinstance(training.data, Videos):
+        return {}
+    return {"files": ClipReader(training.data).version(all_videos(video_sets(training.data)))}
 
 
 def measuring_code() -> str:
@@ -81,11 +94,22 @@ def expected_seconds(plan: Plan, folder: Path) -> dict[str, float]:
     return expected
 
 
+def _content(weights: str | None) -> str | None:
+    """A hash of a file with weights; ``imagenet``, and a file that is no longer there, by its name."""
+    if weights is None or weights == IMAGENET or not (file := Path(weights)).is_file():
+        return weights
+    return _hash([file])
+
+
 def prepare(settings: Settings, chosen: Chosen, strategies_dir: Path | None, machine: Machine | None = None) -> Plan:
     """Discover and resolve, on this machine by default. Raises ValueNotAllowed for what is not there."""
     infos, devices = discovery.describe(discovery.strategy_files(strategies_dir), settings.limits)
     machine = machine or Machine(tuple(devices), environment.usable_cores(), environment.cpu_bf16())
-    return Plan(settings, chosen, strategies_dir, tuple(infos), machine, expand(settings, infos, chosen, machine))
+    sweep = expand(settings, infos, chosen, machine)
+    for training in sweep.trainings:
+        if isinstance(training.data, Videos):
+            video_sets(training.data)  # a mistake in the data is told before anything is measured
+    return Plan(settings, chosen, strategies_dir, tuple(infos), machine, sweep)
 
 
 def prepare_again(header: dict[str, Any]) -> Plan:
@@ -100,6 +124,8 @@ def prepare_again(header: dict[str, Any]) -> Plan:
         plan = prepare(settings, chosen, directory, machine)
         now, before = _flat(plan.fingerprint()), _flat(header["sweep"])
         changed = [name for name, value in now.items() if value != before.get(name)]
+    except ValueNotAllowed as error:
+        raise FolderError(f"the run cannot be resumed: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FolderError(f"run.json is not complete, the run cannot be resumed: {error}") from None
     if changed:

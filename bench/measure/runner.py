@@ -179,9 +179,9 @@ class Execution:
 
             def begin(planned: PlannedPanel, known: Sequence[Record]) -> Campaign:
                 share = budget * plan.sweep.share(planned)
-                limits = plan.settings.limits
-                export = Path(exports), limits, limits.export_seconds(share)
-                processes = PanelProcesses(planned.panel, planned.cases, plan.files, plan.settings.seed, *export)
+                asked, limits = plan.settings, plan.settings.limits
+                how = Path(exports), limits, limits.export_seconds(share), asked.weights
+                processes = PanelProcesses(planned.panel, planned.cases, plan.files, asked.seed, *how)
                 return Campaign(processes, settings, share, known)
 
             timed = TimedSection(section, panels, budget, self.known, begin, self._keep, self.refused, self.reporter)

@@ -10,14 +10,16 @@ takes no shift; it is there to compare with.
 ``inflation``        convolutions over time in place of a 2-D network's, and the weights they start from
 ``trainable``        ``build_trainable``: networks with two heads, for the accuracy experiment
 ``detectors``        ``build_detector``: FCOS, trained small and timed at full size
-``full_size``        ``build``: torchvision's networks and 3-D ones, for latency
+``full_size``        ``build``: any network, with random weights or trained ones
+``backbones``        networks from elsewhere, ImageNet's weights, ``normalisation``
 ``online``           ``go_online``: a network with a causal strategy, frame by frame, and the proof of it
 ``streams``          many streams in one network; one source, played at its own rate
-``weights``          weights from files: torchvision's, released TSM checkpoints, this suite's own
+``weights``          weights from files: torchvision's, released TSM checkpoints, this suite's own; ``set_head``
 ``runtimes/``        where a network runs: one small file per runtime; held against eager
 ===================  ======================================================================================
 """
 
+from bench.models.backbones import normalisation
 from bench.models.detectors import Detector, EveryPosition, Found, Targets, build_detector
 from bench.models.full_size import build
 from bench.models.inflation import load_pretrained
@@ -25,8 +27,9 @@ from bench.models.network import Network, channels_of, insert, lay_out, remove
 from bench.models.online import OnlineNetwork, State, StreamError, go_online, inputs, joined, prove
 from bench.models.residual_blocks import NoSites, sites
 from bench.models.trainable import build_trainable, pretrained_form
-from bench.models.weights import load_weights
+from bench.models.weights import last_layer, load_weights, released_otherwise, set_head
 
 __all__ = ["Detector", "EveryPosition", "Found", "Network", "NoSites", "OnlineNetwork", "State", "StreamError"]
 __all__ += ["Targets", "build", "build_detector", "build_trainable", "channels_of", "go_online", "inputs", "insert"]
-__all__ += ["joined", "lay_out", "load_pretrained", "load_weights", "pretrained_form", "prove", "remove", "sites"]
+__all__ += ["joined", "last_layer", "lay_out", "load_pretrained", "load_weights", "normalisation", "pretrained_form"]
+__all__ += ["prove", "released_otherwise", "remove", "set_head", "sites"]

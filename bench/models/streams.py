@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data.videos import Frame, Source, VideoError, prepare
+from bench.data.decoding import VideoError
+from bench.data.videos import Frame, Source, prepare
 from bench.models.online import OnlineNetwork, State, StreamError, joined
+from bench.spec.axes import IMAGENET_NORMAL, Normal
 
 _STREAM = "the video"
 
@@ -151,10 +153,18 @@ class Pacing:
 
 
 class Playback:
-    """One source in one network. size: of the frames that the network reads, in px; fps: None, as the source says."""
+    """One source in one network. size: of the frames that the network reads, in px; fps: None, as the source says;
+    normal: mean and deviation of the colours that the network was trained with."""
 
-    def __init__(self, source: Source, network: OnlineNetwork, size: int, fps: float | None = None) -> None:
-        self.source, self.network, self.size = source, network, size
+    def __init__(
+        self,
+        source: Source,
+        network: OnlineNetwork,
+        size: int,
+        fps: float | None = None,
+        normal: Normal = IMAGENET_NORMAL,
+    ) -> None:
+        self.source, self.network, self.size, self._normal = source, network, size, normal
         self.streams, self.pacing = Streams(network), Pacing(fps or source.fps)
         self.label = ""  # what the present frame shows, where the source knows it
         self._device = next(network.parameters()).device
@@ -174,7 +184,7 @@ class Playback:
         if frame.begins and _STREAM in self.streams.names:
             self.streams.reset(_STREAM)
         self.label = frame.label
-        pixels = prepare(frame.pixels, self.network.channels, self.size)
+        pixels = prepare(frame.pixels, self.network.channels, self.size, self._normal)
         stepped = self.streams.step({_STREAM: pixels[0].to(self._device)})
         if stepped.refused:
             raise VideoError(stepped.refused[_STREAM])

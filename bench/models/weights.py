@@ -7,6 +7,7 @@ released code calls ``conv1.net.weight``, because its shift wraps conv1, is conv
 import pickle
 import re
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +29,7 @@ _DATA_PARALLEL = r"^(module\.|_orig_mod\.)+"
 _MIT = {r"^base_model\.": "", r"^new_fc\.": "fc.", r"\.net\.": "."}
 _FIRST_BLOCK, _BLOCK = {0: "0.0", 1: "0.1", 3: "1", 4: "2"}, {0: "0.0", 1: "0.1", 3: "1.0", 4: "1.1", 6: "2", 7: "3"}
 _MIT_MOBILENET = {  # whose blocks are one flat Sequential
-    **{r"^base_model\.": "", r"^new_fc\.": "classifier.1.", r"\.net\.": "."},
+    **{r"^base_model\.": "", r"^(new_fc|classifier)\.(?!1\.)": "classifier.1.", r"\.net\.": "."},
     **{rf"^(features\.1\.conv)\.{old}\.": rf"\1.{new}." for old, new in _FIRST_BLOCK.items()},
     **{rf"^(features\.(?!1\.)\d+\.conv)\.{old}\.": rf"\1.{new}." for old, new in _BLOCK.items()},
 }
@@ -45,15 +46,20 @@ _NAMINGS: tuple[dict[str, str], ...] = ({}, _MIT, _MIT_MOBILENET, _MMACTION)
 """Rules, applied in order, from names of torchvision or timm, of mit-han-lab/temporal-shift-module (a ResNet, a
 MobileNetV2) and of open-mmlab/mmaction2 (resnet_tsm) to those of the network at hand."""
 
+_MIT_FILE = re.compile(r"TSM_.+?(?:_shift(\d+)_(block(?:res)?))?_[a-z]+_segment(\d+)")
+_MIT_ONLINE_FILE = re.compile(r"mobilenetv2_\w+_online")
+_MMACTION_FILE = re.compile(r"tsm_.*?1x1x(\d+)")
 
-def load_weights(network: Network, path: Path) -> None:
+
+def load_weights(network: Network, path: Path, backbone: str = "") -> None:
     """Load ``path`` into ``network``, which has no shift yet; its last layer takes on the file's number of classes.
 
     Read are: state dicts of torchvision and timm, checkpoints of mit-han-lab/temporal-shift-module and of mmaction2,
     and what a run keeps in ``pretraining/``, as PyTorch or safetensors files; only tensors, never code.
-    Raises ValueNotAllowed, in one line, for a file that is not there, holds no weights, or is of another network.
+    Raises ValueNotAllowed, in one line, for a file that is not there, holds no weights, or is of another network than
+    ``backbone``, as it is called.
     """
-    state = _state(path)
+    state = read_state(path)
     try:
         if all(key.startswith("trunk.") for key in state):
             load_pretrained(network, state)
@@ -62,10 +68,12 @@ def load_weights(network: Network, path: Path) -> None:
             _fit_head(network.trunk, renamed)
             network.trunk.load_state_dict(renamed, strict=False)  # old files have no num_batches_tracked
     except (ValueError, RuntimeError) as error:
-        raise ValueNotAllowed(f"{path} is of another network: {' '.join(str(error).split())[:200]}") from None
+        what = f"{path} is of another network{backbone and f' than {backbone}'}"
+        raise ValueNotAllowed(f"{what}: {' '.join(str(error).split())[:200]}") from None
 
 
-def _state(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The state dict in ``path``, in its order. Raises ValueNotAllowed as ``load_weights`` does."""
     try:
         stored: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except FileNotFoundError:
@@ -107,12 +115,88 @@ def _rename(key: str, rules: Mapping[str, str]) -> str:
     return key
 
 
+def set_head(network: Network, classes: int, seed: int) -> None:
+    """Give ``network`` a new last layer with random weights for so many ``classes``; the other weights stay.
+
+    Raises ValueNotAllowed where it has no linear layer and no 1×1 convolution.
+    """
+    found = last_layer(network.trunk)
+    if found is None:
+        raise ValueNotAllowed("this network has no last layer to replace: expected nn.Linear or a 1×1 nn.Conv2d")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network.trunk.set_submodule(found[0], _alike(found[1], classes))
+
+
 def _fit_head(trunk: nn.Module, state: Mapping[str, Tensor]) -> None:
     """A last layer for as many classes as the file has; where it has none, loading says so."""
-    for name, layer in [(name, layer) for name, layer in trunk.named_modules() if isinstance(layer, nn.Linear)][-1:]:
+    if found := last_layer(trunk):
+        name, layer = found
         weight = state.get(f"{name}.weight")
-        if weight is not None and weight.dim() == 2 and len(weight) != layer.out_features:
-            trunk.set_submodule(name, nn.Linear(layer.in_features, len(weight)))
+        if weight is not None and weight.dim() == layer.weight.dim() and len(weight) != len(layer.weight):
+            trunk.set_submodule(name, _alike(layer, len(weight)))
+
+
+def last_layer(trunk: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d] | None:
+    """(its path, the layer that gives the logits): the last linear one or, without any, the last 1×1 convolution."""
+    found: list[tuple[str, nn.Linear | nn.Conv2d]] = [
+        (name, layer)
+        for name, layer in trunk.named_modules()
+        if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1))
+    ]
+    return max(found[::-1], key=lambda own: isinstance(own[1], nn.Linear), default=None)  # the first of the greatest
+
+
+def _alike(layer: nn.Linear | nn.Conv2d, classes: int) -> nn.Linear | nn.Conv2d:
+    """Another one in the place of ``layer``, untrained."""
+    bias = layer.bias is not None
+    made = (
+        nn.Conv2d(layer.in_channels, classes, 1, bias=bias)
+        if isinstance(layer, nn.Conv2d)
+        else nn.Linear(layer.in_features, classes, bias)
+    )
+    return made.to(layer.weight).train(layer.training)
+
+
+def released_settings(path: Path) -> dict[str, Any]:
+    """What the name of a released checkpoint, or of its folder, says of its training: {} or some of ``fraction``,
+    ``placement``, ``direction`` and ``segments``.
+
+    mit-han-lab: ``TSM_kinetics_RGB_resnet50_shift8_blockres_avg_segment8_e50.pth``, without ``shift8…`` for a network
+    without a shift, and ``mobilenetv2_jester_online.pth.tar``; mmaction2: ``tsm_r50_1x1x8_50e_kinetics400_rgb….pth``.
+    Each of ``shift8``'s two directions takes 1/8 of the channels.
+    """
+    for name in (path.name, path.parent.name):
+        if found := _MIT_FILE.match(name):
+            segments = {"segments": int(found[3])}
+            return (_shift(int(found[1]), found[2], name) if found[1] else {"fraction": Fraction(0)}) | segments
+        if found := _MMACTION_FILE.match(name):
+            return _shift(8, "blockres", name) | {"segments": int(found[1])}
+        if _MIT_ONLINE_FILE.match(name):
+            return _shift(8, "blockres", name)
+    return {}
+
+
+def _shift(divisor: int, place: str, name: str) -> dict[str, Any]:
+    causal = "online" in name
+    return {
+        "fraction": Fraction(1 if causal else 2, divisor),
+        "placement": "residual" if place == "blockres" else "inplace",
+        "direction": "unidirectional" if causal else "bidirectional",
+    }
+
+
+def released_otherwise(path: Path, **asked: Any) -> str | None:
+    """A line where the name of a released checkpoint says that it was trained with something else than is ``asked``,
+    see ``released_settings``; None: it does not."""
+    trained = released_settings(path)
+    differing = [name for name, value in asked.items() if trained.get(name, value) != value]
+    if not differing:
+        return None
+    was, now = (", ".join(f"{name} {values[name]}" for name in differing) for values in (trained, asked))
+    causal = "direction" in differing and asked["direction"] == "unidirectional"
+    why = "; a causal network never sees the next frame" if causal else ""
+    return f"{path.name} was trained with {was}, as its name says, and is asked for with {now}{why}"
 
 
 def learned(network: Module) -> Module:
@@ -120,7 +204,7 @@ def learned(network: Module) -> Module:
     weights and forgets a part of them is not found out with those of an untrained network."""
     generator = torch.Generator().manual_seed(1)
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d) and module.affine and module.track_running_stats:
             assert module.running_var is not None and module.running_mean is not None
             for scale in (module.weight.data, module.running_var):
                 scale.uniform_(0.8, 1.25, generator=generator)

@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench import models
 from bench.models.online import Reads
-from bench.models.runtimes import NETWORK_TOLERANCE
-from bench.models.weights import disturb, learned
+from bench.models.weights import learned
 from bench.plugins.discovery import LoadError, load_class, load_file
 from bench.plugins.side_effects import SideEffectError, no_side_effects
-from bench.spec.axes import ACCURACY_BACKBONE, parse_fraction
+from bench.plugins.subject import SITE, Broken, Remark, Subject, differ, infer
+from bench.plugins.whole_network import IN_GIVEN_NETWORK, equal_in_network
+from bench.spec.axes import parse_fraction
 from bench.spec.cases import Variant
-from bench.strategy import CannotStream, Site, Strategy
+from bench.strategy import CannotStream, Strategy
 from bench.system import workers
 
 BLOCK_TOLERANCE = 1e-5  # max |difference| / max |reference| in fp32: one block's rounding
@@ -35,18 +36,7 @@ _CHANNELS = (16, 7, 12)  # 7 and 12: counts that most fractions do not divide
 _MORE_CHANNELS = (*_CHANNELS, 24, 160)  # and those of MobileNetV2, where a count may be rounded differently
 _FRACTIONS = tuple(map(Fraction, ("1/8", "1/4", "3/10", "1/2", "1")))
 _LAYOUTS = (torch.contiguous_format, torch.channels_last)
-_SITE = Site("conv1", "conv1")
 _OF_STREAMS = ("online", "step", "recalled")  # a strategy that overrides one of them promises to stream
-
-Make = Callable[[], Strategy]
-
-
-class Broken(Exception):
-    """A property that does not hold; the message is the smallest counter-example found."""
-
-
-class Remark(Broken):
-    """A property that need not hold: worth a flag, no failure."""
 
 
 @dataclass(frozen=True)
@@ -59,59 +49,7 @@ class CheckResult:
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class _Subject:
-    """A strategy under test: how to make it, what it claims to equal, and the device to test on."""
-
-    make: Make
-    reference: Make | None
-    device: str
-
-    def clip(self, n: int, t: int, c: int, size: int = 4) -> Tensor:
-        """Random frames [N*T, C, size, size]."""
-        generator = torch.Generator().manual_seed(0)
-        return torch.randn(n * t, c, size, size, generator=generator).to(self.device)
-
-    def read(self, frames: Tensor, t: int, make: Make | None = None, *, trained: bool = False) -> Tensor:
-        """What conv1 reads of ``frames``, in inference; trained: the strategy's own weights have left their start."""
-        block = Reads(frames.shape[1]).to(self.device, frames.dtype)
-        of_block = {id(parameter) for parameter in block.parameters()}
-        wrapped = (make or self.make)().wrap(block, _SITE, t)
-        if trained:
-            disturb([parameter for parameter in wrapped.parameters() if id(parameter) not in of_block])
-        return _infer(wrapped, frames.clone())
-
-    def gradients(self, block: Reads | Bottleneck, make: Make, t: int) -> dict[str, Tensor | None]:
-        """Those of a loss on what ``block`` gives in training, with respect to its input and its first weights."""
-        weight = block.to(self.device).conv1.weight  # the parameter stays when a strategy takes the layer
-        wrapped = make().wrap(block, _SITE, t).train()
-        frames = self.clip(2, t, 16).requires_grad_()
-        wrapped(frames * 1.0).square().mean().backward()  # * 1.0: a block never sees a leaf
-        return {"the input": frames.grad, "conv1's weight": weight.grad}
-
-
-def _infer(module: nn.Module, frames: Tensor) -> Tensor:
-    with torch.inference_mode():
-        return module.eval()(frames)  # type: ignore[no-any-return]
-
-
-def _differ(got: Tensor, want: Tensor, tolerance: float, what: str, t: int) -> None:
-    """Raise Broken at the first clip, frame and channel where the two differ."""
-    if got.shape != want.shape:
-        raise Broken(f"{what}: shape {tuple(got.shape)} instead of {tuple(want.shape)}")
-    scale = want.abs().max().clamp_min(torch.finfo(want.dtype).tiny)
-    error = (got - want).abs() / scale
-    error = torch.where(torch.isfinite(error), error, torch.inf)
-    if error.max() <= tolerance:
-        return
-    first = (error.flatten(1).amax(1) > tolerance).nonzero()[0].item()
-    where = f"clip {int(first) // t}, frame {int(first) % t}"
-    if error.dim() == 4:
-        where += f", channel {int(error[int(first)].flatten(1).amax(1).argmax())}"
-    raise Broken(f"{what}: {where} is off by {error.max():.2g} of the largest value (allowed {tolerance:g}), T={t}")
-
-
-def shape(subject: _Subject) -> None:
+def shape(subject: Subject) -> None:
     """Shape, dtype and device are kept for T in 1, 2, 3, 8, 16, several clips and odd channel counts."""
     for t, c, dtype in product(_LENGTHS, _CHANNELS, (torch.float32, torch.bfloat16)):
         frames = subject.clip(2, t, c).to(dtype)
@@ -122,19 +60,19 @@ def shape(subject: _Subject) -> None:
                 raise Broken(f"{name} becomes {got} instead of {want} at T={t}, C={c}")
 
 
-def keeps_to_itself(subject: _Subject) -> None:
+def keeps_to_itself(subject: Subject) -> None:
     """It leaves PyTorch's settings as they are, and no thread or process running."""
     subject.read(subject.clip(2, 3, 16), 3)  # every check is watched for it; this one gives it a name
 
 
-def finite(subject: _Subject) -> None:
+def finite(subject: Subject) -> None:
     """Finite features stay finite."""
     for t in _LENGTHS:
         if not torch.isfinite(subject.read(subject.clip(2, t, 16), t)).all():
             raise Broken(f"NaN or infinity in the output at T={t}")
 
 
-def clips_apart(subject: _Subject) -> None:
+def clips_apart(subject: Subject) -> None:
     """Nothing leaks from one clip of a batch into another, whatever the strategy has learned."""
     t = 3
     frames = subject.clip(3, t, 16)
@@ -142,22 +80,22 @@ def clips_apart(subject: _Subject) -> None:
     changed[t : 2 * t] += 1.0
     before, after = subject.read(frames, t, trained=True), subject.read(changed, t, trained=True)
     others = [*range(t), *range(2 * t, 3 * t)]
-    _differ(after[others], before[others], 0.0, "changing the clip between changes another clip", t)
+    differ(after[others], before[others], 0.0, "changing the clip between changes another clip", t)
 
 
-def shortcut_exact(subject: _Subject) -> None:
+def shortcut_exact(subject: Subject) -> None:
     """In residual placement the shortcut carries the present frame, unshifted."""
     if subject.make().placement != "residual":
         return
     for block in (BasicBlock(16, 16), Bottleneck(16, 4)):
         last = block.bn2 if isinstance(block, BasicBlock) else block.bn3
         nn.init.zeros_(last.weight)  # the residual branch gives zero: the output is the shortcut
-        wrapped = subject.make().wrap(block.to(subject.device), _SITE, 4)
+        wrapped = subject.make().wrap(block.to(subject.device), SITE, 4)
         frames = subject.clip(2, 4, 16).abs()
-        _differ(_infer(wrapped, frames.clone()), frames, 0.0, f"the shortcut of a {type(block).__name__}", 4)
+        differ(infer(wrapped, frames.clone()), frames, 0.0, f"the shortcut of a {type(block).__name__}", 4)
 
 
-def causal(subject: _Subject) -> None:
+def causal(subject: Subject) -> None:
     """Unidirectional: no frame reads anything of the future, whatever the strategy has learned."""
     if subject.make().direction != "unidirectional":
         return
@@ -168,36 +106,36 @@ def causal(subject: _Subject) -> None:
         changed = frames.clone()
         changed[future:] += 1.0
         after = subject.read(changed, t, trained=True)
-        _differ(after[:future], before[:future], 0.0, f"a change from frame {future} on changes the past", t)
+        differ(after[:future], before[:future], 0.0, f"a change from frame {future} on changes the past", t)
 
 
-def identity_at_zero(subject: _Subject) -> None:
+def identity_at_zero(subject: Subject) -> None:
     """With fraction 0 nothing moves."""
     strategy = subject.make()
     at_zero = partial(type(strategy), 0.0, strategy.placement, strategy.direction)
     for t in (1, 3):
         frames = subject.clip(2, t, 16)
-        _differ(subject.read(frames, t, at_zero), frames, 0.0, "fraction 0", t)
+        differ(subject.read(frames, t, at_zero), frames, 0.0, "fraction 0", t)
 
 
-def gradients(subject: _Subject) -> None:
+def gradients(subject: Subject) -> None:
     """Gradients reach input and weights, and are finite."""
     for name, gradient in subject.gradients(Reads(16), subject.make, 4).items():
         if gradient is None or not torch.isfinite(gradient).all():
             raise Broken(f"the gradient of {name} is {'missing' if gradient is None else 'not finite'}")
 
 
-def deterministic(subject: _Subject) -> None:
+def deterministic(subject: Subject) -> None:
     """The same input gives the same output, bit by bit, from two instances and twice in a row."""
     frames = subject.clip(2, 8, 16)
     first = subject.read(frames, 8)
-    _differ(subject.read(frames, 8), first, 0.0, "a second instance", 8)
-    wrapped = subject.make().wrap(Reads(16).to(subject.device), _SITE, 8)
+    differ(subject.read(frames, 8), first, 0.0, "a second instance", 8)
+    wrapped = subject.make().wrap(Reads(16).to(subject.device), SITE, 8)
     for run in ("first", "second"):
-        _differ(_infer(wrapped, frames.clone()), first, 0.0, f"the {run} run in a row", 8)
+        differ(infer(wrapped, frames.clone()), first, 0.0, f"the {run} run in a row", 8)
 
 
-def memory_format(subject: _Subject) -> None:
+def memory_format(subject: Subject) -> None:
     """channels_last stays channels_last (flagged, not failed: it is correct, but the next layer pays)."""
     frames = subject.clip(2, 4, 16).contiguous(memory_format=torch.channels_last)
     seen: list[bool] = []
@@ -205,26 +143,26 @@ def memory_format(subject: _Subject) -> None:
     block.conv1.register_forward_pre_hook(
         lambda _, args: seen.append(args[0].is_contiguous(memory_format=torch.channels_last))
     )
-    _infer(subject.make().wrap(block, _SITE, 4), frames)
+    infer(subject.make().wrap(block, SITE, 4), frames)
     if seen and not seen[0]:
         raise Broken("channels_last features come out in another memory format")
 
 
-def equal_in_block(subject: _Subject) -> None:
+def equal_in_block(subject: Subject) -> None:
     """Equal to what it claims to equal, forward and backward, inside Basic and Bottleneck blocks, in both layouts."""
     if subject.reference is None:
         return
     for c in _MORE_CHANNELS:
         frames = subject.clip(2, 3, c)
-        _differ(subject.read(frames, 3), subject.read(frames, 3, subject.reference), 0.0, f"{c} channels", 3)
+        differ(subject.read(frames, 3), subject.read(frames, 3, subject.reference), 0.0, f"{c} channels", 3)
     for t in _LENGTHS:
         for (kind, width), layout in product(((BasicBlock, 16), (Bottleneck, 4)), _LAYOUTS):
             outs = []
             for make in (subject.make, subject.reference):
                 torch.manual_seed(0)
-                wrapped = make().wrap(learned(kind(16, width)).to(subject.device), _SITE, t)
-                outs.append(_infer(wrapped, subject.clip(2, t, 16).contiguous(memory_format=layout)))
-            _differ(outs[0], outs[1], BLOCK_TOLERANCE, f"{kind.__name__}, {layout}", t)
+                wrapped = make().wrap(learned(kind(16, width)).to(subject.device), SITE, t)
+                outs.append(infer(wrapped, subject.clip(2, t, 16).contiguous(memory_format=layout)))
+            differ(outs[0], outs[1], BLOCK_TOLERANCE, f"{kind.__name__}, {layout}", t)
         found = []
         for make in (subject.make, subject.reference):
             torch.manual_seed(0)
@@ -233,23 +171,10 @@ def equal_in_block(subject: _Subject) -> None:
             got = found[0][name]
             if got is None or want is None:
                 raise Broken(f"the gradient of {name} is missing")
-            _differ(got.flatten(1), want.flatten(1), BLOCK_TOLERANCE, f"gradient of {name}", t)
+            differ(got.flatten(1), want.flatten(1), BLOCK_TOLERANCE, f"gradient of {name}", t)
 
 
-def equal_in_network(subject: _Subject) -> None:
-    """Equal to what it claims to equal in a whole network, in fp32 and bf16."""
-    if subject.reference is None:
-        return
-    t = 8
-    for dtype, tolerance in NETWORK_TOLERANCE.items():
-        outs = []
-        for make in (subject.make, subject.reference):
-            network = models.insert(make(), learned(models.build(ACCURACY_BACKBONE, t))).to(subject.device, dtype)
-            outs.append(_infer(network, subject.clip(2, t, 1, size=32).to(dtype)).float())
-        _differ(outs[0], outs[1], tolerance, f"network in {dtype}", 1)
-
-
-def streams(subject: _Subject) -> None:
+def streams(subject: Subject) -> None:
     """Frame by frame it computes what it computes in clips (flagged, not failed, where it promises no stream)."""
     strategy = subject.make()
     if strategy.direction != "unidirectional" or strategy.fraction == 0:
@@ -261,7 +186,7 @@ def streams(subject: _Subject) -> None:
         raise (Broken if promised else Remark)(str(why)) from None
 
 
-CHECKS: tuple[Callable[[_Subject], None], ...] = (
+CHECKS: tuple[Callable[[Subject], None], ...] = (
     keeps_to_itself,
     shape,
     finite,
@@ -279,12 +204,19 @@ CHECKS: tuple[Callable[[_Subject], None], ...] = (
 
 
 def conformance(
-    cls: type[Strategy], variant: Variant, reference: type[Strategy] | None, device: str = "cpu"
+    cls: type[Strategy],
+    variant: Variant,
+    reference: type[Strategy] | None,
+    device: str = "cpu",
+    network: models.Network | None = None,
 ) -> Iterator[CheckResult]:
-    """Every check on one variant of ``cls``; ``reference`` is the class named in ``same_function_as``."""
+    """Every check on one variant of ``cls``; ``reference`` is the class named in ``same_function_as``.
+
+    network: of ``network_to_test_in``, in which it is tested as a whole; None: in digits_resnet, and less there.
+    """
     axes: Any = (float(variant.fraction), variant.placement, variant.direction)
-    subject = _Subject(partial(cls, *axes), partial(reference, *axes) if reference else None, device)
-    for check in CHECKS:
+    subject = Subject(partial(cls, *axes), partial(reference, *axes) if reference else None, device, network)
+    for check in (*CHECKS, *(IN_GIVEN_NETWORK if network else ())):
         meaning = (check.__doc__ or "").strip()
         try:
             with no_side_effects():

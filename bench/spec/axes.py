@@ -41,6 +41,23 @@ def is_elsewhere(backbone: str) -> bool:
     return ":" in backbone
 
 
+IMAGENET = "imagenet"
+"""Weights by this name: those that a network's library offers, trained on ImageNet."""
+
+Normal = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and deviation of each colour, of pixels from 0 to 1."""
+
+IMAGENET_NORMAL: Normal = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Of ImageNet's pictures."""
+
+
+def starting_weights(backbone: str, asked: str | None) -> str | None:
+    """That a network begins to learn from videos with: those ``asked`` for; else those of its library, or what a network
+    of one's own comes with (None)."""
+    own = is_elsewhere(backbone) and backbone.partition(":")[0] not in ("torchvision", "timm")
+    return asked or (None if own else IMAGENET)
+
+
 VOLUMETRIC: dict[str, str] = {
     "r3d_18": "torchvision R3D-18: 3×3×3 convolutions",
     "mc3_18": "torchvision MC3-18: 3-D convolutions in the first stage only",

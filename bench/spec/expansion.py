@@ -11,6 +11,7 @@ from bench.spec.axes import (
     BASELINE,
     DETECTORS,
     ONLY_ON,
+    SECTIONS,
     VOLUMETRIC,
     ValueNotAllowed,
     parse_fraction,
@@ -31,7 +32,7 @@ from bench.spec.cases import (
 from bench.spec.panel import PANEL_AXES, Panel
 from bench.spec.schema import Group
 from bench.spec.settings import Panels, Settings, Timing
-from bench.spec.training import Accuracy, Study, TrainingRecipe, TrainingSection
+from bench.spec.training import Study, TrainingRecipe, TrainingSection, VideoRecipe
 
 _T = TypeVar("_T")
 
@@ -57,7 +58,7 @@ def expand(settings: Settings, infos: Sequence[StrategyInfo], chosen: Chosen, ma
     """The cases and trials that ``settings`` and ``chosen`` ask for on this machine.
 
     Raises ValueNotAllowed for a strategy, study, device or number of threads that is not there, and where nothing that
-    is asked for can be timed.
+    is asked for can be timed or trained.
     """
     return _Expansion(settings, {info.name: info for info in infos}, chosen, machine).sweep()
 
@@ -75,9 +76,14 @@ class _Expansion:
         sections = self.settings.sections
         clips = self._planned(self.settings.latency, self._of_clips) if "latency" in sections else ()
         panels = [*clips, *self._streams()]
-        trainings = [
-            self._training(name, section) for name, section in self.settings.trained.items() if name in sections
-        ]
+        if "video" in sections and set(sections) != set(SECTIONS) and not self.settings.video.data.path:
+            raise ValueNotAllowed(
+                "the video section trains on videos of your own, and there are none: name a folder CLASS/VIDEO, a list "
+                "or a CSV with --data"
+            )
+        trained = {name: section for name, section in self.settings.trained.items() if name in sections}
+        self._require_studies(list(trained.values()))
+        trainings = [self._training(name, section) for name, section in trained.items()]
         return Sweep(tuple(panels), tuple(training for training in trainings if training.trials))
 
     def _of_clips(self, section: Timing, row: Panels) -> list[Variant]:
@@ -161,6 +167,12 @@ class _Expansion:
                 )
         return asked or (cores,)
 
+    def _require_studies(self, sections: Sequence[TrainingSection]) -> None:
+        names = list(dict.fromkeys(study.name for section in sections for study in section.all_studies))
+        for wanted in self.chosen.studies or ():
+            if names and wanted not in names:
+                raise ValueNotAllowed(f"unknown study {wanted!r}; this preset has: {', '.join(names)}")
+
     def _training(self, name: str, section: TrainingSection) -> Training:
         trials = tuple(dict.fromkeys(self._trials(name, section)))
         return Training(name, trials, self._resolved(section.recipe), section.data)
@@ -168,11 +180,7 @@ class _Expansion:
     def _trials(self, name: str, section: TrainingSection) -> Iterator[Trial]:
         """Study after study, and seed by seed, so that an interrupted study holds whole comparisons."""
         studies = section.all_studies
-        chosen = self.chosen.studies if isinstance(section, Accuracy) else None  # others have no studies to choose
-        names = [study.name for study in studies]
-        for wanted in chosen or ():
-            if wanted not in names:
-                raise ValueNotAllowed(f"unknown study {wanted!r}; this preset has: {', '.join(names)}")
+        chosen = self.chosen.studies if section.studies else None  # others have none to choose
         for study in studies:
             if chosen is None or study.name in chosen:
                 main = studies[0]
@@ -187,10 +195,13 @@ class _Expansion:
                             yield Trial(name, variant, condition, seed)
 
     def _resolved(self, recipe: TrainingRecipe) -> TrainingRecipe:
-        """With the device and the number format that are meant."""
+        """With the device, the number format and the weights that are meant."""
         device = "cuda" if "cuda" in self.machine.meant(recipe.device) else "cpu"
         bf16 = recipe.bf16 if recipe.bf16 != "auto" else device == "cuda" or self.machine.cpu_bf16
-        return recipe.model_copy(update={"device": device, "bf16": bf16})
+        update: dict[str, object] = {"device": device, "bf16": bf16}
+        if isinstance(recipe, VideoRecipe) and self.settings.weights:
+            update["weights"] = self.settings.weights
+        return recipe.model_copy(update=update)
 
     def _variants(self, groups: Sequence[Group], plugins: Group | None) -> list[Variant]:
         """Each once. What was dropped in, or only named by the user, joins by ``plugins``; None: nothing joins."""

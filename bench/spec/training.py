@@ -1,13 +1,14 @@
-"""What trainings may be asked for: arms, data, recipes and seeds of the sections accuracy and detection."""
+"""What trainings may be asked for: arms, data, recipes and seeds of the sections accuracy, detection and video."""
 
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from bench.spec.axes import (
     ACCURACY_BACKBONE,
     ACCURACY_BACKBONES,
+    BACKBONES,
     DATASETS,
     DETECTION_DATASET,
     MAIN,
@@ -15,12 +16,14 @@ from bench.spec.axes import (
     Objective,
     ValueNotAllowed,
     View,
+    require,
+    require_backbone,
 )
 from bench.spec.schema import Count, Group, Positive, Strict, one_of
+from bench.spec.videos import Share, Videos
 
 Dataset = Annotated[str, one_of(DATASETS, "dataset")]
 AccuracyBackbone = Annotated[str, one_of(ACCURACY_BACKBONES, "backbone of the accuracy section")]
-Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class RingDigitsData(Strict):
@@ -125,13 +128,15 @@ class DetectionRecipe(RenderedRecipe):
 
 
 class VideoRecipe(TrainingRecipe):
-    """How an arm of the video section is trained, from the weights that ``Settings.weights`` names.
+    """How an arm of the video section is trained. One-cycle schedule over ``epochs`` of all training videos.
 
-    One-cycle schedule over ``epochs`` of all training videos, the same for all arms. head_lr_factor: of ``lr``, for the
-    new last layer. norm_momentum: of BatchNorm; None: as the network has it. flip: horizontally, at random; auto: not
-    where a label says left, right or clockwise. shift_px: up to which a whole clip is moved at random.
+    weights: that the network starts from; where ``Settings.weights`` names some, those. None: ImageNet's, or what a
+    network of one's own comes with. head_lr_factor: of ``lr``, for the new last layer. norm_momentum: of BatchNorm;
+    None: as the network has it. flip: horizontally, at random; auto: not where a label says left, right or clockwise.
+    How far a whole clip is moved at random: see ``Videos.margin``.
     """
 
+    weights: str | None = None
     epochs: Count = 40
     lr: Positive = 1.5e-3
     head_lr_factor: Positive = 5.0
@@ -139,61 +144,6 @@ class VideoRecipe(TrainingRecipe):
     batch: Count = 16
     bf16: bool | Literal["auto"] = False  # depthwise convolutions are slower in it on a CPU
     flip: bool | Literal["auto"] = "auto"
-    shift_px: Annotated[int, Field(ge=0)] = 8
-
-
-class Question(Strict):
-    """What is asked of videos. label: which class; arrow: shown forward or reversed? classes: only their videos."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = "label"
-    task: Literal["label", "arrow"] = "label"
-    classes: tuple[str, ...] = ()
-
-
-class Split(Strict):
-    """Which videos are for what, where their lists don't say so.
-
-    group: the column (of a CSV) or "class/…" level whose values are never divided between parts; empty: each video is a
-    group of its own. test, validation: groups, by value; where test is empty, test_share and validation_share of the
-    groups, drawn at random once for all seeds. alternate: odd seeds train on what even ones test on, and test on what
-    those train on (validation: then of the same size, from the end of the list of training groups).
-    """
-
-    group: str = ""
-    test: tuple[str, ...] = ()
-    validation: tuple[str, ...] = ()
-    test_share: Share = 0.2
-    validation_share: Share = 0.15
-    alternate: bool = False
-
-
-class Videos(Strict):
-    """Videos of one's own, and how clips are taken from them.
-
-    path: a folder CLASS/VIDEO, a list of the released TSM code (path frames label) or of mmaction2 (path label), or a
-    CSV; empty: there are none. With several lists, train=A,validation=B,test=C. root: what paths in lists begin with;
-    empty: the list's folder. pattern: of frame files in a frame folder. columns: of a CSV; empty: path, file or video;
-    label, class, name or action. kept: frames of a video that the cache holds, evenly spaced; size: px of a clip's
-    edge, kept with ``margin`` more on the shorter side. frames: in a clip. sampling: segments (one frame of each, random
-    in training, the centre one in tests) or dense (consecutive kept frames). views: clips of a video in a test, whose
-    logits are averaged. cache: a folder, safe to delete; empty: in the user's cache folder; cache_gib: its bound.
-    """
-
-    path: str = ""
-    root: str = ""
-    pattern: str = "img_{:05d}.jpg"
-    path_column: str = ""
-    label_column: str = ""
-    questions: tuple[Question, ...] = (Question(),)
-    split: Split = Split()
-    frames: Count = 8
-    sampling: Literal["segments", "dense"] = "segments"
-    views: Count = 1
-    kept: Count = 24
-    size: Annotated[int, Field(ge=32)] = 112
-    margin: Annotated[int, Field(ge=0)] = 8
-    cache: str = ""
-    cache_gib: Positive = 20.0
 
 
 class Study(Strict):
@@ -217,14 +167,22 @@ class Study(Strict):
     groups: tuple[Group, ...] = ()
 
 
+class VideoStudy(Study):
+    """The same of videos. datasets: names of questions."""
+
+    datasets: tuple[str, ...] | None = None
+    backbones: tuple[str, ...] | None = None
+
+
 class TrainingSection(Strict):
-    """A section of trainings: arms, seeds, and the recipe that all arms share.
+    """A section of trainings: arms, seeds, the recipe that all arms share, and studies beyond the main arms.
 
     lr_factors, length_factors: of the recipe's ``lr`` and ``epochs``; each pair is a candidate of its own.
     """
 
     groups: tuple[Group, ...] = ()
     plugins: Group = Group()
+    studies: tuple[Study, ...] = ()
     seeds: Count
     first_seed: Annotated[int, Field(ge=0)] = 0
     lr_factors: tuple[Positive, ...] = (1.0,)
@@ -247,14 +205,20 @@ class TrainingSection(Strict):
             length_factors=self.length_factors,
         )
 
+    @model_validator(mode="after")
+    def _names_once(self) -> Self:
+        names = [MAIN, *(study.name for study in self.studies)]
+        if doubled := [name for name in names if names.count(name) > 1]:
+            raise ValueNotAllowed(f"two studies are called {doubled[0]!r}; each needs a name of its own")
+        return self
+
 
 class Accuracy(TrainingSection):
-    """The accuracy section: networks that tell clips apart, and studies beyond the main arms."""
+    """The accuracy section: networks that tell clips apart."""
 
     datasets: tuple[Dataset, ...] = ("ring_digits",)
     backbone: AccuracyBackbone = ACCURACY_BACKBONE
     plugins: Group = Group(fractions=(Fraction(1, 4),))
-    studies: tuple[Study, ...] = ()
     seeds: Count = 3
     recipe: Recipe = Recipe()
     data: Data = Data()
@@ -263,13 +227,6 @@ class Accuracy(TrainingSection):
     def all_studies(self) -> tuple[Study, ...]:
         """The main study first."""
         return (self._main(self.datasets, self.backbone), *self.studies)
-
-    @model_validator(mode="after")
-    def _names_once(self) -> "Accuracy":
-        names = [study.name for study in self.all_studies]
-        if doubled := [name for name in names if names.count(name) > 1]:
-            raise ValueNotAllowed(f"two studies are called {doubled[0]!r}; each needs a name of its own")
-        return self
 
 
 class Detection(TrainingSection):
@@ -287,7 +244,7 @@ class Detection(TrainingSection):
     @property
     def all_studies(self) -> tuple[Study, ...]:
         """Without groups nothing is trained."""
-        return (self._main((DETECTION_DATASET,), TRAINED_DETECTOR),) if self.groups else ()
+        return (self._main((DETECTION_DATASET,), TRAINED_DETECTOR), *self.studies) if self.groups else ()
 
 
 class VideoSection(TrainingSection):
@@ -299,12 +256,24 @@ class VideoSection(TrainingSection):
     backbone: str = "timm:tf_efficientnet_lite0"
     plugins: Group = Group(fractions=(Fraction(1, 4),))
     groups: tuple[Group, ...] = (Group(strategies=("copy_shift",), placements=("residual", "inplace")),)
+    studies: tuple[VideoStudy, ...] = ()
     seeds: Count = 5
     recipe: VideoRecipe = VideoRecipe()
     data: Videos = Videos()
 
     @property
     def all_studies(self) -> tuple[Study, ...]:
-        """One, of all questions."""
+        """The main one, of all questions, first."""
         names = tuple(question.name for question in self.data.questions)
-        return (self._main(names, self.backbone),) if self.data.path else ()
+        return (self._main(names, self.backbone), *self.studies) if self.data.path else ()
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        questions = [question.name for question in self.data.questions]
+        require_backbone(self.backbone, BACKBONES, "backbone of the video section")
+        for study in self.studies:
+            for dataset in study.datasets or ():
+                require(dataset, questions, "question")
+            for backbone in study.backbones or ():
+                require_backbone(backbone, BACKBONES, "backbone of the video section")
+        return self

@@ -14,6 +14,7 @@ Schema history
     run.json: trainings by section.
 8   process: the order in which cases were built, and built anew; the fewest processes of an interval. run.json: what
     disturbed the machine before anything was measured (``disturbance``).
+9   trained: samples of the video section. run.json: keys of the files that its trainings read.
 """
 
 import json

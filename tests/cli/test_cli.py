@@ -10,11 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torchvision.models import resnet18
 
+from bench import models
 from bench.cli import session
 from bench.cli.app import main
 from bench.cli.report import show, write_report
-from tests.conftest import LEAKY, SMALL, TWO_BACK
+from tests.conftest import LEAKY, ROOTED, SMALL, TWO_BACK
 from tests.report.conftest import PUBLISHED
 
 MISTAKES = {
@@ -59,6 +62,17 @@ MISTAKES = {
     "list of nothing": (["list", "dreams"], ["'dreams'", "strategies, backbones, presets, claims"]),
     "check of nobody": (["check", "foo_shift"], ["'foo_shift'", "copy_shift"]),
     "check of no file": (["check", "nowhere.py"], ["nowhere.py"]),
+    "check with weights of nothing": (["check", "copy_shift", "--weights", "imagenet"], ["--backbone"]),
+    "check in a 3-D network": (["check", "copy_shift", "--backbone", "s3d"], ["'s3d'", "resnet18"]),
+    "weights that are not there": (["run", "--weights", "my.pth"], ["no file my.pth", "imagenet"]),
+    "weights of no library": (
+        ["run", "--preset", "smoke", "--only", "online", "--backbone", "digits_fcos", "--weights", "imagenet"],
+        ["digits_fcos", "torchvision or timm", "--weights FILE"],
+    ),
+    "weights that nothing takes": (
+        ["run", "--preset", "smoke", "--only", "accuracy", "--weights", "imagenet"],
+        ["--weights", "latency, online and video"],
+    ),
     "new with a bad name": (["new", "two back"], ["'two back'", "letters"]),
     "new with a name in use": (["new", "copy_shift"], ["copy_shift.py", "exists"]),
 }
@@ -144,6 +158,27 @@ def test_an_installed_package_writes_below_the_working_directory(
     assert "--strategies-dir" in capsys.readouterr().out  # where it lies is not looked at without being asked for
     assert [path.name for path in (here / "strategies").iterdir()] == ["my_shift.py"]
     assert [path for path in installed.rglob("*") if path.is_file()] == []
+
+
+def test_weights_of_another_network_are_told_before_anything_is_measured(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(resnet18().state_dict(), "other.pth")
+    arguments = ["--preset", "smoke", "--only", "latency", "--backbone", "resnet34", "--weights", "other.pth"]
+    assert main(["run", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"{tmp_path / 'other.pth'} is of another network than resnet34: it lacks" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["other.pth"]
+
+
+def test_check_proves_in_a_network_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "rooted.py").write_text(ROOTED)
+    arguments = ["check", str(tmp_path / "rooted.py"), "--backbone", "digits_resnet"]
+    torch.save(models.build("digits_resnet", 1).trunk.state_dict(), tmp_path / "my.pth")
+    assert main([*arguments, "--weights", str(tmp_path / "my.pth")]) == 1
+    shown = capsys.readouterr().out
+    assert "FAILED  gradients_in_network" in shown and "in digits_resnet: 1 broken" in shown
 
 
 def test_check_names_the_broken_property(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

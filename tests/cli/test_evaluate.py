@@ -75,7 +75,9 @@ def test_a_video_that_cannot_be_read_is_named_and_left_out(told: dict[str, Any],
 
 
 def test_classes_and_predictions_are_files(told: dict[str, Any], given: Given) -> None:
-    classes, clips = (pd.read_csv(given.folder / "out" / "evaluation" / f"{name}.csv") for name in ("classes", "predictions"))
+    classes, clips = (
+        pd.read_csv(given.folder / "out" / "evaluation" / f"{name}.csv") for name in ("classes", "predictions")
+    )
     assert len(clips) == CLIPS * len(told["rows"]) and len(classes) == len(COLOURS) * len(told["rows"])
     first = classes.iloc[: len(COLOURS)].set_index("class")
     assert first["right"].to_dict() == {"blue": EACH - MISLABELLED, "green": EACH, "red": EACH}
@@ -89,9 +91,9 @@ def test_forward_or_reversed_in_words(
     """A network without a shift is right in one way of each video; the number of its classes must be two."""
     two = (given.folder / "net.py").read_text().replace("nn.Linear(16, 3)", "nn.Linear(16, 2)")
     (tmp_path / "two.py").write_text(two)
-    from bench.models.backbones import backbone
-
     import torch
+
+    from bench.models.backbones import backbone
 
     torch.save(backbone(f"{tmp_path / 'two.py'}:small").state_dict(), tmp_path / "two.pth")
     lines = [line for line in (given.folder / "list.csv").read_text().splitlines() if "letter" not in line]
@@ -137,7 +139,9 @@ def test_a_mistake_is_one_line(
 
 
 @pytest.mark.slow
-def test_latency_of_the_same_cases_stands_beside(given: Given, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_latency_of_the_same_cases_stands_beside(
+    given: Given, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     assert given.evaluate("--strategies", "copy_shift", "--part", "all", "--budget", "60s", "--out", str(out)) == 1
     table = pd.read_csv(out / "evaluation" / "accuracy.csv")

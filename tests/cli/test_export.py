@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchvision.models import resnet18
 
 from bench import models
 from bench.cli.app import main
@@ -30,20 +31,22 @@ def test_the_printed_loader_runs_the_file_without_torch(
 ) -> None:
     if reason := runtimes.why_not(runtime, "cpu"):
         pytest.skip(reason)
-    out = tmp_path / "network.onnx"
-    assert export("split_input_shift", runtime, out) == 0
-    printed = capsys.readouterr().out
+    out, weights = tmp_path / "network.onnx", tmp_path / "TSM_few_RGB_resnet18_shift8_block_avg_segment2_e50.pth"
+    torch.save(resnet18(num_classes=5).state_dict(), weights)
+    assert export("split_input_shift", runtime, out, "--weights", str(weights)) == 0
+    printed, warning = capsys.readouterr()
+    assert warning.count("\n") == 1 and "trained with placement inplace, as its name says" in warning
     assert (allocators.advice() or "wrote") in printed
     loader = printed[printed.index("import numpy") :]
     more = f"import sys\nassert 'torch' not in sys.modules\nnumpy.save({str(tmp_path / 'logits.npy')!r}, logits)\n"
     done = subprocess.run([sys.executable, "-c", loader + more], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     given = np.random.default_rng(0).standard_normal((4, 3, 32, 32), dtype="float32")
-    network = models.insert(load_class("copy_shift", strategy_files())(0.25), models.build("resnet18", 2))
+    network = models.insert(load_class("copy_shift", strategy_files())(0.25), models.build("resnet18", 2, str(weights)))
     with torch.inference_mode():
         expected = network.eval()(torch.from_numpy(given)).numpy()
     answer = np.load(tmp_path / "logits.npy")
-    assert answer.shape == (2, 1000)
+    assert answer.shape == (2, 5)
     assert np.abs(answer - expected).max() <= 1e-4 * np.abs(expected).max()
     assert list(tmp_path.glob("*.onnx")) == [out]
 

@@ -41,6 +41,8 @@ ODD = st.sampled_from(
             "unidirectional",
             "latency",
             "accuracy",
+            "video",
+            "arrow",
             "online",
             "smoke",
         ),
@@ -52,6 +54,7 @@ FLAGS = ("--dry-run", "--quiet", "--json")  # options without a value
 OPTIONS = st.sampled_from(
     [
         *("--preset", "--only", "--strategies", "--strategies-dir", "--fractions", "--placements", "--directions"),
+        *("--data", "--task", "--weights"),
         *("--backbone", "--device", "--runtimes", "--threads", "--dtypes", "--memory-formats", "--frames", "--sizes"),
         *("--batches", "--streams", "--allocators", "--seeds", "--budget", "--studies", "--pause-after", "--executor"),
         *("--config", "--resume", *FLAGS, "--nonsense"),

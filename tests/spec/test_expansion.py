@@ -273,12 +273,53 @@ def test_training_takes_the_gpu_where_there_is_one_and_bf16_where_the_device_com
         sweep(accuracy={**accuracy, "recipe": {"device": "cuda"}})
 
 
+VIDEO = {"data": {"path": "/videos", "questions": [{"name": "a"}, {"name": "b", "task": "arrow"}]}, "seeds": 2}
+
+
+def test_every_question_of_videos_is_a_data_set() -> None:
+    (training,) = sweep(video=VIDEO).trainings
+    arms = ("no_shift-residual-0", "copy_shift-residual-1/4", "copy_shift-inplace-1/4")
+    assert [trial.label for trial in training.trials] == [
+        f"{name}-timm:tf_efficientnet_lite0/{arm}-bidirectional/seed{seed}"
+        for seed in (0, 1)
+        for name in "ab"
+        for arm in arms
+    ]
+
+
+def test_studies_of_videos_have_questions_and_seeds_of_their_own() -> None:
+    causal = {"strategies": ["copy_shift"], "directions": ["unidirectional"]}
+    study = {"name": "causal", "datasets": ["a"], "seeds": 1, "groups": [causal]}
+    asked = {**VIDEO, "groups": [TWO_PLACEMENTS], "studies": [study]}
+    labels = labels_of(sweep(video=asked))
+    assert len(labels) == 2 * 2 * 3 + 1 and labels[-1].endswith("copy_shift-residual-1/4-unidirectional/seed0")
+    assert len(labels_of(sweep(chosen=Chosen(studies=("causal",)), video=asked))) == 2
+    with pytest.raises(ValueNotAllowed, match="unknown study 'main2'; this preset has: main, causal"):
+        sweep(chosen=Chosen(studies=("main2",)), video=asked)
+
+
+def test_weights_are_part_of_how_videos_are_learned_from() -> None:
+    assert sweep(video=VIDEO).trainings[0].recipe.weights is None
+    settings = validate({"sections": ["video"], "video": VIDEO, "weights": "/my.pth"}, "a test")
+    assert expand(settings, BUILTIN, Chosen(), CPU).trainings[0].recipe.weights == "/my.pth"
+
+
+@pytest.mark.parametrize("sections", [("video",), ("latency", "video")])
+def test_a_section_of_videos_that_is_asked_for_needs_some(sections: tuple[str, ...]) -> None:
+    with pytest.raises(ValueNotAllowed, match="trains on videos of your own, and there are none: .* with --data"):
+        expand(validate({"sections": sections}, "a test"), BUILTIN, Chosen(), CPU)
+    found = expand(validate({}, "a test"), BUILTIN, Chosen(), CPU).trainings
+    assert "video" not in {training.section for training in found}  # of all sections, it is left out
+
+
 # --- presets ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", preset_names())
 def test_presets_are_valid_and_every_section_that_they_ask_for_has_something_to_do(name: str) -> None:
     settings = load_preset(name)
+    videos = settings.video.data.model_copy(update={"path": "/videos"})
+    settings = settings.model_copy(update={"video": settings.video.model_copy(update={"data": videos})})
     found = expand(settings, OURS, Chosen(), Machine(("cpu", "cuda"), 2))
     networks = {*settings.online.backbones, *(n for panel in settings.online.panels for n in panel.backbones or ())}
     asked = {"detection" if network in DETECTORS else "online" for network in networks} & set(settings.sections)
@@ -287,5 +328,6 @@ def test_presets_are_valid_and_every_section_that_they_ask_for_has_something_to_
     trained = {training.section for training in found.trainings}
     assert ("accuracy" in trained) == ("accuracy" in settings.sections)
     assert ("detection" in trained) == ("detection" in settings.sections and bool(settings.detection.groups))
+    assert ("video" in trained) == ("video" in settings.sections)
     assert set(found.strategies) <= preset_strategies()
     assert all(found.variants(strategy) for strategy in found.strategies)

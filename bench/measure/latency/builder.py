@@ -54,17 +54,18 @@ class PanelBuilder:
     """Makes each case's model and call. A call runs a clip, or consecutive frames of streams (``Frames``).
 
     All cases share the weights of one network: what differs between two cases is the shift alone, not where its
-    weights happen to lie. forward_seconds: of the fastest forward that was run while building, which is untimed.
+    weights happen to lie. weights: as ``models.build`` takes them. forward_seconds: of the fastest forward that was run
+    while building, which is untimed.
     """
 
-    def __init__(self, panel: Panel, device: Device, seed: int) -> None:
+    def __init__(self, panel: Panel, device: Device, seed: int, weights: str | None = None) -> None:
         self.panel, self.device = panel, device
         self.forward_seconds = math.inf
         self._blocks: list[Tensor] = []
         self._to = (device.torch_device, _DTYPES[panel.dtype])
         torch.set_num_threads(panel.threads)
         self.backend = device.freeze()
-        self._network = models.build(panel.backbone, panel.frames).to(*self._to)
+        self._network = models.build(panel.backbone, panel.frames, weights).to(*self._to)
         models.lay_out(self._network, _FORMATS[panel.memory_format])
         generator = torch.Generator().manual_seed(seed)
         shape = (panel.images, models.channels_of(self._network.trunk), panel.size, panel.size)

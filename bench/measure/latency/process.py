@@ -29,7 +29,8 @@ class PanelProcesses:
     """Starts fresh processes of one panel. They know cases by their positions in ``cases``.
 
     exports: a folder that keeps exported files from process to process; None: each process exports again.
-    export_seconds: what the export of one case may take. stream: tests pass one that starts no process.
+    export_seconds: what the export of one case may take. weights: as ``models.build`` takes them.
+    stream: tests pass one that starts no process.
     """
 
     panel: Panel
@@ -39,6 +40,7 @@ class PanelProcesses:
     exports: Path | None = None
     limits: ProcessLimits = USUAL_LIMITS
     export_seconds: float = 120.0
+    weights: str | None = None
     stream: Callable[..., Iterator[workers.Event]] = _STREAM
 
     def events(
@@ -63,6 +65,7 @@ class PanelProcesses:
             job = {
                 "mode": mode,
                 "panel": vars(self.panel),
+                "weights": self.weights,
                 "files": [str(file) for file in self.files],
                 "exports": None if self.exports is None else str(self.exports),
                 "export_seconds": self.export_seconds,

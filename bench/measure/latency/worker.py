@@ -42,7 +42,7 @@ def answer(job: dict[str, Any], emit: workers.Emit, device_for: Callable[[str], 
         emit({"event": "present", "present": device.present()})
         return
     try:
-        builder = PanelBuilder(panel, device, job["seed"])
+        builder = PanelBuilder(panel, device, job["seed"], job.get("weights"))
         with torch.inference_mode():
             _work(job, emit, builder)
     except RuntimeError as error:

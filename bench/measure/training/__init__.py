@@ -2,7 +2,8 @@
 
 A 2-D network learns from single frames: the pre-training that all trials of a seed share. Then a strategy is put into
 it, and it learns from clips and is judged. ``harness`` has both stages and their loop, ``checkpoint`` the shared
-weights, ``worker`` the process in which one of them runs.
+weights, ``worker`` the process in which one of them runs. On videos of one's own the network starts from weights that
+it has, and ``video_cache`` has the videos decoded before the first trial.
 
 A task (data, network, loss, evaluation) is a ``harness.Task`` in a module of its own and an entry in ``TASKS``. Its
 data and recipe stand in ``spec.training``, its samples in ``store.samples``.
@@ -19,7 +20,8 @@ class TaskInfo:
 
     implementation: module:class. frames_per_second: expected speed of one process, by device; cost: of a frame, by
     network, where it is not 1. requires: packages beyond torch, which ``extra`` installs. examples: test clips of which
-    trials of the first seed keep a frame. weights: the folder of trained weights.
+    trials of the first seed keep a frame. weights: the folder of trained weights. epoch_states: the folder in which a
+    training keeps its state after each epoch, while it lasts.
     """
 
     implementation: str
@@ -29,6 +31,7 @@ class TaskInfo:
     extra: str = ""
     examples: int = 0
     weights: str | None = None
+    epoch_states: str | None = None
 
     def missing(self) -> str | None:
         """A sentence on the packages that are not installed, or None."""
@@ -49,5 +52,12 @@ TASKS: dict[str, TaskInfo] = {  # by section
         extra="detection",
         examples=48,
         weights="detectors",
+    ),
+    "video": TaskInfo(
+        "bench.measure.training.video:VideoTask",
+        {"cpu": 130.0, "cuda": 4000.0},  # EfficientNet-Lite0 on frames of 64²
+        requires=("av",),
+        extra="video",
+        epoch_states="training",
     ),
 }

@@ -1,14 +1,16 @@
-"""Weights that several trainings share: one file, made once, trusted only if it is what it should be.
+"""Weights that several trainings share, or the state of one after an epoch: trusted only if it is what it should be.
 
-The file holds ``{"key": str, "state": state_dict}``. Its key is a hash of everything that the weights depend on.
+The file holds ``{"key": str, "state": dict}``. Its key stands for everything that the state depends on.
 """
 
 import hashlib
 import json
 import os
 import pickle
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,7 +39,7 @@ def key_of(recipe: TrainingRecipe, dataset: str, data_version: str, form: str, s
     return digest.hexdigest()
 
 
-def save(path: Path, key: str, state: State) -> None:
+def save(path: Path, key: str, state: Mapping[str, Any]) -> None:
     """Write atomically: a reader, or a resumed run, sees the whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -48,8 +50,8 @@ def save(path: Path, key: str, state: State) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def load(path: Path, key: str) -> State:
-    """The weights stored under ``key``. Raises FileNotFoundError where there is no file, Unusable where it won't do."""
+def load(path: Path, key: str) -> dict[str, Any]:
+    """The state stored under ``key``. Raises FileNotFoundError where there is no file, Unusable where it won't do."""
     try:
         stored = torch.load(path, weights_only=True)
     except FileNotFoundError:
@@ -60,5 +62,5 @@ def load(path: Path, key: str) -> State:
         raise Unusable(f"{path.name} is not a checkpoint of this suite")
     if stored.get("key") != key:
         raise Unusable(f"{path.name} was made from another recipe, seed, data set or version")
-    state: State = stored["state"]
+    state: dict[str, Any] = stored["state"]
     return state

@@ -81,7 +81,8 @@ class DetectionTask(Task):
         recipe, dataset = self.recipe, self.dataset
         assert isinstance(network, Detector)
         rng = np.random.default_rng([self.seed, _CLIPS])
-        fit = train(lambda: self._batches(dataset.scenes(rng, recipe.clips), recipe.batch), None)
+        clips = recipe.clips
+        fit, _ = train(lambda _: self._batches(dataset.scenes(rng, clips), recipe.batch), clips, lambda: None)
         judged = dataset.scenes(np.random.default_rng([self.seed, _JUDGED]), recipe.test_clips, recipe.judged_on)
         start = time.perf_counter()
         found = find(network, judged, recipe.device)

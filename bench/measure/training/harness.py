@@ -1,8 +1,9 @@
 """Two stages, whatever is learned: a network from single frames, then the network with a strategy in it from clips.
 
-All that is random comes from the seed, from a stream of its own for each purpose: trials of one seed see the same data
-in the same order and start from the same weights, so that they can be compared pair by pair. One thread: results do not
-depend on the number of cores, and trials can run side by side.
+A task that starts from weights of its own has the second stage only. All that is random comes from the seed, from a
+stream of its own for each purpose: trials of one seed see the same data in the same order and start from the same
+weights, so that they can be compared pair by pair. One thread: results do not depend on the number of cores, and trials
+can run side by side.
 """
 
 import math
@@ -10,20 +11,20 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from bench.data.images import Dataset
 from bench.measure.training.checkpoint import State
 from bench.models import Network, insert, lay_out
 from bench.spec.axes import PRETRAINED_FORM
 from bench.spec.cases import Condition
-from bench.spec.training import TrainingRecipe
+from bench.spec.training import RenderedRecipe, TrainingRecipe
 from bench.store.samples import Fitted
 from bench.strategy import Strategy
 from bench.system import environment
@@ -42,6 +43,9 @@ Batch = tuple[Tensor, Any]
 Epoch = Callable[[], Iterator[Batch]]
 """Draws fresh data and gives it batch by batch."""
 
+Look = Callable[[], Any]
+"""Looks at the network after an epoch, must not change it, and gives what is to be kept of it."""
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -56,22 +60,32 @@ class Fit:
     update_seconds: float
 
 
-Train = Callable[[Epoch, Callable[[], None] | None], Fit]
-"""Fine-tunes the network of a trial for as many epochs as recipe and condition say, and calls the second after each,
-which may look at the network and must not change it. Raises Diverged."""
+@dataclass(frozen=True)
+class Kept:
+    """So that a training that is killed goes on with its next epoch and ends with the same result. before: what was
+    kept of it, None where it begins; keep: is given all that there is to keep, after every epoch."""
+
+    before: dict[str, Any] | None
+    keep: Callable[[dict[str, Any]], None]
+
+
+Train = Callable[[Callable[[int], Iterator[Batch]], int, Look], tuple[Fit, list[Any]]]
+"""Fine-tunes the network of a trial for as many epochs as recipe and condition say: on what the first draws for the
+epoch of that number, so many clips. Gives what was kept of each look, too. Raises Diverged."""
 
 
 @dataclass(frozen=True)
 class Task(ABC):
     """What differs from task to task, for one recipe (its device and bf16 are settled), condition and seed. examples:
-    test clips of which something is kept to look at."""
+    test clips of which something is kept to look at. alive: is called now and then while nothing is trained."""
 
     recipe: TrainingRecipe
     condition: Condition
     seed: int
-    dataset: Dataset
+    dataset: Any
     data_version: str = ""
     examples: int = 0
+    alive: Callable[[], None] = field(default=lambda: None)
 
     SAMPLES: ClassVar[type[Fitted]]
     MEMORY_FORMAT: ClassVar[torch.memory_format] = torch.contiguous_format
@@ -85,11 +99,11 @@ class Task(ABC):
 
     @abstractmethod
     def network(self, backbone: str, segments: int) -> Network:
-        """``backbone`` with random weights of the seed, for clips of ``segments`` frames."""
+        """``backbone`` as it starts, for clips of ``segments`` frames; what is random in it is the seed's."""
 
-    @abstractmethod
     def pretraining(self) -> Sequence[Epoch]:
-        """All epochs of single frames."""
+        """All epochs of single frames; a task whose ``network`` is trained already has none."""
+        return ()
 
     @abstractmethod
     def loss(self, network: Network, frames: Tensor, targets: Any) -> Tensor:
@@ -103,10 +117,14 @@ class Task(ABC):
         """Give ``network``, which has no strategy yet, the pre-trained weights."""
         network.load_state_dict(state)
 
+    def parameters(self, network: Network) -> list[tuple[float, list[nn.Parameter]]]:
+        """All that learns, by the factor of its learning rate."""
+        return [(1.0, list(network.parameters()))]
+
     @property
     def segments(self) -> int:
         """Frames of a clip that the network sees."""
-        return self.dataset.frames
+        return int(self.dataset.frames)
 
     @property
     def form(self) -> str:
@@ -116,29 +134,34 @@ class Task(ABC):
 
 def pretrain(task: Task, report: Report) -> tuple[State, Fit]:
     """The weights that all trials of a seed start from. Raises Diverged."""
+    recipe = task.recipe
+    assert isinstance(recipe, RenderedRecipe)
     with reproducible(task.seed):
         network = task.network(task.form, 1)
-        recipe = task.recipe
         steps = math.ceil(recipe.pretrain_frames / recipe.pretrain_batch)
-        how = fit(task, network, task.pretraining(), recipe.pretrain_lr, steps, report)
+        how, _ = fit(task, network, task.pretraining(), recipe.pretrain_lr, steps, report)
         return _state(network), how
 
 
-def fine_tune(task: Task, strategy: Strategy, state: State, report: Report) -> tuple[Fitted, State]:
-    """Put ``strategy`` into the pre-trained network, train it on clips and judge it: samples, and the trained weights.
+def fine_tune(
+    task: Task, strategy: Strategy, state: State | None, report: Report, kept: Kept | None = None
+) -> tuple[Fitted, State]:
+    """Put ``strategy`` into the network, train it on clips and judge it: samples, and the trained weights.
 
-    state: what ``pretrain`` gave; it is not changed. Raises Diverged, and what the task raises.
+    state: what ``pretrain`` gave, which is not changed; None: the task's network is trained already. kept: what was
+    and is kept after each epoch. Raises Diverged, and what the task raises.
     """
     with reproducible(task.seed):
         network = task.network(task.condition.backbone, task.segments)
-        task.load(network, state)
+        if state is not None:
+            task.load(network, state)
         insert(strategy, network)
         recipe, condition = task.recipe, task.condition
 
-        def train(epoch: Epoch, after_epoch: Callable[[], None] | None) -> Fit:
-            epochs = [epoch] * max(1, round(recipe.epochs * condition.length_factor))
-            steps = math.ceil(recipe.clips / recipe.batch)
-            return fit(task, network, epochs, recipe.lr * condition.lr_factor, steps, report, after_epoch)
+        def train(draw: Callable[[int], Iterator[Batch]], clips: int, look: Look) -> tuple[Fit, list[Any]]:
+            epochs = [partial(draw, number) for number in range(max(1, round(recipe.epochs * condition.length_factor)))]
+            steps = math.ceil(clips / recipe.batch)
+            return fit(task, network, epochs, recipe.lr * condition.lr_factor, steps, report, look, kept)
 
         samples = {
             "params": sum(parameter.numel() for parameter in network.parameters()),
@@ -157,19 +180,32 @@ def fit(
     lr: float,
     steps: int,
     report: Report,
-    after_epoch: Callable[[], None] | None = None,
-) -> Fit:
+    look: Look = lambda: None,
+    kept: Kept | None = None,
+) -> tuple[Fit, list[Any]]:
     """Train ``network`` on what each of ``epochs`` draws: AdamW, one cycle of the learning rate over all of them. It is
-    left in evaluation mode, in which ``after_epoch`` sees it too. lr: the highest. steps: of an epoch. Raises Diverged.
+    left in evaluation mode, in which ``look`` sees it too. lr: the highest. steps: of an epoch. Raises Diverged.
     """
     device = task.recipe.device
     network.to(device)
     lay_out(network, task.MEMORY_FORMAT)
-    clock, step, total = time.perf_counter, 0, len(epochs) * steps
-    optimizer = torch.optim.AdamW(network.parameters(), lr, weight_decay=task.recipe.weight_decay, fused=True)
-    schedule = OneCycleLR(optimizer, lr, total_steps=total)
-    train_loss, train_seconds, stages = list[float](), 0.0, np.zeros(4)  # data, forward, backward, update
-    for epoch in epochs:
+    clock, total = time.perf_counter, len(epochs) * steps
+    factors, parameters = zip(*task.parameters(network), strict=True)
+    groups = [{"params": own} for own in parameters]
+    optimizer = torch.optim.AdamW(groups, lr, weight_decay=task.recipe.weight_decay, fused=True)
+    schedule = OneCycleLR(optimizer, [lr * factor for factor in factors], total_steps=total)
+    stateful: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    train_loss, looks, train_seconds = list[float](), list[Any](), 0.0
+    stages = np.zeros(4)  # data, forward, backward, update
+    if kept is not None and kept.before is not None:
+        train_loss, looks, train_seconds, seconds = kept.before["so_far"]
+        stages += seconds
+        for name, part in stateful.items():
+            part.load_state_dict(kept.before[name])
+        _set_random(device, kept.before["random"])
+        network.eval()
+    step = len(train_loss) * steps
+    for epoch in epochs[len(train_loss) :]:
         begin = start = clock()
         network.train()
         whole, count = 0.0, 0
@@ -197,9 +233,23 @@ def fit(
         train_loss.append(whole / count)
         train_seconds += clock() - begin
         network.eval()
-        if after_epoch is not None:
-            after_epoch()
-    return Fit(train_loss, train_seconds, *stages.tolist())
+        looks.append(look())
+        if kept is not None:
+            states = {name: part.state_dict() for name, part in stateful.items()}
+            so_far = [train_loss, looks, train_seconds, stages.tolist()]
+            kept.keep({**states, "random": _random(device), "so_far": so_far})
+    return Fit(train_loss, train_seconds, *stages.tolist()), looks
+
+
+def _random(device: str) -> list[Tensor]:
+    """Of torch's random numbers, where they stand."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if device == "cuda" else [])]
+
+
+def _set_random(device: str, states: Sequence[Tensor]) -> None:
+    torch.set_rng_state(states[0])
+    if device == "cuda":
+        torch.cuda.set_rng_state(states[1])
 
 
 @contextmanager

@@ -98,7 +98,7 @@ class RecognitionTask(Task):
         def seen(whole: Clips) -> Clips:
             return one_frame(whole, view) if self.segments == 1 else whole
 
-        def draw() -> Iterator[Batch]:
+        def draw(_: int) -> Iterator[Batch]:
             some, objective = seen(dataset.clips(clips, recipe.clips)), self.condition.objective
             spatial = some.spatial if objective != "temporal" else None
             temporal = some.temporal if objective != "spatial" else None
@@ -108,8 +108,7 @@ class RecognitionTask(Task):
             return seen(dataset.judged(np.random.default_rng([seed, stream]), count, part))
 
         validation = judged("validation", _VALIDATION, recipe.validation_clips)
-        curve: list[Scores] = []
-        fit = train(draw, lambda: curve.append(self.evaluate(network, validation)[-1]))
+        fit, curve = train(draw, recipe.clips, lambda: self.evaluate(network, validation)[-1])
         seen_by_epoch = [recipe.clips * epoch for epoch in range(1, len(curve) + 1)]
         test = judged(recipe.judged_on, _TEST if recipe.judged_on == "test" else _VALIDATION, recipe.test_clips)
         start = time.perf_counter()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from torchvision.models import resnet18
 
 from bench import models
 from bench.measure.latency.builder import PanelBuilder, Player
@@ -125,6 +126,16 @@ def test_what_is_moved_in_memory_computes_the_same_and_what_was_there_before_is_
         model, call = builder.build(strategy, "eager", None, runs=1, prove=False)
         assert torch.equal(call(), want)
         assert model.get_parameter("trunk.conv1.weight").is_contiguous(memory_format=torch.channels_last)
+
+
+def test_networks_are_counted_with_the_weights_that_are_given(tmp_path: Path) -> None:
+    torch.save(resnet18(num_classes=5).state_dict(), tmp_path / "few.pth")
+    panel = replace(CLIPS, device="cpu")
+    cases = [Case(BASELINE_VARIANT, panel)]
+    weights = str(tmp_path / "few.pth")
+    processes = PanelProcesses(panel, cases, strategy_files(), 0, weights=weights, stream=in_process.stream)
+    said = list(processes.events("static", cases, 0))
+    assert said[-1]["samples"]["params"] == sum(weight.numel() for weight in resnet18(num_classes=5).parameters())
 
 
 def test_a_process_that_would_not_end_in_time_ends_at_once() -> None:

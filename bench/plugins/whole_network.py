@@ -1,0 +1,115 @@
+"""What a strategy must satisfy in a whole network: digits_resnet, or the one in which it is to be used.
+
+Frames are looked at one by one, before the consensus, whose average would hide much of what one frame gets wrong.
+"""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from bench import models
+from bench.models.network import NO_SITES, Network
+from bench.models.runtimes import NETWORK_TOLERANCE
+from bench.models.weights import disturb, learned
+from bench.plugins.subject import Broken, Remark, Subject, differ, infer
+from bench.spec.axes import ACCURACY_BACKBONE, ValueNotAllowed
+
+_FRAMES, _CLIPS = 8, 2
+_EDGES = {1: 32, 3: 64}  # px, by the channels that a network reads
+_TOLERANCE = NETWORK_TOLERANCE[torch.float32]
+
+
+def network_to_test_in(backbone: str, weights: str | None = None) -> Network:
+    """The network ``backbone`` with ``weights``, see ``models.build``; random ones have learned something.
+
+    Raises ValueNotAllowed where it cannot be made or has no place for a strategy.
+    """
+    network = models.build(backbone, _FRAMES, weights)
+    if not models.sites(network):
+        raise ValueNotAllowed(f"backbone {backbone!r} has {NO_SITES}")
+    return (learned(network) if weights is None else network).requires_grad_()
+
+
+def _network(subject: Subject) -> Network:
+    """A copy, to be changed."""
+    return copy.deepcopy(subject.network) or learned(models.build(ACCURACY_BACKBONE, _FRAMES))
+
+
+def _frames(subject: Subject, network: Network, clips: int = _CLIPS) -> Tensor:
+    channels = models.channels_of(network.trunk)
+    return subject.clip(clips, _FRAMES, channels, _EDGES.get(channels, max(_EDGES.values())))
+
+
+def equal_in_network(subject: Subject) -> None:
+    """Equal to what it claims to equal in a whole network, in fp32 and bf16."""
+    if subject.reference is None:
+        return
+    for dtype, tolerance in NETWORK_TOLERANCE.items():
+        outs = []
+        for make in (subject.make, subject.reference):
+            network = models.insert(make(), _network(subject)).to(subject.device, dtype)
+            outs.append(infer(network, _frames(subject, network).to(dtype)).float())
+        differ(outs[0], outs[1], tolerance, f"network in {dtype}", 1)
+
+
+def shortcut_in_network(subject: Subject) -> None:
+    """In residual placement all shortcuts of a whole network carry the present frame, unshifted."""
+    if subject.make().placement != "residual":
+        return
+    network = _network(subject)
+    _silence_branches(network)  # with nothing but its shortcuts, it computes what it does without a strategy
+    frames = _frames(subject, network)
+    want = infer(network.to(subject.device).trunk, frames.clone())
+    got = infer(models.insert(subject.make(), network).trunk, frames.clone())
+    differ(got, want, _TOLERANCE, "with branches that give zero", _FRAMES)
+
+
+def _silence_branches(network: Network) -> None:
+    """First layers that give zero, and nothing behind them that makes something else of it."""
+    with torch.no_grad():
+        for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+            if name.endswith((".bias", ".running_mean")):
+                tensor.zero_()
+        for parent, name, site in models.sites(network):
+            parameters = list(site.layer(parent.get_submodule(name)).parameters())
+            if not parameters:
+                raise Remark(f"the first layer of a branch, {site.path}, has no weights: it cannot be silenced")
+            for parameter in parameters:
+                parameter.zero_()
+
+
+def gradients_in_network(subject: Subject) -> None:
+    """Gradients of a whole network are finite, and reach its input and all layers that read what was shifted."""
+    network = _network(subject)
+    layers = [site.layer(parent.get_submodule(name)) for parent, name, site in models.sites(network)]
+    reached = {id(parameter) for layer in layers for parameter in layer.parameters()}
+    weights = dict(network.named_parameters())  # they stay when a strategy takes their layers
+    frames = _frames(subject, network).requires_grad_()
+    shifted = models.insert(subject.make(), network).to(subject.device)
+    shifted.train()(frames * 1.0).square().mean().backward()
+    for name, weight in {"the input": frames, **weights}.items():
+        if weight.grad is None and (weight is frames or id(weight) in reached):
+            raise Broken(f"the gradient of {name} is missing")
+        if weight.grad is not None and not torch.isfinite(weight.grad).all():
+            raise Broken(f"the gradient of {name} is not finite")
+
+
+def causal_in_network(subject: Subject) -> None:
+    """Unidirectional: no frame's logits read anything of the future, whatever the strategy has learned."""
+    if subject.make().direction != "unidirectional":
+        return
+    network = _network(subject)
+    known = {id(parameter) for parameter in network.parameters()}
+    shifted = models.insert(subject.make(), network).to(subject.device)
+    disturb([parameter for parameter in shifted.parameters() if id(parameter) not in known])
+    frames, future = _frames(subject, network, 1), _FRAMES // 2
+    changed = frames.clone()
+    changed[future:] += 1.0
+    before, after = infer(shifted.trunk, frames.clone()), infer(shifted.trunk, changed)
+    what = f"a change from frame {future} on changes the past"
+    differ(after[:future], before[:future], _TOLERANCE, what, _FRAMES)
+
+
+IN_GIVEN_NETWORK = (shortcut_in_network, gradients_in_network, causal_in_network)
+"""Beyond ``equal_in_network``: those of which blocks show enough, unless somebody asks about a certain network."""
