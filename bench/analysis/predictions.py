@@ -1,8 +1,8 @@
 """Predictions of one checkpoint, moved in each way, in each runtime -> accuracies, paired differences, disagreements.
 
-Intervals are over clips, for this one checkpoint. Wilson's for an accuracy. Two rows saw the same clips, so a difference
-is paired, with Newcombe's interval: McNemar's exact test would only say whether two rows differ, this says by how much
-they may, also where few clips or none tell them apart.
+Intervals are over clips, for this one checkpoint. Wilson's for an accuracy. Two rows saw the same clips, so their
+difference is paired, with Newcombe's interval: McNemar's exact test would only say whether two rows differ, this says
+by how much they may, also where few clips or none tell them apart.
 """
 
 import math
@@ -35,7 +35,7 @@ _COSTS = ["latency_ms", "overhead_pct", "overhead_ci_low_pct", "overhead_ci_high
 
 @dataclass(frozen=True)
 class Judged:
-    """The clips that all cases saw: what they are called [N], their classes by number [N], and what the numbers mean."""
+    """The clips that all cases saw: their names [N], their classes by number [N], and what the numbers mean."""
 
     names: tuple[str, ...]
     labels: NDArray[np.intp]
@@ -54,7 +54,8 @@ class Prediction:
     @property
     def classes(self) -> NDArray[np.intp]:
         """The predicted ones [N]."""
-        return self.logits.argmax(axis=1)
+        found: NDArray[np.intp] = self.logits.argmax(axis=1)
+        return found
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,8 @@ def disagreements(
 ) -> list[Disagreement]:
     """Each strategy in eager fp32 against the one whose function it computes, or the first that does so too.
 
-    roots: {strategy: the one whose function it computes}. tolerance: of a proof, max |difference| / max |reference|. Two
-    logits that may each be off by it may change places while no more than twice as much lies between them.
+    roots: {strategy: the one whose function it computes}. tolerance: of a proof, max |difference| / max |reference|.
+    Two logits that may each be off by it may change places while no more than twice as much lies between them.
     """
     groups: dict[Variant, list[Prediction]] = {}
     for own, one in _in_eager(found).items():
@@ -152,8 +153,10 @@ def write(
     broken: Mapping[str, str],
     latency: pd.DataFrame | None,
 ) -> pd.DataFrame:
-    """``evaluation/*.csv`` in ``folder``; returns the accuracies, beside what each case costs. broken: {video: why it was
-    left out}. latency: a run's table of the same cases; None: nothing was timed. Raises OSError."""
+    """``evaluation/*.csv`` in ``folder``; returns the accuracies, beside what each case costs. Raises OSError.
+
+    broken: {video: why it was left out}. latency: a run's table of the same cases; None: nothing was timed.
+    """
     table, answered = accuracy_table(found, judged, apart), [one for one in found if one.status == "ok"]
     if latency is None:
         table = table.assign(**dict.fromkeys(_COSTS, math.nan))

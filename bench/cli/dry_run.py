@@ -1,4 +1,4 @@
-"""``run --dry-run``: what would be measured, how the budget is divided, how long it should take. Nothing is measured."""
+"""``run --dry-run``: what would be measured, how the budget is divided, how long it should take."""
 
 import json
 from pathlib import Path
@@ -53,8 +53,7 @@ def _lines(told: dict[str, Any]) -> list[str]:
         lines.append(line + (f"; skipped: {section['skipped']}" if section.get("skipped") else ""))
         for row in section.get("panels", ()):
             later = f", in turn {row['turn']}: of what is left then" if row["turn"] > 1 else ""
-            lines.append(
-                f"  {row['panel']}: {count_text(row['cases'], 'case')}, {duration_text(row['seconds'])}{later}"
-            )
+            cases, share = count_text(row["cases"], "case"), duration_text(row["seconds"])
+            lines.append(f"  {row['panel']}: {cases}, {share}{later}")
     strategies = f"{count_text(len(told['strategies']), 'strategy', 'strategies')}: {', '.join(told['strategies'])}"
     return [*lines, strategies, f"in all about {duration_text(told['total_seconds'])}, into {told['folder']}"]

@@ -1,4 +1,4 @@
-"""``evaluate``: what a checkpoint gets right on videos, moved in each way and run in each runtime, and what that costs."""
+"""``evaluate``: what a checkpoint gets right on videos, moved in each way, in each runtime, and what that costs."""
 
 import json
 import sys
@@ -10,14 +10,12 @@ import typer
 
 from bench.cli import session
 from bench.cli.run import Request
-from bench.spec.axes import BASELINE, ValueNotAllowed, require
+from bench.spec.axes import BASELINE, EAGER, ValueNotAllowed, require
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bench.measure.plan import Plan
-    from bench.spec.cases import Chosen
-    from bench.spec.settings import Settings
     from bench.system.progress import Reporter
 
 Text = str | None
@@ -29,6 +27,7 @@ _LARGER = 7  # the released code tests on the middle 224 of 256 px: a seventh mo
 _KEPT = 3  # times as many frames of a video are cached as a clip has
 _VARYING = ("placement", "fraction", "direction", "runtime", "dtype")  # a row names those in which rows differ
 _LISTED = 10  # videos that cannot be read; all are in a file
+_UNKNOWN = "n/a"
 
 
 @session.stopping_in_order()
@@ -42,7 +41,7 @@ def command(
     fractions: Annotated[Text, typer.Option(help="1/8,1/4; by default as the file's name says.")] = None,
     placements: Annotated[Text, typer.Option(help="residual,inplace.")] = None,
     directions: Annotated[Text, typer.Option(help="bidirectional,unidirectional.")] = None,
-    runtimes: Annotated[str, typer.Option(help="eager,onnxruntime,openvino; eager in fp32 always runs.")] = "eager",
+    runtimes: Annotated[str, typer.Option(help="eager,onnxruntime,openvino; eager in fp32 always runs.")] = EAGER,
     dtypes: Annotated[str, typer.Option(help="fp32,bf16.")] = "fp32",
     frames: Annotated[Number, typer.Option(min=1, help="In a clip; by default as the name says, or 8.")] = None,
     size: Annotated[Number, typer.Option(min=32, help="Pixels along an edge; by default 224.")] = None,
@@ -69,55 +68,69 @@ def command(
     from bench.measure import evaluation
     from bench.measure.plan import prepare
     from bench.models.weights import released_settings
+    from bench.spec.settings import validate
     from bench.store.records import refuse_used
     from bench.system.progress import Reporter
 
     trained = released_settings(Path(weights))
     if trained.get("fraction") == 0 and strategies is None:  # as it was trained comes first
         chosen = chosen.model_copy(update={"strategies": (BASELINE, *_USUAL)})
+    direction = (chosen.directions or (trained.get("direction", "bidirectional"),))[0]
+    usual = {
+        "fractions": [str(trained.get("fraction") or ("1/8" if direction == "unidirectional" else "1/4"))],
+        "placements": [trained.get("placement", "residual")],
+        "directions": [direction],
+    }
     videos = _videos(config, task, trained, {"path": data, "frames": frames, "size": size, "views": views})
     timed = budget.strip() != "0"
-    axes = {"backbones": [backbone], "runtimes": runtimes.split(","), "dtypes": dtypes.split(",")}
-    axes |= {"budget": budget} if timed else {}
-    settings = _settings(f"{Path(weights).name} on {videos['path']}", file, videos, axes, _group(trained, chosen))
+    latency: dict[str, Any] = {
+        **{"device": "cpu", "backbones": [backbone], "frames": [videos["frames"]], "sizes": [videos["size"]]},
+        "panels": [  # the others are held against the first
+            {"runtimes": [EAGER], "dtypes": ["fp32"]},
+            {"runtimes": _names(runtimes), "dtypes": _names(dtypes)},
+        ],
+        **{"groups": [{"strategies": _USUAL, **usual}], "plugins": usual},
+        **({"budget": budget} if timed else {}),
+    }
+    title = {"title": f"{Path(weights).name} on {videos['path']}", "sections": ["latency"], "weights": file}
+    settings = validate({**title, "latency": latency, "video": {"data": videos}}, "command line")
     folder, reporter = out or session.new_folder("evaluate"), Reporter(quiet or json_output)
     try:
         refuse_used(folder)
         asked = evaluation.footage(settings.video.data, part)
         plan = prepare(settings, chosen, strategies_dir)
-        absent = [name for name in chosen.strategies or () if name not in (BASELINE, *plan.sweep.strategies)]
-        if absent:
-            raise ValueNotAllowed(
-                f"{absent[0]} takes none of the fractions, placements and directions that are asked for"
-            )
-        told = session.require_backbones(plan.sweep, file)[backbone]
-        if told != len(asked.classes):
-            raise ValueNotAllowed(
-                f"{weights} tells {told} classes apart, and {videos['path']} has {len(asked.classes)}: "
-                f"{', '.join(asked.classes[:3])}{', …' if len(asked.classes) > 3 else ''}"
-            )
+        for name in chosen.strategies or ():
+            if name not in (BASELINE, *plan.sweep.strategies):
+                raise ValueNotAllowed(f"{name} takes none of the fractions, placements and directions asked for")
+        told, names = session.require_backbones(plan.sweep, file)[backbone], asked.classes
+        if told != len(names):
+            some = f"{', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
+            raise ValueNotAllowed(f"{weights} tells {told} classes apart; {videos['path']} has {len(names)}: {some}")
         shown, broken = evaluation.readable(asked, reporter)
         found = evaluation.predict(plan, shown, reporter)
-        apart = evaluation.disagreements(plan, found, shown)
-        latency, failed = None, len(broken)
+        apart, costs, failed = evaluation.disagreements(plan, found, shown), None, len(broken)
         try:
             if timed:
-                latency, failures = _measured(plan, folder, reporter)
-                failed += failures
+                costs, lost = _measured(plan, folder, reporter)
+                failed += lost
         finally:  # what was predicted is kept, whatever becomes of the rest
-            table = predictions.write(folder, found, shown.judged, apart, broken, latency)
+            table = predictions.write(folder, found, shown.judged, apart, broken, costs)
     finally:
         reporter.close()
     faults, clips = [own.fault for own in apart if own.fault], len(shown.judged.names)
     if json_output:
-        told = {"folder": str(folder), "clips": clips, "classes": shown.classes, "unreadable": broken, "faults": faults}
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
-        print(json.dumps({**told, "rows": rows}))
+        about = {"folder": str(folder), "clips": clips, "classes": names, "unreadable": broken, "faults": faults}
+        print(json.dumps({**about, "rows": rows}))
     else:
-        print(f"{settings.title}: {backbone}, {clips} clips of {len(shown.classes)} classes, ", end="")
-        print(f"{videos['frames']} frames of {videos['size']}²")
-        print(*_lines(table, broken, faults), f"tables: {folder / 'evaluation'}", sep="\n")
+        of = f"{clips} clips of {len(names)} classes, {videos['frames']} frames of {videos['size']}²"
+        print(f"{settings.title}: {backbone}, {of}", *_lines(table, broken, faults), sep="\n")
+        print(f"tables: {folder / 'evaluation'}")
     return 1 if failed or faults or (table["status"] == "failed").any() else 0
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
 
 
 def _videos(config: Path | None, task: str, trained: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -137,27 +150,6 @@ def _videos(config: Path | None, task: str, trained: dict[str, Any], given: dict
     return found | {"questions": alike[:1] or [{"task": task}]}
 
 
-def _group(trained: dict[str, Any], chosen: "Chosen") -> dict[str, Any]:
-    """Fraction, placement and direction where no option names them: as it was trained, as far as that is known."""
-    direction = (chosen.directions or (trained.get("direction", "bidirectional"),))[0]
-    fraction = str(trained.get("fraction") or ("1/8" if direction == "unidirectional" else "1/4"))
-    return {"fractions": [fraction], "placements": [trained.get("placement", "residual")], "directions": [direction]}
-
-
-def _settings(
-    title: str, weights: str | None, videos: dict[str, Any], axes: dict[str, Any], group: dict[str, Any]
-) -> "Settings":
-    """A latency section with the cases that are evaluated. Its first panel is what the others are held against."""
-    from bench.spec.settings import validate
-
-    exact = {"runtimes": ["eager"], "dtypes": ["fp32"]}
-    asked = {name: axes.pop(name) for name in exact}
-    clips = {"device": "cpu", "frames": [videos["frames"]], "sizes": [videos["size"]], "panels": [exact, asked]}
-    groups = {"groups": [{"strategies": _USUAL, **group}], "plugins": group}
-    data = {"title": title, "weights": weights, "sections": ["latency"], "video": {"data": videos}}
-    return validate({**data, "latency": {**axes, **clips, **groups}}, "command line")
-
-
 def _measured(plan: "Plan", folder: Path, reporter: "Reporter") -> "tuple[pd.DataFrame, int]":
     """The latency of the same cases, with a report; and how many failed."""
     from bench.cli.report import write_report
@@ -172,35 +164,27 @@ def _measured(plan: "Plan", folder: Path, reporter: "Reporter") -> "tuple[pd.Dat
 
 def _lines(table: "pd.DataFrame", broken: Mapping[str, str], faults: Sequence[str]) -> Iterator[str]:
     """A row for each case, and what went wrong."""
-    from bench.report.numbers import count_text, estimate, fixed, fraction_text, interval_text
+    import pandas as pd
 
-    axes = ["strategy", *(axis for axis in _VARYING if table[axis].nunique() > 1)]
-    columns: dict[str, list[str]] = {axis: [] for axis in axes}
-    for row in table.astype(object).to_dict("records"):
-        for axis in axes:
-            columns[axis].append(fraction_text(row[axis]) if axis == "fraction" else row[axis])
-        known = {name: value for name, value in row.items() if value == value}  # NaN: not known
-        cells = {
-            "top-1 [%]": interval_text(estimate(row, "top1"), "", signed=False)
-            if "top1_pct" in known
-            else row["status"],
-            "top-5": fixed(row["top5_pct"]) if "top5_pct" in known else "",
-            "minus first [pp]": interval_text(estimate(row, "delta"), "") if "delta_pct" in known else "",
-            "unlike eager": f"{known['unlike_eager']:.0f}" if "unlike_eager" in known else "",
-            "deviation": f"{known['deviation']:.1g}" if "deviation" in known else "",
-            "latency [%]": interval_text(estimate(row, "overhead"), "") if "overhead_pct" in known else "",
-        }
-        for name, cell in cells.items():
-            columns.setdefault(name, []).append(cell)
-    shown = [[name, *cells] for name, cells in columns.items() if any(cells)]
-    widths = [max(map(len, cells)) for cells in shown]
-    for cells in zip(*shown, strict=True):
-        yield "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-    for row in table[table["status"] != "ok"].to_dict("records"):
+    from bench.report.numbers import count_text, estimate, fixed, fraction_text, interval_text
+    from bench.report.selection import rows
+
+    shown = table[["strategy", *(axis for axis in _VARYING if table[axis].nunique() > 1)]].astype(str)
+    if "fraction" in shown:
+        shown["fraction"] = table["fraction"].map(fraction_text)
+    top1 = [interval_text(estimate(row, "top1"), "", signed=False, missing="") for row in rows(table)]
+    shown["top-1 [%]"] = table["status"].where(table["status"] != "ok", pd.Series(top1))
+    shown["top-5"] = table["top5_pct"].map(fixed)
+    shown["minus first [pp]"] = [interval_text(estimate(row, "delta"), "", missing="") for row in rows(table)]
+    shown["unlike eager"] = [fixed(count, 0) for count in table["unlike_eager"]]
+    shown["deviation"] = [f"{share:.1g}" if share == share else _UNKNOWN for share in table["deviation"]]
+    shown["latency [%]"] = [interval_text(estimate(row, "overhead"), "", missing="") for row in rows(table)]
+    yield shown.loc[:, (shown != _UNKNOWN).any()].replace(_UNKNOWN, "").to_string(index=False)
+    for row in rows(table[table["status"] != "ok"]):
         yield f"{row['strategy']} in {row['runtime']} {row['dtype']} {row['status']}: {row['reason']}"
-    if (alike := table["unlike_same_function"].dropna()).any() and not faults:
-        yield f"strategies of one function put {alike.sum():.0f} clips into unlike classes, all within rounding"
+    if len(alike := table["unlike_same_function"].dropna()):
+        yield f"strategies of one function, in eager fp32: {count_text(int(alike.sum()), 'clip')} in unlike classes"
     yield from (f"error: {fault}" for fault in faults)
     if broken:
-        yield f"{count_text(len(broken), 'video')} could not be read and are left out (all: unreadable.csv):"
+        yield f"{count_text(len(broken), 'video')} could not be read and are left out (all of them: unreadable.csv)"
         yield from (f"  {video}: {why}" for video, why in list(broken.items())[:_LISTED])

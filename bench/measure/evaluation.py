@@ -1,4 +1,4 @@
-"""A checkpoint on videos: every case of a plan answers to the same clips, in processes of their own. Nothing is timed."""
+"""A checkpoint on videos: every case of a plan answers to the same clips, in fresh processes. Nothing is timed."""
 
 import tempfile
 import time
@@ -20,7 +20,7 @@ from bench.models import runtimes
 from bench.spec.axes import BASELINE, ValueNotAllowed
 from bench.spec.cases import Case, PlannedPanel
 from bench.spec.expansion import root_of
-from bench.spec.training import Videos
+from bench.spec.videos import Videos
 from bench.system import workers
 from bench.system.environment import usable_cores
 from bench.system.progress import Reporter

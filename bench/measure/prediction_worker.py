@@ -1,7 +1,7 @@
 """A fresh process that shows clips to the cases of one panel and keeps what they answer.
 
-Events: ``enter``, ``skipped`` and ``failed`` as where cases are timed, ``progress`` (of one case), ``predicted`` (a case,
-and the file with its logits [clips, classes]).
+Events: ``enter``, ``skipped`` and ``failed`` as where cases are timed, ``progress`` (of one case), ``predicted`` (a
+case, and the file with its logits [clips, classes]).
 """
 
 import functools
@@ -20,12 +20,12 @@ from bench.measure.latency.devices import device_for
 from bench.measure.latency.worker import Cases
 from bench.models.runtimes import Forward
 from bench.spec.panel import Panel
-from bench.spec.training import Videos
+from bench.spec.videos import Videos
 from bench.system import workers
 
 
 def answer(job: workers.Event, emit: workers.Emit) -> None:
-    """job: of ``PanelProcesses``, with ``shown`` by ``evaluation.predict``: {"videos": {…}, "chosen": [{…}], "arrow": …}."""
+    """job: of ``PanelProcesses``, with ``shown``: {"videos": ``Videos``, "chosen": [``Video``, …], "arrow": bool}."""
     panel = Panel.from_json(job["panel"])
     builder = PanelBuilder(panel, device_for(panel.device), job["seed"], job["weights"])
     with torch.inference_mode():

@@ -30,7 +30,7 @@ def small():
 
 
 def network(folder: Path) -> tuple[str, Path]:
-    """(its name as a backbone, its weights): a feature for each colour goes past the block, and is that class's logit."""
+    """(its name as a backbone, its weights): a feature for each colour passes the block, and is that class's logit."""
     (folder / "net.py").write_text(NETWORK)
     name = f"{folder / 'net.py'}:small"
     trained = learned(backbone(name))

@@ -87,6 +87,7 @@ class Cases:
 
     @property
     def indices(self) -> list[int]:
+        """Of all."""
         return list(self._by_index)
 
     @property
