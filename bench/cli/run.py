@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli import session
+from bench.cli import dry_run, session
 from bench.spec.axes import BACKBONES, DIRECTIONS, PLACEMENTS, ValueNotAllowed, is_elsewhere, parse_fraction, require
 from bench.spec.panel import PANEL_AXES
 
@@ -47,6 +47,7 @@ class Request:
     pause_after: Annotated[Text, typer.Option(help="Begin no training after this: 85m.")] = None
     executor: Annotated[str, typer.Option(help="Where training runs: local or ray.")] = "local"
     ray_address: Annotated[Text, typer.Option(help="Of a Ray cluster: host:port or auto.")] = None
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be measured, and measure nothing.")] = False
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only where the report lies.")] = False
     json_output: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False
     axes: Mapping[str, str] = field(default_factory=dict)
@@ -237,6 +238,9 @@ def command(**options: Any) -> int:
                 raise ValueNotAllowed("nothing to measure: no section is left")
             session.require_backbones(plan.sweep, settings.weights)
             folder = asked.out or session.new_folder(asked.name)
+            if asked.dry_run:
+                dry_run.show(plan, folder, json_output=asked.json_output)
+                return 0
             line = "run_bench.py " + " ".join(sys.argv[1:])
             tally = runner.start(plan, folder, asked.name, line, reporter, executor, pause)
     except KeyboardInterrupt:

@@ -96,15 +96,16 @@ def warn_if_released_otherwise(weights: str | None, **asked: Any) -> None:
         print(f"warning: {line}", file=sys.stderr)
 
 
-def require_backbones(sweep: "Sweep", weights: str | None) -> None:
+def require_backbones(sweep: "Sweep", weights: str | None) -> dict[str, int]:
     """Networks from elsewhere, and those that are given weights, are made once, in a process of their own, before
     anything is measured. weights: of those that are timed; what learns from videos may start from others.
 
     Raises ValueNotAllowed for the first that cannot be made, has no place for a strategy, or takes no such weights, and
-    where nothing takes any.
+    where nothing takes any. Returns how many classes each of them tells apart.
     """
     from bench.spec.training import VideoRecipe
 
+    classes = dict[str, int]()
     timed = {(case.panel.backbone, weights) for case in sweep.cases}
     learning = {
         (name := trial.condition.backbone, starting_weights(name, training.recipe.weights))
@@ -116,7 +117,7 @@ def require_backbones(sweep: "Sweep", weights: str | None) -> None:
     if not networks and weights:
         raise ValueNotAllowed("--weights: no section of this run takes them; latency, online and video do")
     if not networks:
-        return
+        return {}
     names = ", ".join(name for name, _ in networks)
     limit = _DOWNLOADING if any(own == IMAGENET for _, own in networks) else _MAKING
     job = {"networks": [(name, own or None) for name, own in networks]}
@@ -124,8 +125,11 @@ def require_backbones(sweep: "Sweep", weights: str | None) -> None:
         for event in workers.stream("bench.measure.probe", job, silence_limit=limit):
             if event["event"] == "fault":
                 raise ValueNotAllowed(event["reason"])
+            if event["event"] == "made":
+                classes[event["name"]] = event["classes"]
     except workers.WorkerDied as death:
         raise ValueNotAllowed(f"backbone {names}: the process that made it {death}") from None
+    return classes
 
 
 def strategy_at(

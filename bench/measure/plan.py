@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.video_clips import ClipReader
+from bench.measure.jobs import jobs_of
 from bench.measure.training.video_cache import all_videos, video_sets
 from bench.plugins import discovery
 from bench.spec.axes import IMAGENET, ValueNotAllowed
@@ -22,6 +23,7 @@ from bench.system import environment
 _BENCH = Path(__file__).parent.parent
 _NOT_MEASURING = ("__init__.py", "cli", "report", "analysis", "validation")
 """Parts of ``bench`` that may change before a run is resumed."""
+_CONFORMANCE_SECONDS = 12.0  # expected: the import of torch and about two seconds a strategy
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,18 @@ def measuring_code() -> str:
 
 def _hash(files: Sequence[Path]) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def expected_seconds(plan: Plan, folder: Path) -> dict[str, float]:
+    """{section: what it should take}, in order; ``conformance`` first. folder: the run's."""
+    expected = {"conformance": _CONFORMANCE_SECONDS}
+    for name, settings in plan.settings.timed.items():
+        if plan.sweep.panels_of(name):
+            expected[name] = settings.budget
+    for training in plan.sweep.trainings:
+        jobs = jobs_of(training, training.trials, plan.files, folder)
+        expected[training.section] = sum(job.work for job in jobs) / environment.usable_cores()
+    return expected
 
 
 def _content(weights: str | None) -> str | None:

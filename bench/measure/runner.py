@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure.executors import Executor, executor_for
-from bench.measure.jobs import Trainer, jobs_of
+from bench.measure.jobs import Trainer
 from bench.measure.latency.campaign import GATE_SHARE, Campaign, failed_while_measured
 from bench.measure.latency.process import PanelProcesses
 from bench.measure.latency.section import TimedSection
-from bench.measure.plan import Plan, new_header, prepare_again
+from bench.measure.plan import Plan, expected_seconds, new_header, prepare_again
 from bench.spec.cases import PlannedPanel, Training
 from bench.spec.settings import Timing
 from bench.store.journal import Run, read_records
@@ -36,7 +36,6 @@ from bench.system import environment, workers
 from bench.system.counters import LOOK_SECONDS, look
 from bench.system.progress import Reporter
 
-_CONFORMANCE_SECONDS = 12.0  # expected: the import of torch and about two seconds a strategy
 _LOOKS = 3  # the median of so many decides whether a machine that was busy is quiet now
 
 Tally = Counter[Status]
@@ -69,7 +68,8 @@ class Execution:
 
         timing_withheld: why nothing must be timed now; the rest is done.
         """
-        self._expect()
+        for name, seconds in expected_seconds(self.plan, self.run.folder).items():
+            self.reporter.expect(name, seconds)
         if not timing_withheld:
             self._wait_for_quiet()
         self._set_status("running")
@@ -117,16 +117,6 @@ class Execution:
         self.tally.update(record.status for record in records)
         for strategy, reason in failed_while_measured(records).items():
             self.refused.setdefault(strategy, reason)
-
-    def _expect(self) -> None:
-        sweep = self.plan.sweep
-        self.reporter.expect("conformance", _CONFORMANCE_SECONDS)
-        for name, settings in self.plan.settings.timed.items():
-            if sweep.panels_of(name):
-                self.reporter.expect(name, settings.budget)
-        for training in sweep.trainings:
-            jobs = jobs_of(training, training.trials, self.plan.files, self.run.folder)
-            self.reporter.expect(training.section, sum(job.work for job in jobs) / environment.usable_cores())
 
     def _conformance(self) -> None:
         """Find out which strategies are measured no further; each is proven once per run."""
@@ -191,7 +181,7 @@ class Execution:
         with tempfile.TemporaryDirectory(prefix="shiftbench-exports-") as exports:  # 100 MB a case with ResNet-50
 
             def begin(planned: PlannedPanel, known: Sequence[Record]) -> Campaign:
-                share = budget * planned.weight / sum(own.weight for own in panels if own.turn == planned.turn)
+                share = budget * plan.sweep.share(planned)
                 asked, limits = plan.settings, plan.settings.limits
                 how = Path(exports), limits, limits.export_seconds(share), asked.weights
                 processes = PanelProcesses(planned.panel, planned.cases, plan.files, asked.seed, *how)

@@ -183,6 +183,11 @@ class Sweep:
         """Those that a section times, in their order."""
         return [planned for planned in self.panels if planned.panel.section == section]
 
+    def share(self, planned: PlannedPanel) -> float:
+        """The part of its section's budget with which a panel begins, 0 to 1: by weight, among those of its turn."""
+        beside = [own for own in self.panels_of(planned.panel.section) if own.turn == planned.turn]
+        return planned.weight / sum(own.weight for own in beside)
+
     @property
     def cases(self) -> list[Case]:
         """Of all panels."""

@@ -185,7 +185,7 @@ class _Expansion:
             if chosen is None or study.name in chosen:
                 main = studies[0]
                 variants = self._variants(study.groups, section.plugins if study is main else None)
-                own = dict.fromkeys(replace(v, strategy=_root(v.strategy, self.known)) for v in variants)
+                own = dict.fromkeys(replace(v, strategy=root_of(v.strategy, self.known)) for v in variants)
                 trained = [BASELINE_VARIANT, *own] if study.baseline else list(own)  # the others inherit
                 first = section.first_seed if study.first_seed is None else study.first_seed
                 for seed in range(first, first + (study.seeds or section.seeds)):
@@ -244,8 +244,9 @@ def _conditions(study: Study, main: Study) -> list[Condition]:
     return [Condition(*values, cohort=study.cohort) for values in crossed]
 
 
-def _root(name: str, known: dict[str, StrategyInfo]) -> str:
-    """The strategy whose accuracy ``name`` inherits: at the end of the chain of ``same_function_as``."""
+def root_of(name: str, known: dict[str, StrategyInfo]) -> str:
+    """The strategy whose function ``name`` computes and whose accuracy it inherits: at the end of the chain of
+    ``same_function_as``."""
     seen = {name}
     while (source := known[name].same_function_as) in known and source not in seen:
         name = source

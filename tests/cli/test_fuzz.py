@@ -50,13 +50,14 @@ ODD = st.sampled_from(
         *("-x", "ä,ö"),
     ]
 )
+FLAGS = ("--dry-run", "--quiet", "--json")  # options without a value
 OPTIONS = st.sampled_from(
     [
         *("--preset", "--only", "--strategies", "--strategies-dir", "--fractions", "--placements", "--directions"),
         *("--data", "--task", "--weights"),
         *("--backbone", "--device", "--runtimes", "--threads", "--dtypes", "--memory-formats", "--frames", "--sizes"),
         *("--batches", "--streams", "--allocators", "--seeds", "--budget", "--studies", "--pause-after", "--executor"),
-        *("--config", "--resume", "--quiet", "--json", "--nonsense"),
+        *("--config", "--resume", *FLAGS, "--nonsense"),
     ]
 )
 COMMANDS = st.sampled_from(["run", "run", "run", "run", "run", "report", "compare", "list", "validate", "fly", ""])
@@ -110,7 +111,7 @@ def test_command_lines(planned_only: list[Plan], examples: int) -> None:
             if name != "run":  # others take places, not options
                 arguments.append(value)
             else:
-                arguments += [option] if option in ("--quiet", "--json") else [option, value]
+                arguments += [option] if option in FLAGS else [option, value]
         if name == "run" and "--resume" not in arguments:
             arguments += ["--out", str(Path(tempfile.gettempdir()) / "shiftbench-is-never-made")]
         planned_only.clear()

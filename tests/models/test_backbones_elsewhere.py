@@ -2,6 +2,7 @@
 
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -92,9 +93,11 @@ def test_the_probe_names_what_cannot_be_measured(own: Path) -> None:
     torch.save(models.build("resnet18", 1).trunk.state_dict(), own / "other.pth")
     made = [("net.py:small", None), ("net.py:flat", None), ("net.py:three", None), ("s3d", None)]
     given = [("resnet18", "other.pth"), ("resnet34", "other.pth"), ("net.py:small", "imagenet")]
-    events: list[dict[str, str]] = []
+    events: list[dict[str, Any]] = []
     probe.answer({"networks": [*made, *given]}, events.append)
-    assert [event["reason"].partition("; ")[0] for event in events] == [
+    known = [(event["name"], event["classes"]) for event in events if event["event"] == "made"]
+    assert known == [("net.py:small", 5), ("s3d", 400), ("resnet18", 1000)]
+    assert [event["reason"].partition("; ")[0] for event in events if event["event"] == "fault"] == [
         "backbone 'net.py:flat' has no residual block that could take a shift",
         "backbone 'net.py:three': three returned int, not a torch.nn.Module",
         "other.pth is of another network than resnet34: it lacks layer1.2.bn1.bias, layer1.2.bn1.running_mean, "

@@ -53,7 +53,7 @@ def answer(job: dict[str, Any], emit: workers.Emit, device_for: Callable[[str], 
 
 def _work(job: dict[str, Any], emit: workers.Emit, builder: PanelBuilder) -> None:
     """Build every case, then count or time it; a case that fails costs itself."""
-    cases = _Cases(job, emit, builder)
+    cases = Cases(job, emit, builder)
     if job["mode"] == "static":
         for index, strategy, model, call in cases.build(cases.indices, EAGER, _RUNS_BEFORE_COUNTING):
             cases.count(index, strategy, model, call)
@@ -70,7 +70,7 @@ def _work(job: dict[str, Any], emit: workers.Emit, builder: PanelBuilder) -> Non
 
 
 @dataclass
-class _Cases:
+class Cases:
     """The cases of a job, by their indices, in the order in which the job names them."""
 
     job: dict[str, Any]
@@ -87,6 +87,7 @@ class _Cases:
 
     @property
     def indices(self) -> list[int]:
+        """Of all."""
         return list(self._by_index)
 
     @property
@@ -104,7 +105,7 @@ class _Cases:
                 self.emit({"event": "enter", "case": index})
             else:
                 enter(index)
-            with self._failures(index):
+            with self.failures(index):
                 strategy = self._strategy(self._by_index[index])
                 if reason := _why_skipped(strategy, self.builder.panel):
                     self.emit({"event": "skipped", "case": index, "reason": reason})
@@ -137,7 +138,7 @@ class _Cases:
     def count(self, index: int, strategy: Strategy, model: nn.Module, call: Call) -> None:
         """Tell what one forward moves and holds."""
         runtime, export = self.builder.panel.runtime, self._export(index)
-        with self._failures(index):
+        with self.failures(index):
             samples = self.builder.count(model, call) | {"fallbacks": strategy.fallbacks}
             if runtime in INSPECTED:
                 with self._time_for_export(index, runtime):
@@ -150,7 +151,8 @@ class _Cases:
         return cls(float(variant.fraction), variant.placement, variant.direction)  # type: ignore[arg-type]
 
     @contextmanager
-    def _failures(self, index: int) -> Iterator[None]:
+    def failures(self, index: int) -> Iterator[None]:
+        """What goes wrong in the body is what the case has ``failed`` of, or why it is ``skipped``."""
         try:
             yield
         except CannotStream as reason:

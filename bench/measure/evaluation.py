@@ -1,0 +1,139 @@
+"""A checkpoint on videos: every case of a plan answers to the same clips, in fresh processes. Nothing is timed."""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.analysis import predictions
+from bench.analysis.predictions import Disagreement, Judged, Prediction
+from bench.data.video_clips import ClipReader
+from bench.data.video_lists import Video, read_video_set
+from bench.measure.latency.process import PanelProcesses
+from bench.measure.plan import Plan
+from bench.models import runtimes
+from bench.spec.axes import BASELINE, ValueNotAllowed
+from bench.spec.cases import Case, PlannedPanel
+from bench.spec.expansion import root_of
+from bench.spec.videos import Videos
+from bench.system import workers
+from bench.system.environment import usable_cores
+from bench.system.progress import Reporter
+
+_AT_ONCE = 4  # clips in a forward: more gains nothing on a processor that one clip of 8 frames keeps busy
+_TRUSTED_SHARE = 0.02  # before that, the speed is mostly the start of processes
+
+
+@dataclass(frozen=True)
+class Footage:
+    """The videos that all cases are shown, and their classes. arrow: each is shown forward, then each reversed."""
+
+    videos: Videos
+    chosen: tuple[Video, ...]
+    classes: tuple[str, ...]
+    arrow: bool
+
+    @property
+    def judged(self) -> Judged:
+        """The clips, in the order in which they are shown."""
+        names, labels = [str(video.path) for video in self.chosen], [video.label for video in self.chosen]
+        if self.arrow:
+            labels = [way for way in range(len(self.classes)) for _ in names]
+            names = [f"{name} ({way})" for way in self.classes for name in names]
+        return Judged(tuple(names), np.array(labels), self.classes)
+
+
+def footage(videos: Videos, part: str) -> Footage:
+    """The ``part`` (test, validation or all) of the videos, for the first question. Raises ValueNotAllowed."""
+    question = videos.questions[0]
+    found = read_video_set(videos, question, seed=0)
+    parts = ("train", "validation", "test") if part == "all" else (part,)
+    chosen = tuple(video for name in parts for video in getattr(found, name))
+    return Footage(videos, chosen, found.classes, question.task == "arrow")
+
+
+def readable(asked: Footage, reporter: Reporter) -> tuple[Footage, dict[str, str]]:
+    """What can be read of it, decoded and kept; and {video: why it cannot be read}.
+
+    Raises ValueNotAllowed where nothing is left.
+    """
+    reader = ClipReader(asked.videos, workers=usable_cores())
+    broken = reader.prepare(asked.chosen, _progress(reporter, "videos"))
+    left = tuple(video for video in asked.chosen if video.path not in broken)
+    if not left:
+        raise ValueNotAllowed(f"no video of {asked.videos.path} can be read: {next(iter(broken.values()))}")
+    return replace(asked, chosen=left), {str(path): why for path, why in broken.items()}
+
+
+def predict(plan: Plan, asked: Footage, reporter: Reporter) -> list[Prediction]:
+    """What every case answers, panel after panel. A case that fails costs itself; a strategy may kill its process."""
+    found, report = dict[Case, Prediction](), _progress(reporter, "predictions")
+    wanted = [(planned, _evaluated(plan, planned)) for planned in plan.sweep.panels]
+    total, settings = sum(len(cases) for _, cases in wanted), plan.settings
+    chosen = [{**asdict(video), "path": str(video.path)} for video in asked.chosen]
+    shown = {"videos": asked.videos.model_dump(mode="json"), "chosen": chosen, "arrow": asked.arrow}
+
+    def start(job: workers.Event, **how: Any) -> Any:
+        return workers.stream("bench.measure.prediction_worker", {**job, "shown": shown}, **how)
+
+    with tempfile.TemporaryDirectory(prefix="shiftbench-predictions-") as kept:
+        for planned, cases in wanted:
+            panel = replace(planned.panel, batch=_AT_ONCE)
+            if reason := runtimes.why_not(panel.runtime, panel.device, panel.dtype):
+                found |= {case: Prediction(case, status="skipped", reason=reason) for case in cases}
+            how: dict[str, Any] = {"exports": Path(kept), "limits": settings.limits, "weights": settings.weights}
+            processes = PanelProcesses(panel, cases, plan.files, settings.seed, stream=start, **how)
+            while waiting := [case for case in cases if case not in found]:
+                for event in processes.events("predict", waiting, 0, prove=False):
+                    report((len(found) + event.get("share", 0.0)) / total)
+                    about = [event["case"]] if event.get("case") else waiting  # died before the first: all of them
+                    for answer in _answers(event, about):
+                        found.setdefault(answer.case, answer)
+    return [found[case] for _, cases in wanted for case in cases]
+
+
+def disagreements(plan: Plan, found: Sequence[Prediction], asked: Footage) -> list[Disagreement]:
+    """Among strategies that declare to compute the same function, by the tolerance of its proof in a whole network."""
+    known = {info.name: info for info in plan.infos}
+    roots = {name: root_of(name, known) for name in plan.sweep.strategies}
+    return predictions.disagreements(found, asked.judged, roots, runtimes.NETWORK_TOLERANCE[torch.float32])
+
+
+def _evaluated(plan: Plan, planned: PlannedPanel) -> list[Case]:
+    """The network without a shift comes last, where it was not asked for first. No twin of it, and no layer that is
+    computed in a strategy's way while nothing moves: both are there to be timed."""
+    moved = [case for case in planned.cases if case.variant.fraction > 0]
+    plain = [case for case in planned.cases if case.variant.strategy == BASELINE and not case.aa]
+    return plain + moved if (plan.chosen.strategies or ())[:1] == (BASELINE,) else moved + plain
+
+
+def _answers(event: workers.Event, about: Sequence[Case]) -> list[Prediction]:
+    """What an event says of these cases."""
+    match event["event"]:
+        case "predicted":
+            logits = np.load(event["file"])
+            Path(event["file"]).unlink()
+            return [Prediction(case, logits) for case in about]
+        case "skipped" | "failed" as status:
+            return [Prediction(case, status=status, reason=event["reason"]) for case in about]
+        case "died":
+            reason = f"the process that ran it {event['reason']}"
+            return [Prediction(case, status="failed", reason=reason) for case in about]
+    return []
+
+
+def _progress(reporter: Reporter, what: str) -> Callable[[float], None]:
+    """Takes the share that is done; the time expected follows the measured speed."""
+    start = time.monotonic()
+
+    def report(share: float) -> None:
+        if share > _TRUSTED_SHARE:
+            reporter.expect(what, (time.monotonic() - start) / share)
+        reporter.advance(what, share)
+
+    return report
