@@ -155,7 +155,7 @@ class PanelCost:
 
 
 def _apart(gap: Interval, bound: float) -> bool:
-    """Two cases of a panel: the baseline cancels, so zero decides, but no gap counts below what equals may differ by."""
+    """Two cases of a panel: the baseline cancels, so zero decides; no gap counts below what equals may differ by."""
     return beyond(gap, 0.0) and abs(gap.mean) > bound
 
 
