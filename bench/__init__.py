@@ -8,7 +8,7 @@ Packages, from the user's side down; each imports only from those below it:
 
 ``cli``          the commands, one file each
 ``validation``   ``validate``: the harness held against known effects
-``measure``      a plan -> records: runner, executors; ``latency/``; ``training/`` (one harness; recognition, detection, video)
+``measure``      a plan -> records: runner, executors; ``latency/``; ``training/`` (one harness; its tasks)
 ``plugins``      strategy files: discovery, conformance, side effects
 ``models``       networks and where each takes a strategy; ``runtimes/``; frame by frame; playing a stream
 ``data``         digits, doors, scenes: rendered, deterministic, versioned; videos of one's own: lists, clips, streams

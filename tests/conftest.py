@@ -42,22 +42,6 @@ class Leaky(Strategy):
         return clip
 '''
 
-ROOTED = '''
-from bench.strategy import Strategy
-
-class Rooted(Strategy):
-    """One frame from the past; the gradient of its square roots is infinite where features are zero, as behind a ReLU."""
-    name = "rooted"
-    fractions = (0.5,)
-    directions = ("unidirectional",)
-
-    def shift(self, clip):
-        moved = int(clip.shape[2] * self.fraction)
-        out = clip.clone()
-        out[:, 1:, :moved] = clip[:, :-1, :moved]
-        out[:, :1, :moved] = 0
-        return out + 0 * clip.abs().sqrt()
-'''
 
 SMALL_NETWORK = '''
 from torch import nn

@@ -76,7 +76,9 @@ def test_what_a_page_links_to_is_there(page: str) -> None:
 
 def test_settings_that_pages_show_are_settings() -> None:
     blocks = [
-        (page, text) for page in PAGES for text in re.findall(r"```toml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+        (page, text)
+        for page in PAGES
+        for text in re.findall(r"```toml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     ]
     assert "docs/videos.md" in dict(blocks)
     for page, text in blocks:

@@ -1,7 +1,7 @@
 """Video files, opened and decoded by PyAV (the extra ``video``); what is wrong with one is said in a line. No torch."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +36,23 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
 
 
 def pictures(path: Path, container: Any, stream: Any) -> Iterator[Any]:
-    """All frames of a stream, as PyAV gives them. Raises VideoError where decoding breaks off or there is none."""
+    """All frames of a stream, as PyAV gives them. Raises VideoError where there is none, and after the last one that
+    can be decoded where decoding breaks off."""
     import av
 
-    count = 0
+    count, fault = 0, ""
     try:
         for picture in container.decode(stream):
             yield picture
             count += 1
     except (av.FFmpegError, OSError) as error:
-        raise VideoError(f"{path} cannot be decoded after frame {count}: {words(error)}") from None
+        fault = words(error)
+        with suppress(av.FFmpegError):
+            for picture in stream.decode(None):  # those that the decoder holds back until it has seen later ones
+                yield picture
+                count += 1
+    if fault:
+        raise VideoError(f"{path} cannot be decoded after frame {count}: {fault}")
     if count == 0:
         raise VideoError(f"{path} holds no frame")
 

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.ndimage import zoom
-from sklearn.datasets import load_digits, load_sample_image
 
 from bench.spec.axes import ValueNotAllowed
 from bench.spec.schema import Strict
@@ -144,6 +143,8 @@ SCRAMBLES = _all_scrambles()
 def digit_images() -> tuple[Pixels, Labels]:
     """All of scikit-learn's digits, enlarged: images [1797, 16, 16], labels [1797]. The values are exact: the weights
     of the enlargement are multiples of 1/4, the scans of 1/16."""
+    from sklearn.datasets import load_digits  # takes a second, which processes that decode videos do without
+
     scans, labels = load_digits(return_X_y=True)
     scans = scans.reshape(-1, 8, 8) / 16
     images = zoom(scans, (1, 2, 2), order=1, mode="nearest", grid_mode=True).astype(np.float32)  # bilinear
@@ -154,6 +155,8 @@ def digit_images() -> tuple[Pixels, Labels]:
 @cache
 def photograph_blocks() -> Pixels:
     """All blocks of both photographs [2, 40, 40, 40], halved, in grey, each from 0 to 1; the edges are cut off."""
+    from sklearn.datasets import load_sample_image
+
     photographs = np.stack([load_sample_image(name) for name in PHOTOGRAPHS])  # [2, H, W, 3]
     side = BLOCK * _HALVE
     down, across = photographs.shape[1] // side, photographs.shape[2] // side

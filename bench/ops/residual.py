@@ -156,7 +156,8 @@ class SplitConvolution(nn.Module):
         parent = block.get_submodule(site.path.rpartition(".")[0])
         names, children = zip(*parent.named_children(), strict=True)
         after = children.index(conv) + 1
-        norm = children[after] if after < len(children) and isinstance(children[after], nn.BatchNorm2d) else None
+        beside = children[after] if after < len(children) else None  # a subclass may do more than normalise
+        norm = beside if type(beside) is nn.BatchNorm2d and Normed(conv, beside).can_fold else None
         site.replace(block, cls(conv, norm, strategy, num_segments))
         if norm is not None:
             setattr(parent, names[after], nn.Identity())

@@ -15,7 +15,8 @@ from bench.models.weights import disturb, learned
 from bench.plugins.subject import Broken, Remark, Subject, differ, infer
 from bench.spec.axes import ACCURACY_BACKBONE, ValueNotAllowed
 
-_FRAMES, _CLIPS = 8, 2
+_CLIPS = 2
+_FRAMES, _FRAMES_OF_DIGITS = 4, 8  # in a clip; of digits_resnet, which is small, as many as it learns from
 _EDGES = {1: 32, 3: 64}  # px, by the channels that a network reads
 _TOLERANCE = NETWORK_TOLERANCE[torch.float32]
 
@@ -33,12 +34,12 @@ def network_to_test_in(backbone: str, weights: str | None = None) -> Network:
 
 def _network(subject: Subject) -> Network:
     """A copy, to be changed."""
-    return copy.deepcopy(subject.network) or learned(models.build(ACCURACY_BACKBONE, _FRAMES))
+    return copy.deepcopy(subject.network) or learned(models.build(ACCURACY_BACKBONE, _FRAMES_OF_DIGITS))
 
 
 def _frames(subject: Subject, network: Network, clips: int = _CLIPS) -> Tensor:
     channels = models.channels_of(network.trunk)
-    return subject.clip(clips, _FRAMES, channels, _EDGES.get(channels, max(_EDGES.values())))
+    return subject.clip(clips, network.num_segments, channels, _EDGES.get(channels, max(_EDGES.values())))
 
 
 def equal_in_network(subject: Subject) -> None:
@@ -62,7 +63,7 @@ def shortcut_in_network(subject: Subject) -> None:
     frames = _frames(subject, network)
     want = infer(network.to(subject.device).trunk, frames.clone())
     got = infer(models.insert(subject.make(), network).trunk, frames.clone())
-    differ(got, want, _TOLERANCE, "with branches that give zero", _FRAMES)
+    differ(got, want, _TOLERANCE, "with branches that give zero", network.num_segments)
 
 
 def _silence_branches(network: Network) -> None:
@@ -103,12 +104,12 @@ def causal_in_network(subject: Subject) -> None:
     known = {id(parameter) for parameter in network.parameters()}
     shifted = models.insert(subject.make(), network).to(subject.device)
     disturb([parameter for parameter in shifted.parameters() if id(parameter) not in known])
-    frames, future = _frames(subject, network, 1), _FRAMES // 2
+    frames, future = _frames(subject, network, 1), network.num_segments // 2
     changed = frames.clone()
     changed[future:] += 1.0
     before, after = infer(shifted.trunk, frames.clone()), infer(shifted.trunk, changed)
     what = f"a change from frame {future} on changes the past"
-    differ(after[:future], before[:future], _TOLERANCE, what, _FRAMES)
+    differ(after[:future], before[:future], _TOLERANCE, what, network.num_segments)
 
 
 IN_GIVEN_NETWORK = (shortcut_in_network, gradients_in_network, causal_in_network)

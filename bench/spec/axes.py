@@ -52,8 +52,8 @@ IMAGENET_NORMAL: Normal = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def starting_weights(backbone: str, asked: str | None) -> str | None:
-    """That a network begins to learn from videos with: those ``asked`` for; else those of its library, or what a network
-    of one's own comes with (None)."""
+    """That a network begins to learn from videos with: those ``asked`` for, else its library's; None: what a network of
+    one's own comes with."""
     own = is_elsewhere(backbone) and backbone.partition(":")[0] not in ("torchvision", "timm")
     return asked or (None if own else IMAGENET)
 

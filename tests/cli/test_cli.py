@@ -13,11 +13,10 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
-from bench import models
 from bench.cli import session
 from bench.cli.app import main
 from bench.cli.report import show, write_report
-from tests.conftest import LEAKY, ROOTED, SMALL, TWO_BACK
+from tests.conftest import LEAKY, SMALL, TWO_BACK
 from tests.report.conftest import PUBLISHED
 
 MISTAKES = {
@@ -65,10 +64,6 @@ MISTAKES = {
     "check with weights of nothing": (["check", "copy_shift", "--weights", "imagenet"], ["--backbone"]),
     "check in a 3-D network": (["check", "copy_shift", "--backbone", "s3d"], ["'s3d'", "resnet18"]),
     "weights that are not there": (["run", "--weights", "my.pth"], ["no file my.pth", "imagenet"]),
-    "weights of no library": (
-        ["run", "--preset", "smoke", "--only", "online", "--backbone", "digits_fcos", "--weights", "imagenet"],
-        ["digits_fcos", "torchvision or timm", "--weights FILE"],
-    ),
     "weights that nothing takes": (
         ["run", "--preset", "smoke", "--only", "accuracy", "--weights", "imagenet"],
         ["--weights", "latency, online and video"],
@@ -172,13 +167,30 @@ def test_weights_of_another_network_are_told_before_anything_is_measured(
     assert [path.name for path in tmp_path.iterdir()] == ["other.pth"]
 
 
+TWENTY = '''
+from bench.strategy import Strategy
+
+class Twenty(Strategy):
+    """Has room for 20 channels, which is enough for the blocks of conformance."""
+    name = "twenty"
+    fractions, placements, directions = (0.125,), ("residual",), ("unidirectional",)
+    same_function_as = "copy_shift"
+
+    def shift(self, clip):
+        moved, out = min(20, self.channels_each_way(clip.shape[2])), clip.clone()
+        out[:, 1:, :moved], out[:, :1, :moved] = clip[:, :-1, :moved], 0
+        return out
+'''
+
+
 def test_check_proves_in_a_network_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "rooted.py").write_text(ROOTED)
-    arguments = ["check", str(tmp_path / "rooted.py"), "--backbone", "digits_resnet"]
-    torch.save(models.build("digits_resnet", 1).trunk.state_dict(), tmp_path / "my.pth")
-    assert main([*arguments, "--weights", str(tmp_path / "my.pth")]) == 1
+    (tmp_path / "twenty.py").write_text(TWENTY)
+    assert main(["check", str(tmp_path / "twenty.py")]) == 0
+    torch.save(resnet18(num_classes=5).state_dict(), tmp_path / "my.pth")
+    of_network = ["--backbone", "resnet18", "--weights", str(tmp_path / "my.pth")]
+    assert main(["check", str(tmp_path / "twenty.py"), *of_network]) == 1
     shown = capsys.readouterr().out
-    assert "FAILED  gradients_in_network" in shown and "in digits_resnet: 1 broken" in shown
+    assert "FAILED  equal_in_network" in shown and "16 checks each in resnet18: 1 broken" in shown
 
 
 def test_check_names_the_broken_property(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

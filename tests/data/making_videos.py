@@ -1,5 +1,6 @@
 """Small real videos as users have them: of several codecs, turned, short, torn, and files that are no videos at all."""
 
+import os
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import partial
@@ -9,6 +10,8 @@ import av
 import numpy as np
 from av.stream import Disposition
 from PIL import Image
+
+from bench.data.video_clips import Decoding
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 24
 
@@ -27,6 +30,12 @@ def bar(t: int, height: int, width: int, way: int = 1) -> np.ndarray:
 def grey(t: int, height: int, width: int) -> np.ndarray:
     """Flat; ten levels brighter with each frame, so that a frame tells its number."""
     return np.full((height, width, 3), 10 * t, np.uint8)
+
+
+def snow(t: int, height: int, width: int) -> np.ndarray:
+    """As bright as ``grey`` on average, and large when encoded."""
+    noise = np.random.default_rng(t).integers(-40, 41, (height, width, 1))
+    return (40 + grey(t // 2, height, width) + noise).astype(np.uint8)
 
 
 def upper_half(_: int, height: int, width: int) -> np.ndarray:
@@ -144,3 +153,10 @@ def folder_of_videos(folder: Path, each: int = 20) -> Path:
     text(going)
     frame_folder(going / "frames", paint=partial(bar, way=-1))
     return folder
+
+
+def dies_at_killers(decoding: Decoding) -> int:
+    """Work for a process, which ends with it where the video is called killer."""
+    if decoding.video.path.name == "killer":
+        os._exit(7)
+    return 1

@@ -45,7 +45,6 @@ def everything(found: VideoSet) -> tuple[Video, ...]:
     return found.train + found.validation + found.test
 
 
-
 def read(path: Path | str, question: Question = LABEL, seed: int = 0, **how: object) -> VideoSet:
     return read_video_set(Videos(path=str(path), **how), question, seed)  # type: ignore[arg-type]
 

@@ -26,7 +26,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Path], str, bool]] = {
     "empty": (empty, "cannot be read as a video", False),
     "text": (text, "cannot be read as a video: Invalid data", False),
     "sound only": (lambda folder: sound(folder / "sound.wav"), "holds no video", False),
-    "sound with a cover": (lambda folder: sound(folder / "song.m4a", cover=True), "holds no video", False),
+    "sound with a cover": (lambda folder: sound(folder / "song.mp4", cover=True), "holds no video", False),
     "no frame": (lambda folder: write(folder / "none.mkv", frames=0), "(holds no frame|cannot be)", False),
     "truncated mp4": (lambda folder: torn(write(folder / "torn.mp4")), "truncated|cannot be decoded", True),
     "truncated mkv": (lambda folder: torn(write(folder / "torn.mkv")), "truncated|cannot be decoded", True),

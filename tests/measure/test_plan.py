@@ -133,5 +133,5 @@ def test_a_mistake_in_a_list_of_videos_is_told_before_anything_is_measured(
     of_videos: plan.Plan, question: dict[str, Any]
 ) -> None:
     data = of_videos.settings.video.data.model_dump(mode="json") | {"questions": [question]}
-    with pytest.raises(ValueNotAllowed, match="unknown class of the question .*'shut'; there are: close, open"):
+    with pytest.raises(ValueNotAllowed, match=r"unknown class of the question .*'shut'; there are: close, open"):
         plan.prepare(validate(SETTINGS | {"video": {"data": data}}, "a test"), Chosen(), None)

@@ -102,7 +102,7 @@ def test_the_probe_names_what_cannot_be_measured(own: Path) -> None:
         "backbone 'net.py:three': three returned int, not a torch.nn.Module",
         "other.pth is of another network than resnet34: it lacks layer1.2.bn1.bias, layer1.2.bn1.running_mean, "
         "layer1.2.bn1.running_var … (80 names)",
-        "imagenet: net.py:small is not of torchvision or timm, which offer such weights",
+        "imagenet: net.py:small is of neither torchvision nor timm, which offer them",
     ]
 
 

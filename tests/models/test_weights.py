@@ -99,10 +99,12 @@ def test_safetensors(tmp_path: Path) -> None:
         load_weights(network, tmp_path / "torn.safetensors")
 
 
-@pytest.mark.parametrize("file", ["TSM_kinetics_RGB_mobilenetv2_shift8_blockres.pth", "mobilenetv2_jester_online.pth.tar"])
+@pytest.mark.parametrize(
+    "file", ["TSM_kinetics_RGB_mobilenetv2_shift8_blockres.pth", "mobilenetv2_jester_online.pth.tar"]
+)
 def test_a_released_mobilenet(file: str, tmp_path: Path) -> None:
-    """mit-han-lab's MobileNetV2 has flat blocks; the shift wraps their first layer where there is a shortcut. The online
-    one wraps nothing, and its last layer has another name."""
+    """mit-han-lab's MobileNetV2 has flat blocks; the shift wraps their first layer where there is a shortcut. Nothing
+    is wrapped in the online one, whose last layer has another name."""
     online = "online" in file
     trained = learned(mobilenet_v2(num_classes=CLASSES)).state_dict()
     flat = {"1.0": "3", "1.1": "4", "0.0": "0", "0.1": "1", "2": "6", "3": "7"}

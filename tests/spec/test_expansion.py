@@ -306,7 +306,7 @@ def test_weights_are_part_of_how_videos_are_learned_from() -> None:
 
 @pytest.mark.parametrize("sections", [("video",), ("latency", "video")])
 def test_a_section_of_videos_that_is_asked_for_needs_some(sections: tuple[str, ...]) -> None:
-    with pytest.raises(ValueNotAllowed, match="trains on videos of your own, and there are none: .* with --data"):
+    with pytest.raises(ValueNotAllowed, match=r"trains on videos of your own, and there are none: .* with --data"):
         expand(validate({"sections": sections}, "a test"), BUILTIN, Chosen(), CPU)
     found = expand(validate({}, "a test"), BUILTIN, Chosen(), CPU).trainings
     assert "video" not in {training.section for training in found}  # of all sections, it is left out

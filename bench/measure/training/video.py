@@ -26,8 +26,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.data.video_clips import ClipReader
 from bench.data.video_lists import ARROW, Video, VideoSet, read_video_set
-from bench.measure.training.video_cache import all_videos, readable
 from bench.measure.training.harness import Batch, Diverged, Task, Train
+from bench.measure.training.video_cache import all_videos, readable
 from bench.models import Network, build, last_layer, normalisation, set_head
 from bench.spec.axes import starting_weights
 from bench.spec.cases import Condition
@@ -236,7 +236,8 @@ class VideoTask(Task):
 def _shuffled(rng: np.random.Generator, clips: Clips) -> Clips:
     """Control without order: the frames of each clip in a random one."""
     order = rng.permuted(np.tile(np.arange(clips.shape[1]), (len(clips), 1)), axis=1)
-    return clips[np.arange(len(clips))[:, None], order]
+    shuffled: Clips = clips[np.arange(len(clips))[:, None], order]
+    return shuffled
 
 
 def _one_frame(clips: Clips) -> Clips:

@@ -1,4 +1,4 @@
-"""``python -m bench.measure.training.video_cache``: all videos of a section into the cache, once, before its first trial.
+"""``python -m bench.measure.training.video_cache``: all videos of a section are decoded, before its first trial.
 
 Job: {"data": ``Videos``}. Events: {"event": "progress", "share": 0…1}, {"event": "note", "message": str}, and last
 {"event": "result", "samples": {}} or, where the videos cannot be trained on, {"event": "skipped", "reason": str}.
@@ -7,6 +7,7 @@ Job: {"data": ``Videos``}. Events: {"event": "progress", "share": 0…1}, {"even
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bench.data.video_clips import ClipReader
 from bench.data.video_lists import Video, VideoSet, describe, read_video_set
@@ -32,7 +33,9 @@ def all_videos(sets: Iterable[VideoSet]) -> list[Video]:
 
 def readable(videos: VideoSet, left_out: Mapping[Path, str]) -> VideoSet:
     """Without the videos that are left out. Raises ValueNotAllowed where that leaves nothing of a part."""
-    parts = {part: tuple(one for one in getattr(videos, part) if one.path not in left_out) for part in PARTS}
+    parts: dict[str, Any] = {
+        part: tuple(one for one in getattr(videos, part) if one.path not in left_out) for part in PARTS
+    }
     for part, left in parts.items():
         if not left and (lost := getattr(videos, part)):
             first = lost[0].path

@@ -1,4 +1,4 @@
-"""Trained on small real videos: killed and resumed, judged, and at exactly 50 % where only the order of frames counts."""
+"""Trained on small real videos: killed and resumed, judged, and at exactly 50 % where only the order counts."""
 
 from dataclasses import replace
 from functools import partial
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.measure.training import checkpoint
+from bench.measure.training import checkpoint, video_cache
 from bench.measure.training.harness import Diverged, Kept, Report, fine_tune
 from bench.measure.training.video import VideoTask
 from bench.measure.training.video_cache import decode, readable
@@ -173,6 +173,13 @@ def decoded(videos: Videos) -> list[dict[str, Any]]:
     return [event for event in events if event["event"] != "progress"]
 
 
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoding: processes of its own take seconds to start."""
+    monkeypatch.setattr(video_cache, "usable_cores", lambda: 0)
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_a_broken_video_costs_itself_and_is_listed(videos: Videos, tmp_path: Path) -> None:
     for folder in ("coming", "going"):
         for number in range(EACH):
@@ -187,6 +194,7 @@ def test_a_broken_video_costs_itself_and_is_listed(videos: Videos, tmp_path: Pat
     assert samples.train_clips + samples.validation_clips + samples.test_clips == 12
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_part_without_a_readable_video_is_one_line(videos: Videos, tmp_path: Path) -> None:
     whole = opened(videos).dataset
     left_out = {video.path: "it is no video" for video in whole.validation}
