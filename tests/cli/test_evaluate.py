@@ -115,7 +115,9 @@ MISTAKES = {
     "--runtimes tvm": ["'tvm'", "eager, compile, onnxruntime"],
     "--dtypes int8": ["'int8'", "'bf16'"],
     "--strategies nobody": ["'nobody'", "copy_shift"],
-    "--strategies split_input_shift --placements inplace": ["split_input_shift takes none of the fractions, placements"],
+    "--strategies split_input_shift --placements inplace": [
+        "split_input_shift takes none of the fractions, placements"
+    ],
     "--fractions 2": ["'2'", "0…1"],
     "--weights nowhere.pth": ["there is no file nowhere.pth"],
     "--data nowhere": ["nowhere"],
