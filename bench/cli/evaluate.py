@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Text = str | None
 Number = int | None
 
-_USUAL = ("copy_shift", "buffer_shift", "placed_shift", "parted_shift")  # of one function: as released, and candidates
+_USUAL = ("copy_shift", "concat_shift", "buffer_shift", "parted_shift")  # of one function: as published, and candidates
 _SIZE, _FRAMES = 224, 8
 _LARGER = 7  # the released code tests on the middle 224 of 256 px: a seventh more
 _KEPT = 3  # times as many frames of a video are cached as a clip has
@@ -87,7 +87,7 @@ def command(
         **{"device": "cpu", "backbones": [backbone], "frames": [videos["frames"]], "sizes": [videos["size"]]},
         "panels": [  # the others are held against the first
             {"runtimes": [EAGER], "dtypes": ["fp32"]},
-            {"runtimes": _names(runtimes), "dtypes": _names(dtypes)},
+            {"runtimes": runtimes.split(","), "dtypes": dtypes.split(",")},
         ],
         **{"groups": [{"strategies": _USUAL, **usual}], "plugins": usual},
         **({"budget": budget} if timed else {}),
@@ -125,12 +125,8 @@ def command(
     else:
         of = f"{clips} clips of {len(names)} classes, {videos['frames']} frames of {videos['size']}²"
         print(f"{settings.title}: {backbone}, {of}", *_lines(table, broken, faults), sep="\n")
-        print(f"tables: {folder / 'evaluation'}")
+        print(f"tables: {folder / 'evaluation'}", *([f"report: {folder / 'report.html'}"] if timed else []), sep="\n")
     return 1 if failed or faults or (table["status"] == "failed").any() else 0
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",")]
 
 
 def _videos(config: Path | None, task: str, trained: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -169,19 +165,22 @@ def _lines(table: "pd.DataFrame", broken: Mapping[str, str], faults: Sequence[st
     from bench.report.numbers import count_text, estimate, fixed, fraction_text, interval_text
     from bench.report.selection import rows
 
+    def intervals(stem: str) -> list[str]:
+        found = [estimate(row, stem) for row in rows(table)]
+        return [interval_text(one, "", signed=stem != "top1") if one.mean == one.mean else _UNKNOWN for one in found]
+
     shown = table[["strategy", *(axis for axis in _VARYING if table[axis].nunique() > 1)]].astype(str)
     if "fraction" in shown:
         shown["fraction"] = table["fraction"].map(fraction_text)
-    top1 = [interval_text(estimate(row, "top1"), "", signed=False, missing="") for row in rows(table)]
-    shown["top-1 [%]"] = table["status"].where(table["status"] != "ok", pd.Series(top1))
+    shown["top-1 [%]"] = table["status"].where(table["status"] != "ok", pd.Series(intervals("top1")))
     shown["top-5"] = table["top5_pct"].map(fixed)
-    shown["minus first [pp]"] = [interval_text(estimate(row, "delta"), "", missing="") for row in rows(table)]
+    shown["minus first [pp]"] = intervals("delta")
     shown["unlike eager"] = [fixed(count, 0) for count in table["unlike_eager"]]
     shown["deviation"] = [f"{share:.1g}" if share == share else _UNKNOWN for share in table["deviation"]]
-    shown["latency [%]"] = [interval_text(estimate(row, "overhead"), "", missing="") for row in rows(table)]
+    shown["latency [%]"] = intervals("overhead")
     yield shown.loc[:, (shown != _UNKNOWN).any()].replace(_UNKNOWN, "").to_string(index=False)
-    for row in rows(table[table["status"] != "ok"]):
-        yield f"{row['strategy']} in {row['runtime']} {row['dtype']} {row['status']}: {row['reason']}"
+    lost = rows(table[table["status"] != "ok"])
+    yield from dict.fromkeys(f"{one['strategy']} in {one['runtime']} {one['status']}: {one['reason']}" for one in lost)
     if len(alike := table["unlike_same_function"].dropna()):
         yield f"strategies of one function, in eager fp32: {count_text(int(alike.sum()), 'clip')} in unlike classes"
     yield from (f"error: {fault}" for fault in faults)

@@ -1,8 +1,7 @@
 """A checkpoint on videos: every case of a plan answers to the same clips, in fresh processes. Nothing is timed."""
 
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,9 @@ from bench.spec.expansion import root_of
 from bench.spec.videos import Videos
 from bench.system import workers
 from bench.system.environment import usable_cores
-from bench.system.progress import Reporter
+from bench.system.progress import Reporter, Shares
 
 _AT_ONCE = 4  # clips in a forward: more gains nothing on a processor that one clip of 8 frames keeps busy
-_TRUSTED_SHARE = 0.02  # before that, the speed is mostly the start of processes
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,8 @@ def readable(asked: Footage, reporter: Reporter) -> tuple[Footage, dict[str, str
     Raises ValueNotAllowed where nothing is left.
     """
     reader = ClipReader(asked.videos, workers=usable_cores())
-    broken = reader.prepare(asked.chosen, _progress(reporter, "videos"))
+    progress = Shares("videos", {asked.videos.path: 1.0}, reporter, "lists decoded")
+    broken = reader.prepare(asked.chosen, lambda share: progress.report(asked.videos.path, share))
     left = tuple(video for video in asked.chosen if video.path not in broken)
     if not left:
         raise ValueNotAllowed(f"no video of {asked.videos.path} can be read: {next(iter(broken.values()))}")
@@ -72,28 +71,40 @@ def readable(asked: Footage, reporter: Reporter) -> tuple[Footage, dict[str, str
 
 def predict(plan: Plan, asked: Footage, reporter: Reporter) -> list[Prediction]:
     """What every case answers, panel after panel. A case that fails costs itself; a strategy may kill its process."""
-    found, report = dict[Case, Prediction](), _progress(reporter, "predictions")
-    wanted = [(planned, _evaluated(plan, planned)) for planned in plan.sweep.panels]
-    total, settings = sum(len(cases) for _, cases in wanted), plan.settings
+    wanted = [(planned.panel, _evaluated(plan, planned)) for planned in plan.sweep.panels]
+    progress = Shares("predictions", {case.key: 1.0 for _, cases in wanted for case in cases}, reporter, "cases")
     chosen = [{**asdict(video), "path": str(video.path)} for video in asked.chosen]
     shown = {"videos": asked.videos.model_dump(mode="json"), "chosen": chosen, "arrow": asked.arrow}
+    found, settings = dict[Case, Prediction](), plan.settings
 
     def start(job: workers.Event, **how: Any) -> Any:
         return workers.stream("bench.measure.prediction_worker", {**job, "shown": shown}, **how)
 
     with tempfile.TemporaryDirectory(prefix="shiftbench-predictions-") as kept:
-        for planned, cases in wanted:
-            panel = replace(planned.panel, batch=_AT_ONCE)
+        how: dict[str, Any] = {"exports": Path(kept), "limits": settings.limits, "weights": settings.weights}
+        for panel, cases in wanted:
             if reason := runtimes.why_not(panel.runtime, panel.device, panel.dtype):
                 found |= {case: Prediction(case, status="skipped", reason=reason) for case in cases}
-            how: dict[str, Any] = {"exports": Path(kept), "limits": settings.limits, "weights": settings.weights}
-            processes = PanelProcesses(panel, cases, plan.files, settings.seed, stream=start, **how)
+            of = replace(panel, batch=_AT_ONCE), cases, plan.files, settings.seed
+            processes = PanelProcesses(*of, stream=start, **how)
             while waiting := [case for case in cases if case not in found]:
+                entered = waiting[0]
                 for event in processes.events("predict", waiting, 0, prove=False):
-                    report((len(found) + event.get("share", 0.0)) / total)
-                    about = [event["case"]] if event.get("case") else waiting  # died before the first: all of them
-                    for answer in _answers(event, about):
-                        found.setdefault(answer.case, answer)
+                    match event["event"]:
+                        case "enter":
+                            entered = event["case"]
+                        case "progress":
+                            progress.report(entered.key, event["share"])
+                        case "predicted":
+                            found[entered] = Prediction(entered, np.load(event["file"]))
+                            Path(event["file"]).unlink()
+                        case "skipped" | "failed" as status:
+                            found[entered] = Prediction(entered, status=status, reason=event["reason"])
+                        case "died":
+                            reason = f"the process that ran it {event['reason']}"
+                            for case in [event["case"]] if event["case"] else waiting:  # none: before the first of them
+                                found.setdefault(case, Prediction(case, status="failed", reason=reason))
+    reporter.advance("predictions", 1.0)
     return [found[case] for _, cases in wanted for case in cases]
 
 
@@ -110,30 +121,3 @@ def _evaluated(plan: Plan, planned: PlannedPanel) -> list[Case]:
     moved = [case for case in planned.cases if case.variant.fraction > 0]
     plain = [case for case in planned.cases if case.variant.strategy == BASELINE and not case.aa]
     return plain + moved if (plan.chosen.strategies or ())[:1] == (BASELINE,) else moved + plain
-
-
-def _answers(event: workers.Event, about: Sequence[Case]) -> list[Prediction]:
-    """What an event says of these cases."""
-    match event["event"]:
-        case "predicted":
-            logits = np.load(event["file"])
-            Path(event["file"]).unlink()
-            return [Prediction(case, logits) for case in about]
-        case "skipped" | "failed" as status:
-            return [Prediction(case, status=status, reason=event["reason"]) for case in about]
-        case "died":
-            reason = f"the process that ran it {event['reason']}"
-            return [Prediction(case, status="failed", reason=reason) for case in about]
-    return []
-
-
-def _progress(reporter: Reporter, what: str) -> Callable[[float], None]:
-    """Takes the share that is done; the time expected follows the measured speed."""
-    start = time.monotonic()
-
-    def report(share: float) -> None:
-        if share > _TRUSTED_SHARE:
-            reporter.expect(what, (time.monotonic() - start) / share)
-        reporter.advance(what, share)
-
-    return report

@@ -63,11 +63,11 @@ class Reporter:
 class Shares:
     """Progress of a section's trainings that run side by side; the time expected follows the measured speed.
 
-    work: {training: what it is expected to take, in any unit}.
+    work: {training: what it is expected to take, in any unit}. name: of what else it is that is done.
     """
 
-    def __init__(self, section: str, work: dict[str, float], reporter: Reporter) -> None:
-        self._section, self._work, self._reporter = section, work, reporter
+    def __init__(self, section: str, work: dict[str, float], reporter: Reporter, name: str = "trainings") -> None:
+        self._section, self._work, self._reporter, self._name = section, work, reporter, name
         self._done = dict.fromkeys(work, 0.0)
         self._start = time.monotonic()
 
@@ -78,4 +78,4 @@ class Shares:
         if done > _TRUSTED_SHARE:
             self._reporter.expect(self._section, (time.monotonic() - self._start) / done)
         finished = sum(own >= 1.0 for own in self._done.values())
-        self._reporter.advance(self._section, done, f"{finished} of {len(self._work)} trainings")
+        self._reporter.advance(self._section, done, f"{finished} of {len(self._work)} {self._name}")
