@@ -52,8 +52,8 @@ def _lines(told: dict[str, Any]) -> list[str]:
             line += f", {count_text(section['trainings'], 'training')} ({of})"
         lines.append(line + (f"; skipped: {section['skipped']}" if section.get("skipped") else ""))
         for row in section.get("panels", ()):
-            later = f", in turn {row['turn']}: of what is left then" if row["turn"] > 1 else ""
             cases, share = count_text(row["cases"], "case"), duration_text(row["seconds"])
-            lines.append(f"  {row['panel']}: {cases}, {share}{later}")
+            share = f"in turn {row['turn']}, of what is left of {share}" if row["turn"] > 1 else share
+            lines.append(f"  {row['panel']}: {cases}, {share}")
     strategies = f"{count_text(len(told['strategies']), 'strategy', 'strategies')}: {', '.join(told['strategies'])}"
     return [*lines, strategies, f"in all about {duration_text(told['total_seconds'])}, into {told['folder']}"]
