@@ -1,5 +1,6 @@
 """Videos as users have them, on the command line: decoded, trained on, killed, resumed, judged."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -61,6 +62,13 @@ def test_a_run_on_videos(tmp_path: Path) -> None:
     flat, shifted = samples_of(tmp_path / "run").values()
     assert flat.top1_accuracy == flat.shuffled_accuracy == 0.5 and flat.params == shifted.params
     assert not list((tmp_path / "run" / "training").iterdir()) and list((tmp_path / "cache").iterdir())
+    (weights,) = (tmp_path / "run" / "trained").glob("*copy_shift-residual*")
+    judged = ["evaluate", "--weights", str(weights), "--config", "mine.toml", "--data", "videos", "--task", "arrow"]
+    judged += ["--backbone", "network.py:small", "--frames", "4", "--size", "32", "--strategies", "copy_shift"]
+    told = command(*judged, "--json", "--out", "judged", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    moved = next(row for row in json.loads(told.stdout)["rows"] if row["strategy"] == "copy_shift")
+    assert moved["top1_pct"] == pytest.approx(100 * shifted.top1_accuracy)
     wrong = command(*line, "--only", "video", "--data", "nowhere", "--out", "other", cwd=tmp_path)
     assert wrong.returncode == 2 and wrong.stderr == "error: there is no folder and no list of videos nowhere\n"
 

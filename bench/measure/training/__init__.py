@@ -58,6 +58,7 @@ TASKS: dict[str, TaskInfo] = {  # by section
         {"cpu": 130.0, "cuda": 4000.0},  # EfficientNet-Lite0 on frames of 64²
         requires=("av",),
         extra="video",
+        weights="trained",
         epoch_states="training",
     ),
 }

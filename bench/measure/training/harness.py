@@ -121,6 +121,10 @@ class Task(ABC):
         """All that learns, by the factor of its learning rate."""
         return [(1.0, list(network.parameters()))]
 
+    def trained(self, network: Network) -> State:
+        """The weights that are kept of a network that has learned and been judged."""
+        return _state(network)
+
     @property
     def segments(self) -> int:
         """Frames of a clip that the network sees."""
@@ -170,7 +174,7 @@ def fine_tune(
             "judged_on": recipe.judged_on,
             **task.fine_tune(network, strategy, train),
         }
-        return task.SAMPLES.model_validate(samples), _state(network)
+        return task.SAMPLES.model_validate(samples), task.trained(network)
 
 
 def fit(

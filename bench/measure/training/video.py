@@ -11,6 +11,7 @@ import os.path
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,9 +27,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.data.video_clips import ClipReader
 from bench.data.video_lists import ARROW, Video, VideoSet, read_video_set
+from bench.measure.training.checkpoint import State
 from bench.measure.training.harness import Batch, Diverged, Task, Train
 from bench.measure.training.video_cache import all_videos, readable
-from bench.models import Network, build, last_layer, normalisation, set_head
+from bench.models import Network, build, last_layer, normalisation, remove, set_head
 from bench.spec.axes import starting_weights
 from bench.spec.cases import Condition
 from bench.spec.training import VideoRecipe
@@ -114,6 +116,13 @@ class VideoTask(Task):
         own = {id(parameter) for parameter in head}
         others = [parameter for parameter in network.parameters() if id(parameter) not in own]
         return [(1.0, others), (self.recipe.head_lr_factor, head)]
+
+    def trained(self, network: Network) -> State:
+        """Under the names that the network has without a strategy, as ``--weights`` takes them; a strategy that holds
+        weights in another form stays where it is."""
+        with suppress(ValueError):
+            remove(network)
+        return {name: tensor.cpu() for name, tensor in network.trunk.state_dict().items()}
 
     def loss(self, network: Network, frames: Tensor, targets: Any) -> Tensor:
         """On the clip logits."""
