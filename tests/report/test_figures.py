@@ -60,8 +60,8 @@ def whole() -> Analysis:
 
 @pytest.fixture
 def timed() -> Analysis:
-    """One panel with four mechanisms, trained too."""
-    return published("amd-zen4-2-cores")
+    """One panel with several mechanisms, trained too."""
+    return replace(published("intel-xeon-2-cores"), accuracy=published("amd-zen4-2-cores").accuracy)
 
 
 def nothing(run: Analysis) -> Analysis:
@@ -105,7 +105,7 @@ def test_a_run_without_data_has_no_figures(whole: Analysis) -> None:
         (lambda r: {"video_curves": r.video_curves.iloc[:0]}, {"video_curves"}),
         (lambda r: {"early": r.early[r.early["strategy"] == "no_shift"]}, {"early_recognition"}),
         (lambda r: {"latency": r.latency.assign(predicted_overhead_pct=NAN)}, {"data_movement"}),
-        (lambda r: {"latency": published("amd-zen4-2-cores").latency}, {"overhead_by_axis", "overhead_by_runtime"}),
+        (lambda r: {"latency": published("intel-xeon-2-cores").latency}, {"overhead_by_axis", "overhead_by_runtime"}),
         (lambda r: {"comparisons": [replace(r.comparisons[0], interval=Interval(NAN, NAN, NAN, 0))]}, {"controls"}),
     ],
 )
@@ -210,7 +210,7 @@ def test_superblocks_are_marked_as_they_were_judged(timed: Analysis) -> None:
 
 def test_the_front_of_accuracy_against_overhead(timed: Analysis) -> None:
     offers = paired(timed)
-    assert {offer.case["strategy"] for offer in offers} > {"no_shift", "copy_shift", "buffer_shift"}
+    assert {offer.case["strategy"] for offer in offers} >= {"no_shift", "copy_shift", "buffer_shift"}
     best = front(offers)
     assert [offer.overhead.mean for offer in best] == sorted(offer.overhead.mean for offer in best)
     assert [offer.joint.mean for offer in best] == sorted(offer.joint.mean for offer in best)
