@@ -91,7 +91,7 @@ def test_a_killed_run_ends_as_one_that_was_left_in_peace(tmp_path: Path) -> None
     resumed = command("run", "--resume", str(wild), "--quiet", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     one, other = samples_of(tmp_path / "calm"), samples_of(wild)
-    assert list(one) == list(other)
+    assert one.keys() == other.keys()  # two are trained side by side, so either may end first
     for key, samples in one.items():
         assert repeatable(samples.model_dump()) == repeatable(other[key].model_dump())
         assert list(samples.left_out) == ["going/letter.mp4"]
