@@ -42,6 +42,14 @@ Tally = Counter[Status]
 """How a run ended: records by status."""
 
 
+def beyond_processes(section: str, used: float, known: Sequence[Record]) -> float:
+    """Seconds that earlier sessions used for a section beside the processes on record, which campaigns charge to their
+    panels: counting, and processes that died. used: in all; 0 where something is measured again, which costs nothing.
+    """
+    processes = [record for record in known if isinstance(record, ProcessRecord) and record.panel.section == section]
+    return max(0.0, used - sum(record.wall_seconds for record in processes))
+
+
 class Execution:
     """One run in progress: a plan, the open folder, and the reporter that shows it."""
 
@@ -173,10 +181,8 @@ class Execution:
         plan, panels = self.plan, self.plan.sweep.panels_of(section)
         if not panels:
             return
-        processes = [r for r in self.known if isinstance(r, ProcessRecord) and r.panel.section == section]
-        measured = sum(record.wall_seconds for record in processes)  # which campaigns charge to their panels
-        lost = max(0.0, self.header["wall_seconds"].get(section, 0.0) - measured)  # counting, and processes that died
-        budget = max(settings.budget - lost - self._waited, 1.0)
+        used = 0.0 if self.run.set_aside else self.header["wall_seconds"].get(section, 0.0)
+        budget = max(settings.budget - beyond_processes(section, used, self.known) - self._waited, 1.0)
         self._waited = 0.0
         with tempfile.TemporaryDirectory(prefix="shiftbench-exports-") as exports:  # 100 MB a case with ResNet-50
 

@@ -77,7 +77,7 @@ def standing_of(run: Analysis) -> Standing:
     if disturbance := run.header.get("disturbance"):
         return Standing("busy", reason=str(disturbance).removeprefix("disturbed at start: "))
     headline = selection.headline_panels(run.latency)
-    for busy in [one for one in run.quality if one.panel in headline and one.disturbed_pct > _MOSTLY]:
+    if busy := next((one for one in run.quality if one.panel in headline and one.disturbed_pct > _MOSTLY), None):
         why = " and ".join(sorted(busy.reasons, key=lambda rule: -busy.reasons[rule]))
         return Standing("busy", reason=f"{why} in {busy.disturbed_pct:.0f} % of superblocks")
     if (control := run.control) is None:
