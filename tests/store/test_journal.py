@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -236,17 +237,23 @@ def small_run_of_latency(tmp_path: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_a_full_disk_ends_a_run_in_one_line_and_it_goes_on_later(tmp_path: Path) -> None:
-    folder, limit = tmp_path / "run", 12_000  # bytes of any one file: the header fits, the journal does not
-    done = subprocess.run(
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
         small_run_of_latency(tmp_path),
         cwd=ROOT,
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": os.devnull},  # half of it would be kept
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)),
     )
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: cannot write to") and done.stderr.count("\n") == 1, done.stderr
+    header = folder / "run.json"
+    while process.poll() is None and not header.exists():
+        time.sleep(0.05)
+    limit = header.stat().st_size + 3_000  # bytes of any one file: the header fits, the journal does not
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 2, error
+    assert error.startswith("error: cannot write to") and error.count("\n") == 1, error
     before = list(read_records(folder))
     assert before
     done = command("run", "--resume", str(folder), "--quiet")
