@@ -12,14 +12,15 @@ from bench.cli import check, compare, doctor, evaluate, export, list_, new, repo
 from bench.spec.axes import Mistake
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
     help="Latency and accuracy benchmarks for temporal shift strategies: what does one cost here, what does it buy? "
     "`python run_bench.py` and `shiftbench` are the same program.",
 )
 for module in (run, report, compare, list_, check, new, validate, doctor, export, evaluate, stream):
-    app.command(module.__name__.rpartition(".")[2].rstrip("_"))(module.command)
+    name, examples = module.__name__.rpartition(".")[2].rstrip("_"), getattr(module, "EXAMPLES", ())
+    app.command(name, epilog="\n\n".join(examples) or None)(module.command)
 
 
 _USAGE_ERROR: type[Exception] = next(  # newer typers carry their own click, older ones import it: both have this class

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.spec.axes import BACKBONES, ELSEWHERE, ValueNotAllowed
+from bench.spec.axes import BACKBONES, ELSEWHERE, ValueNotAllowed, require
 
 
 def command(
@@ -16,6 +16,7 @@ def command(
     no_load: Annotated[bool, typer.Option("--no-load", help="Read strategy files, run none of them.")] = False,
 ) -> int:
     """Show what is available, a line each."""
+    require(what, ("strategies", "backbones", "presets", "claims"), "list")
     lines: Iterable[tuple[str, str]]
     match what:
         case "strategies":
@@ -26,14 +27,14 @@ def command(
             from bench.spec.settings import load_preset, preset_names
 
             lines = ((name, load_preset(name).title) for name in preset_names())
-        case "claims":
+        case _:
             from bench.analysis.claims import load_claims
 
             lines = ((claim.id, f"{claim.finding} ({claim.source})") for claim in load_claims())
-        case _:
-            raise ValueNotAllowed(f"cannot list {what!r}; there are: strategies, backbones, presets, claims")
-    for name, text in lines:
-        print(f"{name:24} {text}")
+    shown = list(lines)
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, text in shown:
+        print(f"{name:{width}}  {text}")
     return 0
 
 

@@ -7,6 +7,7 @@ file each) and *runtime* (where the network runs).
 
 import math
 from collections.abc import Collection
+from difflib import get_close_matches
 from fractions import Fraction
 from typing import Literal, get_args
 
@@ -145,9 +146,12 @@ class ValueNotAllowed(Mistake, ValueError):
 
 
 def require(value: object, allowed: Collection[object], what: str) -> None:
-    """Raises ValueNotAllowed for a value that is not among ``allowed``."""
+    """Raises ValueNotAllowed for a value that is not among ``allowed``; it names the nearest."""
     if value not in allowed:
-        raise ValueNotAllowed(f"unknown {what} {value!r}; there are: {', '.join(map(str, allowed))}")
+        names = [str(one) for one in allowed]
+        near = get_close_matches(str(value), names, 1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        raise ValueNotAllowed(f"unknown {what} {value!r}{meant}; there are: {', '.join(names)}")
 
 
 def require_backbone(name: str, known: Collection[object], what: str = "backbone") -> None:

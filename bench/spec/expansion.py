@@ -178,7 +178,8 @@ class _Expansion:
         return Training(name, trials, self._resolved(section.recipe), section.data)
 
     def _trials(self, name: str, section: TrainingSection) -> Iterator[Trial]:
-        """Study after study, and seed by seed, so that an interrupted study holds whole comparisons."""
+        """Study after study, in it one condition after the other, and seed by seed: what is interrupted holds whole
+        comparisons."""
         studies = section.all_studies
         chosen = self.chosen.studies if section.studies else None  # others have none to choose
         for study in studies:
@@ -188,9 +189,9 @@ class _Expansion:
                 own = dict.fromkeys(replace(v, strategy=root_of(v.strategy, self.known)) for v in variants)
                 trained = [BASELINE_VARIANT, *own] if study.baseline else list(own)  # the others inherit
                 first = section.first_seed if study.first_seed is None else study.first_seed
-                for seed in range(first, first + (study.seeds or section.seeds)):
-                    for condition in _conditions(study, main):
-                        own_of = trained if condition.backbone not in ACCURACY_VOLUMETRIC else [BASELINE_VARIANT]
+                for condition in _conditions(study, main):
+                    own_of = trained if condition.backbone not in ACCURACY_VOLUMETRIC else [BASELINE_VARIANT]
+                    for seed in range(first, first + (study.seeds or section.seeds)):
                         for variant in own_of:
                             yield Trial(name, variant, condition, seed)
 

@@ -51,6 +51,7 @@ def test_single_options_reach_the_sections_that_they_are_about() -> None:
     assert {(panel.device, panel.batches) for panel in asked.latency.panels if panel.batches} == {("cuda", (32,))}
     alone = Request("standard", only="online", budget="90s").settings()
     assert (alone.latency.budget, alone.online.budget) == (840.0, 90.0)
+    assert Request("online", budget="90s").settings().online.budget == 90.0  # that preset times nothing else
 
 
 def test_weights_are_found_from_wherever_a_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +98,7 @@ def test_a_task_leaves_the_questions_and_studies_that_are_of_it() -> None:
     arrow, label = (Request("utd-mhad", data="clips.csv", task=task).settings().video for task in ("arrow", "label"))
     assert [question.name for question in arrow.data.questions] == ["arrow"]
     assert [study.name for study in arrow.all_studies] == ["main"]
-    assert [question.name for question in label.data.questions] == ["actions", "pairs"]
+    assert [question.name for question in label.data.questions] == ["pairs", "actions"]
     assert label.studies == both.studies
 
 
