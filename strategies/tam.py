@@ -10,7 +10,7 @@ What it adds, per place with C channels, T frames, K = ``kernel``: 2 T² + 2 K T
 and per clip those of the branches. Traffic: N for the means, 2 N for the own frame and 3 N for each other one (N = the
 bytes of the features).
 
-Differences from the authors' code (Apache 2.0): theirs multiplies by the importance first, then runs one grouped
+Differences from the authors' code: theirs multiplies by the importance first, then runs one grouped
 convolution of N * C groups over a transposed copy; here both weights are multiplied with each other, which is small, and
 frames with their product. Theirs exists in bottlenecks only, before conv2: there it stands here too; in other blocks it
 stands where a shift stands. It knows its number of frames: a checkpoint fits clips of that length only.
