@@ -140,7 +140,7 @@ def difference(there: Tensor, here: Tensor, offset: int, num_segments: int) -> T
 
 
 def from_frame(clip: Tensor, offset: int) -> Tensor:
-    """[N, T, C, H, W] -> the same shape: each frame as the one ``offset`` later in its clip, zeros where there is none."""
+    """[N, T, C, H, W] -> the same shape: each frame as the one ``offset`` later in its clip, or zeros."""
     out = torch.zeros_like(clip)
     if offset > 0:
         out[:, :-offset] = clip[:, offset:]
@@ -160,7 +160,7 @@ def mix_frames(clip: Tensor, weights: Tensor) -> Tensor:
 
 
 def interpolation(offsets: Tensor, num_segments: int) -> Tensor:
-    """[…] offsets in frames -> […, T, T]: frame t as the one at t + offset, linear between two, zeros beyond the clip."""
+    """[…] offsets in frames -> […, T, T]: frame t as the one at t + offset, linear between two, zeros beyond."""
     frame = torch.arange(num_segments, device=offsets.device, dtype=offsets.dtype)
     away = frame[:, None] + offsets[..., None, None] - frame
     return torch.relu(1 - away.abs())

@@ -1,19 +1,19 @@
 """ACTION-Net: a learnable shift, and three excitations: of positions, of channels, and of moving channels.
 
-Each channel is first convolved over three frames, which begins as TSM's shift. What comes out is weighted by the sum of
-three gates, each 1 + a sigmoid: of each position and frame (a 3×3×3 convolution of the mean over channels), of each
-channel and frame (the spatial means through a convolution over time), and of channels that move (differences of
-neighbouring frames, as in TEA). At first all is therefore about 4.5 times as large, and the normalisation after the
-layer has to learn that.
+Each channel is first convolved over three frames, which begins as TSM's shift. What comes out is weighted by the
+sum of three gates, each 1 + a sigmoid: of each position and frame (a 3×3×3 convolution of the mean over channels),
+of each channel and frame (the spatial means through a convolution over time), and of channels that move (differences
+of neighbouring frames, as in TEA). At first all is therefore about 4.5 times as large, and the normalisation after
+the layer has to learn that.
 
 fraction: the share of channels that begins as shifted, half each way. All learn.
 
-What it adds, per site with C channels: 3 C parameters of the shift, 27 + 4 C² / 16 + 3 (C / 16)² + 11 C / 16 of the
-excitations; about (C / 8 + 8) FLOPs per feature. Traffic: about 12 N (N = the bytes of the features): 2 N and a copy to
-convolve over time, N for each of two means and for squeezing, 5 N for the gates and for weighing with them.
+What it adds, per site with C channels: 3 C parameters of the shift, 27 + 4 C² / 16 + 3 (C / 16)² + 11 C / 16 of
+the excitations; about (C / 8 + 8) FLOPs per feature. Traffic: about 12 N (N = the bytes of the features): 2 N and
+a copy to convolve over time, N for each of two means and for squeezing, 5 N for the gates and for weighing with them.
 
-Differences from the authors' code: none in what is computed; the three products are one, with the sum of the gates, and
-the 3-D convolution is written as a 2-D one (``ClipConv``).
+Differences from the authors' code: none in what is computed; the three products are one, with the sum of the gates,
+and the 3-D convolution is written as a 2-D one (``ClipConv``).
 """
 
 import torch

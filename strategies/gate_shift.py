@@ -1,17 +1,17 @@
 """GSM: a learned gate says, for each position, how much of a feature moves to the neighbouring frame.
 
-The channels are halved. Of each half a gate between -1 and 1, from a 3×3×3 convolution of the normalised features, takes
-a part out of its frame and adds it to the previous frame (first half, which receives from the next one) or to the next
-frame (second half). Gates begin at zero, so a pre-trained network is kept at first.
+The channels are halved. Of each half a gate between -1 and 1, from a 3×3×3 convolution of the normalised features,
+takes a part out of its frame and adds it to the previous frame (first half, which receives from the next one)
+or to the next frame (second half). Gates begin at zero, so a pre-trained network is kept at first.
 
-What it adds, per site with C channels: 27 C + 2 parameters for the gates and 2 C for the normalisation; 54 C FLOPs per
-position. Traffic: about 16 N (N = the bytes of the features): 2 N each for normalising, rectifying and cloning, N for
-the gates, 2 N to weigh, and 3 N each to take out and to add.
+What it adds, per site with C channels: 27 C + 2 parameters for the gates and 2 C for the normalisation; 54 C FLOPs
+per position. Traffic: about 16 N (N = the bytes of the features): 2 N each for normalising, rectifying and cloning,
+N for the gates, 2 N to weigh, and 3 N each to take out and to add.
 
-Differences from the authors' code (BSD 2-Clause): it stands where a shift stands; theirs is in branches of Inception. Its
-3-D convolution is written as a 2-D one (``ClipConv``). They interleave the channels of each half afterwards, a fixed
-permutation, which would scramble what a pre-trained layer behind it reads: left out. For an odd number of channels the
-last one stays as it is.
+Differences from the authors' code (BSD 2-Clause): it stands where a shift stands; theirs is in branches of
+Inception. Its 3-D convolution is written as a 2-D one (``ClipConv``). They interleave the channels of each half
+afterwards, a fixed permutation, which would scramble what a pre-trained layer behind it reads: left out. For an
+odd number of channels the last one stays as it is.
 """
 
 import torch

@@ -1,17 +1,18 @@
 """GSF: gated shift as in GSM, and learned weights per channel and frame of what came against what stayed.
 
-What the gates take out is moved and then not added to the rest but averaged with it: the weight of a channel in a frame
-comes from the spatial means of both, by a 3×3 convolution over channels and frames. At first the weights lie around 1/2:
-a pre-trained network is not kept exactly, it learns back.
+What the gates take out is moved and then not added to the rest but averaged with it: the weight of a channel in
+a frame comes from the spatial means of both, by a 3×3 convolution over channels and frames. At first the weights
+lie around 1/2: a pre-trained network is not kept exactly, it learns back.
 
-fraction: the share of channels that pass through it, half each way (the authors' ``gsf_ch_ratio``: by default 1/4 in ResNet-50).
+fraction: the share of channels that pass through it, half each way (the authors' ``gsf_ch_ratio``: by default 1/4
+in ResNet-50).
 
-What it adds, per site where G channels pass: 27 G + 2 parameters for the gates, 2 G for the normalisation, 38 for the
-weights; 54 G FLOPs per position. Traffic: 2 N for the clone and about 17 N' (N, N' = the bytes of all features and of
-those that pass).
+What it adds, per site where G channels pass: 27 G + 2 parameters for the gates, 2 G for the normalisation, 38 for
+the weights; 54 G FLOPs per position. Traffic: 2 N for the clone and about 17 N' (N, N' = the bytes of all features
+and of those that pass).
 
-Differences from the authors' code: in ResNet-50 theirs stands between conv3 and its normalisation, this
-one where a shift stands. Its 3-D convolution is written as a 2-D one (``ClipConv``). Interleaving is left out, as in
+Differences from the authors' code: in ResNet-50 theirs stands between conv3 and its normalisation, this one
+where a shift stands. Its 3-D convolution is written as a 2-D one (``ClipConv``). Interleaving is left out, as in
 ``gate_shift``. An odd number of channels is rounded down, not up.
 """
 

@@ -1,19 +1,19 @@
 """GST: a part of a layer's filters see three frames, the others one.
 
-Of the filters of a spatial convolution the last ones become 3×3×3, all others stay as they are. The pre-trained weights
-are the middle of these; what they take from the neighbouring frames begins at zero, so a pre-trained network is kept at
-first. Filters of both kinds read all channels (the paper's GST-Large; in its smaller form each kind reads one half of
-them, which no pre-trained layer does).
+Of the filters of a spatial convolution the last ones become 3×3×3, all others stay as they are. The pre-trained
+weights are the middle of these; what they take from the neighbouring frames begins at zero, so a pre-trained
+network is kept at first. Filters of both kinds read all channels (the paper's GST-Large; in its smaller form each
+kind reads one half of them, which no pre-trained layer does).
 
 fraction: the share of filters that see three frames (the paper's 1 / alpha: 1/4).
 
-What it adds, per layer of k×k filters from C to D channels at F = fraction * D: 2 k² C F parameters and 4 k² C F FLOPs
-per output position, 1/2 of the layer's own at 1/4. Traffic: N to read the features again (N = their bytes), 2 F's bytes
-to write what neighbours take, and 6 F's to add them.
+What it adds, per layer of k×k filters from C to D channels at F = fraction * D: 2 k² C F parameters and 4 k² C
+F FLOPs per output position, 1/2 of the layer's own at 1/4. Traffic: N to read the features again (N = their bytes),
+2 F's bytes to write what neighbours take, and 6 F's to add them.
 
-Differences from the authors' code: theirs owns the network; this one takes conv2 of a bottleneck, as theirs, and in other
-blocks the layer at the site (in an inverted residual the 1×1 one, whose filters become 3×1×1). Its filters over time
-begin at random there, and its middle ones too.
+Differences from the authors' code: theirs owns the network; this one takes conv2 of a bottleneck, as theirs, and
+in other blocks the layer at the site (in an inverted residual the 1×1 one, whose filters become 3×1×1). Its
+filters over time begin at random there, and its middle ones too.
 """
 
 import torch

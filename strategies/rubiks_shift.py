@@ -1,20 +1,21 @@
 """RubiksShift in time: every channel learns how far it moves, in parts of a frame.
 
-Each channel has one offset. Where it lies between two frames both are interpolated linearly, so it can be learned by
-gradient descent. It begins as TSM's shift: a share of the channels at one frame ahead, as many at one frame back, the
-rest near zero.
+Each channel has one offset. Where it lies between two frames both are interpolated linearly, so it can be learned
+by gradient descent. It begins as TSM's shift: a share of the channels at one frame ahead, as many at one frame back,
+the rest near zero.
 
 fraction: the share of channels that begin at one frame, half each way. All learn.
 
-What it adds, per site with C channels and T frames: C parameters, 2 T FLOPs per feature. Traffic: about 6 N (N = the bytes
-of the features): 2 N for the product, up to 4 N to bring a clip's frames into rows and back.
+What it adds, per site with C channels and T frames: C parameters, 2 T FLOPs per feature. Traffic: about 6 N (N =
+the bytes of the features): 2 N for the product, up to 4 N to bring a clip's frames into rows and back.
 
-Differences from the authors' code (MIT): the paper's shift is one in time and space, of a network in which it stands for
-every spatial convolution; a residual network has those, so only the offset in time is left, as in the 1-D shift of
-their repository and with its start (``init_shift1d_nfold``; the noise is on all channels here). Theirs is a kernel for
-CUDA, which normalises the gradients of a channel's offsets to a length of one and learns them at a hundredth of the
-rate; here a matrix over the clip's frames for each channel interpolates, gradients are exact, and the recipe is
-everybody's. Attention-quantised shift is left out. An offset may become any number, so it is not causal.
+Differences from the authors' code (MIT): the paper's shift is one in time and space, of a network in which it
+stands for every spatial convolution; a residual network has those, so only the offset in time is left, as in the
+1-D shift of their repository and with its start (``init_shift1d_nfold``; the noise is on all channels here). Theirs
+is a kernel for CUDA, which normalises the gradients of a channel's offsets to a length of one and learns them at
+a hundredth of the rate; here a matrix over the clip's frames for each channel interpolates, gradients are exact,
+and the recipe is everybody's. Attention-quantised shift is left out. An offset may become any number, so it is
+not causal.
 """
 
 import torch

@@ -1,18 +1,19 @@
 """TAM: each video has temporal kernels of its own.
 
 From the spatial means of the features two small branches compute, for each clip, a kernel per channel over ``kernel``
-frames (global branch: two linear layers over the clip's frames, softmax) and an importance per channel and frame (local
-branch: two convolutions over time, sigmoid). Features are weighted with their importance and convolved over time with
-their kernel. The kernel's weights sum to one and importances begin around 1/2, so a pre-trained network is not kept.
+frames (global branch: two linear layers over the clip's frames, softmax) and an importance per channel and frame
+(local branch: two convolutions over time, sigmoid). Features are weighted with their importance and convolved over
+time with their kernel. The kernel's weights sum to one and importances begin around 1/2, so a pre-trained network
+is not kept.
 
-What it adds, per place with C channels, T frames, K = ``kernel``: 2 T² + 2 K T + 4 T parameters of the global branch and
-(K + 1) C² / 4 + C / 2 of the local one; 2 K FLOPs per feature, element by element (which no counter of operators sees),
-and per clip those of the branches. Traffic: N for the means, 2 N for the own frame and 3 N for each other one (N = the
-bytes of the features).
+What it adds, per place with C channels, T frames, K = ``kernel``: 2 T² + 2 K T + 4 T parameters of the global
+branch and (K + 1) C² / 4 + C / 2 of the local one; 2 K FLOPs per feature, element by element (which no counter
+of operators sees), and per clip those of the branches. Traffic: N for the means, 2 N for the own frame and 3 N
+for each other one (N = the bytes of the features).
 
-Differences from the authors' code: theirs multiplies by the importance first, then runs one grouped
-convolution of N * C groups over a transposed copy; here both weights are multiplied with each other, which is small, and
-frames with their product. Theirs exists in bottlenecks only, before conv2: there it stands here too; in other blocks it
+Differences from the authors' code: theirs multiplies by the importance first, then runs one grouped convolution of
+N * C groups over a transposed copy; here both weights are multiplied with each other, which is small, and frames
+with their product. Theirs exists in bottlenecks only, before conv2: there it stands here too; in other blocks it
 stands where a shift stands. It knows its number of frames: a checkpoint fits clips of that length only.
 """
 

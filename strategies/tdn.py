@@ -1,22 +1,24 @@
-"""TDN's long-term module: differences to both neighbouring frames amplify channels and positions; then a learnable shift.
+"""TDN's long-term module: differences to both neighbouring frames amplify channels and positions; then a learnable
+shift.
 
 In a sixteenth of the channels, each frame is held against the next one and against the previous one (after a 3×3
-convolution of those). Each difference is seen at three scales: as it is, after a 3×3 convolution, and after one at half
-the resolution. Their average, expanded, normalised and through a sigmoid, amplifies each feature by up to one half (or
-damps it by as much), both ways averaged. Then each channel is convolved over three frames, which begins as TSM's shift.
+convolution of those). Each difference is seen at three scales: as it is, after a 3×3 convolution, and after one
+at half the resolution. Their average, expanded, normalised and through a sigmoid, amplifies each feature by up
+to one half (or damps it by as much), both ways averaged. Then each channel is convolved over three frames, which
+begins as TSM's shift.
 
 fraction: the share of channels that begins as shifted, half each way. All learn.
 
-What it adds, per place with C channels: 2 C² / 16 + 18 (C / 16)² + 9 C / 16 parameters of convolutions, 2 C + 6 C / 16 of
-normalisations and 3 C of the shift; about (3 C / 8 + C / 6) FLOPs per feature, since the expansion runs at every position,
-twice. Traffic: about 16 N (N = the bytes of the features): N to squeeze, 9 N for the two expansions, their normalisations
-and sigmoids, 3 N to amplify, 2 N and a copy to convolve over time.
+What it adds, per place with C channels: 2 C² / 16 + 18 (C / 16)² + 9 C / 16 parameters of convolutions, 2 C +
+6 C / 16 of normalisations and 3 C of the shift; about (3 C / 8 + C / 6) FLOPs per feature, since the expansion
+runs at every position, twice. Traffic: about 16 N (N = the bytes of the features): N to squeeze, 9 N for the two
+expansions, their normalisations and sigmoids, 3 N to amplify, 2 N and a copy to convolve over time.
 
-Differences from the authors' code (Apache 2.0): their network has a short-term module too, a stem that reads five frames
-around each sampled one, and leaves its first stage without the long-term one. A clip here has no frames between, so the
-stem is left out, and every block takes the module, before conv2 in bottlenecks, as theirs, and where a shift stands in
-other blocks. Computed as in the repository's latest version (its first one used one difference twice); features of one
-pixel are not halved.
+Differences from the authors' code (Apache 2.0): their network has a short-term module too, a stem that reads
+five frames around each sampled one, and leaves its first stage without the long-term one. A clip here has no
+frames between, so the stem is left out, and every block takes the module, before conv2 in bottlenecks, as theirs,
+and where a shift stands in other blocks. Computed as in the repository's latest version (its first one used one
+difference twice); features of one pixel are not halved.
 """
 
 import torch

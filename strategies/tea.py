@@ -1,21 +1,21 @@
 """TEA's motion excitation before a channel-wise temporal convolution, without its Res2Net cascade.
 
-In a sixteenth of the channels, each frame is held against the next one (after a 3×3 convolution of that): the spatial
-mean of the difference, expanded and through a sigmoid, says which channels have to do with motion, and these are
-amplified by up to one half (or damped by as much). Then each channel is convolved over three frames.
+In a sixteenth of the channels, each frame is held against the next one (after a 3×3 convolution of that): the
+spatial mean of the difference, expanded and through a sigmoid, says which channels have to do with motion, and
+these are amplified by up to one half (or damped by as much). Then each channel is convolved over three frames.
 
-fraction: the share of channels that begins as shifted, half each way: the last quarter, as in the authors' code. All
-learn.
+fraction: the share of channels that begins as shifted, half each way: the last quarter, as in the authors'
+code. All learn.
 
 What it adds, per place with C channels: 2 C² / 16 + 9 C / 16 parameters of motion excitation, 2 C + C / 8 of its
-normalisations, 3 C of the convolution; about (C / 8 + 8) FLOPs per feature. Traffic: about 7 N (N = the bytes of the
-features): N to squeeze, 3 N to amplify, 2 N and a copy to convolve over time.
+normalisations, 3 C of the convolution; about (C / 8 + 8) FLOPs per feature. Traffic: about 7 N (N = the bytes of
+the features): N to squeeze, 3 N to amplify, 2 N and a copy to convolve over time.
 
-Differences from the authors' code: there, multiple temporal aggregation takes the place of conv2: a cascade of four
-fragments, of which three have a 3×3 convolution of their own, with weights from a pre-trained Res2Net. A bottleneck as
-it is has one 3×3 convolution, whose pre-trained weights do not fit, so of the aggregation only the temporal convolutions
-are here, and a stack of blocks enlarges the window. Motion excitation is the authors'. It stands before conv2 in
-bottlenecks, as theirs, and where a shift stands in other blocks.
+Differences from the authors' code: there, multiple temporal aggregation takes the place of conv2: a cascade of
+four fragments, of which three have a 3×3 convolution of their own, with weights from a pre-trained Res2Net. A
+bottleneck as it is has one 3×3 convolution, whose pre-trained weights do not fit, so of the aggregation only the
+temporal convolutions are here, and a stack of blocks enlarges the window. Motion excitation is the authors'. It
+stands before conv2 in bottlenecks, as theirs, and where a shift stands in other blocks.
 """
 
 import torch

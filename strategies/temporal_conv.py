@@ -1,16 +1,16 @@
 """A learnable convolution over time where the shift would be: of all channels, or of each by itself.
 
-Each shift gives way to a 3×1×1 convolution over three frames. It starts as the identity, so the pre-trained 2-D network is
-kept, and learns from there what to take from the neighbours. ``temporal_conv`` mixes all channels: TSM's comparison
-"I3D_replace" (Table 5), which its authors found slower and less accurate than the shift. ``depthwise_temporal_conv`` has
-three weights for each channel, of which a shift is a special case.
+Each shift gives way to a 3×1×1 convolution over three frames. It starts as the identity, so the pre-trained
+2-D network is kept, and learns from there what to take from the neighbours. ``temporal_conv`` mixes all
+channels: TSM's comparison "I3D_replace" (Table 5), which its authors found slower and less accurate than the
+shift. ``depthwise_temporal_conv`` has three weights for each channel, of which a shift is a special case.
 
-What it adds, per site with C channels and frames of H×W: 3 C² parameters and 2 * 3 C² * T*H*W FLOPs per clip (in a
-bottleneck block twelve times what the 1×1 convolution after it has, which maps C to C / 4); channel-wise 3 C parameters
-and 2 * 3 C * T*H*W FLOPs. Traffic: 2 N for reading and writing the whole tensor (N = its bytes), and the weights. In NCHW
-a clip's frames lie before its channels, so the tensor is reordered inside the convolution, where no counter of operators
-sees it, and with more than one clip again after it: 2 N each; channels_last needs neither. Where causal, 2 N more put
-zeros before the first frame.
+What it adds, per site with C channels and frames of H×W: 3 C² parameters and 2 * 3 C² * T*H*W FLOPs per clip
+(in a bottleneck block twelve times what the 1×1 convolution after it has, which maps C to C / 4); channel-wise 3
+C parameters and 2 * 3 C * T*H*W FLOPs. Traffic: 2 N for reading and writing the whole tensor (N = its bytes), and
+the weights. In NCHW a clip's frames lie before its channels, so the tensor is reordered inside the convolution,
+where no counter of operators sees it, and with more than one clip again after it: 2 N each; channels_last needs
+neither. Where causal, 2 N more put zeros before the first frame.
 
 Here the convolution stands before the layer or block, so that it is the same in every network and placement. In
 bottleneck blocks it could be merged with the 1×1 convolution after it (conv1 as 3×1×1), which would be cheaper.

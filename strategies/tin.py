@@ -1,20 +1,21 @@
 """TIN, temporal interlacing: each clip says how far its channels move in time, and how much each frame counts.
 
-The channels that take part are four groups. From the spatial means a small branch computes two offsets of less than two
-frames: the first two groups move forward by them, the other two backward. Between frames it is interpolated linearly. A
-second branch weighs every frame of a group, with up to 2. Offsets begin around half a frame, weights around 1: a
-pre-trained network is not kept exactly.
+The channels that take part are four groups. From the spatial means a small branch computes two offsets of less than
+two frames: the first two groups move forward by them, the other two backward. Between frames it is interpolated
+linearly. A second branch weighs every frame of a group, with up to 2. Offsets begin around half a frame, weights
+around 1: a pre-trained network is not kept exactly.
 
 fraction: the share of channels that move (the authors' 1 / ``shift_div``: 1/4 in their scripts).
 
-What it adds, per site where G channels take part, T frames: 9 G + 3 parameters of convolutions and T² + 3 T + 2 of linear
-layers; 2 T FLOPs per feature that takes part. Traffic: G's share of N for the means and 6 N for bringing them into rows,
-mixing and putting them back, 2 N for all features to stand side by side again (N = the bytes of the features).
+What it adds, per site where G channels take part, T frames: 9 G + 3 parameters of convolutions and T² + 3 T + 2
+of linear layers; 2 T FLOPs per feature that takes part. Traffic: G's share of N for the means and 6 N for bringing
+them into rows, mixing and putting them back, 2 N for all features to stand side by side again (N = the bytes of
+the features).
 
-Differences from the authors' code: theirs copies frames twice by a kernel that exists for CUDA only, and
-interpolates; here the interpolation is a matrix over the clip's frames for each group, which takes the weights too, and
-one matrix product moves everything. The count is rounded down to a multiple of four; theirs fails there. Offsets are a
-clip's, not a channel's, so it reads the whole clip: it is not causal.
+Differences from the authors' code: theirs copies frames twice by a kernel that exists for CUDA only, and interpolates;
+here the interpolation is a matrix over the clip's frames for each group, which takes the weights too, and one matrix
+product moves everything. The count is rounded down to a multiple of four; theirs fails there. Offsets are a clip's,
+not a channel's, so it reads the whole clip: it is not causal.
 """
 
 import torch

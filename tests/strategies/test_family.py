@@ -153,7 +153,7 @@ def by_frame(function: Callable[[Tensor], Tensor], video: Tensor) -> Tensor:
 
 
 def motion(module: Any, video: Tensor, step: int = 1) -> Tensor:
-    """What each frame of a sixteenth of the channels is away from its neighbour, smoothed; zeros where there is none."""
+    """What each frame, in a sixteenth of the channels, is away from its smoothed neighbour; zeros at the end."""
     few = by_frame(lambda frame: normed(module.norm, module.squeeze(frame)), video)
     frames = [torch.zeros_like(few[:, :, 0]) for _ in range(few.shape[2])]
     for frame in range(few.shape[2]):
