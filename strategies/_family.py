@@ -50,6 +50,7 @@ class _Before(nn.Module):
     def __init__(self, exchange: nn.Module, net: nn.Module) -> None:
         super().__init__()
         self.exchange, self.net = exchange, net
+        self.train(net.training)
 
     def forward(self, frames: Tensor) -> Tensor:
         """[N*T, C, H, W] -> what ``net`` makes of the frames once they met."""
@@ -78,8 +79,8 @@ class ChannelwiseConv(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """[N*T, C, H, W] -> the same shape; beyond a clip's ends there are zeros."""
         clip = as_clip(frames, self.num_segments).transpose(1, 2).flatten(3)  # [N, C, T, H*W]
-        mixed: Tensor = self.time(clip)
-        return mixed.unflatten(3, frames.shape[2:]).transpose(1, 2).flatten(0, 1)
+        mixed: Tensor = self.time(clip).unflatten(3, frames.shape[2:])
+        return mixed.transpose(1, 2).flatten(0, 1)
 
 
 class ClipConv(nn.Module):
@@ -102,8 +103,10 @@ class ClipConv(nn.Module):
         """[N*T, C, H, W] -> [N*T, out, H, W]; beyond a clip's ends, in time and space, there are zeros."""
         clip = as_clip(self.taps(frames), self.num_segments)
         to_next, own, to_previous = clip.unflatten(2, (-1, _TAPS)).unbind(3)
-        summed = own + from_frame(to_next, -1) + from_frame(to_previous, 1)
-        return (summed if self.bias is None else summed + self.bias[:, None, None]).flatten(0, 1)
+        summed: Tensor = own + from_frame(to_next, -1) + from_frame(to_previous, 1)
+        if self.bias is not None:
+            summed = summed + self.bias[:, None, None]
+        return summed.flatten(0, 1)
 
 
 class MotionSqueeze(nn.Module):
@@ -155,8 +158,9 @@ def mix_frames(clip: Tensor, weights: Tensor) -> Tensor:
     clip: [N, T, C, H, W]. weights: [N or 1, G, T, T], for each of G groups of neighbouring channels; row t holds what
     frame t takes of each frame. Returns the shape of ``clip``.
     """
-    groups = clip.unflatten(2, (weights.shape[1], -1)).flatten(3).transpose(1, 2)  # [N, G, T, C/G*H*W]
-    return (weights.to(clip.dtype) @ groups).transpose(1, 2).reshape(clip.shape)
+    groups: Tensor = clip.unflatten(2, (weights.shape[1], -1))
+    rows = groups.flatten(3).transpose(1, 2)  # [N, G, T, C/G*H*W]
+    return (weights.to(clip.dtype) @ rows).transpose(1, 2).reshape(clip.shape)
 
 
 def interpolation(offsets: Tensor, num_segments: int) -> Tensor:
@@ -173,8 +177,8 @@ def narrow_site(block: nn.Module, site: Site) -> Site | None:
 
 
 def like(module: nn.Module, layer: nn.Module) -> nn.Module:
-    """``module`` in the device, dtype, layout of weights and mode (training or not) of ``layer``, a convolution."""
+    """``module`` in the device, dtype and layout of weights of ``layer``, a convolution."""
     weight = layer.weight
     assert isinstance(weight, Tensor), "a site's layer is a convolution"
     layout = torch.contiguous_format if weight.stride(-1) == 1 else torch.channels_last
-    return module.to(weight.device, weight.dtype).to(memory_format=layout).train(layer.training)
+    return module.to(weight.device, weight.dtype).to(memory_format=layout)

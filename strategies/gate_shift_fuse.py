@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.strategy import as_clip
+
 from ._family import ClipConv, ModuleBefore, from_frame
 
 

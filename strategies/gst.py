@@ -16,10 +16,12 @@ in other blocks the layer at the site (in an inverted residual the 1×1 one, who
 filters over time begin at random there, and its middle ones too.
 """
 
-import torch
+from typing import Any
+
 from torch import Tensor, nn
 
 from bench.strategy import Site, Strategy, as_clip
+
 from ._family import like, narrow_site
 
 
@@ -47,10 +49,13 @@ class _SeesNeighbours(nn.Module):
     def __init__(self, net: nn.Conv2d, filters: int, num_segments: int) -> None:
         super().__init__()
         self.net, self.filters, self.num_segments = net, filters, num_segments
-        own = (net.kernel_size, net.stride, net.padding, net.dilation)
-        self.neighbours = nn.Conv2d(net.in_channels, 2 * filters, *own, bias=False, padding_mode=net.padding_mode)
+        how: dict[str, Any] = {
+            name: getattr(net, name) for name in ("kernel_size", "stride", "padding", "dilation", "padding_mode")
+        }
+        self.neighbours = nn.Conv2d(net.in_channels, 2 * filters, bias=False, **how)
         nn.init.zeros_(self.neighbours.weight)
         like(self.neighbours, net)
+        self.train(net.training)
 
     def forward(self, frames: Tensor) -> Tensor:
         """[N*T, C, H, W] -> [N*T, D, H', W']; beyond a clip's ends there are zeros."""

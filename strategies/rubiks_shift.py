@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.strategy import as_clip
+
 from ._family import ModuleBefore, interpolation, mix_frames
 
 _NOISE = 1e-3  # frames: at a whole one the interpolation has no derivative, and nothing would be learned

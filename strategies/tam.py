@@ -20,6 +20,7 @@ stands where a shift stands. It knows its number of frames: a checkpoint fits cl
 from torch import Tensor, nn
 
 from bench.strategy import Parameter, as_clip
+
 from ._family import ModuleBefore, from_frame, too_few
 
 
@@ -69,7 +70,7 @@ class _AdaptiveKernels(nn.Module):
         importance = self.importance(means).transpose(1, 2)[..., None, None]  # [N, T, C, 1, 1]
         taps = kernels.to(clip.dtype)[:, None, :, :, None, None].unbind(3)  # K times [N, 1, C, 1, 1]
         importance = importance.to(clip.dtype)
-        mixed = clip * (importance * taps[self.reach])
+        mixed: Tensor = clip * (importance * taps[self.reach])
         for offset in range(1, self.reach + 1):
             before = from_frame(importance, -offset) * taps[self.reach - offset]
             after = from_frame(importance, offset) * taps[self.reach + offset]

@@ -52,7 +52,7 @@ class _LongTerm(nn.Module):
         few = channels // REDUCTION
         self.num_segments = num_segments
         self.motion = MotionSqueeze(channels)
-        self.full, self.half = (
+        self.at_full, self.at_half = (
             nn.Sequential(nn.Conv2d(few, few, 3, padding=1, bias=False), nn.BatchNorm2d(few)) for _ in range(2)
         )
         self.expand = nn.Sequential(nn.Conv2d(few, channels, 1, bias=False), nn.BatchNorm2d(channels))
@@ -66,5 +66,5 @@ class _LongTerm(nn.Module):
     def _gate(self, moved: Tensor) -> Tensor:
         """[N*T, C / 16, H, W] -> [N*T, C, H, W], from 0 to 1."""
         small = avg_pool2d(moved, 2) if min(moved.shape[2:]) > 1 else moved
-        scales = moved + self.full(moved) + interpolate(self.half(small), moved.shape[2:])
+        scales = moved + self.at_full(moved) + interpolate(self.at_half(small), moved.shape[2:])
         return torch.sigmoid(self.expand(scales / 3))

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.strategy import as_clip
+
 from ._family import ModuleBefore, interpolation, mix_frames
 
 _GROUPS = 4  # two forward, two backward by the same offsets

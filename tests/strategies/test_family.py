@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, batch_norm, conv1d, conv2d, conv3d, interpolate, pad
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, batch_norm, conv1d, conv2d, conv3d, interpolate
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench import models
@@ -185,8 +185,8 @@ def tdn(module: Any, video: Tensor) -> Tensor:
     own, shift = module
 
     def gate(moved: Tensor) -> Tensor:
-        half = interpolate(own.half(avg_pool2d(moved, 2)), moved.shape[2:])
-        return torch.sigmoid(own.expand(moved / 3 + half / 3 + own.full(moved) / 3)) - 0.5
+        half = interpolate(own.at_half(avg_pool2d(moved, 2)), moved.shape[2:])
+        return torch.sigmoid(own.expand(moved / 3 + half / 3 + own.at_full(moved) / 3)) - 0.5
 
     ahead, back = (by_frame(gate, motion(own.motion, video, step)) for step in (1, -1))
     return over_time(shift, video + video * (0.5 * ahead + 0.5 * back))
@@ -223,7 +223,8 @@ def test_kernels_of_other_lengths(kernel: int) -> None:
     for t in (1, 2, 8):
         wrapped, frames = trained("tam", 16, t, kernel=kernel), random_frames(2, t, 16)
         with torch.inference_mode():
-            want = tam(wrapped.conv1.exchange, frames.unflatten(0, (2, t)).transpose(1, 2)).transpose(1, 2).flatten(0, 1)
+            want = tam(wrapped.conv1.exchange, frames.unflatten(0, (2, t)).transpose(1, 2))
+            want = want.transpose(1, 2).flatten(0, 1)
             assert (wrapped(frames.clone()) - want).abs().max() <= 1e-5 * want.abs().max()
 
 
@@ -273,7 +274,7 @@ def test_where_it_stands(name: str) -> None:
     for block, place in (
         (Bottleneck(64, 16), "conv2" if name in INSIDE else "conv1"),
         (BasicBlock(32, 32), "conv1"),
-        (Bottleneck(32, 8), "conv1" if name in ("tea", "tdn") else "conv2" if name in INSIDE else "conv1"),  # too narrow
+        (Bottleneck(32, 8), "conv2" if name in ("tam", "gst") else "conv1"),  # too narrow inside for tea and tdn
     ):
         wrapped = made(name).wrap(block, SITE, 4)
         assert [key for key in wrapped.state_dict() if key.endswith(".net.weight")] == [f"{place}.net.weight"]
@@ -311,7 +312,8 @@ def test_it_begins_as_a_shift(name: str, part: int | None, first: int) -> None:
     shifted = CLASSES["copy_shift"](0.25).shift(frames.roll(-first, 1).unflatten(0, (2, 4))).flatten(0, 1)
     with torch.inference_mode():
         got = (module if part is None else module[part])(frames)
-    assert (got - shifted.roll(first, 1)).abs().max() <= (5e-3 if part is None else 0.0)
+    noise = 2e-3 if name == "rubiks_shift" else 0.0  # of its offsets, in frames
+    assert (got - shifted.roll(first, 1)).abs().max() <= noise * frames.abs().max()
 
 
 @pytest.mark.parametrize("name", FRACTION)
