@@ -9,8 +9,9 @@ the layer has to learn that.
 fraction: the share of channels that begins as shifted, half each way. All learn.
 
 What it adds, per site with C channels: 3 C parameters of the shift, 27 + 4 C² / 16 + 3 (C / 16)² + 11 C / 16 of
-the excitations; about (C / 8 + 8) FLOPs per feature. Traffic: about 12 N (N = the bytes of the features): 2 N and
-a copy to convolve over time, N for each of two means and for squeezing, 5 N for the gates and for weighing with them.
+the excitations; about (C / 8 + 8) FLOPs per feature. Traffic: about 12 N (N = the bytes of the features), 10 N in
+channels_last: 2 N and, in NCHW, a copy to convolve over time, N for each of two means and for squeezing, 5 N for the
+gates and for weighing with them.
 
 Differences from the authors' code: none in what is computed; the three products are one, with the sum of the gates,
 and the 3-D convolution is written as a 2-D one (``ClipConv``).

@@ -5,8 +5,8 @@ takes a part out of its frame and adds it to the previous frame (first half, whi
 or to the next frame (second half). Gates begin at zero, so a pre-trained network is kept at first.
 
 What it adds, per site with C channels: 27 C + 2 parameters for the gates and 2 C for the normalisation; 54 C FLOPs
-per position. Traffic: about 16 N (N = the bytes of the features): 2 N each for normalising, rectifying and cloning,
-N for the gates, 2 N to weigh, and 3 N each to take out and to add.
+per position. Traffic: about 18 N (N = the bytes of the features): 2 N each for normalising, rectifying and cloning,
+N for the gates, the rest to weigh, to take out and to add.
 
 Differences from the authors' code (BSD 2-Clause): it stands where a shift stands; theirs is in branches of
 Inception. Its 3-D convolution is written as a 2-D one (``ClipConv``). They interleave the channels of each half

@@ -8,7 +8,7 @@ fraction: the share of channels that pass through it, half each way (the authors
 in ResNet-50).
 
 What it adds, per site where G channels pass: 27 G + 2 parameters for the gates, 2 G for the normalisation, 38 for
-the weights; 54 G FLOPs per position. Traffic: 2 N for the clone and about 17 N' (N, N' = the bytes of all features
+the weights; 54 G FLOPs per position. Traffic: 2 N for the clone and about 20 N' (N, N' = the bytes of all features
 and of those that pass).
 
 Differences from the authors' code: in ResNet-50 theirs stands between conv3 and its normalisation, this one

@@ -9,7 +9,7 @@ fraction: the share of filters that see three frames (the paper's 1 / alpha: 1/4
 
 What it adds, per layer of k×k filters from C to D channels at F = fraction * D: 2 k² C F parameters and 4 k² C
 F FLOPs per output position, 1/2 of the layer's own at 1/4. Traffic: N to read the features again (N = their bytes),
-2 F's bytes to write what neighbours take, and 6 F's to add them.
+and about eleven times the bytes of F channels to write what neighbours take and to add it.
 
 Differences from the authors' code: theirs owns the network; this one takes conv2 of a bottleneck, as theirs, and
 in other blocks the layer at the site (in an inverted residual the 1×1 one, whose filters become 3×1×1). Its

@@ -6,8 +6,8 @@ the rest near zero.
 
 fraction: the share of channels that begin at one frame, half each way. All learn.
 
-What it adds, per site with C channels and T frames: C parameters, 2 T FLOPs per feature. Traffic: about 6 N (N =
-the bytes of the features): 2 N for the product, up to 4 N to bring a clip's frames into rows and back.
+What it adds, per site with C channels and T frames: C parameters, 2 T FLOPs per feature. Traffic: about 4 N (N =
+the bytes of the features): 2 N for the product, 2 N to bring its rows back into frames.
 
 Differences from the authors' code (MIT): the paper's shift is one in time and space, of a network in which it
 stands for every spatial convolution; a residual network has those, so only the offset in time is left, as in the

@@ -11,8 +11,9 @@ fraction: the share of channels that begins as shifted, half each way. All learn
 
 What it adds, per place with C channels: 2 C² / 16 + 18 (C / 16)² + 9 C / 16 parameters of convolutions, 2 C +
 6 C / 16 of normalisations and 3 C of the shift; about (3 C / 8 + C / 6) FLOPs per feature, since the expansion
-runs at every position, twice. Traffic: about 16 N (N = the bytes of the features): N to squeeze, 9 N for the two
-expansions, their normalisations and sigmoids, 3 N to amplify, 2 N and a copy to convolve over time.
+runs at every position, twice. Traffic: about 28 N (N = the bytes of the features), 26 N in channels_last: N to
+squeeze, some 20 N for the two expansions, their normalisations, sigmoids and average, 3 N to amplify, 2 N and, in NCHW,
+a copy to convolve over time.
 
 Differences from the authors' code (Apache 2.0): their network has a short-term module too, a stem that reads
 five frames around each sampled one, and leaves its first stage without the long-term one. A clip here has no

@@ -8,8 +8,8 @@ fraction: the share of channels that begins as shifted, half each way: the last 
 code. All learn.
 
 What it adds, per place with C channels: 2 C² / 16 + 9 C / 16 parameters of motion excitation, 2 C + C / 8 of its
-normalisations, 3 C of the convolution; about (C / 8 + 8) FLOPs per feature. Traffic: about 7 N (N = the bytes of
-the features): N to squeeze, 3 N to amplify, 2 N and a copy to convolve over time.
+normalisations, 3 C of the convolution; about (C / 8 + 8) FLOPs per feature. Traffic: about 8 N (N = the bytes of
+the features), 6 N in channels_last: N to squeeze, 3 N to amplify, 2 N and, in NCHW, a copy to convolve over time.
 
 Differences from the authors' code: there, multiple temporal aggregation takes the place of conv2: a cascade of
 four fragments, of which three have a 3×3 convolution of their own, with weights from a pre-trained Res2Net. A

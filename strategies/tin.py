@@ -8,9 +8,9 @@ around 1: a pre-trained network is not kept exactly.
 fraction: the share of channels that move (the authors' 1 / ``shift_div``: 1/4 in their scripts).
 
 What it adds, per site where G channels take part, T frames: 9 G + 3 parameters of convolutions and T² + 3 T + 2
-of linear layers; 2 T FLOPs per feature that takes part. Traffic: G's share of N for the means and 6 N for bringing
-them into rows, mixing and putting them back, 2 N for all features to stand side by side again (N = the bytes of
-the features).
+of linear layers; 2 T FLOPs per feature that takes part. Traffic: five times the share of N that takes part, for the
+means, mixing and putting back, and 2 N for all features to stand side by side again (N = their bytes); at 1/4 that is
+3.3 N, and 5.8 N in channels_last, which the product leaves and has to be brought back to.
 
 Differences from the authors' code: theirs copies frames twice by a kernel that exists for CUDA only, and interpolates;
 here the interpolation is a matrix over the clip's frames for each group, which takes the weights too, and one matrix
