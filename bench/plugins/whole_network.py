@@ -3,6 +3,7 @@
 Frames are looked at one by one, before the consensus, whose average would hide much of what one frame gets wrong.
 """
 
+import contextlib
 import copy
 
 import torch
@@ -14,6 +15,7 @@ from bench.models.runtimes import NETWORK_TOLERANCE
 from bench.models.weights import disturb, learned, seeded
 from bench.plugins.subject import Broken, Make, Remark, Subject, differ, infer, unlike
 from bench.spec.axes import ACCURACY_BACKBONE, ValueNotAllowed
+from bench.strategy import Site
 
 _CLIPS = 2
 _FRAMES, _FRAMES_OF_DIGITS = 4, 8  # in a clip; of digits_resnet, which is small, as many as it learns from
@@ -70,8 +72,10 @@ def shortcut_in_network(subject: Subject) -> None:
     _silence_branches(network)  # with nothing but its shortcuts, it computes what it does without a strategy
     frames = _frames(subject, network)
     want = infer(network.to(subject.device).trunk, frames.clone())
+    places = models.sites(network)
     shifted, own = _inserted(subject, network)
     disturb(own.values())
+    _silence_first_layers(places)
     got = infer(shifted.trunk, frames.clone())
     differ(got, want, _TOLERANCE, "with branches that give zero", network.num_segments)
 
@@ -88,6 +92,14 @@ def _silence_branches(network: Network) -> None:
                 raise Remark(f"the first layer of a branch, {site.path}, has no weights: it cannot be silenced")
             for parameter in parameters:
                 parameter.zero_()
+
+
+def _silence_first_layers(places: list[tuple[nn.Module, str, Site]]) -> None:
+    """What stands in the place of a first layer gives zero too, where it has weights of its own beside that layer's."""
+    for parent, name, site in places:
+        with contextlib.suppress(AttributeError):  # the strategy has taken the layer elsewhere
+            layer = site.layer(parent.get_submodule(name))
+            layer.register_forward_hook(lambda _, args, out: torch.zeros_like(out) if isinstance(out, Tensor) else out)
 
 
 def gradients_in_network(subject: Subject) -> None:
