@@ -21,15 +21,8 @@ from bench.strategy import Site, Strategy
 FILES = strategy_files()
 SITE = Site("conv1", "conv1")
 FRACTION = {
-    "gate_shift": 1.0,
-    "gate_shift_fuse": 0.5,
-    "tam": 1.0,
-    "tin": 0.5,
-    "tea": 0.25,
-    "action_net": 0.25,
-    "tdn": 0.25,
-    "gst": 0.25,
-    "rubiks_shift": 0.25,
+    **{"gate_shift": 1.0, "gate_shift_fuse": 0.5, "tam": 1.0, "tin": 0.5},
+    **dict.fromkeys(("tea", "action_net", "tdn", "gst", "rubiks_shift"), 0.25),
 }
 CLASSES = {name: load_class(name, FILES) for name in (*FRACTION, "copy_shift")}
 INSIDE = ("tam", "tea", "tdn", "gst")  # at the narrow part of a bottleneck, as their authors have them
