@@ -68,6 +68,7 @@ def command(
     from bench.measure import evaluation
     from bench.measure.plan import prepare
     from bench.models.weights import released_settings
+    from bench.spec.expansion import strategies_asked
     from bench.spec.settings import validate
     from bench.store.records import refuse_used
     from bench.system.progress import Reporter
@@ -99,7 +100,8 @@ def command(
         refuse_used(folder)
         asked = evaluation.footage(settings.video.data, part)
         plan = prepare(settings, chosen, strategies_dir)
-        for name in chosen.strategies or ():
+        known = {info.name: info for info in plan.infos}
+        for name in strategies_asked(chosen.strategies or (), known):
             if name not in (BASELINE, *plan.sweep.strategies):
                 raise ValueNotAllowed(f"{name} takes none of the fractions, placements and directions asked for")
         told, names = session.require_backbones(plan.sweep, file)[backbone], asked.classes

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bench.spec.axes import BACKBONES, ELSEWHERE, ValueNotAllowed, require
+from bench.spec.parameters import described
 
 
 def command(
@@ -60,6 +61,9 @@ def _strategies(strategies_dir: Path | None, *, load: bool) -> list[tuple[str, s
         raise ValueNotAllowed(f"--strategies-dir {strategies_dir} is not a folder")
     files = discovery.strategy_files(strategies_dir)
     if not load:
-        return [discovery.static_metadata(file) for file in files]
-    infos, _ = discovery.describe(files)
-    return [(info.name, info.summary if info.error is None else f"NOT LOADED: {info.error}") for info in infos]
+        return [found for file in files for found in discovery.static_metadata(file)]
+    lines = []
+    for info in discovery.describe(files)[0]:
+        lines.append((info.name, info.summary if info.error is None else f"NOT LOADED: {info.error}"))
+        lines += [("", text) for text in described(info.parameters)]
+    return lines

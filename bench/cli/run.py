@@ -13,6 +13,7 @@ import typer
 from bench.cli import dry_run, session
 from bench.spec.axes import BACKBONES, DIRECTIONS, PLACEMENTS, ValueNotAllowed, is_elsewhere, parse_fraction, require
 from bench.spec.panel import PANEL_AXES
+from bench.spec.parameters import names_in
 
 if TYPE_CHECKING:
     from bench.measure.runner import Tally
@@ -44,7 +45,7 @@ class Request:
     only: Annotated[Text, _option(_WHAT, "Sections: latency,accuracy,online,detection,video.")] = None
     data: Annotated[Text, _option(_TRAINING, "Videos to train on: a folder CLASS/VIDEO, a list or a CSV.")] = None
     task: Annotated[Text, _option(_TRAINING, "What is asked of videos: label, or arrow (forward or reversed).")] = None
-    strategies: Annotated[Text, _option(_WHAT, "Only these, by name: a,b.")] = None
+    strategies: Annotated[Text, _option(_WHAT, "Only these, by name: a,b; values of parameters in brackets.")] = None
     strategies_dir: Annotated[Path | None, _option(_WHAT, "A folder with more strategy files.")] = None
     fractions: Annotated[Text, _option(_WHAT, "0,1/8,1/4,1/2,1.")] = None
     placements: Annotated[Text, _option(_WHAT, "residual,inplace.")] = None
@@ -168,7 +169,7 @@ def _items(text: str | None, option: str) -> tuple[str, ...] | None:
     """``a,b`` -> (a, b), each once; None: not given."""
     if text is None:
         return None
-    items = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    items = tuple(dict.fromkeys(part.strip() for part in names_in(text) if part.strip()))
     if not items:
         raise ValueNotAllowed(f"{option} is empty; write one value or several: a,b")
     return items

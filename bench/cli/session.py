@@ -135,14 +135,16 @@ def require_backbones(sweep: "Sweep", weights: str | None) -> dict[str, int]:
 def strategy_at(
     name: str, fraction: str, placement: str, direction: str, strategies_dir: Path | None = None
 ) -> "Strategy":
-    """The strategy ``name``. Raises ValueNotAllowed, with what is allowed, for a fraction or placement that it lacks.
+    """The strategy ``name``. Raises ValueNotAllowed, with what is allowed, for a value, fraction or placement it lacks.
 
     strategies_dir: a folder with more strategy files.
     """
-    from bench.plugins.discovery import info_of, load_class, strategy_files
+    from bench.plugins.discovery import infos_of, load_class, strategy_files
+    from bench.spec.parameters import plain
 
     files = strategy_files(strategies_dir)
-    require(name, sorted(info.name for info in map(info_of, files) if info.error is None), "strategy")
+    infos = [info for file in files for info in infos_of(file)]
+    require(plain(name), sorted(info.name for info in infos if info.error is None), "strategy")
     require(placement, PLACEMENTS, "placement")
     cls, share = load_class(name, files), float(parse_fraction(fraction))
     if cls.fractions is not None and share not in cls.fractions:

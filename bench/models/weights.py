@@ -6,7 +6,8 @@ released code calls ``conv1.net.weight``, because its shift wraps conv1, is conv
 
 import pickle
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -123,8 +124,7 @@ def set_head(network: Network, classes: int, seed: int) -> None:
     found = last_layer(network.trunk)
     if found is None:
         raise ValueNotAllowed("this network has no last layer to replace: expected nn.Linear or a 1×1 nn.Conv2d")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network.trunk.set_submodule(found[0], _alike(found[1], classes))
 
 
@@ -211,6 +211,15 @@ def learned(network: Module) -> Module:
             for offset in (module.bias.data, module.running_mean):
                 offset.normal_(0.0, 0.2, generator=generator)
     return network
+
+
+@contextmanager
+def seeded(seed: int = 0) -> Iterator[None]:
+    """Weights that are drawn meanwhile are the same each time; afterwards PyTorch's random numbers go on as before."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield
 
 
 def disturb(parameters: Iterable[nn.Parameter]) -> None:

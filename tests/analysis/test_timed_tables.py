@@ -65,7 +65,7 @@ def test_a_case_against_the_baseline_of_its_panel() -> None:
     assert own.half_width_pct == pytest.approx((own.overhead_ci_high_pct - own.overhead_ci_low_pct) / 2)
     assert (own.overhead_all_pct, own.excluded, own.disturbed_pct) == (own.overhead_pct, 0, 0)
     assert (own.replicates, own.blocks, own.status, own.fraction) == (6, 30, "ok", 0.25)
-    assert (own.params, own.extra_traffic_mb) == (100, 2.0)
+    assert (own.params, own.extra_params, own.extra_flops, own.extra_traffic_mb) == (100, 0, 0, 2.0)
     assert list(table["flags"]) == ["", "aa", ""] and own["records"] == SHIFT.key
     assert pd.isna([own.page_faults, own.predicted_overhead_pct, own.sm_mhz, own.overhead_cycles_pct]).all()
 

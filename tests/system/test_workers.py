@@ -27,7 +27,8 @@ EVIL = {
     "crashes": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
     "hangs": ("import time; time.sleep(1000)", "no sign of life"),
     "nameless": (CLASS, "A.name must be"),
-    "empty": ("", "exactly one subclass"),
+    "empty": ("", "defines no strategy"),
+    "twins": (CLASS + "    name = 'x'\nclass B(A):\n    name = 'x'", "A and B have one name, 'x'"),
     "hollow": ("from bench.strategy import Strategy\nclass A(Strategy):\n    name = 'a'", "neither shift nor wrap"),
     "taken": (CLASS + "    name = 'copy_shift'", "is taken by"),
     "fraction": (CLASS + "    name = 'a'\n    fractions = 'all'", "must be None or a tuple"),
@@ -62,7 +63,7 @@ def test_a_file_dropped_beside_the_suites_own_is_no_builtin(tmp_path: Path, monk
     (tmp_path / "mine.py").write_text(CLASS + "    name = 'mine'")
     (tmp_path / "broken.py").write_text("import nothing_of_that_name")
     monkeypatch.setattr(discovery, "BUILTIN", tmp_path)
-    found = {info.name: info.builtin for info in map(discovery.info_of, strategy_files())}
+    found = {info.name: info.builtin for file in strategy_files() for info in discovery.infos_of(file)}
     assert found == {"copy_shift": True, "mine": False, "broken": False}
 
 

@@ -79,7 +79,7 @@ _LATENCY_COLUMNS = [
     *("overhead_all_pct", "overhead_all_ci_low_pct", "overhead_all_ci_high_pct"),
     *("sm_mhz", "overhead_cycles_pct", "overhead_cycles_ci_low_pct", "overhead_cycles_ci_high_pct"),
     *("over_layer_baseline_pct", "over_layer_baseline_ci_low_pct", "over_layer_baseline_ci_high_pct"),
-    *("params", "flops", *_ENDING),
+    *("params", "flops", "extra_params", "extra_flops", *_ENDING),
 ]
 _ONLINE_COLUMNS = [
     *AXES,
@@ -232,7 +232,10 @@ def _counted(static: Static | None, base: Static | None) -> dict[str, Any]:
     if static is None:
         return {"extra_traffic_mb": math.nan}
     resident = static.resident_high_water_bytes
+    more = ("params", "flops")  # than the baseline has
+    extra = {f"extra_{n}": math.nan if base is None else getattr(static, n) - getattr(base, n) for n in more}
     return {
+        **extra,
         "params": static.params,
         "flops": static.flops,
         "peak_memory_mb": static.peak_bytes / MEGA,

@@ -18,6 +18,7 @@ from bench.measure.latency.devices import Call, Device
 from bench.measure.latency.timing import Frames, healthy
 from bench.models import runtimes
 from bench.models.runtimes import require_exact
+from bench.models.weights import seeded
 from bench.plugins.side_effects import no_side_effects
 from bench.spec.axes import EAGER
 from bench.spec.panel import Panel
@@ -106,7 +107,9 @@ class PanelBuilder:
         with no_side_effects() if runtime == EAGER else contextlib.nullcontext():
             insert = models.go_online if self.panel.streams else models.insert
             shared: dict[int, Any] = {id(tensor): tensor for tensor in self._weights}
-            model = insert(strategy, copy.deepcopy(self._network, shared)).to(*self._to).eval()
+            with seeded():  # an exported file holds for all processes
+                model = insert(strategy, copy.deepcopy(self._network, shared))
+            model = model.to(*self._to).eval()
             call = self._call(model, runtime, export)
             for _ in range(runs):
                 start = time.monotonic()

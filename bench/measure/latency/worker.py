@@ -28,7 +28,7 @@ from bench.plugins.side_effects import LeftRunning
 from bench.spec.axes import EAGER
 from bench.spec.cases import Case
 from bench.spec.panel import Panel
-from bench.strategy import CannotStream, Strategy
+from bench.strategy import CannotStream, NotTaken, Strategy
 from bench.system import allocators, workers
 
 _RUNS_BEFORE_COUNTING = 2  # the second sees what the first may have left behind
@@ -155,7 +155,7 @@ class Cases:
         """What goes wrong in the body is what the case has ``failed`` of, or why it is ``skipped``."""
         try:
             yield
-        except CannotStream as reason:
+        except (CannotStream, NotTaken) as reason:
             self.emit({"event": "skipped", "case": index, "reason": str(reason)})
         except LeftRunning:  # it cannot be stopped: this process ends, and the others are measured without it
             raise

@@ -117,17 +117,33 @@ class Skips(Strategy):
 """
 
 
+WIDE = """
+from bench.strategy import Strategy
+
+class Wide(Strategy):
+    name = "wide"
+
+    def refuses(self, channels):
+        return "it needs more than 512 channels"
+
+    def shift(self, clip):
+        return clip.clone()
+"""
+
+
 def test_a_strategy_may_say_why_it_skips_a_case_or_which_devices_it_is_made_for(tmp_path: Path) -> None:
     """And what it sees of its process: the environment of the panel's allocator."""
     (tmp_path / "skips.py").write_text(SKIPS)
     (tmp_path / "elsewhere.py").write_text(SKIPS.replace('"skips"', '"elsewhere"\n    devices = ("cuda",)'))
+    (tmp_path / "wide.py").write_text(WIDE)
     panel = replace(PANEL, allocator="retained")
-    own = cases(panel, "skips", "elsewhere")
+    own = cases(panel, "skips", "elsewhere", "wide")
     campaign = Campaign(PanelProcesses(panel, own, strategy_files(tmp_path), 0), TWICE, 60.0)
     assert not list(campaign.skip_where_it_cannot_run())
     assert reasons(list(campaign.count()), "skipped") == {
         "skips": f"not for resnet18 on a heap of {1 << 30}",
         "elsewhere": "elsewhere is made for cuda, not for cpu",
+        "wide": "wide takes no place of this network: it needs more than 512 channels",
     }
 
 
