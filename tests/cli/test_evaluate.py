@@ -113,7 +113,8 @@ MISTAKES = {
     "--part half": ["'half'", "test, validation, all"],
     "--task smell": ["'smell'", "label, arrow"],
     "--runtimes tvm": ["'tvm'", "eager, compile, onnxruntime"],
-    "--dtypes int8": ["'int8'", "'bf16'"],
+    "--dtypes int4": ["'int4'", "'bf16'"],
+    "--dtypes int8": ["int8 exists in the runtimes onnxruntime and openvino", "not in eager"],
     "--strategies nobody": ["'nobody'", "copy_shift"],
     "--strategies split_input_shift --placements inplace": [
         "split_input_shift takes none of the fractions, placements"

@@ -25,7 +25,7 @@ def test_an_option_holds_for_every_panel_of_every_section_that_can_run_it() -> N
     [
         ({"backbones": "resnet18,s3d"}, ("resnet18", "s3d"), ("resnet18",)),
         ({"backbones": "s3d"}, ("s3d",), ()),  # nothing that can run frame by frame: nothing is measured there
-        ({"runtimes": "openvino", "backbones": "resnet18"}, ("resnet18",), ()),
+        ({"runtimes": "compile", "backbones": "resnet18"}, ("resnet18",), ()),
         ({"backbones": "resnet18", "runtimes": "eager,openvino"}, ("resnet18",), ("resnet18",)),
         ({"batches": "4", "frames": "16", "streams": "2,4"}, ("resnet50",), ("resnet50",)),
     ],
