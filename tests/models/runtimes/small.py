@@ -46,8 +46,6 @@ class Branches(Strategy):
 
 
 def _plain(segments: int) -> Network:
-    torch.manual_seed(0)| None = None, fraction: float = 0.25) -> Network:
-    """Two bottleneck blocks of 64 channels, with ``strategy`` in both."""
     torch.manual_seed(0)
     trunk = nn.Sequential(
         nn.Conv2d(3, 64, 3, padding=1),
