@@ -29,7 +29,8 @@ logits = network(frames)[0]  # [clips, classes]
 
 LOOPS = {
     "onnxruntime": """import numpy, onnxruntime
-session = onnxruntime.InferenceSession({file!r}, providers=["CPUExecutionProvider"])
+
+session = onnxruntime.InferenceSession("{file}", providers=["CPUExecutionProvider"])
 caches = {{one.name: numpy.zeros(one.shape, "float32") for one in session.get_inputs()[1:]}}  # all streams begin
 frames = numpy.random.default_rng(0).standard_normal((8, {streams}, 3, {size}, {size}), dtype="float32")
 for number, frame in enumerate(frames):
@@ -40,8 +41,10 @@ for number, frame in enumerate(frames):
     caches = dict(zip(caches, after))
 """,
     "openvino": """import numpy, openvino
+
 how = {{"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}}  # without: bf16 where the processor has it
-request = openvino.Core().compile_model({file!r}, "CPU", how).create_infer_request()  # it keeps the caches; all begin
+network = openvino.Core().compile_model("{file}", "CPU", how)
+request = network.create_infer_request()  # it keeps the caches; all streams begin
 frames = numpy.random.default_rng(0).standard_normal((8, {streams}, 3, {size}, {size}), dtype="float32")
 for number, frame in enumerate(frames):
     if number == 4:  # the first stream begins anew
@@ -156,8 +159,8 @@ def _stream(
 
     def in_clips(frames: torch.Tensor) -> torch.Tensor:
         network = models.insert(strategy, models.build(backbone, frames.shape[1], weights)).eval()
-        logits: torch.Tensor = network.trunk(frames.flatten(0, 1))
-        return logits.unflatten(0, frames.shape[:2])
+        logits: torch.Tensor = network.trunk(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        return logits
 
     network = models.go_online(strategy, models.build(backbone, 1, weights))
     shape = (streams, network.channels, size, size)

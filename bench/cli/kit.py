@@ -45,7 +45,9 @@ def command(
             raise ValueNotAllowed(f"{BASELINE} is in every kit; name what is to be held against it")
         deployable(strategy, _RUNTIME, backbone, share, placement, direction, length, strategies_dir)
         out.mkdir()
-        _fill(out, strategy, backbone, share, placement, length, size, streams if online else 0, weights, strategies_dir)
+        _fill(
+            out, strategy, backbone, share, placement, length, size, streams if online else 0, weights, strategies_dir
+        )
     except (RuntimeError, ValueError, OSError) as error:
         shutil.rmtree(out, ignore_errors=True)
         raise ValueNotAllowed(f"the kit was not made: {error}") from None
@@ -91,10 +93,13 @@ def _fill(
             with torch.inference_mode():
                 builder.build(made, _RUNTIME, file, runs=1, prove=True)
         cases.append({"case": case.to_json(), "key": case.key, "file": file.name})
-    infos = [info_of(file) for file in files]
+    told_of = [info for info in map(info_of, files) if info.name == strategy]
     told = {
         **{"schema_version": SCHEMA, "version": __version__, "panel": asdict(panel), "label": panel.label},
-        **{"cases": cases, "strategies": [asdict(i) | {"file": Path(i.file).name} for i in infos if i.name == strategy]},
+        **{
+            "cases": cases,
+            "strategies": [{**asdict(info), "file": Path(info.file).name} for info in told_of],
+        },
     }
     (out / "kit.json").write_text(json.dumps(told, indent=2) + "\n")
     shutil.copyfile(kit_script.__file__, out / "measure.py")

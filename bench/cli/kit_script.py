@@ -95,7 +95,9 @@ def replicate(kit: Any, number: int, threads: int, superblocks: int) -> None:
                 own["frame_seconds"].append(seconds)
         walls.append(time.monotonic() - before)
     for index, case in enumerate(kit["cases"]):
-        put(kit, f"{case['key']}/r{number}", "timed", started, case=case["case"], replicate=number, samples=slots[index])
+        put(
+            kit, f"{case['key']}/r{number}", "timed", started, case=case["case"], replicate=number, samples=slots[index]
+        )
     own_process = {
         **{"wall": walls, "waited": [0.0] * superblocks, "disturbance": [{}] * superblocks},
         **{"sensors": [{}] * superblocks, "copies": {}, "page_seconds": [], "startup_seconds": startup},

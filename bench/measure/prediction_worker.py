@@ -65,7 +65,7 @@ class _Reading:
 
     def frames(self, videos: Sequence[Video], view: int, *, backwards: bool = False) -> Tensor:
         """A batch, filled up with the last video: a runtime takes no other shape."""
-        full = [*videos, *videos[-1:] * (self.batch - len(videos))]
+        full = [*videos, *[videos[-1]] * (self.batch - len(videos))]
         clips = torch.tensor(self.reader.clips(full, None, view))  # [n, T, H, W, 3], 0 to 255
         clips = clips.flip(1) if backwards else clips
         pixels = clips.flatten(0, 1).permute(0, 3, 1, 2) / 255

@@ -282,7 +282,7 @@ class PartedOnline(PartedBlock):
         return own.clone() if group.offset else own  # a view would hold on to all channels
 
     def _moved(self, part: Tensor, group: Group) -> Tensor:
-        return part if self.delay is None or not group.offset else self.delay(part)  # type: ignore[no-any-return]
+        return part if self.delay is None or not group.offset else self.delay(part)
 
 
 class _Delay(Recurrent):

@@ -147,7 +147,7 @@ class _Expansion:
             axes["threads"] = self._threads(axes["threads"])
             if "int8" in axes["dtype"] and not set(axes["runtime"]) & set(QUANTISING):
                 raise ValueNotAllowed(
-                    f"int8 exists in the runtimes {' and '.join(QUANTISING)}, which bring a tool that quantises, not in "
+                    f"int8 exists in the runtimes {' and '.join(QUANTISING)}, which bring tools that quantise, not in "
                     f"{' or '.join(axes['runtime'])}: --runtimes {','.join(QUANTISING)}"
                 )
             for device in allowed:

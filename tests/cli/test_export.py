@@ -91,6 +91,7 @@ def test_the_loop_of_the_docs_is_the_printed_one(runtime: str) -> None:
     loop = LOOPS[runtime].format(file=STREAM_FILES[runtime], streams=1, size=224)
     assert f"```python\n{loop}```" in (ROOT / "docs" / "networks.md").read_text()
 
+
 @pytest.mark.parametrize(
     ("code", "name", "words"), [(BRANCHES, "branches", "cannot be exported"), (FROZEN, "frozen", "")]
 )
@@ -118,7 +119,9 @@ MISTAKES = {
     "split_input_shift --runtime onnxruntime --placement inplace": ["'inplace'", "residual"],
     "inner_shift --runtime onnxruntime --backbone resnet18": ["resnet18 has no bottleneck"],
     "buffer_shift --runtime onnxruntime": ["made for eager"],
-    "concat_shift --runtime onnxruntime --backbone resnet18 --online --direction bidirectional": ["bidirectional: it reads the next frame"],
+    "concat_shift --runtime onnxruntime --backbone resnet18 --online --direction bidirectional": [
+        "bidirectional: it reads the next frame"
+    ],
     "split_input_shift --runtime onnxruntime --online --backbone resnet18": ["how they run frame by frame"],
     "concat_shift --runtime onnxruntime --online --frames 8": ["frames come one by one"],
     "concat_shift --runtime onnxruntime --streams 2": ["--streams needs --online"],

@@ -246,8 +246,8 @@ def _counted(static: Static | None, base: Static | None) -> dict[str, Any]:
 
 
 def _islands(static: Static | None, base: Static | None) -> list[str]:
-    """A sentence where the runtime goes from bytes to fp32 and back at more places than without a shift, which is then not
-    quantised through."""
+    """A sentence where the runtime goes from bytes to fp32 and back at more places than without a shift, which is then
+    not quantised through."""
     own, plain = (
         sum(count for kind, (count, _) in (one.executed or {}).items() if kind in _CONVERSIONS) if one else 0
         for one in (static, base)

@@ -107,8 +107,8 @@ class PanelBuilder:
         """The panel's network with ``strategy``, and a call of it on the panel's input, which has run ``runs`` times.
 
         prove: hold a runtime against eager; in eight bits, the file from which it quantised. That streams equal clips
-        is conformance. Raises ValueError where the strategy wrote into what all cases share or the output is not finite,
-        Inexact where a runtime computes something else.
+        is conformance. Raises ValueError where the strategy wrote into what all cases share or the output is not
+        finite, Inexact where a runtime computes something else.
         """
         before = self._versions()
         # compilers keep processes of their own; in eager nothing runs but the network and the strategy

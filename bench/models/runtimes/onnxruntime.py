@@ -157,9 +157,7 @@ class _Frames(CalibrationDataReader):  # type: ignore[misc]
         return None if frames is None else {INPUT: frames.numpy()}
 
 
-def executed(
-    model: nn.Module, example: Tensor, export: Path | None, calibration: Sequence[Tensor] = ()
-) -> Executed:
+def executed(model: nn.Module, example: Tensor, export: Path | None, calibration: Sequence[Tensor] = ()) -> Executed:
     """The nodes of the optimised graph, on the average of a few forwards."""
     chosen = options(torch.get_num_threads())
     chosen.enable_profiling = True

@@ -152,9 +152,7 @@ def _quantised(
     return quantised
 
 
-def executed(
-    model: nn.Module, example: Tensor, export: Path | None, calibration: Sequence[Tensor] = ()
-) -> Executed:
+def executed(model: nn.Module, example: Tensor, export: Path | None, calibration: Sequence[Tensor] = ()) -> Executed:
     """The nodes of the last of a few forwards."""
     request = load(model, example, export, calibration, PERF_COUNT=True).create_infer_request()
     for _ in range(_WARM_UPS):
