@@ -33,6 +33,7 @@ _ONLINE = {EAGER: ("concat_shift", "buffer_shift", "placed_shift")}
 _ONLINE_IN_RUNTIMES = ("concat_shift", "parted_shift")
 _FRAMES = {False: 8, True: 4}  # of a clip; of a slot of a stream
 _FRACTIONS = {False: "1/4", True: "1/8"}
+_EXPORT = "60s"  # of a case: its share of so short a budget would be too little
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,8 @@ def _measured(wanted: Wanted, budget: str, quiet: bool) -> Path:
         **{"groups": [group], "plugins": {"strategies": []}, "min_replicates": 5, "max_replicates": 24},
     }
     title = {"title": f"What to deploy: {wanted.backbone} in {wanted.runtime}", "weights": wanted.weights}
-    settings = validate({**title, "sections": [wanted.section], wanted.section: timed}, "command line")
+    given = {**title, "sections": [wanted.section], "limits": {"export": _EXPORT}, wanted.section: timed}
+    settings = validate(given, "command line")
     reporter, folder = Reporter(quiet), session.new_folder("advise")
     with session.stopping_in_order():
         try:
