@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from bench.cli import check, compare, doctor, evaluate, export, list_, new, report, run, stream, validate
+from bench.cli import advise, check, compare, doctor, evaluate, export, kit, list_, new, report, run, stream, validate
 from bench.spec.axes import Mistake
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     help="Latency and accuracy benchmarks for temporal shift strategies: what does one cost here, what does it buy? "
     "`python run_bench.py` and `shiftbench` are the same program.",
 )
-for module in (run, report, compare, list_, check, new, validate, doctor, export, evaluate, stream):
+for module in (run, report, compare, list_, check, new, validate, doctor, export, evaluate, stream, advise, kit):
     name, examples = module.__name__.rpartition(".")[2].rstrip("_"), getattr(module, "EXAMPLES", ())
     app.command(name, epilog="\n\n".join(examples) or None)(module.command)
 

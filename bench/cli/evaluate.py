@@ -42,7 +42,7 @@ def command(
     placements: Annotated[Text, typer.Option(help="residual,inplace.")] = None,
     directions: Annotated[Text, typer.Option(help="bidirectional,unidirectional.")] = None,
     runtimes: Annotated[str, typer.Option(help="eager,onnxruntime,openvino; eager in fp32 always runs.")] = EAGER,
-    dtypes: Annotated[str, typer.Option(help="fp32,bf16.")] = "fp32",
+    dtypes: Annotated[str, typer.Option(help="fp32,bf16,int8.")] = "fp32",
     frames: Annotated[Number, typer.Option(min=1, help="In a clip; by default as the name says, or 8.")] = None,
     size: Annotated[Number, typer.Option(min=32, help="Pixels along an edge; by default 224.")] = None,
     views: Annotated[Number, typer.Option(min=1, help="Clips of a video, whose logits are averaged.")] = None,
@@ -98,7 +98,7 @@ def command(
     folder, reporter = out or session.new_folder("evaluate"), Reporter(quiet or json_output)
     try:
         refuse_used(folder)
-        asked = evaluation.footage(settings.video.data, part)
+        asked = evaluation.footage(settings.video.data, part, calibrated="int8" in dtypes.split(","))
         plan = prepare(settings, chosen, strategies_dir)
         known = {info.name: info for info in plan.infos}
         for name in strategies_asked(chosen.strategies or (), known):

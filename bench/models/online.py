@@ -95,16 +95,28 @@ class OnlineNetwork(nn.Module):
         overwritten. Raises StreamError where frame and state do not fit each other or this network.
         """
         self.require(frame, state)
+        logits, pasts = self.advance(frame, None if state is None else state.pasts)
+        return logits, State(self._mark, frame.shape[0], tuple(frame.shape[1:]), pasts)
+
+    def advance(self, frame: Tensor, pasts: Sequence[Tensor] | None) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """``step`` with bare tensors and without a look at whether they fit: what an exporter traces.
+
+        pasts: one for each of ``places``, in their order; None: all streams begin.
+        """
         try:
-            if state is not None:
-                for place, past in zip(self._places, state.pasts, strict=True):
+            if pasts is not None:
+                for place, past in zip(self._places, pasts, strict=True):
                     place.past = past
             logits: Tensor = self.trunk(frame)
-            pasts = tuple(place.past for place in self._places if place.past is not None)
+            return logits, tuple(place.past for place in self._places if place.past is not None)
         finally:
             for place in self._places:
                 place.past = None
-        return logits, State(self._mark, frame.shape[0], tuple(frame.shape[1:]), pasts)
+
+    @property
+    def places(self) -> list[str]:
+        """The paths in the trunk of what remembers, in the order of a state's tensors."""
+        return [path for path, module in self.trunk.named_modules() if isinstance(module, Recurrent)]
 
     def forward(self, frame: Tensor) -> Tensor:
         """Logits of frames that begin a stream."""

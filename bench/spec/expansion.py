@@ -11,6 +11,7 @@ from bench.spec.axes import (
     BASELINE,
     DETECTORS,
     ONLY_ON,
+    QUANTISING,
     SECTIONS,
     VOLUMETRIC,
     ValueNotAllowed,
@@ -181,11 +182,16 @@ class _Expansion:
                 own = getattr(row, option)
                 axes[axis.name] = getattr(section, option) if own is None else own
             axes["threads"] = self._threads(axes["threads"])
+            if "int8" in axes["dtype"] and not set(axes["runtime"]) & set(QUANTISING):
+                raise ValueNotAllowed(
+                    f"int8 exists in the runtimes {' and '.join(QUANTISING)}, which bring tools that quantise, not in "
+                    f"{' or '.join(axes['runtime'])}: --runtimes {','.join(QUANTISING)}"
+                )
             for device in allowed:
                 if device == (row.device or device):
                     for values in product(*axes.values()):
                         panel = Panel(device=device, **dict(zip(axes, values, strict=True)))
-                        if ONLY_ON.get(panel.runtime, device) == device:
+                        if _exists(panel):
                             found.setdefault((row.turn, panel), []).append(row)
         if not found:
             runtimes = [name for part in (section, *section.panels) for name in getattr(part, "runtimes") or ()]  # noqa: B009
@@ -277,6 +283,12 @@ class _Expansion:
         directions = _fitting(chosen.directions, group.directions, info.directions)
         for placement, direction, fraction in product(placements, directions, fractions):
             yield Variant(info.name, fraction, placement, direction)
+
+
+def _exists(panel: Panel) -> bool:
+    """Whether its runtime is made for its device, and can quantise where its dtype is int8."""
+    there = ONLY_ON.get(panel.runtime, panel.device) == panel.device
+    return there and (panel.dtype != "int8" or panel.runtime in QUANTISING)
 
 
 def _conditions(study: Study, main: Study) -> list[Condition]:

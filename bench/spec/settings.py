@@ -121,6 +121,7 @@ class Online(Timing):
     ALLOWED: ClassVar[dict[str, Collection[Any]]] = {
         "backbones": {**BACKBONES, **DETECTORS},
         "runtimes": STREAM_RUNTIMES,
+        "dtypes": ("fp32", "bf16", "fp16"),  # a calibration of clips says nothing of caches
         "batches": (1,),
     }
     NOT_OPTIONS = ("frames", "batches")

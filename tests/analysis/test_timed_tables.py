@@ -126,6 +126,14 @@ def test_flags_say_what_was_odd() -> None:
     assert flags([*run(last), checked(flags=("memory_format",))], list(last)[2]) == {"loses_channels_last"}
 
 
+def test_a_shift_that_is_not_quantised_through_is_flagged_with_how_often() -> None:
+    nodes = {"QLinearConv": (20, 0.1), "QuantizeLinear": (1, None), "DequantizeLinear": (1, None)}
+    plain, more = static(BASE, executed=nodes), {**nodes, "QuantizeLinear": (9, None), "DequantizeLinear": (9, None)}
+    own = row([*run(THREE), plain, static(SHIFT, executed=more)])
+    assert (own["flags"], own.reason) == ("islands", "18 nodes convert between bytes and fp32, without a shift 2")
+    assert flags([*run(THREE), plain, static(SHIFT, executed=nodes)]) == set()
+
+
 def test_an_estimate_that_hangs_on_what_is_left_out_is_flagged() -> None:
     logs = [[0.1 * factor for factor in (1.01, 1.06, 1.02, 1.03, 1.04) for _ in (0, 1)]] * 6
     records = [record for record in run({BASE: 1.0, TWIN: 1.0}, spread=0.0) if record.kind == "timed"]

@@ -17,14 +17,15 @@ from bench.measure.latency import traffic
 from bench.measure.latency.devices import Call, Device
 from bench.measure.latency.timing import Frames, healthy
 from bench.models import runtimes
-from bench.models.runtimes import require_exact
+from bench.models.runtimes import EXPORTED, require_exact, require_exact_stream
 from bench.models.weights import seeded
 from bench.plugins.side_effects import no_side_effects
 from bench.spec.axes import EAGER
 from bench.spec.panel import Panel
 from bench.strategy import Strategy
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.float32}
+_CALIBRATION = 4  # random clips: for latency it matters that there are scales, not which
 _BLOCKS, _BLOCK_BYTES = 64, (64, 1 << 20)  # of memory beside the networks: how many, and from how small to how large
 _FORMATS = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -72,6 +73,14 @@ class PanelBuilder:
         shape = (panel.images, models.channels_of(self._network.trunk), panel.size, panel.size)
         frames = torch.randn(shape, generator=generator)  # never zeros: they draw less power and run faster
         self.frames = frames.to(*self._to).contiguous(memory_format=_FORMATS[panel.memory_format])
+        self.calibration: list[Tensor] = []
+        if panel.dtype == "int8":
+            self.calibration = [torch.randn(shape, generator=generator) for _ in range(_CALIBRATION)]
+
+    @property
+    def example(self) -> Tensor:
+        """What a call of the network reads: the panel's clips, or the first frame of every stream."""
+        return self.frames[: self.panel.streams] if self.panel.streams else self.frames
 
     @property
     def _weights(self) -> list[Tensor]:
@@ -98,9 +107,9 @@ class PanelBuilder:
     ) -> tuple[nn.Module, Call]:
         """The panel's network with ``strategy``, and a call of it on the panel's input, which has run ``runs`` times.
 
-        prove: hold a runtime against eager. Streams run in eager and as captured graphs of the same operators; that
-        they equal clips is conformance. Raises ValueError where the strategy wrote into what all cases share or the
-        output is not finite, Inexact where a runtime computes something else.
+        prove: hold a runtime against eager; in eight bits, the file from which it quantised. That streams equal clips
+        is conformance. Raises ValueError where the strategy wrote into what all cases share or the output is not
+        finite, Inexact where a runtime computes something else.
         """
         before = self._versions()
         # compilers keep processes of their own; in eager nothing runs but the network and the strategy
@@ -118,9 +127,21 @@ class PanelBuilder:
                 self.forward_seconds = min(self.forward_seconds, time.monotonic() - start)
         if self._versions() != before:
             raise ValueError("it wrote into the network's shared weights or input")
-        if prove and runtime != EAGER and isinstance(call, functools.partial):
-            require_exact(call.func, model, self.frames, runtime)
+        if prove and runtime != EAGER:
+            self._prove(model, runtime, call, export)
         return model, call
+
+    def _prove(self, model: nn.Module, runtime: str, call: Call, export: Path | None) -> None:
+        if isinstance(call, Frames):
+            if runtime in EXPORTED:  # a captured graph is made of the same operators
+                steps = self.frames.split(self.panel.streams)
+                require_exact_stream(call.frames[0].func, model, steps, runtime)  # type: ignore[attr-defined, arg-type]
+            return
+        assert isinstance(call, functools.partial)
+        forward = call.func
+        if self.calibration:
+            forward = runtimes.prepare(runtime, model, self.frames, self.device.cuda, export)
+        require_exact(forward, model, self.frames, runtime)
 
     def count(self, model: nn.Module, call: Call) -> dict[str, Any]:
         """Parameters, FLOPs, bytes moved and peak memory of one forward.
@@ -130,9 +151,8 @@ class PanelBuilder:
         """
         online: dict[str, Any] = {}
         if isinstance(model, models.OnlineNetwork):
-            frame = self.frames[: self.panel.streams]
-            _, state = model.step(frame)
-            online = {"state_bytes": state.bytes_per_stream, "inputs": models.inputs(self._network, frame[:1])}
+            _, state = model.step(self.example)
+            online = {"state_bytes": state.bytes_per_stream, "inputs": models.inputs(self._network, self.example[:1])}
         if isinstance(call, Frames):
             call = call.frames[0]
         return {
@@ -145,10 +165,13 @@ class PanelBuilder:
 
     def _call(self, model: nn.Module, runtime: str, export: Path | None) -> Call:
         if isinstance(model, models.OnlineNetwork):
-            player, steps = Player(model, in_place=runtime == "cudagraph"), self.frames.split(self.panel.streams)
-            forward = runtimes.prepare(runtime, player, steps[0].clone(), self.device.cuda, export)
+            steps = self.frames.split(self.panel.streams)
+            keeps = model if runtime in EXPORTED else Player(model, in_place=runtime == "cudagraph")
+            forward = runtimes.prepare(runtime, keeps, steps[0].clone(), self.device.cuda, export)
             return Frames([functools.partial(forward, frame) for frame in steps])
-        return functools.partial(runtimes.prepare(runtime, model, self.frames, self.device.cuda, export), self.frames)
+        learnt_from = self.calibration if runtime in EXPORTED else ()
+        made = runtimes.prepare(runtime, model, self.frames, self.device.cuda, export, learnt_from)
+        return functools.partial(made, self.frames)
 
     def _versions(self) -> int:
         """Changes when anything wrote into the shared weights or the input."""

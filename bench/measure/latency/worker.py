@@ -137,12 +137,12 @@ class Cases:
 
     def count(self, index: int, strategy: Strategy, model: nn.Module, call: Call) -> None:
         """Tell what one forward moves and holds."""
-        runtime, export = self.builder.panel.runtime, self._export(index)
+        runtime, export, builder = self.builder.panel.runtime, self._export(index), self.builder
         with self.failures(index):
-            samples = self.builder.count(model, call) | {"fallbacks": strategy.fallbacks}
+            samples = builder.count(model, call) | {"fallbacks": strategy.fallbacks}
             if runtime in INSPECTED:
                 with self._time_for_export(index, runtime):
-                    samples["executed"] = executed(runtime, model, self.builder.frames, export)
+                    samples["executed"] = executed(runtime, model, builder.example, export, builder.calibration)
             self.emit({"event": "static", "case": index, "samples": samples})
 
     def _strategy(self, case: Case) -> Strategy:
@@ -165,11 +165,13 @@ class Cases:
             self.emit({"event": "failed", "case": index, "reason": workers.one_line(error)})
 
     def _export(self, index: int) -> Path | None:
-        """Where a case's export is kept: the same file for all runtimes of one dtype, and for the baseline's twin."""
+        """Where a case's export is kept: the same file for all runtimes of one dtype, and for the baseline's twin. What
+        is quantised is made from the file in fp32, and kept beside it."""
         if self.job["exports"] is None:
             return None
         case, panel = self._by_index[index], self.builder.panel
-        name = f"{panel.backbone}-{panel.frames}x{panel.size}-b{panel.batch}-{panel.dtype}-{case.variant.label}"
+        dtype, many = panel.dtype.replace("int8", "fp32"), f"s{panel.streams}" if panel.streams else f"b{panel.batch}"
+        name = f"{panel.backbone}-{panel.frames}x{panel.size}-{many}-{dtype}-{case.variant.label}"
         return Path(self.job["exports"]) / f"{re.sub('[/:]', 'of', name)}.onnx"
 
     @contextmanager

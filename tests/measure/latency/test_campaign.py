@@ -176,6 +176,28 @@ def test_what_a_runtime_cannot_run_costs_itself_only(tmp_path: Path) -> None:
     assert len(list(exports.glob("*.onnx"))) == 2  # the baseline's, which its twin shares, and the frozen one
 
 
+@pytest.mark.parametrize(
+    ("runtime", "change"), [("onnxruntime", {"frames": 3, "streams": 2}), ("openvino", {"dtype": "int8"})]
+)
+def test_streams_and_eight_bits_are_timed_where_they_are_deployed(
+    runtime: str, change: dict[str, Any], tmp_path: Path
+) -> None:
+    panel = replace(PANEL, runtime=runtime, **change)
+    if reason := runtimes.why_not(panel.runtime, panel.device, panel.dtype):
+        pytest.skip(reason)
+    direction = "unidirectional" if panel.streams else "bidirectional"
+    own = [*cases(panel), Case(Variant("parted_shift", parse_fraction("1/4"), "residual", direction), panel)]
+    processes = PanelProcesses(panel, own, strategy_files(), 0, tmp_path, stream=in_process.stream)
+    records = measured(Campaign(processes, ONCE, 200.0))
+    assert not reasons(records, "failed")
+    timed = [record for record in records if isinstance(record, TimedRecord)]
+    assert [record.case for record in timed] == own
+    assert {len(frames) for record in timed for frames in record.samples.frame_seconds} <= {panel.frames}
+    counted = [record.samples for record in records if isinstance(record, StaticRecord)]
+    assert len(counted) == 3 and all(samples.executed for samples in counted)
+    assert len(list(tmp_path.glob("*.onnx"))) == 2  # the twin shares the baseline's
+
+
 @pytest.mark.parametrize("silent", [False, True])
 @pytest.mark.parametrize(
     ("change", "silence", "share"),
