@@ -6,12 +6,14 @@ that hangs or kills its process is survived too. As a module this file is that p
 
 import ast
 import importlib.util
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench.plugins.side_effects import SideEffectError, no_side_effects
 from bench.spec.axes import DEVICES, DIRECTIONS, PLACEMENTS, ValueNotAllowed, parse_fraction
 from bench.spec.cases import StrategyInfo
 from bench.spec.schema import USUAL_LIMITS, ProcessLimits
@@ -46,7 +48,10 @@ def load_file(path: Path) -> type[Strategy]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        with no_side_effects():
+            spec.loader.exec_module(module)
+    except SideEffectError as error:
+        raise LoadError(f"while it was loaded, {error}") from error
     except (Exception, SystemExit) as error:  # a stranger's code: whatever it raises is the reason
         raise LoadError(f"cannot be loaded: {workers.one_line(error)}") from error
     classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Strategy)]
@@ -79,15 +84,30 @@ def _require_declared(cls: type[Strategy]) -> None:
 
 
 def load_class(name: str, files: Sequence[Path]) -> type[Strategy]:
-    """The strategy called ``name`` among ``files``; the first file that takes a name keeps it. Raises LoadError."""
-    for path in files:
+    """The strategy called ``name`` among ``files``; the first file that takes a name keeps it. Raises LoadError.
+
+    Files that say the name in so many words come first: no line of the others is run where one of those defines it.
+    """
+    reason = f"no file among {len(files)} defines the strategy {name!r}"
+    for path in sorted(files, key=lambda path: not says(path, name)):
         try:
             cls = load_file(path)
-        except LoadError:
+        except LoadError as error:
+            if says(path, name):
+                reason = f"{path.name} {error}"
             continue
         if cls.name == name:
             return cls
-    raise LoadError(f"no file among {len(files)} defines the strategy {name!r}")
+    raise LoadError(reason)
+
+
+def says(path: Path, name: str) -> bool:
+    """Whether a file holds a line ``name = "…"`` with this name, read without running it."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return re.search(rf"""^\s+name\b.*=\s*['"]{re.escape(name)}['"]""", text, flags=re.MULTILINE) is not None
 
 
 def static_metadata(path: Path) -> tuple[str, str]:
