@@ -7,7 +7,6 @@ the rest (fusing, layouts, folding normalisations) is each runtime's own busines
 import io
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -68,10 +67,10 @@ def export_checked(network: Network, runtime: str, out: Path, size: int) -> floa
     clips_of = network.num_segments
     tried = [torch.randn(n * clips_of, 3, size, size, generator=torch.Generator().manual_seed(n)) for n in _CLIPS]
     data = export(network, tried[_TRACED], clips_of)
-    with tempfile.NamedTemporaryFile(dir=out.parent, suffix=".onnx", delete=False) as kept:
-        kept.write(data)
+    beside = out.with_name(f".{out.stem}.{os.getpid()}.onnx")  # named so, as runtimes go by the suffix
     try:
-        run = import_module(f"bench.models.runtimes.{runtime}").load_file(kept.name)
+        beside.write_bytes(data)
+        run = import_module(f"bench.models.runtimes.{runtime}").load_file(str(beside))
         with torch.inference_mode():
             worst = max(deviation(run(frames), network(frames)) for frames in tried)
         allowed = tolerance(tried[0])
@@ -79,9 +78,9 @@ def export_checked(network: Network, runtime: str, out: Path, size: int) -> floa
             raise Inexact(
                 f"the exported file deviates from eager by {worst:.2g} of the largest value ({allowed:g} allowed)"
             )
-        os.replace(kept.name, out)
+        os.replace(beside, out)
     finally:
-        Path(kept.name).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
     return worst
 
 
