@@ -33,7 +33,8 @@ from bench.store.samples import Detection, Process, Recognition, Slots, Static, 
 
 Status = Literal["ok", "skipped", "failed"]
 
-_BEFORE_ANYTHING = (".lock", "records.jsonl", "run.json.new")  # what a run makes before its header
+HELD = ".lock.held"  # who writes into a folder, where its file system has no locks
+_BEFORE_ANYTHING = (".lock", HELD, "records.jsonl", "run.json.new")  # what a run makes before its header
 
 
 class FolderError(Mistake):
