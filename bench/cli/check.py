@@ -35,8 +35,9 @@ def command(
 
     import torch
 
+    from bench.plugins import discovery
     from bench.plugins.conformance import conformance, reference_of, variants_of
-    from bench.plugins.discovery import LoadError, info_of, load_class, load_file, strategy_files
+    from bench.plugins.discovery import LoadError, load_class, load_file, strategy_files
     from bench.plugins.whole_network import network_to_test_in
 
     if backbone is None:
@@ -49,7 +50,7 @@ def command(
         cls = load_file(Path(strategy)) if is_file else load_class(strategy, files)
         reference = reference_of(cls, files)
     except LoadError as error:
-        infos = {info.name: info for info in map(info_of, files)}
+        infos = {info.name: info for info in discovery.describe(files)[0]}
         if not is_file:
             require(strategy, sorted(infos), "strategy")
         reason = None if is_file else infos[strategy].error
