@@ -60,11 +60,12 @@ def stopping_in_order() -> Iterator[None]:
 
     def stop(number: int, _: Any) -> None:
         if number == signal.SIGHUP:
-            _no_terminal()
+            _silence(terminals)
         for number in before:
             signal.signal(number, signal.SIG_DFL)
         raise KeyboardInterrupt
 
+    terminals = [handle for handle in (1, 2) if os.isatty(handle)]  # one that is gone is none any more
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     if before[signal.SIGHUP] is signal.SIG_IGN:
         del before[signal.SIGHUP]
@@ -77,12 +78,11 @@ def stopping_in_order() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _no_terminal() -> None:
+def _silence(handles: list[int]) -> None:
     """What is still said goes nowhere: writing to a terminal that is gone would raise."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for handle in (1, 2):
-        if os.isatty(handle):
-            os.dup2(nowhere, handle)
+    for handle in handles:
+        os.dup2(nowhere, handle)
     os.close(nowhere)
 
 
