@@ -136,6 +136,16 @@ def test_except_exception_stands_where_strangers_code_runs_and_nowhere_else() ->
     assert places <= set(STRANGERS_CODE)
 
 
+def test_no_duration_is_taken_from_the_clock_on_the_wall() -> None:
+    """It may jump back while something is measured: seconds come from monotonic clocks."""
+    wall = {
+        name
+        for name, path in FILES.items()
+        if "time.time()" in path.read_text() or "from time import" in path.read_text()
+    }
+    assert not wall
+
+
 def test_files_stay_small() -> None:
     lengths = {name: len(path.read_text().splitlines()) for name, path in FILES.items()}
     assert not {name: length for name, length in lengths.items() if length > LONGEST}

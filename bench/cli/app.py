@@ -3,6 +3,7 @@
 Exit codes: 0 all done; 1 some cases failed (they are listed); 2 a user's mistake, in one line; 130 interrupted.
 """
 
+import io
 import sys
 from pathlib import Path
 
@@ -30,6 +31,9 @@ _USAGE_ERROR: type[Exception] = next(  # newer typers carry their own click, old
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code; a user's mistake becomes one line on standard error."""
+    for shown in (sys.stdout, sys.stderr):
+        if isinstance(shown, io.TextIOWrapper):
+            shown.reconfigure(errors="replace")  # a locale that knows no "×" shows another sign, and nothing breaks
     program = "shiftbench" if Path(sys.argv[0]).name == "shiftbench" else "run_bench.py"
     try:
         code = app(arguments, prog_name=program, standalone_mode=False)

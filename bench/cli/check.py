@@ -39,8 +39,9 @@ def command(
 
     import torch
 
+    from bench.plugins import discovery
     from bench.plugins.conformance import reference_of
-    from bench.plugins.discovery import LoadError, infos_of, load_class, load_classes, strategy_files
+    from bench.plugins.discovery import LoadError, load_class, load_classes, strategy_files
     from bench.plugins.whole_network import network_to_test_in
 
     if backbone is None:
@@ -56,7 +57,7 @@ def command(
             classes = [load_class(name, files) for name in _spelled_out(strategy, files)]
         references = [reference_of(cls, files) for cls in classes]
     except LoadError as error:
-        failed = {info.name: info.error for file in files for info in infos_of(file)}
+        failed = {info.name: info.error for info in discovery.describe(files)[0]}
         if not is_file:
             require(parse(strategy)[0], sorted(failed), "strategy")
         reason = None if is_file else failed[parse(strategy)[0]]

@@ -75,7 +75,7 @@ def _fill(
     from bench import __version__
     from bench.measure.latency.builder import PanelBuilder
     from bench.measure.latency.devices import Device
-    from bench.plugins.discovery import info_of, load_class, strategy_files
+    from bench.plugins.discovery import infos_of, load_class, strategy_files
     from bench.spec.cases import BASELINE_VARIANT, Case, Variant
     from bench.spec.panel import Panel
     from bench.store.migrations import SCHEMA
@@ -93,7 +93,7 @@ def _fill(
             with torch.inference_mode():
                 builder.build(made, _RUNTIME, file, runs=1, prove=True)
         cases.append({"case": case.to_json(), "key": case.key, "file": file.name})
-    told_of = [info for info in map(info_of, files) if info.name == strategy]
+    told_of = [info for file in files for info in infos_of(file) if info.name == strategy]
     told = {
         **{"schema_version": SCHEMA, "version": __version__, "panel": asdict(panel), "label": panel.label},
         **{

@@ -66,7 +66,10 @@ def insert(strategy: Strategy, network: Module, num_segments: int | None = None)
     network has no residual block that can take a shift, NotTaken where the strategy refuses them all, and ValueError
     for any strategy but the baseline in a network whose frames meet in 3-D convolutions.
     """
-    segments = num_segments or getattr(network, "num_segments", None)
+    own = getattr(network, "num_segments", None)
+    segments = num_segments or own
+    if isinstance(own, int) and segments != own:
+        raise ValueError(f"num_segments={num_segments} asks for clips of {num_segments} frames; this network has {own}")
     if segments is None:
         raise ValueError("num_segments is missing: how many frames in a row are a clip?")
     _require_declared(strategy)

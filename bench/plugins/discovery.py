@@ -8,6 +8,7 @@ module this file is that process.
 
 import ast
 import importlib.util
+import re
 import sys
 import zlib
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from bench.plugins.side_effects import SideEffectError, no_side_effects
 from bench.spec.axes import DEVICES, DIRECTIONS, PLACEMENTS, ValueNotAllowed, parse_fraction
 from bench.spec.cases import StrategyInfo
 from bench.spec.parameters import plain, spelled_out, values_of
@@ -76,7 +78,10 @@ def load_classes(path: Path) -> list[type[Strategy]]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        with no_side_effects():
+            spec.loader.exec_module(module)
+    except SideEffectError as error:
+        raise LoadError(f"while it was loaded, {error}") from error
     except (Exception, SystemExit) as error:  # a stranger's code: whatever it raises is the reason
         raise LoadError(f"cannot be loaded: {workers.one_line(error)}{_hint(error, path)}") from error
     classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Strategy)]
@@ -148,16 +153,29 @@ def _require_declared(cls: type[Strategy]) -> None:
 def load_class(name: str, files: Sequence[Path]) -> type[Strategy]:
     """The strategy called ``name`` among ``files``, with its values; the first file that takes a name keeps it.
 
+    Files that say the name in so many words come first: no line of the others is run where one of those defines it.
     Raises LoadError, and ValueNotAllowed for a value that it does not take.
     """
-    for path in files:
+    reason = f"no file among {len(files)} defines the strategy {name!r}"
+    for path in sorted(files, key=lambda path: not says(path, plain(name))):
         try:
             classes = load_classes(path)
-        except LoadError:
+        except LoadError as error:
+            if says(path, plain(name)):
+                reason = f"{path.name} {error}"
             continue
         if any(cls.name in (name, plain(name)) for cls in classes):
             return one_of(classes, name)
-    raise LoadError(f"no file among {len(files)} defines the strategy {name!r}")
+    raise LoadError(reason)
+
+
+def says(path: Path, name: str) -> bool:
+    """Whether a file holds a line ``name = "…"`` with this name, read without running it."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return re.search(rf"""^\s+name\b.*=\s*['"]{re.escape(name)}['"]""", text, flags=re.MULTILINE) is not None
 
 
 def static_metadata(path: Path) -> list[tuple[str, str]]:

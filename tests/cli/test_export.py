@@ -1,5 +1,7 @@
 """An exported file runs where there is no torch and gives the same answer; what cannot be exported is one line."""
 
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +53,9 @@ def test_the_printed_loader_runs_the_file_without_torch(
     assert answer.shape == (2, 5)
     assert np.abs(answer - expected).max() <= 1e-4 * np.abs(expected).max()
     assert list(tmp_path.glob("*.onnx")) == [out]
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(out.stat().st_mode) == 0o666 & ~mask, "readable as everything else that its owner makes"
 
 
 STREAM_FILES = {"onnxruntime": "stream.onnx", "openvino": "stream.xml"}

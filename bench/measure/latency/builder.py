@@ -1,11 +1,11 @@
 """The networks of one panel, from which the calls that are counted and timed are made."""
 
-import contextlib
 import copy
 import functools
 import math
 import random
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from bench.strategy import Strategy
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.float32}
 _CALIBRATION = 4  # random clips: for latency it matters that there are scales, not which
 _BLOCKS, _BLOCK_BYTES = 64, (64, 1 << 20)  # of memory beside the networks: how many, and from how small to how large
+_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # what takes as many bytes
 _FORMATS = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -67,15 +68,14 @@ class PanelBuilder:
         self._to = (device.torch_device, _DTYPES[panel.dtype])
         torch.set_num_threads(panel.threads)
         self.backend = device.freeze()
-        self._network = models.build(panel.backbone, panel.frames, weights).to(*self._to)
-        models.lay_out(self._network, _FORMATS[panel.memory_format])
-        generator = torch.Generator().manual_seed(seed)
-        shape = (panel.images, models.channels_of(self._network.trunk), panel.size, panel.size)
-        frames = torch.randn(shape, generator=generator)  # never zeros: they draw less power and run faster
-        self.frames = frames.to(*self._to).contiguous(memory_format=_FORMATS[panel.memory_format])
+        self._made = functools.partial(_shared, panel, self._to, seed, weights)
+        self._network, self.frames = self._made()
+        self._sums = list(map(_checksum, self._all))
+        self._watched: set[tuple[object, ...]] = set()  # of which the first build has shown what it writes into
         self.calibration: list[Tensor] = []
         if panel.dtype == "int8":
-            self.calibration = [torch.randn(shape, generator=generator) for _ in range(_CALIBRATION)]
+            generator = torch.Generator().manual_seed(seed + 1)
+            self.calibration = [torch.randn(self.frames.shape, generator=generator) for _ in range(_CALIBRATION)]
 
     @property
     def example(self) -> Tensor:
@@ -85,6 +85,11 @@ class PanelBuilder:
     @property
     def _weights(self) -> list[Tensor]:
         return [*self._network.parameters(), *self._network.buffers()]
+
+    @property
+    def _all(self) -> list[Tensor]:
+        """What all cases share."""
+        return [*self._weights, self.frames]
 
     def relocate(self, rng: random.Random) -> None:
         """Move weights and input, values unchanged, to other places in memory, between blocks of random sizes.
@@ -111,21 +116,23 @@ class PanelBuilder:
         is conformance. Raises ValueError where the strategy wrote into what all cases share or the output is not
         finite, Inexact where a runtime computes something else.
         """
-        before = self._versions()
-        # compilers keep processes of their own; in eager nothing runs but the network and the strategy
-        with no_side_effects() if runtime == EAGER else contextlib.nullcontext():
-            insert = models.go_online if self.panel.streams else models.insert
-            shared: dict[int, Any] = {id(tensor): tensor for tensor in self._weights}
-            with seeded():  # an exported file holds for all processes
-                model = insert(strategy, copy.deepcopy(self._network, shared))
-            model = model.to(*self._to).eval()
-            call = self._call(model, runtime, export)
-            for _ in range(runs):
-                start = time.monotonic()
-                if not healthy(call()):
-                    raise ValueError("the output is not finite")
-                self.forward_seconds = min(self.forward_seconds, time.monotonic() - start)
-        if self._versions() != before:
+        before, case = self._versions(), (type(strategy), repr(vars(strategy)), runtime)
+        try:
+            with no_side_effects(compiling=runtime != EAGER):
+                insert = models.go_online if self.panel.streams else models.insert
+                shared: dict[int, Any] = {id(tensor): tensor for tensor in self._weights}
+                with seeded():  # an exported file holds for all processes
+                    model = insert(strategy, copy.deepcopy(self._network, shared))
+                model = model.to(*self._to).eval()
+                call = self._call(model, runtime, export)
+                for _ in range(runs):
+                    start = time.monotonic()
+                    if not healthy(call()):
+                        raise ValueError("the output is not finite")
+                    self.forward_seconds = min(self.forward_seconds, time.monotonic() - start)
+        finally:
+            wrote = self._put_back(before, case)
+        if wrote:
             raise ValueError("it wrote into the network's shared weights or input")
         if prove and runtime != EAGER:
             self._prove(model, runtime, call, export)
@@ -173,6 +180,40 @@ class PanelBuilder:
         made = runtimes.prepare(runtime, model, self.frames, self.device.cuda, export, learnt_from)
         return functools.partial(made, self.frames)
 
-    def _versions(self) -> int:
-        """Changes when anything wrote into the shared weights or the input."""
-        return sum(tensor._version for tensor in (*self._weights, self.frames))
+    def _versions(self) -> list[tuple[int, int]]:
+        """Of the shared weights and the input: changes when anything wrote into them in the usual way or moved them."""
+        return [(tensor._version, tensor.data_ptr()) for tensor in self._all]
+
+    def _put_back(self, before: list[tuple[int, int]], case: tuple[object, ...]) -> bool:
+        """Whether what all cases share was changed, in whatever way; then it is again as it was made.
+
+        What is written past autograd (``weight.data``) shows in the values alone, which are looked at once a case.
+        """
+        usual, known = self._versions() != before, case in self._watched
+        self._watched.add(case)
+        if known and not usual:
+            return False
+        changed = [own for own, tensor in enumerate(self._all) if _checksum(tensor) != self._sums[own]]
+        if changed:
+            with torch.inference_mode(False):
+                network, frames = self._made()
+                anew = [*network.parameters(), *network.buffers(), frames]
+                for own in changed:
+                    self._all[own].data = anew[own].detach()
+        return usual or bool(changed)
+
+
+def _shared(panel: Panel, to: tuple[str, torch.dtype], seed: int, weights: str | None) -> tuple[models.Network, Tensor]:
+    """What all cases of a panel share: the network without a strategy, and its input."""
+    network = models.build(panel.backbone, panel.frames, weights).to(*to)
+    models.lay_out(network, _FORMATS[panel.memory_format])
+    generator = torch.Generator().manual_seed(seed)
+    shape = (panel.images, models.channels_of(network.trunk), panel.size, panel.size)
+    frames = torch.randn(shape, generator=generator)  # never zeros: they draw less power and run faster
+    return network, frames.to(*to).contiguous(memory_format=_FORMATS[panel.memory_format])
+
+
+def _checksum(tensor: Tensor) -> int:
+    """Of the bits, in the order in which they lie in memory."""
+    bits = tensor.detach().cpu().view(_BITS[tensor.element_size()])
+    return zlib.crc32(bits.as_strided((bits.numel(),), (1,)).numpy().data)

@@ -22,7 +22,7 @@ from torch import nn
 from bench.measure.latency import timing
 from bench.measure.latency.builder import PanelBuilder
 from bench.measure.latency.devices import Call, Device, device_for
-from bench.models.runtimes import EXPORTED, INSPECTED, executed
+from bench.models.runtimes import EXPORTED, INSPECTED, executed, graph_breaks
 from bench.plugins.discovery import load_class
 from bench.plugins.side_effects import LeftRunning
 from bench.spec.axes import EAGER
@@ -143,6 +143,7 @@ class Cases:
             if runtime in INSPECTED:
                 with self._time_for_export(index, runtime):
                     samples["executed"] = executed(runtime, model, builder.example, export, builder.calibration)
+                    samples["fallbacks"] = [*strategy.fallbacks, *graph_breaks(runtime, model, builder.example)]
             self.emit({"event": "static", "case": index, "samples": samples})
 
     def _strategy(self, case: Case) -> Strategy:

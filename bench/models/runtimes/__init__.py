@@ -136,6 +136,12 @@ def executed(
     return nodes
 
 
+def graph_breaks(runtime: str, model: nn.Module, example: Tensor) -> list[str]:
+    """How often a compiler left a part of ``model`` to Python, and why, in a sentence; [] where nowhere."""
+    told: list[str] = [] if runtime != "compile" else import_module(f"{__name__}.compile").graph_breaks(model, example)
+    return told
+
+
 def by_kind(nodes: list[tuple[str, float]], forwards: int) -> Executed:
     """(kind, seconds) of every node in so many forwards -> one forward, by kind."""
     kinds: dict[str, list[float]] = {}

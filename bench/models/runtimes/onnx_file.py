@@ -98,14 +98,16 @@ def export_checked(network: Network, runtime: str, out: Path, size: int) -> floa
     clips_of = network.num_segments
     tried = [torch.randn(n * clips_of, 3, size, size, generator=torch.Generator().manual_seed(n)) for n in _CLIPS]
     data = export(network, tried[_TRACED], clips_of)
-    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        kept = Path(folder) / "network.onnx"
-        kept.write_bytes(data)
-        run = import_module(f"bench.models.runtimes.{runtime}").load_file(str(kept))
+    beside = out.with_name(f".{out.stem}.{os.getpid()}.onnx")  # named so, as runtimes go by the suffix
+    try:
+        beside.write_bytes(data)
+        run = import_module(f"bench.models.runtimes.{runtime}").load_file(str(beside))
         with torch.inference_mode():
             worst = max(deviation(run(frames), network(frames)) for frames in tried)
         _require(worst, tolerance(tried[0]), "eager")
-        os.replace(kept, out)
+        os.replace(beside, out)
+    finally:
+        beside.unlink(missing_ok=True)
     return worst
 
 
