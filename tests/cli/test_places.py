@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,15 @@ def kill_oneself(number: signal.Signals) -> None:
     time.sleep(5)  # it may be another thread that is told
 
 
+@pytest.fixture
+def hang_up() -> Iterator[None]:
+    """As a terminal has it, whoever started the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hang_up")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_closed_terminal_ends_a_run_in_order_as_ctrl_c_does(number: signal.Signals) -> None:
     before = signal.getsignal(number)
@@ -77,6 +87,7 @@ def test_who_ignores_the_end_of_the_terminal_goes_on() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.usefixtures("hang_up")
 def test_a_run_whose_terminal_is_closed_is_interrupted_and_says_so_in_its_folder(tmp_path: Path) -> None:
     """On a terminal of its own, which then goes away: nothing can be written to it any more."""
     code = f"""

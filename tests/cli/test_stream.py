@@ -123,7 +123,7 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     (tmp_path / "notes.txt").write_text("no weights")
     torch.save(models.build("digits_bottleneck", 1).state_dict(), tmp_path / "other.pt")
     mistakes = {
-        ("--strategy", "foo"): "unknown strategy 'foo'; there are: aligned_split_shift",
+        ("--strategy", "foo"): "unknown strategy 'foo'; there are: action_net",
         ("--placement", "sideways"): "'sideways'; there are: residual, inplace",
         ("--fraction", "2"): "0 to 1",
         ("--strategy", "temporal_conv"): "does not exist at fraction 1/8; it does at: 1",

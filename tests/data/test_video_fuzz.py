@@ -12,7 +12,7 @@ FILES = 300
 LIMIT = 30.0  # seconds for one file, which takes some milliseconds
 MOST_MIB = 1500  # of a process that has imported torch and decodes frames of 64×48
 PLAYING = """
-import resource
+import psutil
 from pathlib import Path
 from bench.data.decoding import VideoError
 from bench.data.videos import video_file
@@ -28,8 +28,8 @@ for file in sorted(Path(%r).iterdir()):
                 break
     except VideoError as error:
         why = str(error)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    emit({"event": "played", "name": file.name, "count": count, "why": why, "notes": notes, "mib": peak})
+    held = psutil.Process().memory_info().rss / 2**20
+    emit({"event": "played", "name": file.name, "count": count, "why": why, "notes": notes, "mib": held})
 """
 
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 import torch
 
-from bench.plugins.discovery import LoadError, load_class, load_file
+from bench.plugins.discovery import LoadError, load_class, load_classes
 from bench.plugins.side_effects import SideEffectError, no_side_effects
 from bench.system import workers
 from tests.conftest import TWO_BACK
@@ -22,7 +22,7 @@ import torch
 from pathlib import Path
 from fractions import Fraction
 from bench.plugins import conformance
-from bench.plugins.discovery import LoadError, load_file
+from bench.plugins.discovery import LoadError, load_classes
 from bench.plugins.side_effects import PROCESS, PYTORCH
 from bench.spec.cases import Variant
 
@@ -35,7 +35,7 @@ for file in sorted(Path(%r).glob("*.py")):
     before = {name: get() for name, get in guarded.items()}
     event = {"event": "proven", "name": file.stem, "load": None, "ok": None, "detail": ""}
     try:
-        (result,) = conformance.conformance(load_file(file), variant, None)
+        (result,) = conformance.conformance(load_classes(file)[0], variant, None)
         event |= {"ok": result.ok, "detail": result.detail}
     except LoadError as error:
         event["load"] = str(error)
@@ -80,9 +80,9 @@ def test_a_file_that_meddles_while_it_is_loaded_says_what_it_changed_and_costs_i
     (tmp_path / "two_back.py").write_text(TWO_BACK)
     why = rf"while it was loaded, it changed .*the number of threads \({threads} became {threads + 1}\)"
     with pytest.raises(LoadError, match=why):
-        load_file(tmp_path / "a.py")
+        load_classes(tmp_path / "a.py")
     assert torch.get_num_threads() == threads
-    assert load_file(tmp_path / "two_back.py").name == "two_back"
+    assert load_classes(tmp_path / "two_back.py")[0].name == "two_back"
 
 
 def test_only_the_file_that_says_a_name_is_run_for_it(tmp_path: Path) -> None:

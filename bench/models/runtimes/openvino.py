@@ -109,23 +109,26 @@ def prepare(
 ) -> Forward:
     """Compile ``model``; the callable returns its logits in fp32.
 
-    Frames that are not ``example`` itself are copied into the request's input first. Raises ValueError for another
-    shape than the example's.
+    Frames that are not ``example`` itself are copied into an input of the request's own first. Raises ValueError for
+    another shape than the example's.
     """
     compiled = load(model, example, export, calibration)
     if isinstance(model, OnlineNetwork):
         return Stream(compiled)
     request = compiled.create_infer_request()
-    held, untouched = example.float().contiguous(), True
+    held = example.float().contiguous()  # read where it lies; other frames have a place of their own
     request.set_input_tensor(openvino.Tensor(held.numpy(), shared_memory=True))
+    own = False
 
     def forward(frames: Tensor) -> Tensor:
-        nonlocal untouched
+        nonlocal held, own
         if frames.shape != held.shape:
             raise ValueError(f"prepared for frames of {list(held.shape)}, given {list(frames.shape)}")
-        if frames is not example or not untouched:
+        if frames is not example and not own:
+            held, own = torch.empty_like(held), True
+            request.set_input_tensor(openvino.Tensor(held.numpy(), shared_memory=True))
+        if own:
             held.copy_(frames)
-            untouched = frames is example
         request.infer()
         return torch.from_numpy(request.get_output_tensor().data.copy())
 
