@@ -1,5 +1,6 @@
 """``check``: prove one strategy, property by property. Runs its code in this process."""
 
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,6 @@ from bench.spec.axes import ACCURACY_BACKBONE, BACKBONES, BASELINE, ValueNotAllo
 
 if TYPE_CHECKING:
     from bench.plugins.conformance import CheckResult
-    from bench.spec.cases import Variant
 
 _MARKS = {True: "ok", None: "flag", False: "FAILED"}
 
@@ -36,7 +36,7 @@ def command(
     import torch
 
     from bench.plugins.conformance import conformance, reference_of, variants_of
-    from bench.plugins.discovery import LoadError, info_of, load_class, load_file, strategy_files
+    from bench.plugins.discovery import LoadError, devices_here, info_of, load_class, load_file, strategy_files
     from bench.plugins.whole_network import network_to_test_in
 
     if backbone is None:
@@ -56,18 +56,21 @@ def command(
         print(f"FAILED  load                {strategy}: {reason or error}")
         return 1
     print(f"{cls.name}: {cls.summary()}" + ("  (the baseline)" if cls.name == BASELINE else ""))
-    worst: dict[str, tuple[CheckResult, Variant]] = {}
+    worst: dict[str, tuple[CheckResult, str]] = {}
     variants = variants_of(cls)
     network = None if backbone is None else network_to_test_in(backbone, weights)
-    for variant in variants:
-        for result in conformance(cls, variant, reference, network=network):
+    devices = devices_here()
+    if "cuda" in devices:
+        torch.backends.cudnn.allow_tf32 = False  # as where a run is proven
+    for variant, device in product(variants, devices):
+        for result in conformance(cls, variant, reference, device, network):
             seen = worst.get(result.check)
             if seen is None or (seen[0].ok is not False and result.ok is not True):
-                worst[result.check] = (result, variant)
-    for name, (result, variant) in worst.items():
+                worst[result.check] = (result, f"{variant.placement} {variant.fraction} {variant.direction} on {device}")
+    for name, (result, which) in worst.items():
         print(f"{_MARKS[result.ok]:7} {name:19} {result.meaning}")
         if result.ok is not True:
-            print(f"{'':27} {variant.placement} {variant.fraction} {variant.direction}: {result.detail}")
+            print(f"{'':27} {which}: {result.detail}")
     broken = sum(result.ok is False for result, _ in worst.values())
     where = f" in {backbone}" if backbone else ""
     print(f"{len(variants)} variants, {len(worst)} checks each{where}: {f'{broken} broken' if broken else 'all hold'}")

@@ -20,6 +20,7 @@ from strategies.triton_shift import TritonShift
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
     pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION"),
+    pytest.mark.filterwarnings("ignore:Please use the new API settings to control TF32"),
 ]
 
 LAYOUTS = (torch.contiguous_format, torch.channels_last)

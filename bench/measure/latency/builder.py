@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from bench import models
 from bench.measure.latency import traffic
 from bench.measure.latency.devices import Call, Device
-from bench.measure.latency.timing import Frames, healthy
+from bench.measure.latency.proof import require_same_function
+from bench.measure.latency.timing import Frames, Replays, healthy
 from bench.models import runtimes
 from bench.models.runtimes import require_exact
 from bench.plugins.side_effects import no_side_effects
@@ -25,6 +26,7 @@ from bench.strategy import Strategy
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _BLOCKS, _BLOCK_BYTES = 64, (64, 1 << 20)  # of memory beside the networks: how many, and from how small to how large
+_REPLAYED, _PIXELS = 10, 8 * 224**2  # a slot of a captured graph: so many replays of so many pixels; fewer of more
 _FORMATS = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -93,13 +95,21 @@ class PanelBuilder:
             self.frames = self.frames.clone()
 
     def build(
-        self, strategy: Strategy, runtime: str, export: Path | None, *, runs: int, prove: bool
+        self,
+        strategy: Strategy,
+        runtime: str,
+        export: Path | None,
+        *,
+        runs: int,
+        prove: bool,
+        reference: Strategy | None = None,
     ) -> tuple[nn.Module, Call]:
         """The panel's network with ``strategy``, and a call of it on the panel's input, which has run ``runs`` times.
 
         prove: hold a runtime against eager. Streams run in eager and as captured graphs of the same operators; that
-        they equal clips is conformance. Raises ValueError where the strategy wrote into what all cases share or the
-        output is not finite, Inexact where a runtime computes something else.
+        they equal clips is conformance. reference: what computes the same function; the very kernels that are timed are
+        held against it. Raises ValueError where the strategy wrote into what all cases share or the
+        output is not finite, Inexact where a runtime or a kernel computes something else.
         """
         before = self._versions()
         # compilers keep processes of their own; in eager nothing runs but the network and the strategy
@@ -115,8 +125,11 @@ class PanelBuilder:
                 self.forward_seconds = min(self.forward_seconds, time.monotonic() - start)
         if self._versions() != before:
             raise ValueError("it wrote into the network's shared weights or input")
-        if prove and runtime != EAGER and isinstance(call, functools.partial):
-            require_exact(call.func, model, self.frames, runtime)
+        whole = call.call if isinstance(call, Replays) else call
+        if prove and runtime != EAGER and isinstance(whole, functools.partial):
+            require_exact(whole.func, model, self.frames, runtime)
+        if reference is not None:
+            require_same_function(model, strategy, reference, self._network, self.frames)
         return model, call
 
     def count(self, model: nn.Module, call: Call) -> dict[str, Any]:
@@ -145,7 +158,10 @@ class PanelBuilder:
             player, steps = Player(model, in_place=runtime == "cudagraph"), self.frames.split(self.panel.streams)
             forward = runtimes.prepare(runtime, player, steps[0].clone(), self.device.cuda, export)
             return Frames([functools.partial(forward, frame) for frame in steps])
-        return functools.partial(runtimes.prepare(runtime, model, self.frames, self.device.cuda, export), self.frames)
+        call = functools.partial(runtimes.prepare(runtime, model, self.frames, self.device.cuda, export), self.frames)
+        if runtime != "cudagraph":
+            return call
+        return Replays(call, min(_REPLAYED, max(1, _REPLAYED * _PIXELS // (self.panel.images * self.panel.size**2))))
 
     def _versions(self) -> int:
         """Changes when anything wrote into the shared weights or the input."""

@@ -2,7 +2,7 @@
 
 Events: ``enter`` (before the code of a case runs for the first time), ``static``, ``skipped`` and ``failed`` (a case
 and why), ``ready`` (all cases are built and warm), ``superblock`` (its slots and what disturbed it), ``out_of_time``
-(the process would not end in time), ``device_lost``.
+(the process would not end in time), ``device_lost``, ``compiled`` (a sign of life from Triton's compiler).
 """
 
 import gc
@@ -22,7 +22,8 @@ from torch import nn
 from bench.measure.latency import timing
 from bench.measure.latency.builder import PanelBuilder
 from bench.measure.latency.devices import Call, Device, device_for
-from bench.models.runtimes import EXPORTED, INSPECTED, executed
+from bench.models.runtimes import EXPORTED, INSPECTED, Poisoned, executed
+from bench.ops.triton_operators import on_compilation
 from bench.plugins.discovery import load_class
 from bench.plugins.side_effects import LeftRunning
 from bench.spec.axes import EAGER
@@ -36,11 +37,13 @@ _RUNS_BEFORE_COUNTING = 2  # the second sees what the first may have left behind
 
 def answer(job: dict[str, Any], emit: workers.Emit, device_for: Callable[[str], Device] = device_for) -> None:
     """Do what the job says (``static``, ``timed``, or tell whether the device is ``present``) while it is there."""
+    if job["mode"] == "present":
+        emit({"event": "present", "present": device_for(job["device"]).present()})
+        return
     panel = Panel.from_json(job["panel"])
     device = device_for(panel.device)
-    if job["mode"] == "present":
-        emit({"event": "present", "present": device.present()})
-        return
+    if device.cuda is not None:
+        on_compilation(lambda: emit({"event": "compiled"}))
     try:
         builder = PanelBuilder(panel, device, job["seed"], job.get("weights"))
         with torch.inference_mode():
@@ -66,7 +69,8 @@ def _work(job: dict[str, Any], emit: workers.Emit, builder: PanelBuilder) -> Non
         return
     warm_up = device.warm_up(list(calls.values()))
     emit({"event": "ready", "backend": builder.backend | allocators.in_force(), "warm_up_seconds": warm_up})
-    timing.measure(calls, emit, order, device, cases.rebuild if cases.cheap else None)
+    captured = builder.panel.runtime == "cudagraph"
+    timing.measure(calls, emit, order, device, cases.rebuild if cases.cheap else None, captured=captured)
 
 
 @dataclass
@@ -112,7 +116,12 @@ class Cases:
                     continue
                 with self._time_for_export(index, runtime):
                     built = self.builder.build(
-                        strategy, runtime, self._export(index), runs=runs, prove=self.job["prove"]
+                        strategy,
+                        runtime,
+                        self._export(index),
+                        runs=runs,
+                        prove=self.job["prove"],
+                        reference=self._reference(self._by_index[index]),
                     )
                 yield index, strategy, *built
 
@@ -145,10 +154,17 @@ class Cases:
                     samples["executed"] = executed(runtime, model, self.builder.frames, export)
             self.emit({"event": "static", "case": index, "samples": samples})
 
-    def _strategy(self, case: Case) -> Strategy:
+    def _strategy(self, case: Case, name: str | None = None) -> Strategy:
         variant = case.variant
-        cls = _loaded(variant.strategy, tuple(self.job["files"]))
+        cls = _loaded(name or variant.strategy, tuple(self.job["files"]))
         return cls(float(variant.fraction), variant.placement, variant.direction)  # type: ignore[arg-type]
+
+    def _reference(self, case: Case) -> Strategy | None:
+        """What a case is held against in the panel's own shapes before it is timed on a GPU, where kernels are chosen
+        and tuned by shape in every process; None: nothing."""
+        same = self._strategy(case).same_function_as
+        timed = self.job["mode"] == "timed" and not self.builder.panel.streams
+        return self._strategy(case, same) if same and timed and self.builder.device.cuda is not None else None
 
     @contextmanager
     def failures(self, index: int) -> Iterator[None]:
@@ -157,7 +173,7 @@ class Cases:
             yield
         except CannotStream as reason:
             self.emit({"event": "skipped", "case": index, "reason": str(reason)})
-        except LeftRunning:  # it cannot be stopped: this process ends, and the others are measured without it
+        except (LeftRunning, Poisoned):  # cannot be undone: this process ends, and the others are measured without it
             raise
         except Exception as error:  # a stranger's code: whatever it raises is the reason
             if not self.builder.device.present():
