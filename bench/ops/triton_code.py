@@ -209,9 +209,11 @@ def weight_gradient(
 
 
 @triton.jit
-def _aside(element, channel, channels, moved, CHANNELS_LAST: tl.constexpr):
-    """Where in [moved, P] (or [P, moved]) an element of a frame [C, P] (or [P, C]) lies; its channel is < moved."""
-    return element // channels * moved + channel if CHANNELS_LAST else element
+def _aside(element, channel, clip, shape, moved, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr):
+    """Where in [N, moved, P] (or [N, P, moved]) an element of a frame lies, whose channel is < moved; shape: (channels,
+    pixels)."""
+    place = element // shape[0] * moved + channel if CHANNELS_LAST else element
+    return tl.multiple_of(tl.max_contiguous(clip * moved * shape[1] + place, RUN), RUN)
 
 
 @triton.jit(do_not_specialize=["num_segments", "read_ahead", "read_behind", "write_ahead", "write_behind"])
@@ -261,7 +263,7 @@ def finish(
     other = tl.load(shortcut + first + (here - hop * size), mask=there, other=0.0).to(tl.float32)
     if held is not None:
         moved = read_ahead + read_behind
-        place = clip * moved * pixels + _aside(element, channel, channels, moved, CHANNELS_LAST)
+        place = _aside(element, channel, clip, (channels, pixels), moved, CHANNELS_LAST, RUN_READ)
         other += tl.load(held + (place[None, :] + frame * 0), mask=inside & ~there, other=0.0).to(tl.float32)
     if shortcut_scale is not None:
         other *= tl.load(shortcut_scale + channel, mask=element < size, other=0.0)[None, :]
@@ -278,7 +280,7 @@ def finish(
     tl.store(out + first + (here - hop * size + around * size), placed, mask=inside)
     if fallen is not None:
         moved = write_ahead + write_behind
-        place = clip * moved * pixels + _aside(element, channel, channels, moved, CHANNELS_LAST)
+        place = _aside(element, channel, clip, (channels, pixels), moved, CHANNELS_LAST, RUN_WRITE)
         tl.store(fallen + (place[None, :] + frame * 0), value, mask=inside & (around != 0))
 
 

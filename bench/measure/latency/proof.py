@@ -34,13 +34,15 @@ def require_same_function(
     shared: dict[int, Any] = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
     other = copy.deepcopy(network, dict(shared))
     found = models.sites(other, reference.placement)
+    paths = {module: path for path, module in other.trunk.named_modules()}
+    names = [paths[parent.get_submodule(name)] for parent, name, _ in found]
     alone = [
         strategy.wrap(copy.deepcopy(parent.get_submodule(name), dict(shared)), site, network.num_segments).eval()
         for parent, name, site in found
     ]
     models.insert(reference, other).eval()
-    for own, (parent, name, _) in zip(alone, found, strict=True):
-        parent.get_submodule(name).register_forward_hook(_held_against(own, strategy, reference, name))
+    for own, path, (parent, name, _) in zip(alone, names, found, strict=True):
+        parent.get_submodule(name).register_forward_hook(_held_against(own, strategy, reference, path))
     want = other.trunk(frames)
     got, allowed = deviation(model.trunk(frames), want), tolerance(frames)
     if strategy.fraction:
@@ -50,13 +52,13 @@ def require_same_function(
 
 
 def _held_against(
-    own: nn.Module, strategy: Strategy, reference: Strategy, name: str
+    own: nn.Module, strategy: Strategy, reference: Strategy, path: str
 ) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
     def compare(_: nn.Module, given: tuple[Tensor, ...], want: Tensor) -> None:
         frames = given[0]
         allowed = _OF_A_BLOCK_IN_TF32 if tf32(frames) else _OF_A_BLOCK[frames.dtype]
         if not (found := deviation(own(frames.clone(memory_format=torch.preserve_format)), want)) <= allowed:
-            raise Inexact(_said(strategy, reference, found, allowed, f"in block {name}", frames))
+            raise Inexact(_said(strategy, reference, found, allowed, f"in {path}", frames))
 
     return compare
 

@@ -88,7 +88,7 @@ def test_a_stream_is_counted_by_the_frame_with_what_it_remembers() -> None:
 
 
 def test_a_device_that_is_lost_is_said() -> None:
-    assert [event["event"] for event in events(CLIPS, SimulatedGpu(lost_after=6))][-2:] == ["superblock", "device_lost"]
+    assert [event["event"] for event in events(CLIPS, SimulatedGpu(lost_after=10))][-2:] == ["superblock", "device_lost"]
 
 
 def test_every_superblock_of_a_processor_has_a_layout_of_its_own_and_the_baseline_any_place() -> None:
