@@ -64,17 +64,17 @@ if [ "${1:-}" = train ]; then
     exit
 fi
 # 1. The kernels, proven in the very configurations that are timed; they are compiled and kept for all later steps.
-step proof 75 python3 -m tests.gpu_day.probes proof --out "$OUT/proof.json"
+step proof 65 python3 -m tests.gpu_day.probes proof --out "$OUT/proof.json"
 # 2. What the measurement itself must know of this device.
-step probes 45 python3 -m tests.gpu_day.probes probes --out "$OUT/probes.json"
+step probes 40 python3 -m tests.gpu_day.probes probes --out "$OUT/probes.json"
 # 3, 4. Graph replay at all fractions; eager and throughput. One run, so that strategies are checked once.
-step latency 345 python3 run_bench.py run --config $DAY/latency.toml "${SMALL[@]}" --out "$WORK/latency" --quiet
+step latency 310 python3 run_bench.py run --config $DAY/latency.toml "${SMALL[@]}" --out "$WORK/latency" --quiet
 # 5. torch.compile: default, and max-autotune if there is time.
-step compiled 45 python3 -m tests.gpu_day.probes compiled --out "$OUT/compiled.json" --seconds 35
+step compiled 40 python3 -m tests.gpu_day.probes compiled --out "$OUT/compiled.json" --seconds 30
 # 6. Faults on purpose: an illegal access, a capture that fails. Each must be blamed, and nobody else.
 step faults 75 python3 run_bench.py run --config $DAY/faults.toml --strategies-dir $DAY/faults \
     --out "$WORK/faults" --quiet
-step blame 15 python3 -m tests.gpu_day.probes faults --run "$WORK/faults" --out "$OUT/faults.json"
+step blame 10 python3 -m tests.gpu_day.probes faults --run "$WORK/faults" --out "$OUT/faults.json"
 # 7. What time is left: training on real video.
 train
 echo "== done after $SECONDS s; in $OUT: $(ls "$OUT" | tr '\n' ' ')"
