@@ -28,7 +28,7 @@ _BLOCKS_EACH = 4  # blocks of rows that a program adds up at the least, or its r
 _TUNING = 5, 20  # milliseconds, to warm a configuration up and to time it
 
 _SMALL = {"ROWS": 64, "IN": 16, "OUT": 16} if interpreted() else {"ROWS": 64, "IN": 32, "OUT": 64}
-_CONFIGURATIONS = [  # the first two rows fill a Hopper's multiprocessor, whose matrix units take 64 rows a warp group
+_CONFIGURATIONS = [  # eight warps are two groups of a Hopper's matrix units, which take 64 rows each
     triton.Config({"ROWS": rows, "OUT": out, "IN": inner}, num_warps=warps, num_stages=stages)
     for rows, out, inner, warps, stages in (
         (256, 64, 64, 8, 3),
@@ -36,7 +36,6 @@ _CONFIGURATIONS = [  # the first two rows fill a Hopper's multiprocessor, whose 
         (128, 64, 64, 8, 4),
         (128, 64, 64, 4, 4),
         (64, 64, 64, 4, 4),
-        (32, 64, 64, 4, 4),
     )
 ]
 _MOVES = [f"{which}_{way}" for which in ("read", "write") for way in ("ahead", "behind")]
