@@ -168,14 +168,20 @@ def compiled(panel: Panel, device: Device, until: float) -> Answers:
             if time.monotonic() > until:
                 yield f"{name}, {mode}", "no time was left"
                 continue
-            with torch.inference_mode():
-                model, _ = builder.build(made(name, 0.25 if name != "no_shift" else 0.0), "eager", None, runs=1, prove=False)
-                start = time.monotonic()
-                forward = torch.compile(model, dynamic=False, mode=None if mode == "default" else mode)
-                forward(builder.frames)
-                spent = time.monotonic() - start
-                seconds = replayed(device, lambda forward=forward: forward(builder.frames))
-                yield f"{name}, {mode}", {"seconds": seconds, "compiling": round(spent, 1)}
+            found: dict[str, Any] = {}
+            try:
+                with torch.inference_mode():
+                    strategy, start = made(name, 0.25 if name != "no_shift" else 0.0), time.monotonic()
+                    model, _ = builder.build(strategy, "eager", None, runs=1, prove=False)
+                    forward = torch.compile(model, dynamic=False, mode=None if mode == "default" else mode)
+                    forward(builder.frames)
+                    found["compiling"] = round(time.monotonic() - start, 1)
+                    found["seconds"] = replayed(device, lambda forward=forward: forward(builder.frames))
+            except Poisoned:
+                raise
+            except Exception as error:
+                found["failed"] = workers.one_line(error)
+            yield f"{name}, {mode}", found
 
 
 EXPECTED = {  # of the run with faults: (strategy, runtime) -> what its reason must say; None: it was measured

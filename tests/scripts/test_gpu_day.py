@@ -5,9 +5,11 @@ import os
 import re
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench.cli.app import main
 from bench.spec.settings import load_config
@@ -34,10 +36,20 @@ def test_every_case_of_the_run_is_proven_before() -> None:
     assert {case for case in timed if case[0] != "copy_shift"} <= set(probes.PROVEN)
 
 
-def test_products_and_launches_are_asked_for_on_the_simulated_device() -> None:
-    panel = probes.REHEARSAL
-    told = dict(probes.probes(panel, SimulatedGpu()))
-    assert told["copies"].keys() == set(probes.MIB)
+@pytest.fixture
+def _settings() -> Iterator[None]:
+    """A step has a process of its own; here what it sets is put back."""
+    precision, benchmark = torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
+    yield
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.cudnn.benchmark = benchmark
+
+
+@pytest.mark.usefixtures("_settings")
+def test_launches_copies_and_settings_are_asked_for_on_the_simulated_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "MIB", (1, 2))
+    told = dict(probes.probes(probes.REHEARSAL, SimulatedGpu()))
+    assert told["copies"].keys() == {1, 2}
     for times in (1, 20):
         assert told[f"baseline, {times} replays, cudnn.benchmark True"] > 0
     assert told["backend"]["device_name"] == "Simulated GPU"
