@@ -29,8 +29,8 @@ class DepthwiseShift(Strategy):
         return shifted
 
     def _one_hot(self, clip: Tensor) -> Tensor:
-        """[C, 1, 3, 1]: which of the frames t-1, t, t+1 each channel takes; made where the clip is: a copy from the host
-        cannot be captured in a CUDA graph."""
+        """[C, 1, 3, 1]: which of the frames t-1, t, t+1 each channel takes; made where the clip is: a copy from the
+        host cannot be captured in a CUDA graph."""
         channels = clip.shape[2]
         fold = self.channels_each_way(channels)
         taps = torch.ones(channels, dtype=torch.long, device=clip.device)

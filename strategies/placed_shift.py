@@ -2,8 +2,8 @@
 
 A residual network passes over its features twice between two convolutions, to add and to rectify. Those passes read and
 write moved channels in the frame where they lie or are wanted; see ``bench.ops.placed_block`` for the traffic that
-is left. On a CPU they are native code; on a GPU one Triton kernel ends each block. Fraction 0 stands for the same passes
-with nothing moved.
+is left. On a CPU they are native code; on a GPU one Triton kernel ends each block. Fraction 0 stands for the same
+passes with nothing moved.
 """
 
 from functools import cached_property

@@ -66,7 +66,10 @@ def command(
         for result in conformance(cls, variant, reference, device, network):
             seen = worst.get(result.check)
             if seen is None or (seen[0].ok is not False and result.ok is not True):
-                worst[result.check] = (result, f"{variant.placement} {variant.fraction} {variant.direction} on {device}")
+                worst[result.check] = (
+                    result,
+                    f"{variant.placement} {variant.fraction} {variant.direction} on {device}",
+                )
     for name, (result, which) in worst.items():
         print(f"{_MARKS[result.ok]:7} {name:19} {result.meaning}")
         if result.ok is not True:

@@ -1,11 +1,12 @@
 """Where training runs. An executor takes jobs and gives back outcomes; the journal is not its business.
 
-``LocalExecutor`` packs single-threaded jobs on this machine's cores: at this size two processes of one thread beat one
-process of two. A GPU takes a few at a time. ``RayExecutor`` gives each job to a cluster, as a task of one core (or GPU), in a process of its own on
-whatever node has room. What a job needs travels with it: this version of the suite (as the job's working directory),
-the files of dropped-in strategies, the pre-trained weights. Packages must be installed on the nodes, and videos lie
-where they lie on the driver; each node has a cache of its own, or one in a folder that nodes share. A task whose
-worker or node is lost runs again elsewhere; the driver alone writes the run's folder.
+``LocalExecutor`` packs single-threaded jobs on this machine's cores: at this size two processes of one thread beat
+one process of two. A GPU takes a few at a time. ``RayExecutor`` gives each job to a cluster, as a task of one core
+(or GPU), in a process of its own on whatever node has room. What a job needs travels with it: this version of the
+suite (as the job's working directory), the files of dropped-in strategies, the pre-trained weights. Packages must be
+installed on the nodes, and videos lie where they lie on the driver; each node has a cache of its own, or one in a
+folder that nodes share. A task whose worker or node is lost runs again elsewhere; the driver alone writes the run's
+folder.
 
 Training never runs beside a latency measurement, and latency is never measured on a cluster.
 """

@@ -10,8 +10,8 @@ the moved channels are copied in their own memory (2 F for each group, F = its b
 has a convolution, as that reads the features unshifted (its branch comes after, so nothing is put back); behind a block
 without a ReLU (MobileNetV2); and before the first block, whose input another layer made (put back: 4 F).
 
-On a GPU the last normalisation, the addition and the ReLU are one launch, which places (``placed_operators``); the copies
-of the exceptions are a launch each, and behind a block without a ReLU there is none.
+On a GPU the last normalisation, the addition and the ReLU are one launch, which places (``placed_operators``); the
+copies of the exceptions are a launch each, and behind a block without a ReLU there is none.
 """
 
 from collections.abc import Sequence
@@ -44,8 +44,8 @@ class PlacedBlock(nn.Module):
     """A block of ``layers`` with its features placed for their readers; its weights are named ``block.…``.
 
     wrapped: the block as ``MovesInPlace.wrap`` returns it: what runs where gradients are recorded, and where there are
-    neither native kernels nor Triton's. Blocks hand features on as ``Handed`` to one that knows it; at both ends there is
-    one tensor.
+    neither native kernels nor Triton's. Blocks hand features on as ``Handed`` to one that knows it; at both ends there
+    is one tensor.
     """
 
     def __init__(self, strategy: MovesInPlace, wrapped: nn.Module, layers: Layers, num_segments: int) -> None:
@@ -110,7 +110,7 @@ class PlacedBlock(nn.Module):
         """Of the last normalisation: scale and offset, in fp32; with that of the shortcut's added, and its own scale
         last, where it has one. Worked out anew where the normalisations have changed."""
         norms = [own.norm for own in (self._layers.last, self._layers.projection) if own is not None]
-        held = [tensor for norm in norms for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var)]
+        held = [tensor for norm in norms for tensor in (*norm.parameters(), *norm.buffers())]
         if torch.compiler.is_compiling():  # it folds them itself
             return _affine(norms)
         state = tuple((own.data_ptr(), own.dtype, None if own.is_inference() else own._version) for own in held)

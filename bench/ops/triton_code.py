@@ -72,7 +72,15 @@ def _tile(
 
 @triton.jit
 def _read(
-    source, row, channel, shape, moves, LAST: tl.constexpr, SHIFTS: tl.constexpr, RUN: tl.constexpr, ROW_RUN: tl.constexpr
+    source,
+    row,
+    channel,
+    shape,
+    moves,
+    LAST: tl.constexpr,
+    SHIFTS: tl.constexpr,
+    RUN: tl.constexpr,
+    ROW_RUN: tl.constexpr,
 ):
     """A tile [rows, channels] of the shifted frames, from where they lie; zeros beyond clips, rows and channels."""
     where, origin = _tile(row, channel, shape, moves, LAST, SHIFTS, RUN, ROW_RUN)
@@ -105,7 +113,9 @@ def _write(
         around = tl.where(goal < 0, moves[0], tl.where(goal >= moves[0], -moves[0], 0))
         tile = tl.where(around == 0, tile, 0.0)
         where += around * shape[1] * shape[2]
-    tl.store(target + where, tile.to(target.dtype.element_ty), mask=(row < shape[0])[:, None] & (channel < shape[1])[None, :])
+    tl.store(
+        target + where, tile.to(target.dtype.element_ty), mask=(row < shape[0])[:, None] & (channel < shape[1])[None, :]
+    )
 
 
 @triton.jit(do_not_specialize=["num_segments", "read_ahead", "read_behind", "write_ahead", "write_behind"])
@@ -239,7 +249,7 @@ def finish(
     FRAMES: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """The end of a residual block: out × scale + offset + shortcut (× shortcut_scale), the ReLU, and each channel placed.
+    """The end of a residual block: out × scale + offset + shortcut (× shortcut_scale), the ReLU, each channel placed.
 
     A program owns a block of elements of all frames of one clip, FRAMES >= num_segments: all are read before one is
     written, so ``out`` is overwritten. ``read_``: the shortcut's channels lie shifted, what fell off in ``held``.

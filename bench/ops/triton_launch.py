@@ -1,9 +1,9 @@
 """Grids and tile sizes of the Triton kernels. Imported only where ``triton_operators.takes`` says yes.
 
-The product is tuned: at the first call with a shape, a few configurations are timed and the best is kept,
-in every process anew: so that what the tuner's noise decides differs between processes, as it does between users, and is
-part of every interval. That first call synchronises and so must come before a CUDA graph is captured; the warm-up passes
-before every capture see to it.
+The product is tuned: at the first call with a shape, a few configurations are timed and the best is kept, in
+every process anew: so that what the tuner's noise decides differs between processes, as it does between users, and is
+part of every interval. That first call synchronises and so must come before a CUDA graph is captured; the warm-up
+passes before every capture see to it.
 """
 
 from collections.abc import Callable
@@ -169,7 +169,7 @@ def move(frames: Tensor, num_segments: int, ahead: int, behind: int) -> None:
 
 
 def _tile_of_clip(num_segments: int) -> tuple[dict[str, int], int]:
-    """(the frames and elements that a program owns, its warps): 64 elements a thread, at least 16 bytes of each frame."""
+    """(the frames and elements that a program owns, its warps): 64 elements a thread, 16 bytes or more of a frame."""
     frames = triton.next_power_of_2(num_segments)
     block = max(_LEAST_BLOCK, _OF_A_CLIP // frames)
     return {"FRAMES": frames, "BLOCK": block}, max(1, min(8, frames * block // _OF_A_WARP))

@@ -245,7 +245,7 @@ def answer(job: dict[str, Any], emit: workers.Emit, answers: Callable[[str], boo
     """job: ``files``, ``devices`` and ``strategies``, each with its name, file and the variants that will be measured.
 
     Events: ``enter`` before a strategy's code runs; ``verdict`` after each check; ``checked`` with the first check that
-    failed, or None, flags, and whether it ``broke`` a device: this process then ends, as nothing more can be proven in it.
+    failed, or None, flags, and whether it ``broke`` a device: then this process ends, as nothing can be proven in it.
     """
     if "cuda" in job["devices"]:
         on_compilation(lambda: emit({"event": "compiled"}))

@@ -157,7 +157,7 @@ def gpu_states(nvml: Any = None) -> tuple[tuple[GpuState, ...], str]:
 
 
 def known_gpus(nvml: Any = None, proc: Path = _DRIVER) -> list[tuple[str, str | None]]:
-    """(name, UUID) of all GPUs, by the management library, else by the files of the driver: they tell machines apart."""
+    """(name, UUID) of all GPUs, by the management library or else the driver's files: they tell machines apart."""
     if states := gpu_states(nvml)[0]:
         return [(state.name, state.uuid) for state in states]
     found = list[tuple[str, str | None]]()

@@ -1,7 +1,7 @@
-"""``python -m tests.gpu_day.probes STEP --out FILE``: what the day with a GPU asks beside its runs, a step in one process.
+"""``python -m tests.gpu_day.probes STEP --out FILE``: what the day with a GPU asks beside its runs.
 
-``proof``: the kernels in the shapes and dtypes in which they are timed. ``probes``: what a measurement must know of this
-device. ``compiled``: torch.compile as people run it. ``faults``: whether a run blamed those who broke something.
+``proof``: the kernels in the shapes and dtypes in which they are timed. ``probes``: what a measurement must know of
+this device. ``compiled``: torch.compile as people run it. ``faults``: whether a run blamed those who broke something.
 A file is written anew after each answer, so that a step that is cut short keeps what it has.
 """
 
@@ -100,7 +100,9 @@ def probes(panel: Panel, device: Device) -> Answers:
         torch.backends.cudnn.benchmark = False
         yield "copies", CopyCurve(device.torch_device, MIB, device.cuda).measure(device.clock())
         for name in ("no_shift", "copy_shift", "placed_shift", "triton_shift", "triton_conv"):
-            model, _ = builder.build(made(name, 0.0 if name == "no_shift" else 0.25), "eager", None, runs=1, prove=False)
+            model, _ = builder.build(
+                made(name, 0.0 if name == "no_shift" else 0.25), "eager", None, runs=1, prove=False
+            )
             yield f"kernels of {name}", kernels(lambda model=model: model(builder.frames))
         yield from products(panel, device)
     yield "code", compiled_code()
@@ -109,8 +111,11 @@ def probes(panel: Panel, device: Device) -> Answers:
 
 def kernels(call: Callable[[], Any]) -> int:
     """How many kernels one forward launches."""
-    activities = [torch.profiler.ProfilerActivity.CUDA if torch.version.cuda and torch.cuda.device_count() else
-                  torch.profiler.ProfilerActivity.CPU]
+    activities = [
+        torch.profiler.ProfilerActivity.CUDA
+        if torch.version.cuda and torch.cuda.device_count()
+        else torch.profiler.ProfilerActivity.CPU
+    ]
     with torch.profiler.profile(activities=activities) as profile:
         call()
         if torch.cuda.device_count():
@@ -148,7 +153,12 @@ def compiled_code() -> dict[str, dict[str, int]]:
 
     found: dict[str, dict[str, int]] = {}
     wanted = {"wide": r"ld\.global\.v4|cp\.async\.cg\.\S+ \[[^]]*\], \[[^]]*\], 0x10", "stored": r"st\.global\.v4"}
-    wanted |= {"narrow": r"ld\.global\.b16", "wgmma": r"wgmma\.mma_async", "mma": r"mma\.sync", "local": r"[ls][dt]\.local"}
+    wanted |= {
+        "narrow": r"ld\.global\.b16",
+        "wgmma": r"wgmma\.mma_async",
+        "mma": r"mma\.sync",
+        "local": r"[ls][dt]\.local",
+    }
     for name in ("shift", "product", "finish", "move"):
         for cache in getattr(triton_code, name).device_caches.values():
             for kernel in cache[0].values():

@@ -297,7 +297,9 @@ def test_a_network_of_placed_blocks_ends_each_in_one_launch(
     for name in launches:
         kernel = getattr(triton_launch, name)
         monkeypatch.setattr(
-            triton_launch, name, lambda *args, kernel=kernel, name=name, **how: made.append(name) or kernel(*args, **how)
+            triton_launch,
+            name,
+            lambda *args, kernel=kernel, name=name, **how: made.append(name) or kernel(*args, **how),
         )
     base = models.build(backbone, 2).to(DEVICE)
     models.lay_out(base, layout)

@@ -1,4 +1,4 @@
-"""The end of a block on a GPU, on a processor without Triton: exact in plain torch, known to all who look at operators."""
+"""The end of a block on a GPU, on a processor without Triton: exact in plain torch, known to who looks at operators."""
 
 from typing import Any
 
@@ -114,9 +114,10 @@ def test_blocks_hand_on_what_the_next_one_reads(placement: Any) -> None:
 @pytest.mark.usefixtures("_as_on_a_gpu")
 def test_weights_that_change_are_seen() -> None:
     """Scale and offset are kept from forward to forward."""
-    block = models.insert(load_class("placed_shift", strategy_files())(0.25), models.build("resnet18", 2)).trunk.layer1[1]
-    other = models.insert(load_class("copy_shift", strategy_files())(0.25), models.build("resnet18", 2)).trunk.layer1[1]
-    x = torch.rand(4, 64, 6, 6)
+    names = ("placed_shift", "copy_shift")
+    networks = [models.insert(load_class(name, strategy_files())(0.25), models.build("resnet18", 2)) for name in names]
+    block, other = (network.trunk.layer4[1] for network in networks)  # the last: it hands on one tensor
+    x = torch.rand(4, 512, 3, 3)
     for _ in range(2):
         with torch.inference_mode():
             torch.testing.assert_close(block(x.clone()), other(x.clone()), rtol=1e-4, atol=1e-5)

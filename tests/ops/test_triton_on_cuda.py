@@ -66,7 +66,7 @@ def test_tuned_products_and_their_gradients_are_exact(
     close(weight.grad, exact[1].grad, ROUNDING[dtype])
 
 
-@pytest.mark.parametrize("cls", (*STRATEGIES, PlacedShift))
+@pytest.mark.parametrize("cls", [*STRATEGIES, PlacedShift])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_whole_networks_replayed_from_a_graph_are_those_of_copy_shift(
@@ -91,7 +91,7 @@ def test_inductor_compiles_them(cls: type[Strategy]) -> None:
         close(torch.compile(block, fullgraph=True)(frames), block(frames), 1e-5)
 
 
-@pytest.mark.parametrize("cls", (*STRATEGIES, PlacedShift))
+@pytest.mark.parametrize("cls", [*STRATEGIES, PlacedShift])
 def test_they_conform_on_the_device(cls: type[Strategy]) -> None:
     for variant in variants_of(cls)[::4]:
         broken = [v for v in conformance(cls, variant, CopyShift, "cuda") if v.ok is False]

@@ -206,7 +206,7 @@ def test_a_process_whose_device_was_broken_proves_nobody_else(
     answer({"files": [], "strategies": entries, "devices": ["cpu"]}, said.append, lambda device: works)
     told = [(event["strategy"], event.get("broke")) for event in said if event["event"] in ("enter", "checked")]
     blamed = [("broken", None), ("broken", not works)]
-    assert told == (blamed + [("two_back", None), ("two_back", False)] if works else blamed)
+    assert told == ([*blamed, ("two_back", None), ("two_back", False)] if works else blamed)
 
 
 @pytest.mark.parametrize(("name", "left"), [("pt_autograd_0", False), ("a_stranger", True)])

@@ -138,6 +138,7 @@ def test_a_deep_copy_is_a_network_of_its_own() -> None:
         assert not torch.allclose(other(frames), before)
         torch.testing.assert_close(copy.deepcopy(network.bfloat16()).float()(frames), before, rtol=0.1, atol=0.1)
 
+
 class _MadeOn(TorchDispatchMode):
     """Where the tensors that operators give lie; numbers apart, which a kernel takes as they are."""
 
@@ -160,4 +161,3 @@ def test_nothing_is_made_on_the_host_and_copied(file: Path) -> None:
     with torch.inference_mode(), _MadeOn() as made:
         block(frames)
     assert made.devices == {"meta"}
-

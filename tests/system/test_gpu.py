@@ -153,7 +153,9 @@ def test_gpus_are_known_by_the_drivers_files_where_the_library_is_not(tmp_path: 
     for name, uuid in (("NVIDIA H100 80GB HBM3", "GPU-1"), ("NVIDIA H200", "")):
         folder = tmp_path / "gpus" / name
         folder.mkdir(parents=True)
-        (folder / "information").write_text(f"Model: \t\t {name}\nIRQ:   \t\t 0\nGPU UUID: \t {uuid}\nDMA Size: \t 52 bits\n")
+        (folder / "information").write_text(
+            f"Model: \t\t {name}\nIRQ:   \t\t 0\nGPU UUID: \t {uuid}\nDMA Size: \t 52 bits\n"
+        )
     driver = Driver(Count=0)
     assert known_gpus(driver, tmp_path) == [("NVIDIA H100 80GB HBM3", "GPU-1"), ("NVIDIA H200", None)]
     assert known_gpus(Driver(Name="A", UUID="GPU-2"), tmp_path) == [("A", "GPU-2")]

@@ -128,7 +128,7 @@ class PanelBuilder:
         whole = call.call if isinstance(call, Replays) else call
         if prove and runtime != EAGER and isinstance(whole, functools.partial):
             require_exact(whole.func, model, self.frames, runtime)
-        if reference is not None:
+        if reference is not None and isinstance(model, models.Network):
             require_same_function(model, strategy, reference, self._network, self.frames)
         return model, call
 

@@ -40,8 +40,8 @@ class Device:
     """What the timed loop asks of the place where it runs; as it stands, the processor, which cannot tell everything.
 
     name: ``cpu`` or ``cuda``, as panels have it. torch_device: where tensors live (``cpu`` for a simulated GPU).
-    cuda: ``torch.cuda`` or what stands in for it; None where there is none, and so no CUDA graphs. discarded: slots that
-    run before those of a superblock and are not kept.
+    cuda: ``torch.cuda`` or what stands in for it; None where there is none, and so no CUDA graphs. discarded: slots
+    that run before those of a superblock and are not kept.
     """
 
     name = torch_device = "cpu"
@@ -89,7 +89,9 @@ class CudaDevice(Device):
     """The CUDA device that torch uses. cuda, gpu: tests pass fakes."""
 
     name = torch_device = "cuda"
-    discarded = 4  # after a pause the clock is low, and after copies nothing of a network is in the cache: 50 ms suffice
+    discarded = (
+        4  # after a pause the clock is low, and after copies nothing of a network is in the cache: 50 ms suffice
+    )
 
     def __init__(self, cuda: Any = torch.cuda, gpu: Gpu | None = None) -> None:
         self.cuda, self._given = cuda, gpu

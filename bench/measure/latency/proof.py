@@ -20,7 +20,9 @@ from bench.strategy import Strategy
 _OF_A_BLOCK = {torch.float32: 5e-5, torch.float16: 8e-3, torch.bfloat16: 3e-2}
 """max |difference| / max |reference|: three convolutions' rounding. A shift that is lost changes a tenth and more."""
 _OF_A_BLOCK_IN_TF32 = 8e-3
-_LOST = 0.5  # of what the shift changes: a network that lost all of it is at 1, two roundings of one at a few hundredths
+_LOST = (
+    0.5  # of what the shift changes: a network that lost all of it is at 1, two roundings of one at a few hundredths
+)
 
 
 def require_same_function(

@@ -127,9 +127,9 @@ def run_superblock(
     """Time every call twice, in a mirrored random order. Nothing but the call itself is inside the timed part.
 
     enter: told which case comes next, so that a crash has a name. healthy: judges the result of each slot. counters,
-    mhz: read at the edges of each slot. limit: monotonic seconds. discarded: slots that run before and are not kept: they
-    bring caches and clocks to where the others will find them. Raises CaseFailed, and OutOfTime as soon as the slots
-    so far show that the limit would not be kept; then nothing of this superblock counts.
+    mhz: read at the edges of each slot. limit: monotonic seconds. discarded: slots that run before and are not kept:
+    they bring caches and clocks to where the others will find them. Raises CaseFailed, and OutOfTime as soon as the
+    slots so far show that the limit would not be kept; then nothing of this superblock counts.
     """
     slots: list[Slot] = []
     took = list[float]()

@@ -124,7 +124,7 @@ class CopyCurve:
     """
 
     def __init__(self, torch_device: str, mebibytes: Sequence[int], cuda: Any = None) -> None:
-        """cuda: ``torch.cuda`` or a stand-in: copies are captured and replayed, as all is with which they are compared."""
+        """cuda: ``torch.cuda`` or a stand-in: copies are captured and replayed, as what they are compared with is."""
         largest = max(mebibytes, default=0) << 20
         self._mebibytes = mebibytes
         self._source = torch.ones(largest, dtype=torch.uint8, device=torch_device)

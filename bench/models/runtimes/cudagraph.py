@@ -28,6 +28,7 @@ def prepare(model: nn.Module, example: Tensor, cuda: Any, export: Path | None) -
     Frames that are not ``example`` itself are copied into it first, and the output is overwritten by the next replay:
     clone it to keep it. Raises Poisoned where the model does what cannot be captured (a copy to the host, say).
     """
+    output: Tensor
     replay, output = captured(lambda: model(example), cuda)
 
     def forward(frames: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Every Python process of a rehearsal finds a CUDA device: the simulated one of the tests. Python imports it by itself."""
+"""Every Python process of a rehearsal finds a CUDA device: the tests' simulated one. Python imports it by itself."""
 
 import torch
 

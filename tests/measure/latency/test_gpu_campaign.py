@@ -69,7 +69,10 @@ def test_time_cycles_and_heat_are_on_record(panel: Panel) -> None:
     assert all(record.samples.peak_bytes > 0 for record in records if isinstance(record, StaticRecord))
     for process in (record.samples for record in records if isinstance(record, ProcessRecord)):
         assert process is not None and process.backend["cudnn_benchmark"] is False
-        assert process.backend["fp32_products"] in ("tf32", process.backend["fp32_convolutions"])  # one rounding for all
+        assert process.backend["fp32_products"] in (
+            "tf32",
+            process.backend["fp32_convolutions"],
+        )  # one rounding for all
         assert all(reading["throttled"] == 1.0 for reading in process.disturbance)
         assert all(reading["sm_mhz"] > 0 for reading in process.sensors)
     alone = [r.samples.alone_seconds for r in records if isinstance(r, TimedRecord)]
@@ -146,7 +149,9 @@ def test_what_is_timed_is_proven_in_its_own_shapes(panel: Panel, tmp_path: Path)
     write(tmp_path, "honest", "pass", "copy_shift")
     failed = reasons(measured(campaign(panel, names=["loses", "honest"], folder=tmp_path)), "failed")
     assert set(failed) == {"loses"}
-    assert "loses deviates from copy_shift by" in failed["loses"] and "in layer3.1, on [2, 256, 2, 2]" in failed["loses"]
+    assert (
+        "loses deviates from copy_shift by" in failed["loses"] and "in layer3.1, on [2, 256, 2, 2]" in failed["loses"]
+    )
 
 
 def panels(preset: str, *devices: str) -> list[Panel]:

@@ -147,7 +147,11 @@ def test_superblocks_become_a_record_for_each_case_and_one_of_the_process() -> N
         assert isinstance(record, TimedRecord)
         columns = vars(record.samples)
         assert columns.pop("superblock") == [0, 0, 1, 1]
-        assert {name for name, values in columns.items() if not values} == {"mhz", "frame_seconds", "alone_seconds"}  # not on a CPU
+        assert {name for name, values in columns.items() if not values} == {
+            "mhz",
+            "frame_seconds",
+            "alone_seconds",
+        }  # not on a CPU
         assert all(len(values) == 4 for values in columns.values() if values)
     own = process.samples
     assert all(len(values) == 2 for values in (own.wall, own.waited, own.disturbance, own.page_seconds, own.copies[2]))
