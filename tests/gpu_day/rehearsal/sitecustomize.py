@@ -4,6 +4,7 @@ import torch
 
 torch.cuda.is_available = lambda: True
 torch.cuda.get_device_capability = lambda *_: (9, 0)
+torch.backends.cudnn.version = lambda: None
 
 from bench.measure.latency import devices  # noqa: E402
 from bench.models import runtimes  # noqa: E402

@@ -80,7 +80,10 @@ class _Tape(_Mode):
         self._operators: list[tuple[Callable[[], Any], list[Tensor]]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.overloadpacket.__name__ == "_local_scalar_dense":  # a number for the host, who would have to wait
+        if func.overloadpacket.__name__ in (
+            "item",
+            "_local_scalar_dense",
+        ):  # for the host, who waits
             raise RuntimeError(NOT_CAPTURED)
         return super().__torch_dispatch__(func, types, args, kwargs)
 
