@@ -152,11 +152,15 @@ class _MadeOn(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize("file", strategy_files(), ids=lambda path: path.stem)
+ON_META = [file for file in FILES if file.stem != "triton_conv"]  # autocast does not know the device
+
+
+@pytest.mark.parametrize("file", ON_META, ids=lambda path: path.stem)
 def test_nothing_is_made_on_the_host_and_copied(file: Path) -> None:
     """On a GPU such a copy waits for the device, and a CUDA graph cannot be captured over it."""
     torch.manual_seed(0)
-    block = load_file(file)(0.25 if file.stem != "no_shift" else 0.0).wrap(Bottleneck(16, 4), Site("conv1", "conv1"), 4)
+    cls = load_file(file)
+    block = cls((cls.fractions or (0.25,))[0]).wrap(Bottleneck(16, 4), Site("conv1", "conv1"), 4)
     block, frames = block.to("meta").eval(), torch.empty(8, 16, 6, 6, device="meta")
     with torch.inference_mode(), _MadeOn() as made:
         block(frames)
