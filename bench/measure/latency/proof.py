@@ -48,7 +48,8 @@ def require_same_function(
     want = other.trunk(frames)
     got, allowed = deviation(model.trunk(frames), want), tolerance(frames)
     if strategy.fraction:
-        allowed = min(allowed, _LOST * deviation(network.trunk(frames), want))
+        lost = deviation(network.trunk(frames), want)
+        allowed = min(max(allowed, _LOST * lost) if allowed >= _COARSE else allowed, _ALL * lost)
     if not got <= allowed:
         raise Inexact(_said(strategy, reference, got, allowed, "over the whole network", frames))
 
