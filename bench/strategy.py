@@ -1,6 +1,6 @@
 """The contract of a strategy: all that its author reads.
 
-A strategy is one file in ``strategies/`` (or in a folder given with ``--strategies-dir``) that holds one class::
+A strategy is a class in a file in ``strategies/`` (or in a folder given with ``--strategies-dir``) that sets ``name``::
 
     from bench.strategy import Strategy
 
@@ -20,6 +20,11 @@ are set on the instance by the sweep. ``shift`` must not overwrite ``clip``: in 
 still needs it. A strategy that must own the layer which reads the shifted features (to fuse with it, or to
 restore a buffer after it) overrides ``wrap`` instead.
 
+A strategy may be learnable: ``wrap`` puts in modules of its own, made as PyTorch makes them and cast to the device and
+dtype of the layer that they stand before; at fraction 0 it puts in none. It may declare a ``Parameter``, which
+``--strategies "name[kernel=3,5]"`` sweeps, and say with ``refuses`` which channel counts it takes. Classes that set no
+name, and files whose name begins with an underscore (``from ._family import Gate``), are for what strategies share.
+
 Frame by frame: where ``shift`` is causal and needs one frame of the past, a stream runs without a further line. One
 that has a faster way to shift a single frame overrides ``step``; one that overrides ``wrap``, or looks farther back,
 overrides ``online`` and says in a ``Recurrent`` module what it remembers. ``check`` proves that the stream equals clip
@@ -30,7 +35,7 @@ import inspect
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -44,11 +49,18 @@ from bench.spec.axes import (
     Placement,
     ValueNotAllowed,
     channels_moved,
+    require,
 )
+from bench.spec.parameters import Declared
+from bench.spec.parameters import Parameter as Parameter
 
 
 class CannotStream(ValueNotAllowed):
     """A strategy that was asked to run frame by frame and cannot; the message says why."""
+
+
+class NotTaken(ValueNotAllowed):
+    """A network of which a strategy takes no place; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,14 @@ class Site:
         """The layer of ``block`` that stands at this site."""
         return block.get_submodule(self.path)
 
+    def channels(self, block: nn.Module) -> int:
+        """How many channels that layer reads. Raises ValueNotAllowed where it does not say."""
+        layer = self.layer(block)
+        for name in ("in_channels", "in_features", "num_features"):
+            if isinstance(count := getattr(layer, name, None), int):
+                return count
+        raise ValueNotAllowed(f"a {type(layer).__name__} does not say how many channels it reads")
+
     def replace(self, block: nn.Module, layer: nn.Module) -> nn.Module:
         """``block`` with ``layer`` where this site's layer stood."""
         parent, _, child = self.path.rpartition(".")
@@ -77,7 +97,7 @@ class Strategy(ABC):
 
     Attributes a subclass may declare:
 
-    name: the strategy's name; unique, without commas or line breaks.
+    name: the strategy's name; unique, without commas, brackets or line breaks.
     source: where the idea comes from (paper, repository and file).
     fractions: the fractions it makes sense for; None: all from 0 to 1.
     placements, directions: those it makes sense for.
@@ -89,6 +109,8 @@ class Strategy(ABC):
         operators, say, that take an exporter minutes) is skipped there.
     owns_layer: whether ``wrap`` computes the site's layer in another way. It is then measured at fraction 0 as well
         (nothing moves, computed in that way), so that a faster layer is not mistaken for a cheaper shift.
+
+    and any ``Parameter``. Raises ValueNotAllowed for a parameter or a value that is not declared.
     """
 
     name: ClassVar[str]
@@ -102,12 +124,22 @@ class Strategy(ABC):
     owns_layer: ClassVar[bool] = False
 
     def __init__(
-        self, fraction: float = 0.25, placement: Placement = "residual", direction: Direction = "bidirectional"
+        self,
+        fraction: float = 0.25,
+        placement: Placement = "residual",
+        direction: Direction = "bidirectional",
+        **parameters: Any,
     ) -> None:
         self.fraction = fraction
         self.placement = placement
         self.direction = direction
         self.fallbacks: list[str] = []
+        declared = self.parameters()
+        for name, value in parameters.items():
+            require(name, declared, f"parameter of {self.name}")
+            require(value, declared[name].allowed, f"{name} of {self.name}")
+        self.values = {name: parameters.get(name, one.default) for name, one in declared.items()}
+        vars(self).update(self.values)
 
     def shift(self, clip: Tensor) -> Tensor:
         """Exchange channels between frames.
@@ -177,20 +209,33 @@ class Strategy(ABC):
         The default looks for them: those for which ``shift``, on a clip of two random frames, gives the second frame a
         gradient.
         """
-        return list(_recalled(type(self), self.fraction, self.placement, self.direction, channels))
+        made_with = (self.fraction, self.placement, self.direction, *self.values.items())
+        return list(_recalled(type(self), made_with, channels))
 
     def skip(self, backbone: str, frames: int) -> str | None:
         """A sentence that says why this strategy cannot run in ``backbone`` at ``frames`` frames; None: it can."""
         return None
 
+    def refuses(self, channels: int) -> str | None:
+        """A sentence that says why a place where so many channels are read is left as it is; None: it is taken."""
+        return None
+
     def fall_back(self, what: str) -> None:
-        """Say in one sentence that ``wrap`` took an exact but slower way, and why; the table shows it."""
+        """Say in a sentence that ``wrap`` took an exact but slower way, or not all places; the table shows it."""
         if what not in self.fallbacks:
             self.fallbacks.append(what)
 
     def channels_each_way(self, channels: int) -> int:
         """How many of ``channels`` move in each direction: floor(C*fraction/2), or floor(C*fraction) if causal."""
         return channels_moved(channels, self.fraction, self.direction)
+
+    @classmethod
+    def parameters(cls) -> Declared:
+        """{name: declaration} of all parameters, those of a base class first."""
+        found = dict[str, Any]()
+        for base in reversed(cls.__mro__):
+            found |= vars(base)
+        return {name: value for name, value in found.items() if isinstance(value, Parameter)}
 
     @classmethod
     def summary(cls) -> str:
@@ -260,14 +305,13 @@ class _StepBefore(Recurrent):
 
 
 @cache
-def _recalled(
-    cls: type[Strategy], fraction: float, placement: Placement, direction: Direction, channels: int
-) -> tuple[int, ...]:
-    """What ``Strategy.recalled`` finds, in frames of 2×2; a strategy is its class and its place on the axes."""
+def _recalled(cls: type[Strategy], made_with: tuple[Any, ...], channels: int) -> tuple[int, ...]:
+    """What ``Strategy.recalled`` finds, in frames of 2×2. made_with: its place on the axes, then its values by name."""
+    strategy = cls(*made_with[:3], **dict(made_with[3:]))
     generator = torch.Generator().manual_seed(0)
     with torch.inference_mode(False), torch.enable_grad():
         clip = torch.rand(1, 2, channels, 2, 2, generator=generator).requires_grad_()
-        present = cls(fraction, placement, direction).shift(clip * 1.0)[:, 1]  # * 1.0: a block never sees a leaf
+        present = strategy.shift(clip * 1.0)[:, 1]  # * 1.0: a block never sees a leaf
         if not present.requires_grad:
             return ()
         weights = torch.rand(present.shape, generator=generator)

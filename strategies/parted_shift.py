@@ -9,8 +9,8 @@ blocks of channels and fuse the sums. Traffic: 2 * fraction * N (N = the bytes o
 import torch
 from torch import Tensor, nn
 
-from bench.ops.residual import PartedBlock, layers_of
-from bench.strategy import Site, Strategy
+from bench.ops.residual import PartedBlock, PartedOnline, layers_of
+from bench.strategy import Recurrent, Site, Strategy, keep
 
 
 class PartedShift(Strategy):
@@ -45,3 +45,30 @@ class PartedShift(Strategy):
         """Neighbouring blocks hand their parts on as they are."""
         if isinstance(before, PartedBlock):
             before.hand_to(after)
+
+    def online(self, block: nn.Module, site: Site) -> nn.Module:
+        """The part that moves, one frame later: it is the cache as it was written."""
+        layers = layers_of(block, site)
+        if layers is not None:
+            return PartedOnline(self, block, layers)
+        self.fall_back(f"{type(block).__name__} is no residual block of plain convolutions: shifted in one tensor")
+        if self.placement == "inplace":
+            return _PastBefore(self, block)
+        return site.replace(block, _PastBefore(self, site.layer(block)))
+
+
+class _PastBefore(Recurrent):
+    """Run ``net`` on frames whose first channels are those of the frame before."""
+
+    def __init__(self, strategy: Strategy, net: nn.Module) -> None:
+        super().__init__()
+        self.strategy, self.net = strategy, net
+
+    def remembers(self, channels: int) -> int:
+        """The channels that move."""
+        return self.strategy.channels_each_way(channels)
+
+    def step(self, frame: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """[S, C, H, W] -> what ``net`` gives."""
+        fold = past.shape[1]
+        return self.net(torch.cat((past, frame[:, fold:]), dim=1)), keep(frame, list(range(fold)))

@@ -19,7 +19,7 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/*.md", "notebooks/*.md", "results/README.md", "results/reference/README.md")
     for path in ROOT.glob(pattern)
 )
-_COMMAND = re.compile(r"(?:uv run )?(?:--extra \w+ )?run_bench\.py ([^`\n]*)")
+_COMMAND = re.compile(r"(?:run_bench\.py|shiftbench) ([a-z][^`\n]*)")
 
 
 def written() -> list[str]:

@@ -3,23 +3,25 @@
 Exit codes: 0 all done; 1 some cases failed (they are listed); 2 a user's mistake, in one line; 130 interrupted.
 """
 
+import io
 import sys
 from pathlib import Path
 
 import typer
 
-from bench.cli import check, compare, doctor, evaluate, export, list_, new, report, run, stream, validate
+from bench.cli import advise, check, compare, doctor, evaluate, export, kit, list_, new, report, run, stream, validate
 from bench.spec.axes import Mistake
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
     help="Latency and accuracy benchmarks for temporal shift strategies: what does one cost here, what does it buy? "
     "`python run_bench.py` and `shiftbench` are the same program.",
 )
-for module in (run, report, compare, list_, check, new, validate, doctor, export, evaluate, stream):
-    app.command(module.__name__.rpartition(".")[2].rstrip("_"))(module.command)
+for module in (run, report, compare, list_, check, new, validate, doctor, export, evaluate, stream, advise, kit):
+    name, examples = module.__name__.rpartition(".")[2].rstrip("_"), getattr(module, "EXAMPLES", ())
+    app.command(name, epilog="\n\n".join(examples) or None)(module.command)
 
 
 _USAGE_ERROR: type[Exception] = next(  # newer typers carry their own click, older ones import it: both have this class
@@ -29,6 +31,9 @@ _USAGE_ERROR: type[Exception] = next(  # newer typers carry their own click, old
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code; a user's mistake becomes one line on standard error."""
+    for shown in (sys.stdout, sys.stderr):
+        if isinstance(shown, io.TextIOWrapper):
+            shown.reconfigure(errors="replace")  # a locale that knows no "×" shows another sign, and nothing breaks
     program = "shiftbench" if Path(sys.argv[0]).name == "shiftbench" else "run_bench.py"
     try:
         code = app(arguments, prog_name=program, standalone_mode=False)

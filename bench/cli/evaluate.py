@@ -42,7 +42,7 @@ def command(
     placements: Annotated[Text, typer.Option(help="residual,inplace.")] = None,
     directions: Annotated[Text, typer.Option(help="bidirectional,unidirectional.")] = None,
     runtimes: Annotated[str, typer.Option(help="eager,onnxruntime,openvino; eager in fp32 always runs.")] = EAGER,
-    dtypes: Annotated[str, typer.Option(help="fp32,bf16.")] = "fp32",
+    dtypes: Annotated[str, typer.Option(help="fp32,bf16,int8.")] = "fp32",
     frames: Annotated[Number, typer.Option(min=1, help="In a clip; by default as the name says, or 8.")] = None,
     size: Annotated[Number, typer.Option(min=32, help="Pixels along an edge; by default 224.")] = None,
     views: Annotated[Number, typer.Option(min=1, help="Clips of a video, whose logits are averaged.")] = None,
@@ -68,6 +68,7 @@ def command(
     from bench.measure import evaluation
     from bench.measure.plan import prepare
     from bench.models.weights import released_settings
+    from bench.spec.expansion import strategies_asked
     from bench.spec.settings import validate
     from bench.store.records import refuse_used
     from bench.system.progress import Reporter
@@ -97,9 +98,10 @@ def command(
     folder, reporter = out or session.new_folder("evaluate"), Reporter(quiet or json_output)
     try:
         refuse_used(folder)
-        asked = evaluation.footage(settings.video.data, part)
+        asked = evaluation.footage(settings.video.data, part, calibrated="int8" in dtypes.split(","))
         plan = prepare(settings, chosen, strategies_dir)
-        for name in chosen.strategies or ():
+        known = {info.name: info for info in plan.infos}
+        for name in strategies_asked(chosen.strategies or (), known):
             if name not in (BASELINE, *plan.sweep.strategies):
                 raise ValueNotAllowed(f"{name} takes none of the fractions, placements and directions asked for")
         told, names = session.require_backbones(plan.sweep, file)[backbone], asked.classes

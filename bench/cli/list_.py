@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from bench.spec.axes import BACKBONES, ELSEWHERE, ValueNotAllowed
+from bench.spec.axes import BACKBONES, ELSEWHERE, ValueNotAllowed, require
+from bench.spec.parameters import described
 
 
 def command(
@@ -16,6 +17,7 @@ def command(
     no_load: Annotated[bool, typer.Option("--no-load", help="Read strategy files, run none of them.")] = False,
 ) -> int:
     """Show what is available, a line each."""
+    require(what, ("strategies", "backbones", "presets", "claims"), "list")
     lines: Iterable[tuple[str, str]]
     match what:
         case "strategies":
@@ -26,14 +28,14 @@ def command(
             from bench.spec.settings import load_preset, preset_names
 
             lines = ((name, load_preset(name).title) for name in preset_names())
-        case "claims":
+        case _:
             from bench.analysis.claims import load_claims
 
             lines = ((claim.id, f"{claim.finding} ({claim.source})") for claim in load_claims())
-        case _:
-            raise ValueNotAllowed(f"cannot list {what!r}; there are: strategies, backbones, presets, claims")
-    for name, text in lines:
-        print(f"{name:24} {text}")
+    shown = list(lines)
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, text in shown:
+        print(f"{name:{width}}  {text}")
     return 0
 
 
@@ -59,6 +61,9 @@ def _strategies(strategies_dir: Path | None, *, load: bool) -> list[tuple[str, s
         raise ValueNotAllowed(f"--strategies-dir {strategies_dir} is not a folder")
     files = discovery.strategy_files(strategies_dir)
     if not load:
-        return [discovery.static_metadata(file) for file in files]
-    infos, _ = discovery.describe(files)
-    return [(info.name, info.summary if info.error is None else f"NOT LOADED: {info.error}") for info in infos]
+        return [found for file in files for found in discovery.static_metadata(file)]
+    lines = []
+    for info in discovery.describe(files)[0]:
+        lines.append((info.name, info.summary if info.error is None else f"NOT LOADED: {info.error}"))
+        lines += [("", text) for text in described(info.parameters)]
+    return lines

@@ -13,6 +13,7 @@ import typer
 from bench.cli import dry_run, session
 from bench.spec.axes import BACKBONES, DIRECTIONS, PLACEMENTS, ValueNotAllowed, is_elsewhere, parse_fraction, require
 from bench.spec.panel import PANEL_AXES
+from bench.spec.parameters import names_in
 
 if TYPE_CHECKING:
     from bench.measure.runner import Tally
@@ -20,36 +21,48 @@ if TYPE_CHECKING:
     from bench.spec.settings import Settings, Timing
 
 Text = str | None
+_WHAT, _AXES, _TRAINING, _RUN = "What is measured", "Where it is measured", "What is trained", "The run"
+EXAMPLES = (
+    "run: the default, half an hour on two cores",
+    "run --only latency --backbone resnet18 --fractions 1/8,1: a part of it, in another network",
+    "run --data my_videos --weights my.pth: on your videos, from your weights",
+)
 _WITH_RESUME = ("resume", "pause_after", "executor", "ray_address", "quiet", "json_output")  # options that go with it
+
+
+def _option(group: str, text: str, *flags: str) -> Any:
+    return typer.Option(*flags, help=text, rich_help_panel=group)
 
 
 @dataclass(frozen=True)
 class Request:
     """The options of ``run`` as text; None: not given. axes: {option of an axis: text}."""
 
-    preset: Annotated[Text, typer.Option(help="standard is the default; see: list presets.")] = None
-    config: Annotated[Path | None, typer.Option(help="A TOML file with the keys of a preset, instead of one.")] = None
-    out: Annotated[Path | None, typer.Option(help="The run's folder; by default a new one in results/.")] = None
-    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None
-    only: Annotated[Text, typer.Option(help="Sections: latency,accuracy,online,detection,video.")] = None
-    data: Annotated[Text, typer.Option(help="Videos to train on: a folder CLASS/VIDEO, a list or a CSV.")] = None
-    task: Annotated[Text, typer.Option(help="What is asked of videos: label, or arrow (forward or reversed).")] = None
-    strategies: Annotated[Text, typer.Option(help="Only these, by name: a,b.")] = None
-    strategies_dir: Annotated[Path | None, typer.Option(help="A folder with more strategy files.")] = None
-    fractions: Annotated[Text, typer.Option(help="0,1/8,1/4,1/2,1.")] = None
-    placements: Annotated[Text, typer.Option(help="residual,inplace.")] = None
-    directions: Annotated[Text, typer.Option(help="bidirectional,unidirectional.")] = None
-    device: Annotated[Text, typer.Option(help="cpu, cuda or auto.")] = None
-    weights: Annotated[Text, typer.Option(help="Of the networks: a checkpoint, or imagenet.")] = None
-    seeds: Annotated[Text, typer.Option(help="How many trainings for each arm.")] = None
-    budget: Annotated[Text, typer.Option(help="Wall time of the latency section: 10m.")] = None
-    studies: Annotated[Text, typer.Option(help="Parts of the sections of trainings, by name.")] = None
-    pause_after: Annotated[Text, typer.Option(help="Begin no training after this: 85m.")] = None
-    executor: Annotated[str, typer.Option(help="Where training runs: local or ray.")] = "local"
-    ray_address: Annotated[Text, typer.Option(help="Of a Ray cluster: host:port or auto.")] = None
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be measured, and measure nothing.")] = False
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print only where the report lies.")] = False
-    json_output: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False
+    preset: Annotated[Text, _option(_WHAT, "standard is the default; see: list presets.")] = None
+    config: Annotated[Path | None, _option(_WHAT, "A TOML file with the keys of a preset, instead of one.")] = None
+    out: Annotated[Path | None, _option(_RUN, "The run's folder; by default a new one in results/.")] = None
+    resume: Annotated[Path | None, _option(_RUN, "Go on with the run in this folder.")] = None
+    only: Annotated[Text, _option(_WHAT, "Sections: latency,accuracy,online,detection,video.")] = None
+    data: Annotated[Text, _option(_TRAINING, "Videos to train on: a folder CLASS/VIDEO, a list or a CSV.")] = None
+    task: Annotated[Text, _option(_TRAINING, "What is asked of videos: label, or arrow (forward or reversed).")] = None
+    strategies: Annotated[Text, _option(_WHAT, "Only these, by name: a,b; values of parameters in brackets.")] = None
+    strategies_dir: Annotated[Path | None, _option(_WHAT, "A folder with more strategy files.")] = None
+    fractions: Annotated[Text, _option(_WHAT, "0,1/8,1/4,1/2,1.")] = None
+    placements: Annotated[Text, _option(_WHAT, "residual,inplace.")] = None
+    directions: Annotated[Text, _option(_WHAT, "bidirectional,unidirectional.")] = None
+    device: Annotated[Text, _option(_WHAT, "cpu, cuda or auto.")] = None
+    weights: Annotated[Text, _option(_TRAINING, "Of the networks: a checkpoint, or imagenet.")] = None
+    seeds: Annotated[Text, _option(_TRAINING, "How many trainings for each arm.")] = None
+    budget: Annotated[
+        Text, _option(_RUN, "Wall time of the latency section, or of online where that is timed alone: 10m.")
+    ] = None
+    studies: Annotated[Text, _option(_TRAINING, "Parts of the sections of trainings, by name.")] = None
+    pause_after: Annotated[Text, _option(_TRAINING, "Begin no training after this: 85m.")] = None
+    executor: Annotated[str, _option(_TRAINING, "Where training runs: local or ray.")] = "local"
+    ray_address: Annotated[Text, _option(_TRAINING, "Of a Ray cluster: host:port or auto.")] = None
+    dry_run: Annotated[bool, _option(_RUN, "Say what would be measured, and measure nothing.", "--dry-run")] = False
+    quiet: Annotated[bool, _option(_RUN, "Print only where the report lies.", "--quiet")] = False
+    json_output: Annotated[bool, _option(_RUN, "Print the outcome as one JSON object.", "--json")] = False
     axes: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -69,7 +82,8 @@ class Request:
         data: dict[str, Any] = base.model_dump(mode="json")
         data["weights"] = session.weights_at(self.weights or base.weights)
         only = _items(self.only, "--only")
-        streaming_only = only in (("online",), ("detection",))
+        sections = only or base.sections
+        streaming_only = "latency" not in sections and bool({"online", "detection"} & {*sections})
         for name, section in base.timed.items():
             self._put_into(data[name], section, strict=streaming_only == (name == "online"))
         if self.budget is not None:
@@ -155,7 +169,7 @@ def _items(text: str | None, option: str) -> tuple[str, ...] | None:
     """``a,b`` -> (a, b), each once; None: not given."""
     if text is None:
         return None
-    items = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    items = tuple(dict.fromkeys(part.strip() for part in names_in(text) if part.strip()))
     if not items:
         raise ValueNotAllowed(f"{option} is empty; write one value or several: a,b")
     return items
@@ -190,7 +204,7 @@ def _with_options(function: Callable[..., int]) -> Callable[..., int]:
     """Give the command the options of a Request, and one for every axis of a panel, from the registry."""
     options = [(one.name, one.type, one.default) for one in fields(Request) if one.name != "axes"]
     for name, axis in PANEL_AXES.items():
-        options.append((name, Annotated[Text, typer.Option(axis.flag, help=axis.help)], None))
+        options.append((name, Annotated[Text, _option(_AXES, axis.help, axis.flag)], None))
     parameters = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for name, annotation, default in options
@@ -203,10 +217,7 @@ def _with_options(function: Callable[..., int]) -> Callable[..., int]:
 @_with_options
 @session.stopping_in_order()
 def command(**options: Any) -> int:
-    """Measure: latency overhead, accuracy, and a report that holds both against the paper.
-
-    Examples: run  |  run --data my_videos  |  run --only latency --strategies copy_shift --fractions 1/8,1
-    """
+    """Measure: latency overhead, accuracy, and a report that holds both against the paper."""
     from bench.spec.schema import parse_duration
 
     axes = {name: options.pop(name) for name in PANEL_AXES}

@@ -1,9 +1,10 @@
 """What commands share: where they write, how they are interrupted, and the strategy that one of them names."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,17 +54,21 @@ def strategies() -> Path:
 
 @contextmanager
 def stopping_in_order() -> Iterator[None]:
-    """The first Ctrl-C, or request to end, ends the processes and keeps what they measured; a second one kills.
-
-    Afterwards signals are handled as they were before.
+    """The first Ctrl-C, request to end, or end of the terminal ends the processes and keeps what they measured; a
+    second one kills. Who ignores the end of the terminal (nohup) goes on. Afterwards signals are handled as before.
     """
 
-    def stop(*_: Any) -> None:
+    def stop(number: int, _: Any) -> None:
+        if number == signal.SIGHUP:
+            _silence(terminals)
         for number in before:
             signal.signal(number, signal.SIG_DFL)
         raise KeyboardInterrupt
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    terminals = [handle for handle in (1, 2) if os.isatty(handle)]  # one that is gone is none any more
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    if before[signal.SIGHUP] is signal.SIG_IGN:
+        del before[signal.SIGHUP]
     for number in before:
         signal.signal(number, stop)
     try:
@@ -71,6 +76,29 @@ def stopping_in_order() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _silence(handles: list[int]) -> None:
+    """What is still said goes nowhere: writing to a terminal that is gone would raise."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for handle in handles:
+        os.dup2(nowhere, handle)
+    os.close(nowhere)
+
+
+@contextmanager
+def only_results_on_stdout() -> Iterator[None]:
+    """What is printed in the body, by a strategy's code or a library's, in whatever way, goes to standard error:
+    standard output is for one JSON object."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def weights_at(text: str | None) -> str | None:
@@ -84,15 +112,25 @@ def weights_at(text: str | None) -> str | None:
 
 
 def warn_if_released_otherwise(weights: str | None, **asked: Any) -> None:
-    """A line on standard error where the name of a released checkpoint says that it was trained with other settings.
+    """A line on standard error where the name of a released checkpoint says that it was trained with other settings,
+    and where a causal network is asked for and the name says nothing.
 
     asked: any of ``fraction`` (as text), ``placement``, ``direction`` and ``segments``.
     """
     from bench.models import released_otherwise
+    from bench.models.weights import released_settings
 
     if "fraction" in asked:
         asked["fraction"] = parse_fraction(asked["fraction"])
-    if weights is not None and (line := released_otherwise(Path(weights), **asked)):
+    if weights is None or weights == IMAGENET:
+        return
+    line = released_otherwise(Path(weights), **asked)
+    if asked.get("direction") == "unidirectional" and not released_settings(Path(weights)):
+        line = (
+            f"{Path(weights).name} does not say how it was trained: where its shift saw the next frame "
+            "(bidirectional), what a causal network predicts with it means nothing"
+        )
+    if line:
         print(f"warning: {line}", file=sys.stderr)
 
 
@@ -135,16 +173,24 @@ def require_backbones(sweep: "Sweep", weights: str | None) -> dict[str, int]:
 def strategy_at(
     name: str, fraction: str, placement: str, direction: str, strategies_dir: Path | None = None
 ) -> "Strategy":
-    """The strategy ``name``. Raises ValueNotAllowed, with what is allowed, for a fraction or placement that it lacks.
+    """The strategy ``name``. Raises ValueNotAllowed, with what is allowed, for a value, fraction or placement it lacks.
 
     strategies_dir: a folder with more strategy files.
     """
-    from bench.plugins.discovery import info_of, load_class, strategy_files
+    from bench.plugins import discovery
+    from bench.spec.parameters import plain
 
-    files = strategy_files(strategies_dir)
-    require(name, sorted(info.name for info in map(info_of, files) if info.error is None), "strategy")
+    files = discovery.strategy_files(strategies_dir)
+    if not any(discovery.says(file, plain(name)) for file in files):  # then a process of their own finds out
+        infos, _ = discovery.describe(files)
+        known = {info.name: Path(info.file) for info in infos if info.error is None}
+        require(plain(name), sorted(known), "strategy")
+        files = [known[plain(name)]]
     require(placement, PLACEMENTS, "placement")
-    cls, share = load_class(name, files), float(parse_fraction(fraction))
+    try:
+        cls, share = discovery.load_class(name, files), float(parse_fraction(fraction))
+    except discovery.LoadError as error:
+        raise ValueNotAllowed(f"strategy {name!r}: {error}") from None
     if cls.fractions is not None and share not in cls.fractions:
         allowed = ", ".join(f"{value:g}" for value in cls.fractions)
         raise ValueNotAllowed(f"{name} does not exist at fraction {fraction}; it does at: {allowed}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.session import strategy_at, warn_if_released_otherwise, weights_at
+from bench.cli.session import only_results_on_stdout, strategy_at, warn_if_released_otherwise, weights_at
 from bench.spec.axes import ACCURACY_BACKBONE, BACKBONES, ValueNotAllowed, require_backbone
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ _DRAW_EVERY = 0.1  # seconds: the eye does not need more, and drawing takes time
 
 
 def command(
-    source: Annotated[str, typer.Option(help="A video file, or synthetic: digits that move.")],
+    source: Annotated[
+        str, typer.Option(help="A video file, a camera (0), an address (rtsp://…), or synthetic digits.")
+    ],
     strategy: Annotated[str, typer.Option(help="A causal strategy, by name.")] = "buffer_shift",
     fraction: Annotated[str, typer.Option(help="Share of the channels that come from the past.")] = "1/8",
     placement: Annotated[str, typer.Option(help="residual or inplace.")] = "residual",
@@ -66,7 +68,7 @@ def command(
     import torch
 
     from bench import models
-    from bench.data.videos import generated_digits, video_file
+    from bench.data.videos import generated_digits, video_at
     from bench.models.streams import Playback
     from bench.system.allocators import advice
     from bench.system.environment import usable_cores
@@ -75,15 +77,16 @@ def command(
     if device not in devices:
         raise ValueNotAllowed(f"device {device!r} is not on this machine; there are: {', '.join(devices)}")
     torch.set_num_threads(threads or usable_cores())
-    video = generated_digits() if source == "synthetic" else video_file(Path(source))
-    causal = strategy_at(strategy, fraction, placement, "unidirectional", strategies_dir)
-    network = models.build(backbone, 1, weights)
-    warn_if_released_otherwise(weights, fraction=fraction, placement=placement, direction="unidirectional")
-    online = models.go_online(causal, network).to(device)
-    normal = models.normalisation(backbone, weights)
-    playback = Playback(video, online, size or _USUAL_SIZE[online.channels], fps, normal)
-    meaning = "random weights: it means nothing" if weights is None else f"weights of {Path(weights).name}"
-    stopped = _play(playback, playback.frames(frames, seconds), meaning, None if json_output else Console())
+    with only_results_on_stdout() if json_output else nullcontext():
+        video = generated_digits() if source == "synthetic" else video_at(source)
+        causal = strategy_at(strategy, fraction, placement, "unidirectional", strategies_dir)
+        network = models.build(backbone, 1, weights)
+        warn_if_released_otherwise(weights, fraction=fraction, placement=placement, direction="unidirectional")
+        online = models.go_online(causal, network).to(device)
+        normal = models.normalisation(backbone, weights)
+        playback = Playback(video, online, size or _USUAL_SIZE[online.channels], fps, normal)
+        meaning = "random weights: it means nothing" if weights is None else f"weights of {Path(weights).name}"
+        stopped = _play(playback, playback.frames(frames, seconds), meaning, None if json_output else Console())
     pacing = playback.pacing
     percentiles = {f"p{at}_ms": round(pacing.percentile_ms(at), 3) if pacing.seconds else None for at in (50, 95, 99)}
     summary = {
@@ -98,6 +101,7 @@ def command(
         "prediction": _prediction(playback),
         "weights": meaning,
         "heap": advice() if device == "cpu" else None,
+        "notes": video.notes,
         "stopped": stopped,  # why it ended before its end, or None
     }
     print(json.dumps(summary, ensure_ascii=False) if json_output else _text(summary))
@@ -117,6 +121,7 @@ def _text(told: dict[str, Any]) -> str:
             f"second; {told['fps']:g} a second were played",
             f"prediction at the end: {told['prediction']} ({told['weights']})",
         ]
+    lines += [f"note: {note}" for note in told["notes"]]
     lines += [told["heap"]] if told["heap"] else []
     return "\n".join(lines)
 

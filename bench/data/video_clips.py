@@ -27,6 +27,7 @@ from bench.data.images import version_of
 from bench.data.video_lists import IMAGE_SUFFIXES, Video, in_order
 from bench.spec.axes import ValueNotAllowed
 from bench.spec.videos import Videos
+from bench.system.environment import cache_folder
 
 Frames = NDArray[np.uint8]
 
@@ -52,8 +53,7 @@ class ClipReader:
 
     def __init__(self, videos: Videos, workers: int = 0) -> None:
         self._videos, self._workers = videos, workers
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        self._folder = Path(videos.cache).expanduser() if videos.cache else home / "shiftbench" / "videos"
+        self._folder = Path(videos.cache).expanduser() if videos.cache else cache_folder() / "videos"
         self._decodings: dict[Path, Decoding] = {}
         self._written = 0  # bytes since the last look at the whole cache
 

@@ -1,11 +1,12 @@
-"""Where frames come from: a video file or a generator; and what networks read.
+"""Where frames come from: a video file, a camera, an address or a generator; and what networks read.
 
-A source gives frames as [C, H, W] tensors from 0 to 1 at its own rate. A file that cannot be read, holds no frame, ends
-before it should or changes its resolution raises VideoError with what was expected; frames before that are given.
+A source gives frames as [C, H, W] tensors from 0 to 1, upright, with their own times. A file that cannot be read, holds
+no frame, breaks off or changes its resolution raises VideoError with what was expected; frames before that are given.
+What was done to a video that is not as it says is one of its ``notes``.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +21,43 @@ from bench.spec.axes import IMAGENET_NORMAL, Normal
 from bench.spec.training import Data, Recipe
 
 _USUAL_FPS = 30.0  # where a file does not say, and of generated frames
+_RATES = (0.1, 1000.0)  # frames a second; beyond them a header holds ticks of a clock, or nonsense
+_LONGEST_PAUSE = 10.0  # seconds between two frames; more is taken for a jump of the clock
 _EVENTS_AT_ONCE = 8  # generated clips drawn together
 _TICKS = 1_000_000  # of a container's duration in a second (av.time_base)
-_SURE = 0.95  # of the frames that a duration stands for: rates are rounded, and sound may last longer
+_SURE = 0.9  # of the duration that a container speaks of: rates are rounded
 _GREY = torch.tensor([0.299, 0.587, 0.114])[:, None, None]  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
 class Frame:
-    """pixels [C, H, W], 0 to 1. begins: with it an event begins, and the stream anew; label: what it shows."""
+    """pixels [C, H, W], 0 to 1. begins: with it an event begins, and the stream anew; label: what it shows.
+
+    at: seconds after the first frame, None: as the source's rate says; lasts: seconds until the next one.
+    """
 
     pixels: Tensor
     begins: bool = False
     label: str = ""
+    at: float | None = None
+    lasts: float | None = None
 
 
 @dataclass(frozen=True)
 class Source:
-    """Frames and the rate at which they arrive."""
+    """Frames and the rate at which they arrive. live: nobody can wait with them, they come when they come. notes: what
+    was found on the way, and what was done about it; they grow while frames are read."""
 
     name: str
     fps: float
     frames: Callable[[], Iterator[Frame]]
+    live: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
 
 def generated_digits() -> Source:
@@ -60,37 +76,102 @@ def generated_digits() -> Source:
     return Source("generated digits", _USUAL_FPS, frames)
 
 
+def video_at(text: str) -> Source:
+    """A camera by its number, an address like ``rtsp://host/path``, or a file."""
+    if text.isdigit():
+        return _source(text, f"camera {text}", live=True)
+    return _source(text, text, live=True) if "://" in text else video_file(Path(text))
+
+
 def video_file(path: Path) -> Source:
     """A file's first video stream. Raises VideoError where it cannot be opened, ValueNotAllowed without PyAV."""
-    with open_video(path) as (_, stream):
-        rate = stream.average_rate
-    return Source(path.name, float(rate or _USUAL_FPS), lambda: _decoded(path))
+    return _source(path, path.name)
 
 
-def _decoded(path: Path) -> Iterator[Frame]:
-    count, size = 0, (0, 0)
-    with open_video(path) as (container, stream):
-        promised = _promised(container, stream)
-        for picture in pictures(path, container, stream):
+def _source(opened: Path | str, name: str, *, live: bool = False) -> Source:
+    with open_video(opened) as (_, stream):
+        rate = _rate(stream)
+    source = Source(name, rate, lambda: iter(()), live)
+    return replace(source, frames=lambda: _vanishing(opened, source) if live else _timed(opened, source))
+
+
+def _rate(stream: Any) -> float:
+    rate = float(stream.average_rate or 0)
+    return rate if _RATES[0] <= rate <= _RATES[1] else _USUAL_FPS
+
+
+def _vanishing(opened: Path | str, source: Source) -> Iterator[Frame]:
+    """Frames of a camera or an address; one that vanishes has ended."""
+    count = 0
+    try:
+        for frame in _decoded(opened, source):
+            count += 1
+            yield replace(frame, at=None)
+    except VideoError as why:
+        if not count:
+            raise
+        source.note(f"it ended after {count} frames: {why}")
+
+
+def _timed(opened: Path | str, source: Source) -> Iterator[Frame]:
+    """Frames of a file, each with the time until the next one."""
+    before: Frame | None = None
+    try:
+        for frame in _decoded(opened, source):
+            if before is not None:
+                yield replace(before, lasts=(frame.at or 0.0) - (before.at or 0.0))
+            before = frame
+    except VideoError:
+        if before is not None:  # the last one that can be shown
+            yield before
+        raise
+    if before is not None:
+        yield before
+
+
+def _decoded(opened: Path | str, source: Source) -> Iterator[Frame]:
+    """Frames as they come out of the decoder, upright, with times that only go forward."""
+    count, size, at, offset, usual = 0, (0, 0), 0.0, 0.0, 1 / source.fps
+    begun, reached = 0.0, 0.0  # of the file's own clock
+    with open_video(opened) as (container, stream):
+        promised, sound = stream.frames, len(container.streams) > len(container.streams.video)
+        seconds = (container.duration or 0) / _TICKS
+        for picture in pictures(opened, container, stream):
             size = size if count else (picture.width, picture.height)
             if (picture.width, picture.height) != size:
                 raise VideoError(
-                    f"{path}: frame {count} is {picture.width}×{picture.height}, but the video began with "
+                    f"{opened}: frame {count} is {picture.width}×{picture.height}, but the video began with "
                     f"{size[0]}×{size[1]}; a stream keeps its size"
                 )
-            pixels = torch.from_numpy(picture.to_ndarray(format="rgb24")).permute(2, 0, 1)
-            yield Frame(pixels.float() / 255, begins=count == 0)
+            told = at + usual if picture.time is None else picture.time + offset
+            if count == 0:
+                begun = picture.time or 0.0
+                told, offset = 0.0, -begun
+            elif not at < told <= at + _LONGEST_PAUSE:
+                if not source.live:
+                    source.note("its frame times jump: they are taken to go on at the usual rate from there")
+                told, offset = at + usual, offset + at + usual - told
+            at, reached = told, max(reached, (picture.time or 0.0) - begun)
+            yield Frame(_pixels(picture, source), begins=count == 0, at=at)
             count += 1
     if count < promised:
-        raise VideoError(f"{path} ends after {count} frames and promised at least {promised}: it is truncated")
+        source.note(f"it ends after {count} frames, and its header speaks of {promised}: it was cut, or cut off")
+    elif not promised and max(at, reached) + usual < _SURE * seconds and not source.live:
+        why = "its sound lasts longer, or it is cut off" if sound else "it is cut off"
+        source.note(f"it ends at {at + usual:.1f} s, and its header speaks of {seconds:.1f} s: {why}")
 
 
-def _promised(container: Any, stream: Any) -> int:
-    """The least number of frames that the file's header speaks of; no more than 0 where it says nothing."""
-    if stream.frames:
-        return int(stream.frames)
-    seconds = (container.duration or 0) / _TICKS  # not exact, as containers round it
-    return int(seconds * float(stream.average_rate or _USUAL_FPS) * _SURE) - 1
+def _pixels(picture: Any, source: Source) -> Tensor:
+    """[3, H, W], 0 to 1, as a player would show it."""
+    turns = round(picture.rotation / 90) % 4  # counter-clockwise, by the display matrix
+    if turns:
+        source.note(f"turned upright, by {90 * turns}° counter-clockwise")
+    if picture.interlaced_frame:
+        source.note("interlaced: both fields of a frame are shown at once")
+    if any(component.is_alpha for component in picture.format.components):
+        source.note("its transparency is left out")
+    array = np.rot90(picture.to_ndarray(format="rgb24"), turns)
+    return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1).float() / 255
 
 
 def prepare(pixels: Tensor, channels: int, size: int, normal: Normal = IMAGENET_NORMAL) -> Tensor:

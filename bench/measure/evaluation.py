@@ -25,16 +25,19 @@ from bench.system.environment import usable_cores
 from bench.system.progress import Reporter, Shares
 
 _AT_ONCE = 4  # clips in a forward: more gains nothing on a processor that one clip of 8 frames keeps busy
+_LEARNT_FROM = 16  # videos, evenly spread: enough for the range of every feature, by the runtimes' own tools
 
 
 @dataclass(frozen=True)
 class Footage:
-    """The videos that all cases are shown, and their classes. arrow: each is shown forward, then each reversed."""
+    """The videos that all cases are shown, and their classes. arrow: each is shown forward, then each reversed.
+    calibration: what runtimes learn eight bits from."""
 
     videos: Videos
     chosen: tuple[Video, ...]
     classes: tuple[str, ...]
     arrow: bool
+    calibration: tuple[Video, ...] = ()
 
     @property
     def judged(self) -> Judged:
@@ -46,13 +49,19 @@ class Footage:
         return Judged(tuple(names), np.array(labels), self.classes)
 
 
-def footage(videos: Videos, part: str) -> Footage:
-    """The ``part`` (test, validation or all) of the videos, for the first question. Raises ValueNotAllowed."""
+def footage(videos: Videos, part: str, *, calibrated: bool = False) -> Footage:
+    """The ``part`` (test, validation or all) of the videos, for the first question. Raises ValueNotAllowed.
+
+    calibrated: eight bits are asked for. Runtimes learn them from videos for training, or from those that are shown
+    where there are no others.
+    """
     question = videos.questions[0]
     found = read_video_set(videos, question, seed=0)
     parts = ("train", "validation", "test") if part == "all" else (part,)
     chosen = tuple(video for name in parts for video in getattr(found, name))
-    return Footage(videos, chosen, found.classes, question.task == "arrow")
+    learnt = (found.train or chosen) if calibrated else ()
+    learnt = learnt[:: max(1, len(learnt) // _LEARNT_FROM)][:_LEARNT_FROM]
+    return Footage(videos, chosen, found.classes, question.task == "arrow", learnt)
 
 
 def readable(asked: Footage, reporter: Reporter) -> tuple[Footage, dict[str, str]]:
@@ -62,19 +71,24 @@ def readable(asked: Footage, reporter: Reporter) -> tuple[Footage, dict[str, str
     """
     reader = ClipReader(asked.videos, workers=usable_cores())
     progress = Shares("videos", {asked.videos.path: 1.0}, reporter, "lists decoded")
-    broken = reader.prepare(asked.chosen, lambda share: progress.report(asked.videos.path, share))
-    left = tuple(video for video in asked.chosen if video.path not in broken)
+    lost = reader.prepare((*asked.chosen, *asked.calibration), lambda share: progress.report(asked.videos.path, share))
+    broken = {video.path: lost[video.path] for video in asked.chosen if video.path in lost}
+    left = tuple(video for video in asked.chosen if video.path not in lost)
     if not left:
         raise ValueNotAllowed(f"no video of {asked.videos.path} can be read: {next(iter(broken.values()))}")
-    return replace(asked, chosen=left), {str(path): why for path, why in broken.items()}
+    learnt = tuple(video for video in asked.calibration if video.path not in lost) or left[: len(asked.calibration)]
+    return replace(asked, chosen=left, calibration=learnt), {str(path): why for path, why in broken.items()}
 
 
 def predict(plan: Plan, asked: Footage, reporter: Reporter) -> list[Prediction]:
     """What every case answers, panel after panel. A case that fails costs itself; a strategy may kill its process."""
     wanted = [(planned.panel, _evaluated(plan, planned)) for planned in plan.sweep.panels]
     progress = Shares("predictions", {case.key: 1.0 for _, cases in wanted for case in cases}, reporter, "cases")
-    chosen = [{**asdict(video), "path": str(video.path)} for video in asked.chosen]
-    shown = {"videos": asked.videos.model_dump(mode="json"), "chosen": chosen, "arrow": asked.arrow}
+    chosen, learnt = (
+        [{**asdict(video), "path": str(video.path)} for video in listed] for listed in (asked.chosen, asked.calibration)
+    )
+    videos = asked.videos.model_dump(mode="json")
+    shown = {"videos": videos, "chosen": chosen, "calibration": learnt, "arrow": asked.arrow}
     found, settings = dict[Case, Prediction](), plan.settings
 
     def start(job: workers.Event, **how: Any) -> Any:

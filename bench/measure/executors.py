@@ -1,12 +1,12 @@
 """Where training runs. An executor takes jobs and gives back outcomes; the journal is not its business.
 
-``LocalExecutor`` packs single-threaded jobs on this machine's cores: at this size two processes of one thread beat
-one process of two. A GPU takes a few at a time. ``RayExecutor`` gives each job to a cluster, as a task of one core
-(or GPU), in a process of its own on whatever node has room. What a job needs travels with it: this version of the
-suite (as the job's working directory), the files of dropped-in strategies, the pre-trained weights. Packages must be
-installed on the nodes, and videos lie where they lie on the driver; each node has a cache of its own, or one in a
-folder that nodes share. A task whose worker or node is lost runs again elsewhere; the driver alone writes the run's
-folder.
+``LocalExecutor`` packs single-threaded jobs on this machine's cores: at this size two processes of one thread beat one
+process of two. A GPU takes a few at a time. ``RayExecutor`` gives each job to a cluster, as a task of one core (or
+GPU), in a process of its own on whatever node has room. What a job needs travels with it: this version of the suite
+(as the job's working directory), the files of dropped-in strategies and what they import from beside them, the
+pre-trained weights. Packages must be installed on the nodes, and videos lie where they lie on the driver; each node
+has a cache of its own, or one in a folder that nodes share. A task whose worker or node is lost runs again elsewhere;
+the driver alone writes the folder of the run.
 
 Training never runs beside a latency measurement, and latency is never measured on a cluster.
 """
@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.plugins.discovery import BUILTIN
+from bench.plugins.discovery import BUILTIN, helpers_of
 from bench.spec.axes import ValueNotAllowed
 from bench.spec.schema import USUAL_LIMITS, ProcessLimits
 from bench.store.records import Status, write_atomically
@@ -225,7 +225,7 @@ class RayExecutor(Executor):
         checkpoint = Path(job.payload.get("checkpoint", ""))
         weights = checkpoint.read_bytes() if checkpoint.is_file() else None
         paths = [Path(path) for path in job.payload.get("strategy_files", ())]
-        files = [(path.name, None if path.parent == BUILTIN else path.read_bytes()) for path in paths]
+        files = [(path.name, _content(path)) for path in paths]
         task = self._ray.remote(
             num_cpus=1, num_gpus=1 if job.on_gpu else 0, max_retries=_LIVES, retry_exceptions=False
         )(work)
@@ -254,13 +254,19 @@ class RayExecutor(Executor):
             self._ray.cancel(reference, force=True)
 
 
-def work(
-    job: Job, files: Sequence[tuple[str, bytes | None]], weights: bytes | None, limits: ProcessLimits
-) -> tuple[Outcome, bytes | None]:
-    """On a node: unpack, train, and give back the outcome; of a pre-training also its weights.
+Shipped = Sequence[tuple[str, dict[str, bytes] | None]]
+"""Of each strategy file its name, and the contents by name of it and what it imports from beside it; None: it is built
+in, and every node has it."""
 
-    files: (name, content) of the strategy files; None: every node has it, as built in.
-    """
+
+def _content(path: Path) -> dict[str, bytes] | None:
+    if path.parent == BUILTIN:
+        return None
+    return {file.name: file.read_bytes() for file in (path, *helpers_of(path))}
+
+
+def work(job: Job, files: Shipped, weights: bytes | None, limits: ProcessLimits) -> tuple[Outcome, bytes | None]:
+    """On a node: unpack, train, and give back the outcome; of a pre-training also its weights."""
     with tempfile.TemporaryDirectory(prefix="shiftbench-") as name:
         checkpoint = Path(name) / "weights.pt"
         local = ("weights", "epoch_state")  # kept where training is local
@@ -276,16 +282,17 @@ def work(
         return replace(outcome, job=job), checkpoint.read_bytes() if made else None
 
 
-def _unpacked(files: Sequence[tuple[str, bytes | None]], folder: Path) -> list[str]:
+def _unpacked(files: Shipped, folder: Path) -> list[str]:
     """Where the strategy files lie on this node."""
     paths = []
-    for number, (name, content) in enumerate(files):
-        path = BUILTIN / name
-        if content is not None:
-            path = folder / str(number) / name  # two folders may hold files of one name
-            path.parent.mkdir()
-            path.write_bytes(content)
-        paths.append(str(path))
+    for number, (name, contents) in enumerate(files):
+        home = BUILTIN
+        if contents is not None:
+            home = folder / str(number)  # two folders may hold files of one name
+            home.mkdir()
+            for own, content in contents.items():
+                (home / own).write_bytes(content)
+        paths.append(str(home / name))
     return paths
 
 

@@ -56,7 +56,7 @@ def jobs_of(training: Training, trials: Sequence[Trial], strategy_files: Sequenc
         }
         if "checkpoint" in source.payload:
             payload["checkpoint"] = source.payload["checkpoint"]
-        frames = _frames(training, trial) * recipe.epochs * condition.length_factor
+        frames = _frames(training, trial) * _epochs(training, trial) * condition.length_factor
         work = _seconds(training, frames, condition.backbone)
         jobs[trial.key] = Job(trial.key, payload, source.key, work, culprit=trial.variant.strategy)
     return list(jobs.values())
@@ -86,6 +86,13 @@ def _frames(training: Training, trial: Trial) -> float:
         return recipe.clips * _FRAMES
     assert isinstance(data, Videos)
     return _training_videos(data, trial.condition.dataset, trial.seed % 2) * data.frames * (data.size / _SIZE) ** 2
+
+
+def _epochs(training: Training, trial: Trial) -> int:
+    """As the recipe says, or a question about videos for itself."""
+    data = training.data
+    own = data.question(trial.condition.dataset).epochs if isinstance(data, Videos) else None
+    return own or training.recipe.epochs
 
 
 @cache

@@ -13,7 +13,7 @@ from bench.measure.training.video_cache import all_videos, video_sets
 from bench.plugins import discovery
 from bench.spec.axes import IMAGENET, ValueNotAllowed
 from bench.spec.cases import Chosen, StrategyInfo, Sweep, Training
-from bench.spec.expansion import Machine, expand
+from bench.spec.expansion import Machine, expand, with_parameters
 from bench.spec.settings import Settings
 from bench.spec.videos import Videos
 from bench.store.migrations import SCHEMA
@@ -40,7 +40,7 @@ class Plan:
     @property
     def files(self) -> list[Path]:
         """The files that can be loaded."""
-        return [Path(info.file) for info in self.infos if info.error is None]
+        return list(dict.fromkeys(Path(info.file) for info in self.infos if info.error is None))
 
     def fingerprint(self) -> dict[str, Any]:
         """What must be the same for a run to be resumed: cases, trainings, the code that measures and is measured."""
@@ -57,7 +57,7 @@ class Plan:
                 }
                 for training in self.sweep.trainings
             },
-            "strategy_code": {name: _hash([file]) for name, file in files.items()},
+            "strategy_code": {name: _hash([file, *discovery.helpers_of(file)]) for name, file in files.items()},
             "measuring_code": measuring_code(),
             "weights": _content(self.settings.weights),
             "software": {name: versions[name] for name in ("shiftbench", "torch", "torchvision", "numpy")},
@@ -104,6 +104,7 @@ def _content(weights: str | None) -> str | None:
 def prepare(settings: Settings, chosen: Chosen, strategies_dir: Path | None, machine: Machine | None = None) -> Plan:
     """Discover and resolve, on this machine by default. Raises ValueNotAllowed for what is not there."""
     infos, devices = discovery.describe(discovery.strategy_files(strategies_dir), settings.limits)
+    infos = with_parameters(infos, settings, chosen)
     machine = machine or Machine(tuple(devices), environment.usable_cores(), environment.cpu_bf16())
     sweep = expand(settings, infos, chosen, machine)
     for training in sweep.trainings:

@@ -82,6 +82,8 @@ class Execution:
             self._wait_for_quiet()
         self._set_status("running")
         self.reporter.say(f"measuring into {self.run.folder}")
+        if self.run.note:
+            self.reporter.say(self.run.note)
         if self.run.set_aside:
             self.reporter.say(
                 f"{self.run.set_aside} lines of the journal were damaged or not whole: they are kept in records.torn "

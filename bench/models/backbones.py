@@ -3,6 +3,7 @@ and a user's own from a file or a package."""
 
 import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -130,6 +131,8 @@ def _own(name: str, where: str, what: str) -> nn.Module:
 
 def _module(where: str) -> Any:
     if not where.endswith(".py"):
+        if (here := os.getcwd()) not in sys.path:
+            sys.path.append(here)  # the last: nothing there hides a module of Python's or ours
         return importlib.import_module(where)
     file = Path(where).resolve()
     if not file.is_file():

@@ -1,6 +1,6 @@
 """A network of frames, where it takes a strategy, and how it lies in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ from torchvision.models.resnet import ResNet
 
 from bench.models.residual_blocks import NoSites, sites
 from bench.spec.axes import BASELINE
-from bench.strategy import Site, Strategy, as_clip
+from bench.strategy import NotTaken, Site, Strategy, as_clip
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -63,10 +63,13 @@ def insert(strategy: Strategy, network: Module, num_segments: int | None = None)
     num_segments: T, the frames in a clip. ``remove`` takes the strategy out again.
 
     Raises ValueError for a fraction, placement or direction that the strategy does not declare, NoSites where the
-    network has no residual block that can take a shift, and ValueError for any strategy but the baseline in a network
-    whose frames meet in 3-D convolutions.
+    network has no residual block that can take a shift, NotTaken where the strategy refuses them all, and ValueError
+    for any strategy but the baseline in a network whose frames meet in 3-D convolutions.
     """
-    segments = num_segments or getattr(network, "num_segments", None)
+    own = getattr(network, "num_segments", None)
+    segments = num_segments or own
+    if isinstance(own, int) and segments != own:
+        raise ValueError(f"num_segments={num_segments} asks for clips of {num_segments} frames; this network has {own}")
     if segments is None:
         raise ValueError("num_segments is missing: how many frames in a row are a clip?")
     _require_declared(strategy)
@@ -116,19 +119,36 @@ def _restore(structure: dict[nn.Module, dict[str, nn.Module | None]]) -> None:
 
 
 def wrap_all(strategy: Strategy, network: nn.Module, wrap: Callable[[nn.Module, Site], nn.Module]) -> None:
-    """Put what ``wrap`` makes of each block that takes ``strategy`` in its place, and let neighbours join."""
+    """Put what ``wrap`` makes of each block that takes ``strategy`` in its place, and let neighbours join. What the
+    strategy refuses stays as it is. Raises NoSites, NotTaken."""
     neighbours, wrapped = _neighbours(network), dict[int, nn.Module]()
     network.__dict__["_before_insert"] = _structure(network)  # for ``remove``; no part of the network
     found = sites(network, strategy.placement)
     if not found:
         raise NoSites(f"this network has {NO_SITES}")
+    refused = refusals(strategy, found)
+    why = next(iter(refused.values()), "")
+    if len(refused) == len(found):
+        raise NotTaken(f"{strategy.name} takes no place of this network: {why}")
+    if refused:
+        strategy.fall_back(f"{len(refused)} of {len(found)} places are left as they are: {why}")
     for parent, name, site in found:
         block = parent.get_submodule(name)
-        wrapped[id(block)] = wrap(block, site)
-        setattr(parent, name, wrapped[id(block)])
+        if block not in refused:
+            wrapped[id(block)] = wrap(block, site)
+            setattr(parent, name, wrapped[id(block)])
     for before, after in neighbours.items():
         if before in wrapped and after in wrapped:
             strategy.join(wrapped[before], wrapped[after])
+
+
+def refusals(strategy: Strategy, found: Sequence[tuple[nn.Module, str, Site]]) -> dict[nn.Module, str]:
+    """Of the places that ``sites`` has found: {block: why ``strategy`` leaves it as it is}."""
+    if type(strategy).refuses is Strategy.refuses:  # then no layer needs to say how many channels it reads
+        return {}
+    blocks = [(parent.get_submodule(name), site) for parent, name, site in found]
+    reasons = {block: strategy.refuses(site.channels(block)) for block, site in blocks}
+    return {block: reason for block, reason in reasons.items() if reason is not None}
 
 
 def _neighbours(network: nn.Module) -> dict[int, int]:

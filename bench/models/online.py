@@ -17,12 +17,14 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench.models.network import Network, channels_of, wrap_all
 from bench.models.residual_blocks import sites
+from bench.models.weights import seeded
 from bench.spec.axes import ValueNotAllowed
 from bench.strategy import CannotStream, Recurrent, Site, Strategy, as_clip
 
 TOLERANCE = 1e-5  # max |difference| / max |reference| in fp32: one block's rounding
 _FRAMES, _CLIPS, _SIZE = 6, 2, 4
 _CHANNELS = (16, 7)  # 7: a count that most fractions do not divide
+_COUNTS = (*range(8, 264, 8), 320, 512, 1024, 2048)  # of channels in networks: the first that a choosy strategy takes
 _SITE = Site("conv1", "conv1")
 
 
@@ -93,16 +95,28 @@ class OnlineNetwork(nn.Module):
         overwritten. Raises StreamError where frame and state do not fit each other or this network.
         """
         self.require(frame, state)
+        logits, pasts = self.advance(frame, None if state is None else state.pasts)
+        return logits, State(self._mark, frame.shape[0], tuple(frame.shape[1:]), pasts)
+
+    def advance(self, frame: Tensor, pasts: Sequence[Tensor] | None) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """``step`` with bare tensors and without a look at whether they fit: what an exporter traces.
+
+        pasts: one for each of ``places``, in their order; None: all streams begin.
+        """
         try:
-            if state is not None:
-                for place, past in zip(self._places, state.pasts, strict=True):
+            if pasts is not None:
+                for place, past in zip(self._places, pasts, strict=True):
                     place.past = past
             logits: Tensor = self.trunk(frame)
-            pasts = tuple(place.past for place in self._places if place.past is not None)
+            return logits, tuple(place.past for place in self._places if place.past is not None)
         finally:
             for place in self._places:
                 place.past = None
-        return logits, State(self._mark, frame.shape[0], tuple(frame.shape[1:]), pasts)
+
+    @property
+    def places(self) -> list[str]:
+        """The paths in the trunk of what remembers, in the order of a state's tensors."""
+        return [path for path, module in self.trunk.named_modules() if isinstance(module, Recurrent)]
 
     def forward(self, frame: Tensor) -> Tensor:
         """Logits of frames that begin a stream."""
@@ -188,14 +202,25 @@ class Reads(nn.Module):
         return self.conv1(frames)  # type: ignore[no-any-return]
 
 
+def counts_taken(strategy: Strategy, counts: Sequence[int] = _CHANNELS) -> list[int]:
+    """Of ``counts`` of channels those that ``strategy`` takes; where there are none, the least of usual ones.
+
+    Raises ValueNotAllowed where it takes no usual one either.
+    """
+    for among in (counts, _COUNTS):
+        if taken := [count for count in among if strategy.refuses(count) is None]:
+            return taken if among is counts else taken[:1]
+    raise ValueNotAllowed(f"{strategy.name} takes no usual count of channels: {strategy.refuses(_COUNTS[-1])}")
+
+
 def prove(strategy: Strategy, device: str = "cpu") -> None:
     """Frame by frame ``strategy`` computes in a block what it computes in clips, whatever it has learned.
 
     Raises CannotStream with the first frame in which it does not, or with the strategy's own reason.
     """
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.no_grad():
-        torch.manual_seed(0)
-        for block in (*map(Reads, _CHANNELS), BasicBlock(16, 16), Bottleneck(16, 4)):
+    with seeded(), torch.inference_mode(False), torch.no_grad():
+        counts = counts_taken(strategy)
+        for block in (*map(Reads, counts), BasicBlock(counts[0], counts[0]), Bottleneck(counts[0], counts[0] // 4)):
             _prove_in(strategy, block.to(device).eval())
 
 

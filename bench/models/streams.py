@@ -110,32 +110,38 @@ class Streams:
 
 @dataclass
 class Pacing:
-    """Frames that arrive at a fixed rate. One that arrives while another is at work waits; none is dropped.
+    """Frames that arrive at a fixed rate, or at times of their own. One that arrives while another is at work waits;
+    none is dropped.
 
     The deadline of a frame is the arrival of the next one.
-    arrival_fps: frames a second. now, sleep: seconds; tests put a clock of their own here.
+    arrival_fps: frames a second. live: a frame has arrived when its work is asked for. now, sleep: seconds; tests put a
+    clock of their own here.
     """
 
     arrival_fps: float
     now: Callable[[], float] = time.perf_counter
     sleep: Callable[[float], None] = time.sleep
+    live: bool = False
     seconds: list[float] = field(default_factory=list)
     missed: int = 0
     began: float | None = None
     done: float = 0.0
 
-    def frame(self, work: Callable[[], None]) -> None:
-        """Wait for the next frame's arrival, then do its work."""
+    def frame(self, work: Callable[[], None], at: float | None = None, lasts: float | None = None) -> None:
+        """Wait for the next frame's arrival, then do its work. at: seconds after the first one's arrival, lasts: until
+        the next one's; None: by the rate."""
         if self.began is None:
             self.began = self.now()
-        arrival = self.began + len(self.seconds) / self.arrival_fps
+        arrival = self.began + (len(self.seconds) / self.arrival_fps if at is None else at)
+        if self.live:
+            arrival = self.now()
         if (early := arrival - self.now()) > 0:
             self.sleep(early)
         start = self.now()
         work()
         self.done = self.now()
         self.seconds.append(self.done - start)
-        self.missed += self.done > arrival + 1 / self.arrival_fps
+        self.missed += self.done > arrival + (1 / self.arrival_fps if lasts is None else lasts)
 
     @property
     def elapsed(self) -> float:
@@ -153,8 +159,8 @@ class Pacing:
 
 
 class Playback:
-    """One source in one network. size: of the frames that the network reads, in px; fps: None, as the source says;
-    normal: mean and deviation of the colours that the network was trained with."""
+    """One source in one network. size: of the frames that the network reads, in px; fps: None, at the frames' own
+    times; normal: mean and deviation of the colours that the network was trained with."""
 
     def __init__(
         self,
@@ -165,7 +171,8 @@ class Playback:
         normal: Normal = IMAGENET_NORMAL,
     ) -> None:
         self.source, self.network, self.size, self._normal = source, network, size, normal
-        self.streams, self.pacing = Streams(network), Pacing(fps or source.fps)
+        self.streams, self.pacing = Streams(network), Pacing(fps or source.fps, live=source.live)
+        self._own_times = fps is None
         self.label = ""  # what the present frame shows, where the source knows it
         self._device = next(network.parameters()).device
 
@@ -175,7 +182,8 @@ class Playback:
         Raises VideoError where the source breaks off.
         """
         for number, frame in enumerate(itertools.islice(self.source.frames(), count), start=1):
-            self.pacing.frame(partial(self._step, frame))
+            times = (frame.at, frame.lasts) if self._own_times else (None, None)
+            self.pacing.frame(partial(self._step, frame), *times)
             yield number
             if seconds is not None and self.pacing.elapsed >= seconds:
                 return

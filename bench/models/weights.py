@@ -6,7 +6,8 @@ released code calls ``conv1.net.weight``, because its shift wraps conv1, is conv
 
 import pickle
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,6 +50,7 @@ MobileNetV2) and of open-mmlab/mmaction2 (resnet_tsm) to those of the network at
 _MIT_FILE = re.compile(r"TSM_.+?(?:_shift(\d+)_(block(?:res)?))?_[a-z]+_segment(\d+)")
 _MIT_ONLINE_FILE = re.compile(r"mobilenetv2_\w+_online")
 _MMACTION_FILE = re.compile(r"tsm_.*?1x1x(\d+)")
+_OWN_FILE = re.compile(r".+-(residual|inplace)-(\d+(?:_\d+)?)-(bidirectional|unidirectional)_seed\d+\.pt")
 
 
 def load_weights(network: Network, path: Path, backbone: str = "") -> None:
@@ -123,8 +125,7 @@ def set_head(network: Network, classes: int, seed: int) -> None:
     found = last_layer(network.trunk)
     if found is None:
         raise ValueNotAllowed("this network has no last layer to replace: expected nn.Linear or a 1×1 nn.Conv2d")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network.trunk.set_submodule(found[0], _alike(found[1], classes))
 
 
@@ -164,7 +165,7 @@ def released_settings(path: Path) -> dict[str, Any]:
 
     mit-han-lab: ``TSM_kinetics_RGB_resnet50_shift8_blockres_avg_segment8_e50.pth``, without ``shift8…`` for a network
     without a shift, and ``mobilenetv2_jester_online.pth.tar``; mmaction2: ``tsm_r50_1x1x8_50e_kinetics400_rgb….pth``.
-    Each of ``shift8``'s two directions takes 1/8 of the channels.
+    Each of ``shift8``'s two directions takes 1/8 of the channels. What a run keeps is called after its variant.
     """
     for name in (path.name, path.parent.name):
         if found := _MIT_FILE.match(name):
@@ -174,6 +175,9 @@ def released_settings(path: Path) -> dict[str, Any]:
             return _shift(8, "blockres", name) | {"segments": int(found[1])}
         if _MIT_ONLINE_FILE.match(name):
             return _shift(8, "blockres", name)
+        if found := _OWN_FILE.fullmatch(name):
+            share = Fraction(found[2].replace("_", "/"))
+            return {"fraction": share, "placement": found[1], "direction": found[3]}
     return {}
 
 
@@ -211,6 +215,15 @@ def learned(network: Module) -> Module:
             for offset in (module.bias.data, module.running_mean):
                 offset.normal_(0.0, 0.2, generator=generator)
     return network
+
+
+@contextmanager
+def seeded(seed: int = 0) -> Iterator[None]:
+    """Weights that are drawn meanwhile are the same each time; afterwards PyTorch's random numbers go on as before."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield
 
 
 def disturb(parameters: Iterable[nn.Parameter]) -> None:

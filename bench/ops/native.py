@@ -26,7 +26,7 @@ from torch import Tensor
 from bench.ops import products
 from bench.ops.frames import Group, empty_like_with
 from bench.ops.in_place import FrameByFrame, MovesInPlace
-from bench.system.environment import cpu_flags
+from bench.system.environment import cache_folder, cpu_flags
 
 _SOURCE = Path(__file__).with_name("native.cpp")
 _FLAGS = ("-O3", "-march=native", "-fopenmp", "-std=c++20", "-shared", "-fPIC")
@@ -83,8 +83,7 @@ _SHAPES: dict[str, Any] = {  # what the operators return, for tracing: ``torch.c
 def _library(compiler: str) -> Path:
     processor = sorted(cpu_flags()) or platform.machine()
     made_from = repr((_SOURCE.read_bytes(), _FLAGS, compiler, torch.__version__, processor))
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "shiftbench" / f"native-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.so"
+    return cache_folder() / f"native-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.so"
 
 
 def _compile(compiler: str, library: Path) -> None:

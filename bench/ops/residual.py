@@ -15,7 +15,7 @@ from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench.ops.frames import Group, from_neighbour, moved_groups
-from bench.strategy import Site, Strategy
+from bench.strategy import Recurrent, Site, Strategy
 
 Frames = Tensor | tuple[Tensor, ...]
 """Features [N*T, C, H, W], whole or in parts of their channels."""
@@ -223,7 +223,7 @@ class PartedBlock(nn.Module):
             return self._trained(frames if isinstance(frames, Tensor) else torch.cat(frames, dim=1))
         layers = self._layers
         groups = self._groups(layers.first.conv.in_channels)
-        parts = frames if isinstance(frames, tuple) else tuple(frames[:, group.channels] for group in groups)
+        parts = frames if isinstance(frames, tuple) else tuple(self._cut(frames, group) for group in groups)
         shifted = tuple(map(self._moved, parts, groups))
         if self._strategy.placement == "inplace":
             frames = parts = shifted
@@ -252,6 +252,9 @@ class PartedBlock(nn.Module):
         weight, bias = projection.folded()
         return convolve(projection.conv, frames, weight[rows], bias[rows])
 
+    def _cut(self, frames: Tensor, group: Group) -> Tensor:
+        return frames[:, group.channels]
+
     def _moved(self, part: Tensor, group: Group) -> Tensor:
         return from_neighbour(part, group.offset, self.num_segments) if group.offset else part
 
@@ -260,6 +263,36 @@ class PartedBlock(nn.Module):
         groups = list(moved_groups(self._strategy.channels_each_way(channels), self._strategy.direction))
         moved = groups[-1].last if groups else 0
         return groups if moved == channels else [*groups, Group(moved, channels, 0)]
+
+
+class PartedOnline(PartedBlock):
+    """The same frame by frame: in place of the part that moves stands what it was in the frame before.
+
+    What is remembered is that part itself: where the block before wrote it as a tensor of its own, nothing is sliced
+    and nothing is copied between two frames.
+    """
+
+    def __init__(self, strategy: Strategy, block: nn.Module, layers: Layers) -> None:
+        super().__init__(strategy, block, layers, 1)
+        moves = strategy.channels_each_way(layers.first.conv.in_channels) > 0
+        self.delay = _Delay() if moves else None
+
+    def _cut(self, frames: Tensor, group: Group) -> Tensor:
+        own = super()._cut(frames, group)
+        return own.clone() if group.offset else own  # a view would hold on to all channels
+
+    def _moved(self, part: Tensor, group: Group) -> Tensor:
+        return part if self.delay is None or not group.offset else self.delay(part)
+
+
+class _Delay(Recurrent):
+    """What it is given, one frame later."""
+
+    def remembers(self, channels: int) -> int:
+        return channels
+
+    def step(self, frame: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        return past, frame
 
 
 def _sum_over(layer: Normed, parts: Sequence[Tensor], groups: Sequence[Group], rows: slice = slice(None)) -> Tensor:

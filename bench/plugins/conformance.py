@@ -5,6 +5,8 @@ the layer at the site reads and what the shortcut keeps. As a module this file i
 strategies before they are measured.
 """
 
+import gc
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,21 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench import models
 from bench.models.online import Reads
 from bench.models.runtimes import answers
-from bench.models.weights import learned
+from bench.models.weights import learned, seeded
 from bench.ops.triton_operators import on_compilation
-from bench.plugins.discovery import LoadError, load_class, load_file
+from bench.plugins.discovery import LoadError, configured, load_class, load_classes, one_of
 from bench.plugins.side_effects import SideEffectError, no_side_effects
-from bench.plugins.subject import SITE, Broken, Remark, Subject, differ, infer
+from bench.plugins.subject import Broken, Kept, Remark, Subject, differ, infer, unlike
 from bench.plugins.whole_network import IN_GIVEN_NETWORK, equal_in_network
 from bench.spec.axes import parse_fraction
 from bench.spec.cases import Variant
-from bench.strategy import CannotStream, Strategy
+from bench.spec.parameters import alike
+from bench.strategy import CannotStream, NotTaken, Strategy
 from bench.system import workers
 
 BLOCK_TOLERANCE = 1e-5  # max |difference| / max |reference| in fp32: one block's rounding
@@ -37,6 +40,7 @@ _LENGTHS = (1, 2, 3, 8, 16)
 _CHANNELS = (16, 7, 12)  # 7 and 12: counts that most fractions do not divide
 _MORE_CHANNELS = (*_CHANNELS, 24, 160)  # and those of MobileNetV2, where a count may be rounded differently
 _FRACTIONS = tuple(map(Fraction, ("1/8", "1/4", "3/10", "1/2", "1")))
+_DTYPES = (torch.float32, torch.bfloat16)
 _LAYOUTS = (torch.contiguous_format, torch.channels_last)
 _OF_STREAMS = ("online", "step", "recalled")  # a strategy that overrides one of them promises to stream
 
@@ -51,11 +55,24 @@ class CheckResult:
     detail: str = ""
 
 
+def _blocks(channels: int) -> tuple[BasicBlock, Bottleneck]:
+    """That read and give so many channels, with random weights that are the same each time."""
+    with seeded():
+        return BasicBlock(channels, channels), Bottleneck(channels, channels // 4)
+
+
 def shape(subject: Subject) -> None:
     """Shape, dtype and device are kept for T in 1, 2, 3, 8, 16, several clips and odd channel counts."""
-    for t, c, dtype in product(_LENGTHS, _CHANNELS, (torch.float32, torch.bfloat16)):
-        frames = subject.clip(2, t, c).to(dtype)
-        out = subject.read(frames, t)
+    for t, c, dtype in product(_LENGTHS, subject.taken(_CHANNELS), _DTYPES):
+        frames, given = subject.clip(2, t, c).to(dtype), list[torch.Size]()
+        block = Reads(c).to(dtype)
+        block.conv1.register_forward_pre_hook(lambda _, args, given=given: given.append(args[0].shape))
+        try:
+            out = infer(subject.built(block, t), frames.clone())
+        except RuntimeError as error:
+            if not given or given[-1] == frames.shape:
+                raise
+            raise Broken(f"shape becomes {given[-1]} instead of {frames.shape} at T={t}, C={c}") from error
         for name in ("shape", "dtype", "device"):
             got, want = getattr(out, name), getattr(frames, name)
             if got != want:
@@ -64,36 +81,36 @@ def shape(subject: Subject) -> None:
 
 def keeps_to_itself(subject: Subject) -> None:
     """It leaves PyTorch's settings as they are, and no thread or process running."""
-    subject.read(subject.clip(2, 3, 16), 3)  # every check is watched for it; this one gives it a name
+    subject.read(subject.clip(2, 3, subject.channels), 3)  # every check is watched for it; this one gives it a name
 
 
 def finite(subject: Subject) -> None:
-    """Finite features stay finite."""
-    for t in _LENGTHS:
-        if not torch.isfinite(subject.read(subject.clip(2, t, 16), t)).all():
-            raise Broken(f"NaN or infinity in the output at T={t}")
+    """Finite features stay finite, in fp32 and bf16."""
+    for t, dtype in product(_LENGTHS, _DTYPES):
+        if not torch.isfinite(subject.read(subject.clip(2, t, subject.channels).to(dtype), t)).all():
+            raise Broken(f"NaN or infinity in the output at T={t} in {dtype}")
 
 
 def clips_apart(subject: Subject) -> None:
     """Nothing leaks from one clip of a batch into another, whatever the strategy has learned."""
     t = 3
-    frames = subject.clip(3, t, 16)
+    frames = subject.clip(3, t, subject.channels)
     changed = frames.clone()
-    changed[t : 2 * t] += 1.0
+    changed[t : 2 * t] = unlike(changed[t : 2 * t])
     before, after = subject.read(frames, t, trained=True), subject.read(changed, t, trained=True)
     others = [*range(t), *range(2 * t, 3 * t)]
     differ(after[others], before[others], 0.0, "changing the clip between changes another clip", t)
 
 
 def shortcut_exact(subject: Subject) -> None:
-    """In residual placement the shortcut carries the present frame, unshifted."""
+    """In residual placement the shortcut carries the present frame, whatever the strategy has learned."""
     if subject.make().placement != "residual":
         return
-    for block in (BasicBlock(16, 16), Bottleneck(16, 4)):
+    for block in _blocks(subject.channels):
         last = block.bn2 if isinstance(block, BasicBlock) else block.bn3
         nn.init.zeros_(last.weight)  # the residual branch gives zero: the output is the shortcut
-        wrapped = subject.make().wrap(block.to(subject.device), SITE, 4)
-        frames = subject.clip(2, 4, 16).abs()
+        wrapped = subject.built(block, 4, trained=True)
+        frames = subject.clip(2, 4, subject.channels).abs()
         differ(infer(wrapped, frames.clone()), frames, 0.0, f"the shortcut of a {type(block).__name__}", 4)
 
 
@@ -102,11 +119,11 @@ def causal(subject: Subject) -> None:
     if subject.make().direction != "unidirectional":
         return
     t = 8
-    frames = subject.clip(1, t, 16)
+    frames = subject.clip(1, t, subject.channels)
     before = subject.read(frames, t, trained=True)
     for future in range(1, t):
         changed = frames.clone()
-        changed[future:] += 1.0
+        changed[future:] = unlike(changed[future:])
         after = subject.read(changed, t, trained=True)
         differ(after[:future], before[:future], 0.0, f"a change from frame {future} on changes the past", t)
 
@@ -116,36 +133,72 @@ def identity_at_zero(subject: Subject) -> None:
     strategy = subject.make()
     at_zero = partial(type(strategy), 0.0, strategy.placement, strategy.direction)
     for t in (1, 3):
-        frames = subject.clip(2, t, 16)
+        frames = subject.clip(2, t, subject.channels)
         differ(subject.read(frames, t, at_zero), frames, 0.0, "fraction 0", t)
 
 
 def gradients(subject: Subject) -> None:
-    """Gradients reach input and weights, and are finite."""
-    for name, gradient in subject.gradients(Reads(16), subject.make, 4).items():
-        if gradient is None or not torch.isfinite(gradient).all():
-            raise Broken(f"the gradient of {name} is {'missing' if gradient is None else 'not finite'}")
+    """Gradients reach input, weights and all that the strategy learns, and are finite, in fp32 and autocast."""
+    for autocast in (False, True):
+        found = subject.gradients(Reads(subject.channels), subject.make, 4, autocast=autocast)
+        for name, gradient in found.items():
+            if gradient is None or not torch.isfinite(gradient).all():
+                what = f"{'missing' if gradient is None else 'not finite'}{' in autocast' if autocast else ''}"
+                raise Broken(f"the gradient of {name} is {what}")
 
 
 def deterministic(subject: Subject) -> None:
     """The same input gives the same output, bit by bit, from two instances and twice in a row."""
-    frames = subject.clip(2, 8, 16)
+    frames = subject.clip(2, 8, subject.channels)
     first = subject.read(frames, 8)
     differ(subject.read(frames, 8), first, 0.0, "a second instance", 8)
-    wrapped = subject.make().wrap(Reads(16).to(subject.device), SITE, 8)
+    wrapped = subject.built(Reads(subject.channels), 8)
     for run in ("first", "second"):
         differ(infer(wrapped, frames.clone()), first, 0.0, f"the {run} run in a row", 8)
 
 
+def stateless(subject: Subject) -> None:
+    """In inference nothing is kept from batch to batch: weights and buffers stay, and what it holds does not grow."""
+    frames = subject.clip(2, 4, subject.channels)
+    for block in _blocks(subject.channels):
+        wrapped, held = subject.built(block, 4), list[int]()
+        before = {name: value.clone() for name, value in wrapped.state_dict().items()}
+        with Kept() as kept:
+            for _ in range(3):  # what is made once, at first, may be held
+                infer(wrapped, frames.clone())
+                held.append(kept.numbers)
+            if held[2] > held[1]:
+                gc.collect()  # what is held by nobody but itself is none of it
+                if (more := kept.numbers - held[1]) > 0:
+                    raise Broken(f"after the third batch of 2 clips it holds {more} numbers more than after the second")
+        for name, value in wrapped.state_dict().items():
+            if name not in before or not torch.equal(value, before[name]):
+                raise Broken(f"{name} changes from batch to batch")
+
+
+def checkpoint(subject: Subject) -> None:
+    """With the state dict of another copy, which has trained, it computes what that one does."""
+    frames = subject.clip(2, 4, subject.channels)
+    for first, second in zip(_blocks(subject.channels), _blocks(subject.channels), strict=True):
+        kept, one = io.BytesIO(), subject.built(first, 4, trained=True)
+        one.train()(frames.clone())  # moves the statistics of normalisations
+        torch.save(one.state_dict(), kept)
+        kept.seek(0)
+        other = subject.built(second, 4, seed=1)
+        other.load_state_dict(torch.load(kept, weights_only=True))
+        got, want = infer(other, frames.clone()), infer(one, frames.clone())
+        differ(got, want, BLOCK_TOLERANCE, "another copy with its state dict", 4)
+
+
 def memory_format(subject: Subject) -> None:
     """channels_last stays channels_last (flagged, not failed: it is correct, but the next layer pays)."""
-    frames = subject.clip(2, 4, 16).contiguous(memory_format=torch.channels_last)
+    frames = subject.clip(2, 4, subject.channels).contiguous(memory_format=torch.channels_last)
     seen: list[bool] = []
-    block = Reads(16).to(subject.device).to(memory_format=torch.channels_last)
+    block = Reads(subject.channels).to(memory_format=torch.channels_last)
     block.conv1.register_forward_pre_hook(
         lambda _, args: seen.append(args[0].is_contiguous(memory_format=torch.channels_last))
     )
-    infer(subject.make().wrap(block, SITE, 4), frames)
+    infer(subject.built(block, 4), frames)
     if seen and not seen[0]:
         raise Broken("channels_last features come out in another memory format")
 
@@ -154,26 +207,27 @@ def equal_in_block(subject: Subject) -> None:
     """Equal to what it claims to equal, forward and backward, inside Basic and Bottleneck blocks, in both layouts."""
     if subject.reference is None:
         return
-    for c in _MORE_CHANNELS:
+    makes = (subject.make, subject.reference)
+    for c in subject.taken(_MORE_CHANNELS):
         frames = subject.clip(2, 3, c)
-        differ(subject.read(frames, 3), subject.read(frames, 3, subject.reference), 0.0, f"{c} channels", 3)
+        got, want = (subject.read(frames, 3, make, trained=True) for make in makes)
+        differ(got, want, 0.0, f"{c} channels", 3)
     for t in _LENGTHS:
-        for (kind, width), layout in product(((BasicBlock, 16), (Bottleneck, 4)), _LAYOUTS):
-            outs = []
-            for make in (subject.make, subject.reference):
-                torch.manual_seed(0)
-                wrapped = make().wrap(learned(kind(16, width)).to(subject.device), SITE, t)
-                outs.append(infer(wrapped, subject.clip(2, t, 16).contiguous(memory_format=layout)))
-            differ(outs[0], outs[1], BLOCK_TOLERANCE, f"{kind.__name__}, {layout}", t)
-        found = []
-        for make in (subject.make, subject.reference):
-            torch.manual_seed(0)
-            found.append(subject.gradients(Bottleneck(16, 4), make, t))
-        for name, want in found[1].items():
-            got = found[0][name]
-            if got is None or want is None:
+        for kind, layout in product((0, 1), _LAYOUTS):
+            outs, name = list[Tensor](), ""
+            for make in makes:
+                block = learned(_blocks(subject.channels)[kind])
+                name = type(block).__name__
+                frames = subject.clip(2, t, subject.channels).contiguous(memory_format=layout)
+                outs.append(infer(subject.built(block, t, make, trained=True), frames))
+            differ(outs[0], outs[1], BLOCK_TOLERANCE, f"{name}, {layout}", t)
+        found = [subject.gradients(_blocks(subject.channels)[1], make, t, trained=True) for make in makes]
+        for name, wanted in found[1].items():
+            given = found[0].get(name)
+            if given is None or wanted is None:
                 raise Broken(f"the gradient of {name} is missing")
-            differ(got.flatten(1), want.flatten(1), BLOCK_TOLERANCE, f"gradient of {name}", t)
+            rows = len(wanted) if wanted.dim() > 1 else 1
+            differ(given.reshape(rows, -1), wanted.reshape(rows, -1), BLOCK_TOLERANCE, f"gradient of {name}", t)
 
 
 def streams(subject: Subject) -> None:
@@ -199,6 +253,8 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     identity_at_zero,
     gradients,
     deterministic,
+    stateless,
+    checkpoint,
     memory_format,
     equal_in_block,
     equal_in_network,
@@ -220,13 +276,14 @@ def conformance(
     subject = Subject(partial(cls, *axes), partial(reference, *axes) if reference else None, device, network)
     for check in (*CHECKS, *(IN_GIVEN_NETWORK if network else ())):
         meaning = (check.__doc__ or "").strip()
+        torch.manual_seed(0)  # as the checks do: any other seed that is found afterwards is the strategy's
         try:
             with no_side_effects():
                 check(subject)
             yield CheckResult(check.__name__, meaning, True)
         except Exception as error:  # a stranger's code: whatever it raises is the reason
             detail = str(error) if isinstance(error, Broken | SideEffectError) else f"raised {workers.one_line(error)}"
-            flagged = check is memory_format or isinstance(error, Remark)
+            flagged = check is memory_format or isinstance(error, Remark | NotTaken)
             yield CheckResult(check.__name__, meaning, None if flagged else False, detail)
 
 
@@ -237,8 +294,12 @@ def variants_of(cls: type[Strategy]) -> list[Variant]:
 
 
 def reference_of(cls: type[Strategy], files: Sequence[Path]) -> type[Strategy] | None:
-    """The class that ``cls`` claims to equal. Raises LoadError where there is none of that name."""
-    return load_class(cls.same_function_as, files) if cls.same_function_as else None
+    """The class that ``cls`` claims to equal, with the same values where it takes them. Raises LoadError where there is
+    none of that name."""
+    if not cls.same_function_as:
+        return None
+    other = load_class(cls.same_function_as, files)
+    return configured(other, alike(cls.name, other.name, other.parameters()))
 
 
 def answer(job: dict[str, Any], emit: workers.Emit, answers: Callable[[str], bool] = answers) -> None:
@@ -272,7 +333,7 @@ def answer(job: dict[str, Any], emit: workers.Emit, answers: Callable[[str], boo
 def _results(entry: dict[str, Any], files: Sequence[Path], devices: Sequence[str]) -> Iterator[tuple[CheckResult, str]]:
     """(a check's result, on which variant and device)."""
     try:
-        cls = load_file(Path(entry["file"]))
+        cls = one_of(load_classes(Path(entry["file"])), entry["name"])
         reference = reference_of(cls, files)
     except LoadError as error:
         yield CheckResult("load", "the file loads", False, str(error)), "loading"

@@ -1,20 +1,25 @@
 """A strategy under test: how its code is run, and how a property that does not hold is told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import Bottleneck
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench.models import Network
-from bench.models.online import Reads
-from bench.models.weights import disturb
+from bench.models.online import Reads, counts_taken
+from bench.models.weights import disturb, seeded
 from bench.strategy import Site, Strategy
 
 SITE = Site("conv1", "conv1")
 
 Make = Callable[[], Strategy]
+Block: TypeAlias = Reads | BasicBlock | Bottleneck
 
 
 class Broken(Exception):
@@ -37,33 +42,83 @@ class Subject:
     device: str
     network: Network | None = None
 
+    @property
+    def channels(self) -> int:
+        """Of the features on which most is proven: 16 where the strategy takes so many."""
+        return self.taken((16,))[0]
+
+    def taken(self, counts: Sequence[int]) -> list[int]:
+        """Of these counts of channels those that the strategy takes, or the least of usual ones."""
+        return counts_taken(self.make(), counts)
+
     def clip(self, n: int, t: int, c: int, size: int = 4) -> Tensor:
         """Random frames [N*T, C, size, size]."""
         generator = torch.Generator().manual_seed(0)
         return torch.randn(n * t, c, size, size, generator=generator).to(self.device)
 
-    def read(self, frames: Tensor, t: int, make: Make | None = None, *, trained: bool = False) -> Tensor:
-        """What conv1 reads of ``frames``, in inference; trained: the strategy's own weights have left their start."""
-        block = Reads(frames.shape[1]).to(self.device, frames.dtype)
-        of_block = {id(parameter) for parameter in block.parameters()}
-        wrapped = (make or self.make)().wrap(block, SITE, t)
-        if trained:
-            disturb([parameter for parameter in wrapped.parameters() if id(parameter) not in of_block])
-        return infer(wrapped, frames.clone())
+    def built(
+        self, block: Block, t: int, make: Make | None = None, *, seed: int = 0, trained: bool = False
+    ) -> nn.Module:
+        """``block`` with the strategy, as a run builds it: what it learns starts from ``seed``, all is cast at last.
 
-    def gradients(self, block: Reads | Bottleneck, make: Make, t: int) -> dict[str, Tensor | None]:
-        """Those of a loss on what ``block`` gives in training, with respect to its input and its first weights."""
-        weight = block.to(self.device).conv1.weight  # the parameter stays when a strategy takes the layer
-        wrapped = make().wrap(block, SITE, t).train()
-        frames = self.clip(2, t, 16).requires_grad_()
-        wrapped(frames * 1.0).square().mean().backward()  # * 1.0: a block never sees a leaf
-        return {"the input": frames.grad, "conv1's weight": weight.grad}
+        trained: the strategy's own weights have left their start.
+        """
+        weight = block.to(self.device).conv1.weight
+        of_block = {id(parameter) for parameter in block.parameters()}
+        with seeded(seed):
+            wrapped = (make or self.make)().wrap(block, SITE, t).to(weight.device, weight.dtype)
+        if trained:
+            disturb(parameter for parameter in wrapped.parameters() if id(parameter) not in of_block)
+        return wrapped
+
+    def read(self, frames: Tensor, t: int, make: Make | None = None, *, trained: bool = False) -> Tensor:
+        """What conv1 reads of ``frames``, in inference; trained: see ``built``."""
+        block = Reads(frames.shape[1]).to(frames.dtype)
+        return infer(self.built(block, t, make, trained=trained), frames.clone())
+
+    def gradients(
+        self, block: Block, make: Make, t: int, *, autocast: bool = False, trained: bool = False
+    ) -> dict[str, Tensor | None]:
+        """Those of a loss on what ``block`` gives in training, with respect to its input, its first weights and all
+        that the strategy learns. autocast: in bf16, as trainings compute where a device can."""
+        weight, channels = block.conv1.weight, block.conv1.in_channels  # it stays when a strategy takes the layer
+        of_block = {id(parameter) for parameter in block.parameters()}
+        wrapped = self.built(block, t, make, trained=trained).train()
+        frames = self.clip(2, t, channels).requires_grad_()
+        with torch.autocast(self.device, torch.bfloat16, enabled=autocast):
+            loss = wrapped(frames * 1.0).float().square().mean()  # * 1.0: a block never sees a leaf
+        loss.backward()
+        own = {name: p.grad for name, p in wrapped.named_parameters() if id(p) not in of_block and p.requires_grad}
+        return {"the input": frames.grad, "conv1's weight": weight.grad, **own}
+
+
+class Kept(TorchDispatchMode):
+    """Sees what is computed in its body, and how much of it is still held."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._made: dict[int, ref[Tensor]] = {}  # by id: what is written in place comes out again and again
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        self._made |= {id(value): ref(value) for value in tree_leaves(out) if isinstance(value, Tensor)}
+        return out
+
+    @property
+    def numbers(self) -> int:
+        """In tensors that somebody holds."""
+        return sum(tensor.numel() for own in self._made.values() if (tensor := own()) is not None)
 
 
 def infer(module: nn.Module, frames: Tensor) -> Tensor:
     """What ``module`` gives in inference."""
     with torch.inference_mode():
         return module.eval()(frames)  # type: ignore[no-any-return]
+
+
+def unlike(frames: Tensor) -> Tensor:
+    """Other frames of the same shape: neither moved alone nor scaled alone, so that no difference or ratio stays."""
+    return 1.0 - 2.0 * frames.square()
 
 
 def differ(got: Tensor, want: Tensor, tolerance: float, what: str, t: int) -> None:

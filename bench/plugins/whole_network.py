@@ -3,17 +3,19 @@
 Frames are looked at one by one, before the consensus, whose average would hide much of what one frame gets wrong.
 """
 
+import contextlib
 import copy
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench import models
 from bench.models.network import NO_SITES, Network
 from bench.models.runtimes import NETWORK_TOLERANCE
-from bench.models.weights import disturb, learned
-from bench.plugins.subject import Broken, Remark, Subject, differ, infer
+from bench.models.weights import disturb, learned, seeded
+from bench.plugins.subject import Broken, Make, Remark, Subject, differ, infer, unlike
 from bench.spec.axes import ACCURACY_BACKBONE, ValueNotAllowed
+from bench.strategy import Site
 
 _CLIPS = 2
 _FRAMES, _FRAMES_OF_DIGITS = 4, 8  # in a clip; of digits_resnet, which is small, as many as it learns from
@@ -37,6 +39,14 @@ def _network(subject: Subject) -> Network:
     return copy.deepcopy(subject.network) or learned(models.build(ACCURACY_BACKBONE, _FRAMES_OF_DIGITS))
 
 
+def _inserted(subject: Subject, network: Network, make: Make | None = None) -> tuple[Network, dict[str, nn.Parameter]]:
+    """(``network`` with the strategy, what the strategy learns in it), from the same random numbers each time."""
+    known = {id(parameter) for parameter in network.parameters()}
+    with seeded():
+        shifted = models.insert((make or subject.make)(), network).to(subject.device)
+    return shifted, {name: one for name, one in shifted.named_parameters() if id(one) not in known}
+
+
 def _frames(subject: Subject, network: Network, clips: int = _CLIPS) -> Tensor:
     channels = models.channels_of(network.trunk)
     return subject.clip(clips, network.num_segments, channels, _EDGES.get(channels, max(_EDGES.values())))
@@ -49,20 +59,24 @@ def equal_in_network(subject: Subject) -> None:
     for dtype, tolerance in NETWORK_TOLERANCE.items():
         outs = []
         for make in (subject.make, subject.reference):
-            network = models.insert(make(), _network(subject)).to(subject.device, dtype)
+            network = _inserted(subject, _network(subject), make)[0].to(dtype)
             outs.append(infer(network, _frames(subject, network).to(dtype)).float())
         differ(outs[0], outs[1], tolerance, f"network in {dtype}", 1)
 
 
 def shortcut_in_network(subject: Subject) -> None:
-    """In residual placement all shortcuts of a whole network carry the present frame, unshifted."""
+    """In residual placement all shortcuts of a whole network carry the present frame, whatever it has learned."""
     if subject.make().placement != "residual":
         return
     network = _network(subject)
     _silence_branches(network)  # with nothing but its shortcuts, it computes what it does without a strategy
     frames = _frames(subject, network)
     want = infer(network.to(subject.device).trunk, frames.clone())
-    got = infer(models.insert(subject.make(), network).trunk, frames.clone())
+    places = models.sites(network)
+    shifted, own = _inserted(subject, network)
+    disturb(own.values())
+    _silence_first_layers(places)
+    got = infer(shifted.trunk, frames.clone())
     differ(got, want, _TOLERANCE, "with branches that give zero", network.num_segments)
 
 
@@ -80,16 +94,26 @@ def _silence_branches(network: Network) -> None:
                 parameter.zero_()
 
 
+def _silence_first_layers(places: list[tuple[nn.Module, str, Site]]) -> None:
+    """What stands in the place of a first layer gives zero too, where it has weights of its own beside that layer's."""
+    for parent, name, site in places:
+        with contextlib.suppress(AttributeError):  # the strategy has taken the layer elsewhere
+            layer = site.layer(parent.get_submodule(name))
+            layer.register_forward_hook(lambda _, args, out: torch.zeros_like(out) if isinstance(out, Tensor) else out)
+
+
 def gradients_in_network(subject: Subject) -> None:
-    """Gradients of a whole network are finite, and reach its input and all layers that read what was shifted."""
+    """Gradients of a whole network are finite, and reach its input, all sites and all that the strategy learns."""
     network = _network(subject)
     layers = [site.layer(parent.get_submodule(name)) for parent, name, site in models.sites(network)]
     reached = {id(parameter) for layer in layers for parameter in layer.parameters()}
     weights = dict(network.named_parameters())  # they stay when a strategy takes their layers
     frames = _frames(subject, network).requires_grad_()
-    shifted = models.insert(subject.make(), network).to(subject.device)
+    shifted, own = _inserted(subject, network)
+    own = {name: weight for name, weight in own.items() if weight.requires_grad}
+    reached |= set(map(id, own.values()))
     shifted.train()(frames * 1.0).square().mean().backward()
-    for name, weight in {"the input": frames, **weights}.items():
+    for name, weight in {"the input": frames, **weights, **own}.items():
         if weight.grad is None and (weight is frames or id(weight) in reached):
             raise Broken(f"the gradient of {name} is missing")
         if weight.grad is not None and not torch.isfinite(weight.grad).all():
@@ -101,12 +125,11 @@ def causal_in_network(subject: Subject) -> None:
     if subject.make().direction != "unidirectional":
         return
     network = _network(subject)
-    known = {id(parameter) for parameter in network.parameters()}
-    shifted = models.insert(subject.make(), network).to(subject.device)
-    disturb([parameter for parameter in shifted.parameters() if id(parameter) not in known])
+    shifted, own = _inserted(subject, network)
+    disturb(own.values())
     frames, future = _frames(subject, network, 1), network.num_segments // 2
     changed = frames.clone()
-    changed[future:] += 1.0
+    changed[future:] = unlike(changed[future:])
     before, after = infer(shifted.trunk, frames.clone()), infer(shifted.trunk, changed)
     what = f"a change from frame {future} on changes the past"
     differ(after[:future], before[:future], _TOLERANCE, what, network.num_segments)

@@ -28,6 +28,7 @@ from bench.report import numbers
 from bench.report.answers import Standing, answers
 from bench.report.figures import FIGURES, draw
 from bench.report.figures.canvas import Figure
+from bench.report.glance import glance
 from bench.report.selection import line_text, mechanism_of, rows, separated
 from bench.report.tables import plain, sample_lists, sheets
 from bench.store.records import write_atomically
@@ -84,14 +85,20 @@ def first_line(standing: Standing) -> str:
 
 def page(run: Analysis, figures: Sequence[Figure]) -> str:
     """The whole report as text."""
-    samples = sample_lists(run.samples)
+    samples, found = sample_lists(run.samples), answers(run)
+    first = next((figure for name in MAIN_FIGURES for figure in figures if figure.name == name), None)
     return render(
         "page.html",
         run=run,
-        answers=answers(run),
+        answers=found,
+        glance=glance(run, found),
+        first_figure=first,
         claims=sorted(run.claims, key=lambda claim: list(VERDICTS).index(claim.verdict)),
         questions=[one.question for one in load_controls() if one.id in {other.control for other in run.comparisons}],
-        figures=figures,
+        figures=[figure for figure in figures if figure is not first],
+        names=sorted(
+            {str(name) for frame in (run.latency, run.online, run.accuracy, run.video) for name in frame["strategy"]}
+        ),
         sheets=sheets(run),
         failures=rows(run.failures),
         samples=samples,

@@ -3,21 +3,16 @@
 Everything else is on the page.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
 from bench.analysis.run import Analysis
-from bench.report.answers import Choice, MechanismCost, PanelCost, answers
-from bench.report.numbers import COLUMNS, estimate, fit_text
+from bench.report.answers import answers
+from bench.report.glance import glance
+from bench.report.numbers import COLUMNS, fit_text
 from bench.report.page import first_line, render
-from bench.report.selection import line_text, mechanism_of
-from bench.report.video import VideoAnswer
-
-_MECHANISMS = 3  # rows of the table; one less where videos have a row
-_TOLD = ("reproduced", "not reproduced", "inconclusive")  # verdicts; the others are counted together
 
 
 def screen(run: Analysis, page: Path) -> list[str]:
@@ -33,81 +28,6 @@ def as_data(run: Analysis) -> dict[str, Any]:
 
 
 def summary(run: Analysis) -> dict[str, Any]:
-    """What the screen says; of each part nothing where the run has not measured it.
-
-    headline: overheads in the first panel that headlines speak of, then of the released code with the default heap.
-    cheapest: which exact mechanism is so at the least and the largest fraction, by how much. choice: what to take, or
-    why nothing is. video: the first question, and the gap between the placements with most channels, which is told in
-    place of that of the digits. failure: the first of those failed or skipped.
-    """
+    """The first line, and what ``glance`` says."""
     found = answers(run)
-    costs: list[PanelCost] = found["costs"]
-    judged = found["judged"]
-    findings = {verdict: judged[verdict] for verdict in _TOLD if judged[verdict]}
-    others = judged.total() - judged["not measured"] - sum(findings.values())
-    return {
-        "first_line": first_line(found["standing"]),
-        "standing": found["standing"],
-        "headline": _headline(costs, _MECHANISMS - (found["video"] is not None)) if costs else None,
-        "cheapest": _cheapest(costs[0]) if costs else [],
-        "video": _video(found["video"]),
-        "residual_over_inplace": run.placements.get("1"),
-        "choice": _choice(found["choice"]),
-        "findings": findings | ({"other": others} if others else {}),
-        "on_validation": found["on_validation"],
-        "failed": len(run.failures),
-        "failure": None if run.failures.empty else run.failures.iloc[0].to_dict(),
-    }
-
-
-def _headline(costs: list[PanelCost], most: int) -> dict[str, Any]:
-    cost = costs[0]
-    ends = sorted({cost.fractions[0], cost.fractions[-1]})
-    lines = [_line(one, cost, ends, line_text(*mechanism_of(one))) for one in cost.mechanisms]
-    lines = [line for line in lines if any(line["overheads"])][:most]
-    for other in costs[1:]:
-        if other.panel == replace(cost.panel, allocator="default"):
-            first = other.mechanisms[0]
-            lines.append(_line(first, other, ends, f"{fit_text(first.strategy, 10)}, default heap"))
-    title = "overhead" if cost.panel.device == "cuda" else f"overhead, {cost.panel.allocator} heap"
-    return {"title": title, "where": cost.where, "fractions": ends, "lines": lines}
-
-
-def _line(one: MechanismCost, cost: PanelCost, fractions: list[float], name: str) -> dict[str, Any]:
-    known_at = dict(zip(cost.fractions, one.overheads, strict=True))
-    return {"name": name, "overheads": [known_at.get(fraction) for fraction in fractions], "verdict": one.verdict}
-
-
-def _cheapest(cost: PanelCost) -> list[dict[str, Any]]:
-    found = []
-    for fraction in sorted({cost.fractions[0], cost.fractions[-1]}):
-        ranking = cost.rankings.get(fraction)
-        if ranking is not None:
-            first, tied = ranking.ranked[0], [one.strategy for one in cost.tied(ranking)]
-            gap = None if tied else min((one.gap for one in ranking.ranked[1:]), key=lambda gap: gap.mean)
-            found.append({"fraction": fraction, "strategy": first.strategy, "gap": gap, "tied": tied})
-    return found
-
-
-def _choice(choice: Choice | None) -> dict[str, Any] | None:
-    """The verdict, and the arm that it speaks of."""
-    if choice is None:
-        return None
-    found: dict[str, Any] = {"verdict": choice.verdict}
-    if choice.taken is not None:
-        case = choice.taken.case
-        found |= {"name": line_text(*mechanism_of(case)), "fraction": case["fraction"], "tied": choice.tied}
-        found |= {"overhead": choice.taken.overhead, "accuracy": choice.taken.joint}
-    return found
-
-
-def _video(found: VideoAnswer | None) -> dict[str, Any] | None:
-    """What is said of the first question."""
-    if found is None:
-        return None
-    first = found.asked[0]
-    arm = {"name": line_text(*mechanism_of(first.best)), "fraction": first.best["fraction"], "trained": first.trained}
-    told: dict[str, Any] = {"question": first.question, "gain": first.gain, "seeds": int(first.best["seeds"]), **arm}
-    told |= {"accuracy": estimate(first.best, "top1"), "delta": estimate(first.best, "top1_delta")}
-    gap = first.gaps[-1] if first.gaps else None
-    return told | {"residual_over_inplace": gap and {"fraction": gap.fraction, "gap": gap.found, "answer": gap.answer}}
+    return {"first_line": first_line(found["standing"]), **glance(run, found)}

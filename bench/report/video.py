@@ -147,7 +147,8 @@ def _setting(run: Analysis, told: list[Row]) -> dict[str, Any]:
     settings, machine = selection.settings_of(run, "video"), run.header.get("environment") or {}
     data, recipe = settings.get("data") or {}, settings.get("recipe") or {}
     return {
-        **{"size": data.get("size"), "frames": data.get("frames"), "epochs": recipe.get("epochs")},
+        **{"size": data.get("size"), "frames": data.get("frames")},
+        "epochs": {one["name"]: one.get("epochs") or recipe.get("epochs") for one in data.get("questions") or ()},
         **{"split": data.get("split") or {}, "lists": "=" in str(data.get("path"))},
         **{"cpu": machine.get("cpu"), "cores": machine.get("cores")},
         "gpus": [] if recipe.get("device") == "cpu" else (machine.get("machine") or {}).get("gpus") or [],

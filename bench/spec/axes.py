@@ -7,12 +7,13 @@ file each) and *runtime* (where the network runs).
 
 import math
 from collections.abc import Collection
+from difflib import get_close_matches
 from fractions import Fraction
 from typing import Literal, get_args
 
 Placement = Literal["residual", "inplace"]
 Direction = Literal["bidirectional", "unidirectional"]
-Dtype = Literal["fp32", "bf16", "fp16"]
+Dtype = Literal["fp32", "bf16", "fp16", "int8"]
 MemoryFormat = Literal["nchw", "channels_last"]
 Device = Literal["cpu", "cuda"]
 
@@ -100,8 +101,8 @@ EAGER = "eager"
 RUNTIMES: dict[str, str] = {
     EAGER: "PyTorch, operator by operator",
     "compile": "torch.compile: Inductor, weights frozen into the graph",
-    "onnxruntime": "ONNX Runtime on an exported file (extra: runtimes)",
-    "openvino": "OpenVINO on an exported file, in fp32 or bf16 (extra: runtimes)",
+    "onnxruntime": "ONNX Runtime on an exported file, in fp32 or int8 (extra: runtimes)",
+    "openvino": "OpenVINO on an exported file, in fp32, bf16 or int8 (extra: runtimes)",
     "cudagraph": "the whole forward captured once as a CUDA graph and replayed: no launches from Python (cuda only)",
 }
 """Where a network can run; ``bench.models.runtimes`` holds one file for each but eager."""
@@ -109,7 +110,10 @@ RUNTIMES: dict[str, str] = {
 ONLY_ON: dict[str, str] = {"cudagraph": "cuda", "onnxruntime": "cpu", "openvino": "cpu"}
 """Runtimes that exist on one device only."""
 
-STREAM_RUNTIMES: dict[str, str] = {name: RUNTIMES[name] for name in ("eager", "cudagraph")}
+QUANTISING: tuple[str, ...] = ("onnxruntime", "openvino")
+"""Runtimes that bring a tool of their own for int8: post-training quantisation, calibrated on clips."""
+
+STREAM_RUNTIMES: dict[str, str] = {name: RUNTIMES[name] for name in ("eager", "onnxruntime", "openvino", "cudagraph")}
 """Runtimes in which a network keeps its state from frame to frame."""
 
 DETECTION_DATASET = "cluttered_digits"
@@ -145,9 +149,12 @@ class ValueNotAllowed(Mistake, ValueError):
 
 
 def require(value: object, allowed: Collection[object], what: str) -> None:
-    """Raises ValueNotAllowed for a value that is not among ``allowed``."""
+    """Raises ValueNotAllowed for a value that is not among ``allowed``; it names the nearest."""
     if value not in allowed:
-        raise ValueNotAllowed(f"unknown {what} {value!r}; there are: {', '.join(map(str, allowed))}")
+        names = [str(one) for one in allowed]
+        near = get_close_matches(str(value), names, 1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        raise ValueNotAllowed(f"unknown {what} {value!r}{meant}; there are: {', '.join(names)}")
 
 
 def require_backbone(name: str, known: Collection[object], what: str = "backbone") -> None:

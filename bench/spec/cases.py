@@ -5,19 +5,20 @@ strategy that is trained under one condition; a *trial* is an arm with one seed.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any
 
 from bench.spec.axes import ACCURACY_BACKBONE, BASELINE, MAIN, parse_fraction
 from bench.spec.panel import Panel
+from bench.spec.parameters import Declared, Parameter
 from bench.spec.schema import Share, Strict
 from bench.spec.training import TrainingRecipe
 
 
 @dataclass(frozen=True)
 class StrategyInfo:
-    """What is known of a strategy file without running its code again. ``error``: why it could not be loaded."""
+    """What is known of a strategy without running its code again. ``error``: why its file could not be loaded."""
 
     name: str
     file: str
@@ -29,18 +30,23 @@ class StrategyInfo:
     directions: tuple[str, ...] = ()
     same_function_as: str | None = None
     owns_layer: bool = False
+    parameters: Declared = field(default_factory=dict)
     error: str | None = None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "StrategyInfo":
         """The inverse of ``asdict`` after a journey through JSON."""
         plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
-        return cls(**plain)
+        parameters = {name: Parameter(**one) for name, one in data.get("parameters", {}).items()}
+        return cls(**plain | {"parameters": parameters})
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A strategy with its settings: the point on the axes that a plug-in is given."""
+    """A strategy with its settings: the point on the axes that a plug-in is given.
+
+    strategy: its name, with its values where they differ from its defaults: ``tam[kernel=5]``, see ``parameters``.
+    """
 
     strategy: str
     fraction: Fraction

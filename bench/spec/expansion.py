@@ -1,6 +1,6 @@
 """Settings + what was discovered on this machine -> the frozen list of what to measure."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
@@ -11,6 +11,7 @@ from bench.spec.axes import (
     BASELINE,
     DETECTORS,
     ONLY_ON,
+    QUANTISING,
     SECTIONS,
     VOLUMETRIC,
     ValueNotAllowed,
@@ -30,6 +31,7 @@ from bench.spec.cases import (
     Variant,
 )
 from bench.spec.panel import PANEL_AXES, Panel
+from bench.spec.parameters import alike, parse, plain, spelled_out
 from bench.spec.schema import Group
 from bench.spec.settings import Panels, Settings, Timing
 from bench.spec.training import Study, TrainingRecipe, TrainingSection, VideoRecipe
@@ -54,8 +56,39 @@ class Machine:
         return (device,)
 
 
+def with_parameters(infos: Sequence[StrategyInfo], settings: Settings, chosen: Chosen) -> list[StrategyInfo]:
+    """``infos``, and one for each strategy with values of its own that ``settings`` or ``chosen`` name, and for what it
+    equals with the same values, as far as that takes them.
+
+    Raises ValueNotAllowed for a strategy, parameter or value that is not there.
+    """
+    known = {info.name: info for info in infos}
+    waiting = [*(chosen.strategies or ()), *settings.strategies]
+    while waiting:
+        for name in strategies_asked((waiting.pop(0),), known):
+            if name not in known:
+                own = known[plain(name)]
+                same = known.get(own.same_function_as or "")
+                if same is not None:
+                    waiting.append(alike(name, same.name, same.parameters))
+                    own = replace(own, same_function_as=waiting[-1])
+                known[name] = replace(own, name=name)
+    return list(known.values())
+
+
+def strategies_asked(asked: Sequence[str], known: Mapping[str, StrategyInfo]) -> list[str]:
+    """Each strategy that is asked for, with one value for each of its parameters. Raises ValueNotAllowed."""
+    found = list[str]()
+    for name in asked:
+        own = name if name in known else parse(name)[0]
+        require(own, sorted(known), "strategy")
+        declares_nothing = own == name or known[own].error is not None
+        found += [own] if declares_nothing else spelled_out(name, known[own].parameters)
+    return found
+
+
 def expand(settings: Settings, infos: Sequence[StrategyInfo], chosen: Chosen, machine: Machine) -> Sweep:
-    """The cases and trials that ``settings`` and ``chosen`` ask for on this machine.
+    """The cases and trials that ``settings`` and ``chosen`` ask for on this machine. infos: of ``with_parameters``.
 
     Raises ValueNotAllowed for a strategy, study, device or number of threads that is not there, and where nothing that
     is asked for can be timed or trained.
@@ -71,8 +104,9 @@ class _Expansion:
     machine: Machine
 
     def sweep(self) -> Sweep:
-        for name in (*(self.chosen.strategies or ()), *self.settings.strategies):
-            require(name, sorted(self.known), "strategy")
+        strategies_asked(
+            (*(self.chosen.strategies or ()), *self.settings.strategies), self.known
+        )  # raises what is not there
         sections = self.settings.sections
         clips = self._planned(self.settings.latency, self._of_clips) if "latency" in sections else ()
         panels = [*clips, *self._streams()]
@@ -118,8 +152,12 @@ class _Expansion:
         asked = (
             self._variants(section.groups, section.plugins) if row.groups is None else self._variants(row.groups, None)
         )
-        named = row.strategies
-        return [v for v in asked if named is None or v.strategy in named or not self.known[v.strategy].builtin]
+        named = None if row.strategies is None else strategies_asked(row.strategies, self.known)
+        return [
+            v
+            for v in asked
+            if named is None or {v.strategy, plain(v.strategy)} & {*named} or not self.known[v.strategy].builtin
+        ]
 
     def _planned(
         self, section: Timing, variants: Callable[[Timing, Panels], Sequence[Variant]]
@@ -144,11 +182,16 @@ class _Expansion:
                 own = getattr(row, option)
                 axes[axis.name] = getattr(section, option) if own is None else own
             axes["threads"] = self._threads(axes["threads"])
+            if "int8" in axes["dtype"] and not set(axes["runtime"]) & set(QUANTISING):
+                raise ValueNotAllowed(
+                    f"int8 exists in the runtimes {' and '.join(QUANTISING)}, which bring tools that quantise, not in "
+                    f"{' or '.join(axes['runtime'])}: --runtimes {','.join(QUANTISING)}"
+                )
             for device in allowed:
                 if device == (row.device or device):
                     for values in product(*axes.values()):
                         panel = Panel(device=device, **dict(zip(axes, values, strict=True)))
-                        if ONLY_ON.get(panel.runtime, device) == device:
+                        if _exists(panel):
                             found.setdefault((row.turn, panel), []).append(row)
         if not found:
             runtimes = [name for part in (section, *section.panels) for name in getattr(part, "runtimes") or ()]  # noqa: B009
@@ -178,7 +221,8 @@ class _Expansion:
         return Training(name, trials, self._resolved(section.recipe), section.data)
 
     def _trials(self, name: str, section: TrainingSection) -> Iterator[Trial]:
-        """Study after study, and seed by seed, so that an interrupted study holds whole comparisons."""
+        """Study after study, in it one condition after the other, and seed by seed: what is interrupted holds whole
+        comparisons."""
         studies = section.all_studies
         chosen = self.chosen.studies if section.studies else None  # others have none to choose
         for study in studies:
@@ -188,9 +232,9 @@ class _Expansion:
                 own = dict.fromkeys(replace(v, strategy=root_of(v.strategy, self.known)) for v in variants)
                 trained = [BASELINE_VARIANT, *own] if study.baseline else list(own)  # the others inherit
                 first = section.first_seed if study.first_seed is None else study.first_seed
-                for seed in range(first, first + (study.seeds or section.seeds)):
-                    for condition in _conditions(study, main):
-                        own_of = trained if condition.backbone not in ACCURACY_VOLUMETRIC else [BASELINE_VARIANT]
+                for condition in _conditions(study, main):
+                    own_of = trained if condition.backbone not in ACCURACY_VOLUMETRIC else [BASELINE_VARIANT]
+                    for seed in range(first, first + (study.seeds or section.seeds)):
                         for variant in own_of:
                             yield Trial(name, variant, condition, seed)
 
@@ -204,18 +248,27 @@ class _Expansion:
         return recipe.model_copy(update=update)
 
     def _variants(self, groups: Sequence[Group], plugins: Group | None) -> list[Variant]:
-        """Each once. What was dropped in, or only named by the user, joins by ``plugins``; None: nothing joins."""
-        chosen = self.chosen.strategies
-        grouped = {name for group in groups for name in group.strategies}
-        joining = [name for name, info in self.known.items() if not info.builtin or name in (chosen or ())]
+        """Each once. What was dropped in, or only named by the user, joins by ``plugins``; None: nothing joins.
+
+        What the user gives values of its own takes the place of the plain strategy.
+        """
+        chosen = None if self.chosen.strategies is None else strategies_asked(self.chosen.strategies, self.known)
+        dropped_in = [name for name, info in self.known.items() if not info.builtin and name == plain(name)]
+        joining = [name for name in self.known if name in dropped_in or name in (chosen or ())]
+
+        def meant(group: Group) -> list[str]:
+            names = strategies_asked(group.strategies, self.known)
+            return names if chosen is None else [own for name in names for own in chosen if name in (own, plain(own))]
+
+        grouped = {name for group in groups for name in meant(group)}
         all_groups = [*groups]
         if plugins is not None:
             all_groups += [plugins.model_copy(update={"strategies": tuple(n for n in joining if n not in grouped)})]
         taking_part = [
             variant
             for group in all_groups
-            for name in group.strategies
-            if name != BASELINE and (chosen is None or name in chosen)
+            for name in meant(group)
+            if name != BASELINE
             for variant in self._of_one(self.known[name], group)
         ]
         return list(dict.fromkeys(taking_part))
@@ -230,6 +283,12 @@ class _Expansion:
         directions = _fitting(chosen.directions, group.directions, info.directions)
         for placement, direction, fraction in product(placements, directions, fractions):
             yield Variant(info.name, fraction, placement, direction)
+
+
+def _exists(panel: Panel) -> bool:
+    """Whether its runtime is made for its device, and can quantise where its dtype is int8."""
+    there = ONLY_ON.get(panel.runtime, panel.device) == panel.device
+    return there and (panel.dtype != "int8" or panel.runtime in QUANTISING)
 
 
 def _conditions(study: Study, main: Study) -> list[Condition]:

@@ -72,7 +72,7 @@ class Panel:
     backbone: str = _axis("backbones", str, ("resnet50",), "Networks, see: list backbones.")
     device: str = _axis(_APART, str, (), "cpu, cuda or auto.")
     runtime: str = _axis("runtimes", RUNTIMES, ("eager",), "eager,compile,onnxruntime,openvino,cudagraph.")
-    dtype: str = _axis("dtypes", Dtype, ("fp32",), "fp32,bf16.")
+    dtype: str = _axis("dtypes", Dtype, ("fp32",), "fp32,bf16,int8.")
     memory_format: str = _axis("memory_formats", MemoryFormat, ("nchw",), "nchw,channels_last.")
     threads: int = _axis("threads", int, (), "Threads; by default all cores that may be used.")
     frames: int = _axis("frames", int, (8,), "Frames in a clip.")

@@ -25,6 +25,7 @@ from bench.spec.axes import (
     require_backbone,
 )
 from bench.spec.panel import PANEL_AXES
+from bench.spec.parameters import plain
 from bench.spec.schema import Count, Group, Positive, ProcessLimits, Seconds, Stopping, Strict, one_of
 from bench.spec.training import Accuracy, Detection, TrainingSection, VideoSection
 
@@ -120,6 +121,7 @@ class Online(Timing):
     ALLOWED: ClassVar[dict[str, Collection[Any]]] = {
         "backbones": {**BACKBONES, **DETECTORS},
         "runtimes": STREAM_RUNTIMES,
+        "dtypes": ("fp32", "bf16", "fp16"),  # a calibration of clips says nothing of caches
         "batches": (1,),
     }
     NOT_OPTIONS = ("frames", "batches")
@@ -185,7 +187,8 @@ def preset_names() -> list[str]:
 
 def preset_strategies() -> frozenset[str]:
     """The strategies that the suite's presets name: its own. Whatever else lies in ``strategies/`` was dropped in."""
-    return frozenset({BASELINE, *(name for preset in preset_names() for name in load_preset(preset).strategies)})
+    named = (name for preset in preset_names() for name in load_preset(preset).strategies)
+    return frozenset({BASELINE, *map(plain, named)})
 
 
 def load_preset(name: str) -> Settings:

@@ -11,11 +11,14 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Question(Strict):
-    """What is asked of videos. label: which class; arrow: shown forward or reversed? classes: only their videos."""
+    """What is asked of videos. label: which class; arrow: shown forward or reversed? classes: only their videos.
+    epochs: of training, where a question has more or fewer videos than the recipe was made for; None: the recipe's.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = "label"
     task: Literal["label", "arrow"] = "label"
     classes: tuple[str, ...] = ()
+    epochs: Count | None = None
 
 
 class Split(Strict):

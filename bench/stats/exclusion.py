@@ -31,12 +31,17 @@ def _rate(name: str, slack: float = 0.0) -> Callable[[Readings, float], float]:
     return lambda readings, wall: (readings.get(name, math.nan) - slack) / wall
 
 
+def _asleep(readings: Readings, wall: float) -> float:
+    return readings.get("stops", 0.0) + readings.get("suspended", 0.0)
+
+
 RULES = (
     Rule("foreign CPU", _rate("foreign", _TICKS), 0.05),  # cores; quiet: 0.005 to 0.02, with a busy process 0.5 to 1
     Rule("steal", _rate("steal", _TICKS), 0.05),  # cores; quiet virtual machines showed 0.001 to 0.005
     Rule("paging from disk", _rate("major_faults"), 10.0),  # a second; a warm process has none
     Rule("memory pressure", _rate("pressure_memory"), 0.01),  # share of the time that some process waited for memory
     Rule("GPU throttled", lambda readings, wall: readings.get("throttled", 0.0), 0.5),  # 1 where the driver says so
+    Rule("stopped or suspended", _asleep, 0.01),  # once, or seconds: the two clocks are read microseconds apart
 )
 
 

@@ -6,22 +6,26 @@ by a ``process`` record. When a run is opened for writing, damaged lines and rep
 aside in ``records.torn`` and measured again; all others stay as they are.
 """
 
+import errno
 import fcntl
 import json
 import lzma
 import os
 import re
+import socket
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
+import psutil
 from pydantic import ValidationError
 
 from bench.store.migrations import SCHEMA, up_to_date
-from bench.store.records import RECORD, FolderError, Record, TimedRecord, write_atomically
+from bench.store.records import HELD, RECORD, FolderError, Record, TimedRecord, write_atomically
 
+_LOCKED = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # by somebody else; all others: not to be had
 _FIRST_SEALED = 5  # the first schema version whose lines carry a checksum
 _SEAL = re.compile(rb',"check":"([0-9a-f]{8})"\}$')
 
@@ -125,13 +129,15 @@ def packed(path: Path) -> Path:
 class Run:
     """A run's folder, open for writing by this process alone.
 
-    The lock is the kernel's: it goes with the process, so a dead run never blocks its own resumption.
+    The lock is the kernel's: it goes with the process, so a dead run never blocks its own resumption. Where the file
+    system has none, a file says who writes; ``note`` tells so.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.path = folder, folder / "records.jsonl"
         self.ids: set[str] = set()
         self.set_aside = 0  # lines that were damaged, or not whole
+        self.note = ""
         self._journal = -1  # its handle, while the run is open
         self._opened = ExitStack()
 
@@ -189,10 +195,16 @@ class Run:
         lock = opening.enter_context((self.folder / ".lock").open("w"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise FolderError(
-                f"another run is writing to {self.folder}; wait for it, or choose another --out"
-            ) from None
+        except OSError as error:
+            if error.errno in _LOCKED:
+                why = f"another run is writing to {self.folder}; wait for it, or choose another --out"
+                raise FolderError(why) from None
+            held = self.folder / HELD
+            _hold(held)
+            opening.callback(held.unlink, missing_ok=True)
+            self.note = (
+                f"the file system of {self.folder} has no locks ({error.strerror}): {HELD} says who writes there"
+            )
         if packed(self.path).exists() and not self.path.exists():
             raise FolderError(f"{self.folder} is a published run, its records are compressed; unxz them to go on")
         spoilt = self._look_through()
@@ -246,6 +258,31 @@ class Run:
                 os.fsync(file.fileno())
         os.replace(beside, self.path)
         _sync_folder(self.folder)
+
+
+def _hold(file: Path) -> None:
+    """Make a file that says which process writes into its folder; the file of one that is gone is taken over.
+
+    Raises FolderError where another process writes, or did on another machine, of which nothing is known here.
+    """
+    here = socket.gethostname()
+    while True:
+        try:
+            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        except FileExistsError:
+            with suppress(FileNotFoundError):  # given up meanwhile
+                host, _, process = file.read_text(encoding="utf-8").strip().rpartition(" ")
+                if host == here and process.isdigit() and not psutil.pid_exists(int(process)):
+                    file.unlink(missing_ok=True)
+                    continue
+                who = f"process {process} on {host}" if host else "which is not known"
+                raise FolderError(
+                    f"another run is writing to {file.parent} ({who}); wait for it, or delete {file} where it is gone"
+                ) from None
+        else:
+            with os.fdopen(handle, "w", encoding="utf-8") as named:
+                named.write(f"{here} {os.getpid()}\n")
+            return
 
 
 def _sync_folder(folder: Path) -> None:

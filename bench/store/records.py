@@ -34,7 +34,8 @@ from bench.store.samples import Detection, Process, Recognition, Slots, Static, 
 
 Status = Literal["ok", "skipped", "failed"]
 
-_BEFORE_ANYTHING = (".lock", "records.jsonl", "run.json.new")  # what a run makes before its header
+HELD = ".lock.held"  # who writes into a folder, where its file system has no locks
+_BEFORE_ANYTHING = (".lock", HELD, "records.jsonl", "run.json.new")  # what a run makes before its header
 
 
 class FolderError(Mistake):
@@ -123,7 +124,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     beside = path.with_name(path.name + ".new")
     try:
         with beside.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            if isinstance(content, str):  # a path that is no text in this locale stays the bytes that it is
+                content = content.encode(errors="surrogateescape")
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)

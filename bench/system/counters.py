@@ -6,7 +6,11 @@ Nothing is read inside the timed part. What a system does not tell is NaN, never
 import math
 import os
 import resource
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -59,6 +63,8 @@ class Disturbance(Counters):
 
     wall: seconds on the monotonic clock. major_faults: page faults that waited for a disk. load: the load average, a
     level and not a total. pressure_…: seconds in which some process waited for it (Linux's pressure-stall information).
+    stops: how often this process was stopped and went on (``counting_stops``). suspended: seconds for which the machine
+    slept.
     """
 
     wall: float
@@ -67,6 +73,8 @@ class Disturbance(Counters):
     pressure_cpu: float
     pressure_memory: float
     pressure_io: float
+    stops: int
+    suspended: float
 
     @classmethod
     def now(cls) -> Self:
@@ -80,11 +88,44 @@ class Disturbance(Counters):
             pressure_cpu=pressure("cpu").get("total", math.nan) * 1e-6,
             pressure_memory=pressure("memory").get("total", math.nan) * 1e-6,
             pressure_io=pressure("io").get("total", math.nan) * 1e-6,
+            stops=_STOPS.seen,
+            suspended=_suspended(),
         )
 
     def since(self, earlier: Self) -> dict[str, float]:
         """What happened between the two, and the load at the end."""
         return {**super().since(earlier), "load": self.load}
+
+
+@dataclass
+class _Stops:
+    seen: int = 0
+
+    def note(self, *_: object) -> None:
+        self.seen += 1
+
+
+_STOPS = _Stops()
+
+
+@contextmanager
+def counting_stops() -> Iterator[None]:
+    """While the body runs, ``Disturbance`` counts how often this process is stopped (SIGSTOP) and goes on (SIGCONT)."""
+    if threading.current_thread() is not threading.main_thread():  # only that one is told of signals
+        yield
+        return
+    before = signal.signal(signal.SIGCONT, _STOPS.note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCONT, before)
+
+
+def _suspended() -> float:
+    """Seconds since boot for which the machine slept: one of Linux's two clocks stands still meanwhile."""
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return math.nan
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 def cores_used(seconds: float) -> dict[str, float]:

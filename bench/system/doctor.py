@@ -144,6 +144,20 @@ def _siblings(host: Host) -> Findings:
     yield finding("siblings", fine, cores=len(usable), physical=len(groups), firsts=firsts)
 
 
+def _hybrid(host: Host) -> Findings:
+    """Intel names the cores of each kind; ARM rates each core, the fastest 1024."""
+    usable = host.usable
+    fast, slow = (host.core_list(f"sys/devices/cpu_{kind}/cpus") for kind in ("core", "atom"))
+    if fast is None or slow is None:
+        rated = {core: host.text(f"{_CPU}/cpu{core}/cpu_capacity") for core in usable}
+        best = max(rated.values(), key=lambda rate: int(rate) if rate and rate.isdigit() else 0, default=None)
+        fast = frozenset(core for core, rate in rated.items() if rate == best)
+        slow = usable - fast
+    fast, slow = fast & usable, slow & usable
+    firsts = ",".join(map(str, sorted(fast)))
+    yield finding("hybrid", not (fast and slow), fast=len(fast), slow=len(slow), firsts=firsts)
+
+
 def _numa(host: Host) -> Findings:
     nodes = known(host.core_list(f"{_NODE}/online"), "NUMA nodes")
     mine = [n for n in nodes if (host.core_list(f"{_NODE}/node{n}/cpulist") or frozenset()) & host.usable]
@@ -231,7 +245,7 @@ def _gpus(host: Host) -> Findings:
 
 
 CHECKS: tuple[Callable[[Host], Findings], ...] = (
-    *(_load, _other_processes, _pressure, _quota, _affinity, _siblings, _numa, _memory, _huge_pages),
+    *(_load, _other_processes, _pressure, _quota, _affinity, _siblings, _hybrid, _numa, _memory, _huge_pages),
     *(_high_water_mark, _virtual_machine, _governor, _turbo, _battery, _variables, _gpus),
 )
 

@@ -7,10 +7,12 @@ import contextlib
 import functools
 import hashlib
 import json
+import math
 import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -45,11 +47,25 @@ PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 """For processes in which nothing is timed: threads that spin while they wait crawl where a core is busy."""
 
 
-def usable_cores() -> int:
-    """The number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def usable_cores(root: Path = ROOT) -> int:
+    """The number of cores that this process may use: those that it may run on, and no more than a CPU quota gives.
+
+    Threads beyond a quota take turns: all of them stop for the rest of a period as soon as it is used up.
+    """
+    from bench.system import cgroups  # which reads files as this module does
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min(cores, cgroups.cpu_quota(root).cores)))
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: the user's cache; for users without a home, among temporary files."""
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given) / "shiftbench"
+    try:
+        return Path.home() / ".cache" / "shiftbench"
+    except RuntimeError:  # a container's user may be in no list
+        return Path(tempfile.gettempdir()) / f"shiftbench-cache-{os.getuid()}"
 
 
 def describe_machine() -> dict[str, Any]:
@@ -59,6 +75,7 @@ def describe_machine() -> dict[str, Any]:
         "cpu": cpu_model(),
         "cpu_flags": [flag for flag in _CONVOLUTION_FLAGS if flag in flags],
         "cores": usable_cores(),
+        "cpu_quota": _quota(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "machine": machine_facts(),
         "os": platform.platform(),
@@ -67,6 +84,14 @@ def describe_machine() -> dict[str, Any]:
         "commit": _commit(),
         "load_before": load_average(),
     }
+
+
+def _quota() -> str | None:
+    """What a container's or a service manager's limit leaves, where there is one."""
+    from bench.system import cgroups
+
+    cores = cgroups.cpu_quota().cores
+    return None if math.isinf(cores) else f"{cores:g} cores of {os.cpu_count() or 1}"
 
 
 def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str | None]:
@@ -139,6 +164,11 @@ def cpu_flags(root: Path = ROOT) -> frozenset[str]:
 def cpu_bf16() -> bool:
     """Whether the processor computes in bf16: with vector instructions or matrix units, not by emulation."""
     return not cpu_flags().isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def cpu_int8() -> bool:
+    """Whether the processor has dot products of bytes; without them eight bits are no faster than fp32."""
+    return not cpu_flags().isdisjoint(("avx512_vnni", "avx_vnni", "amx_int8", "asimddp"))
 
 
 def read_text(path: Path) -> str | None:

@@ -9,6 +9,9 @@ from rich.table import Column
 
 _PLAIN_INTERVAL = 20.0  # seconds between lines where the output is not a terminal
 _TRUSTED_SHARE = 0.02  # of a section: before that, the speed is mostly the start of processes
+_NOT_WORTH_SAYING = (
+    30.0  # seconds by which the time left may grow before it is shown: a clock that steps back irritates
+)
 _COLUMNS = (  # a narrow terminal cuts the description and the bar, never the time left
     TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=3)),
     BarColumn(bar_width=None, table_column=Column(ratio=1)),
@@ -27,7 +30,7 @@ class Reporter:
         self._console = Console(stderr=True, quiet=quiet)
         self._expected: dict[str, float] = {}
         self._done: dict[str, float] = {}
-        self._last_line = 0.0
+        self._last_line, self._shown, self._left = 0.0, 0.0, float("inf")
         self._bar = Progress(*_COLUMNS, console=self._console, auto_refresh=False, transient=True, expand=True)
         self._task = self._bar.add_task("starting", total=1.0, left="?")
         if self._console.is_terminal and not quiet:
@@ -42,13 +45,16 @@ class Reporter:
         self._done[section] = min(max(share, 0.0), 1.0)
         total = sum(self._expected.values()) or 1.0
         done = sum(seconds * self._done.get(name, 0.0) for name, seconds in self._expected.items())
-        left = timedelta(seconds=int(total - done))
+        self._shown = max(self._shown, done / total)
+        if not 0 < total - done - self._left < _NOT_WORTH_SAYING:
+            self._left = total - done
+        left = timedelta(seconds=int(self._left))
         label = f"{section}: {doing}" if doing else section
         if self._bar.live.is_started:
-            self._bar.update(self._task, completed=done / total, description=label, left=left, refresh=True)
+            self._bar.update(self._task, completed=self._shown, description=label, left=left, refresh=True)
         elif time.monotonic() - self._last_line >= _PLAIN_INTERVAL:
             self._last_line = time.monotonic()
-            self.say(f"{100 * done / total:3.0f} %  {left} left  {label}")
+            self.say(f"{100 * self._shown:3.0f} %  {left} left  {label}")
 
     def say(self, message: str) -> None:
         """One line that stays on the screen."""

@@ -8,6 +8,7 @@ beyond the limit) raises WorkerDied with the reason.
 
 import contextlib
 import ctypes
+import itertools
 import json
 import os
 import resource
@@ -32,17 +33,24 @@ Emit = Callable[[Event], None]
 
 _EVENTS_FD = "SHIFTBENCH_EVENTS_FD"
 _MEMORY_LIMIT = "SHIFTBENCH_MEMORY_LIMIT"  # bytes
-_PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
+_MARK = "SHIFTBENCH_WORKER"  # whatever a worker starts inherits it
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # of <linux/prctl.h>
 _PROGRESS_EVERY = 1.0  # seconds; a person watches this
 _OUTPUT_TAIL = 2000  # bytes of a dead worker's output in which its last line is looked for
 _LONGEST_EVENT = 1 << 26  # bytes; a superblock of a hundred cases takes a few hundred kilobytes
 _MEMORY_RESERVE = 0.1  # of the memory that is free when a process starts: for the system and the parent
 _EXIT_PATIENCE = 10.0  # seconds between closing the pipe and ending
+_OVERSLEPT = 1.0  # seconds past a deadline: this process was stopped meanwhile, and so may its worker have been
+_GENERATIONS = 20  # of processes that start others and end; each becomes this process's own in its turn
 _BYTECODE_ROOM = 1 << 29  # bytes; PyTorch's and the runtimes' take two thirds of it
 
 Child = subprocess.Popen[bytes]
 
-_alive: set[Child] = set()
+_SOURCES = Path(__file__).resolve().parents[2]
+_INSTALLED = ("site-packages", "dist-packages")
+
+_alive: dict[Child, str] = {}
+_count = itertools.count()
 
 
 class WorkerDied(Exception):
@@ -72,11 +80,20 @@ def stream(
     where it gives something new, the worker lives on. Raises WorkerDied where it ends without ``done``.
     """
     limit = _memory_limit(memory_share, memory_gib)
+    mark = f"{os.getpid()}-{next(_count)}"
+    adopt_orphans()
     read_fd, write_fd = os.pipe()
     with tempfile.TemporaryFile() as output, os.fdopen(read_fd, "rb") as events:
-        changes = {**_bytecode_cache(), **limit, **(env or {}), _EVENTS_FD: str(write_fd)}
+        changes = {
+            **_bytecode_cache(),
+            **_import_path(),
+            **limit,
+            **(env or {}),
+            _EVENTS_FD: str(write_fd),
+            _MARK: mark,
+        }
         child = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
@@ -85,7 +102,7 @@ def stream(
             start_new_session=True,  # so that a plug-in's own children can be killed with it
         )
         os.close(write_fd)
-        _alive.add(child)
+        _alive[child] = mark
         try:
             assert child.stdin is not None
             with contextlib.suppress(BrokenPipeError):  # it died at once: the loop below says how
@@ -102,7 +119,7 @@ def stream(
             raise WorkerDied(_exit_description(child.returncode, output), fatal=child.returncode != 1)
         finally:
             _kill(child)
-            _alive.discard(child)
+            _alive.pop(child, None)
 
 
 def _bytecode_cache() -> dict[str, str]:
@@ -113,6 +130,14 @@ def _bytecode_cache() -> dict[str, str]:
         return {}
     folder = os.path.join(temporary, f"shiftbench-bytecode-{os.getuid()}")
     return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": folder}
+
+
+def _import_path() -> dict[str, str]:
+    """Where this suite lies, for a process that does not look into the working directory first, in which a file may be
+    called as a module of ours or of Python's own. Nothing where the suite is installed: there it is found anyway."""
+    if _SOURCES.name in _INSTALLED:
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(_SOURCES), os.environ.get("PYTHONPATH"))))}
 
 
 def _memory_limit(share: float | None, gib: float | None) -> dict[str, str]:
@@ -142,7 +167,8 @@ def _read_events(fd: int, child: Child, silence_limit: float, alive: Callable[[]
         deadline, sign = time.monotonic() + silence_limit, alive()
         while True:
             if not selector.select(max(0.0, deadline - time.monotonic())):
-                if sign == (sign := alive()):
+                overslept = time.monotonic() - deadline > _OVERSLEPT
+                if sign == (sign := alive()) and not overslept:
                     raise WorkerDied(f"gave no sign of life for {silence_limit:.0f} s and was killed", silent=True)
                 deadline = time.monotonic() + silence_limit
                 continue
@@ -179,10 +205,49 @@ def _exit_description(code: int, output: IO[bytes]) -> str:
 
 
 def _kill(child: Child) -> None:
-    """End the child and all that it started."""
+    """End the child and all that it started, in whatever session: what it left behind has become this process's own."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+    mark = f"{_MARK}={_alive.get(child)}".encode()
+    for _ in range(_GENERATIONS):
+        left = [pid for pid in children() if _session(pid) == child.pid or mark in _environ(pid)]
+        for pid in left:
+            with contextlib.suppress(ChildProcessError, ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+        if not left:
+            break
+
+
+def adopt_orphans() -> None:
+    """From now on, processes below this one whose parent ends become its children, so that none gets out of sight."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def children() -> set[int]:
+    """The processes that this one has started. Asked often: the kernel's own list is a thousand times faster."""
+    if lists := list(Path("/proc/self/task").glob("*/children")):
+        with contextlib.suppress(OSError):  # a thread that ended meanwhile
+            return {int(child) for file in lists for child in file.read_text().split()}
+    return {child.pid for child in psutil.Process().children()}
+
+
+def _session(pid: int) -> int | None:
+    """Of one that has ended too, as long as nobody has waited for it."""
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _environ(pid: int) -> list[bytes]:
+    """What a process was started with; nothing where it has ended, or the system does not tell."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def serve(handler: Callable[[Event, Emit], None]) -> None:
@@ -193,6 +258,7 @@ def serve(handler: Callable[[Event, Emit], None]) -> None:
     own = os.getpid()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # the kernel kills it when its parent is gone
+    adopt_orphans()
     if limit := os.environ.pop(_MEMORY_LIMIT, None):
         with contextlib.suppress(OSError, ValueError):  # a smaller limit is set already
             resource.setrlimit(resource.RLIMIT_DATA, (int(limit), int(limit)))

@@ -65,7 +65,7 @@ def test_a_case_against_the_baseline_of_its_panel() -> None:
     assert own.half_width_pct == pytest.approx((own.overhead_ci_high_pct - own.overhead_ci_low_pct) / 2)
     assert (own.overhead_all_pct, own.excluded, own.disturbed_pct) == (own.overhead_pct, 0, 0)
     assert (own.replicates, own.blocks, own.status, own.fraction) == (6, 30, "ok", 0.25)
-    assert (own.params, own.extra_traffic_mb) == (100, 2.0)
+    assert (own.params, own.extra_params, own.extra_flops, own.extra_traffic_mb) == (100, 0, 0, 2.0)
     assert list(table["flags"]) == ["", "aa", ""] and own["records"] == SHIFT.key
     assert pd.isna([own.page_faults, own.predicted_overhead_pct, own.sm_mhz, own.overhead_cycles_pct]).all()
 
@@ -130,6 +130,14 @@ def test_flags_say_what_was_odd() -> None:
         replace(case, panel=replace(PANEL, memory_format="channels_last")): factor for case, factor in THREE.items()
     }
     assert flags([*run(last), checked(flags=("memory_format",))], list(last)[2]) == {"loses_channels_last"}
+
+
+def test_a_shift_that_is_not_quantised_through_is_flagged_with_how_often() -> None:
+    nodes = {"QLinearConv": (20, 0.1), "QuantizeLinear": (1, None), "DequantizeLinear": (1, None)}
+    plain, more = static(BASE, executed=nodes), {**nodes, "QuantizeLinear": (9, None), "DequantizeLinear": (9, None)}
+    own = row([*run(THREE), plain, static(SHIFT, executed=more)])
+    assert (own["flags"], own.reason) == ("islands", "18 nodes convert between bytes and fp32, without a shift 2")
+    assert flags([*run(THREE), plain, static(SHIFT, executed=nodes)]) == set()
 
 
 def test_an_estimate_that_hangs_on_what_is_left_out_is_flagged() -> None:

@@ -49,6 +49,9 @@ MISTAKES = {
     "no threads": (["run", "--threads", "0"], ["'0'", "from 1"]),
     "seeds in words": (["run", "--seeds", "many"], ["'many'", "whole number"]),
     "budget in words": (["run", "--budget", "soon"], ["'soon'", "10m"]),
+    "value of no parameter": (["run", "--strategies", "copy_shift[kernel=3]"], ["no parameter 'kernel'", "none"]),
+    "unclosed bracket": (["run", "--strategies", "copy_shift[kernel=3"], ["'copy_shift[kernel=3'", "tam[kernel=3,5]"]),
+    "check of no value": (["check", "copy_shift[kernel=3]"], ["no parameter 'kernel'", "none"]),
     "empty list": (["run", "--strategies", ","], ["--strategies", "a,b"]),
     "preset and config": (["run", "--preset", "smoke", "--config", "x.toml"], ["exclude each other"]),
     "no such config": (["run", "--config", "/nowhere/x.toml"], ["/nowhere/x.toml", "No such file"]),
@@ -124,11 +127,41 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.strip().endswith("[]"), done.stdout
 
 
-def test_new_makes_a_strategy_that_passes_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["new", "my_shift", "--to", str(tmp_path / "mine")]) == 0
+@pytest.mark.parametrize("more", [[], ["--learnable"]])
+def test_new_makes_a_strategy_that_passes_check(
+    more: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["new", "my_shift", *more, "--to", str(tmp_path / "mine")]) == 0
     assert f"--strategies-dir {tmp_path / 'mine'}" in capsys.readouterr().out
     assert main(["check", str(tmp_path / "mine" / "my_shift.py")]) == 0
     assert "all hold" in capsys.readouterr().out
+
+
+def test_check_proves_values_of_parameters_and_all_of_a_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["new", "my_gate", "--learnable", "--to", str(tmp_path)]) == 0
+    in_folder = ["--strategies-dir", str(tmp_path)]
+    assert main(["check", "my_gate[kernel=3,5]", *in_folder]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines if line.startswith("my_gate")] == ["my_gate", "my_gate[kernel=5]"]
+    assert "        kernel=5 of 3, 5: frames that the gate looks at" in lines
+    assert main(["check", "my_gate[kernel=4]", *in_folder]) == 2
+    assert capsys.readouterr().err == "error: kernel of my_gate cannot be '4'; there are: 3, 5\n"
+    (tmp_path / "two.py").write_text(TWO_BACK + LEAKY)
+    assert main(["check", str(tmp_path / "two.py")]) == 1
+    shown = capsys.readouterr().out
+    assert "two_back: Each moved" in shown and "<b>leaky</b>: Overwrites" in shown and "FAILED  shortcut_exact" in shown
+
+
+def test_check_says_which_places_of_a_network_are_left_as_they_are(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["new", "my_gate", "--learnable", "--to", str(tmp_path)]) == 0
+    file = tmp_path / "my_gate.py"
+    file.write_text(file.read_text().replace("channels < 8", "channels < 24").replace("8 channels", "24 channels"))
+    assert main(["check", str(file), "--backbone", "digits_resnet"]) == 0
+    assert "places of digits_resnet are left as they are: it gates 24 channels at least" in capsys.readouterr().out
 
 
 def test_in_a_checkout_strategies_and_results_are_its_own() -> None:
@@ -191,7 +224,7 @@ def test_check_proves_in_a_network_of_ones_own(capsys: pytest.CaptureFixture[str
     of_network = ["--backbone", "resnet18", "--weights", str(tmp_path / "my.pth")]
     assert main(["check", str(tmp_path / "twenty.py"), *of_network]) == 1
     shown = capsys.readouterr().out
-    assert "FAILED  equal_in_network" in shown and "16 checks each in resnet18: 1 broken" in shown
+    assert "FAILED  equal_in_network" in shown and "18 checks each in resnet18: 1 broken" in shown
 
 
 def test_check_names_the_broken_property(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -85,6 +85,18 @@ def test_classes_and_predictions_are_files(told: dict[str, Any], given: Given) -
     assert {Path(clip).stem for clip in wrong["clip"]} == {"blue0", "blue1"}
 
 
+@pytest.mark.skipif(bool(runtimes.why_not("onnxruntime", "cpu", "int8")), reason="needs the extra: runtimes")
+def test_eight_bits_are_learnt_from_videos(given: Given, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Off by what eight bits cost, and still right: colours lie far apart. What cannot be read is not learnt from."""
+    asked = ("--strategies", "copy_shift", "--runtimes", "onnxruntime", "--dtypes", "int8", "--part", "all")
+    assert given.evaluate(*asked, "--out", str(tmp_path / "out"), "--json") == 1  # a video that cannot be read
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [(row["runtime"], row["dtype"]) for row in rows] == [("eager", "fp32")] * 2 + [("onnxruntime", "int8")] * 2
+    for row in rows[2:]:
+        assert (row["status"], row["unlike_eager"], row["top1_pct"]) == ("ok", 0, rows[0]["top1_pct"])
+        assert 1e-4 < row["deviation"] < 0.1
+
+
 def test_forward_or_reversed_in_words(
     given: Given, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,7 +125,8 @@ MISTAKES = {
     "--part half": ["'half'", "test, validation, all"],
     "--task smell": ["'smell'", "label, arrow"],
     "--runtimes tvm": ["'tvm'", "eager, compile, onnxruntime"],
-    "--dtypes int8": ["'int8'", "'bf16'"],
+    "--dtypes int4": ["'int4'", "'bf16'"],
+    "--dtypes int8": ["int8 exists in the runtimes onnxruntime and openvino", "not in eager"],
     "--strategies nobody": ["'nobody'", "copy_shift"],
     "--strategies split_input_shift --placements inplace": [
         "split_input_shift takes none of the fractions, placements"

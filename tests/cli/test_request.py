@@ -25,7 +25,7 @@ def test_an_option_holds_for_every_panel_of_every_section_that_can_run_it() -> N
     [
         ({"backbones": "resnet18,s3d"}, ("resnet18", "s3d"), ("resnet18",)),
         ({"backbones": "s3d"}, ("s3d",), ()),  # nothing that can run frame by frame: nothing is measured there
-        ({"runtimes": "openvino", "backbones": "resnet18"}, ("resnet18",), ()),
+        ({"runtimes": "compile", "backbones": "resnet18"}, ("resnet18",), ()),
         ({"backbones": "resnet18", "runtimes": "eager,openvino"}, ("resnet18",), ("resnet18",)),
         ({"batches": "4", "frames": "16", "streams": "2,4"}, ("resnet50",), ("resnet50",)),
     ],
@@ -51,6 +51,7 @@ def test_single_options_reach_the_sections_that_they_are_about() -> None:
     assert {(panel.device, panel.batches) for panel in asked.latency.panels if panel.batches} == {("cuda", (32,))}
     alone = Request("standard", only="online", budget="90s").settings()
     assert (alone.latency.budget, alone.online.budget) == (840.0, 90.0)
+    assert Request("online", budget="90s").settings().online.budget == 90.0  # that preset times nothing else
 
 
 def test_weights_are_found_from_wherever_a_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +98,7 @@ def test_a_task_leaves_the_questions_and_studies_that_are_of_it() -> None:
     arrow, label = (Request("utd-mhad", data="clips.csv", task=task).settings().video for task in ("arrow", "label"))
     assert [question.name for question in arrow.data.questions] == ["arrow"]
     assert [study.name for study in arrow.all_studies] == ["main"]
-    assert [question.name for question in label.data.questions] == ["actions", "pairs"]
+    assert [question.name for question in label.data.questions] == ["pairs", "actions"]
     assert label.studies == both.studies
 
 
@@ -137,14 +138,18 @@ def test_a_sweep_is_named_after_its_preset_or_file(tmp_path: Path) -> None:
         (Request(axes={"backbones": "vgg"}), "unknown backbone 'vgg'; there are: resnet18"),
         (Request(axes={"threads": "0"}), "--threads '0' is not a whole number from 1"),
         (Request(axes={"sizes": "3"}), "latency.sizes.0 = 3: input should be greater than or equal to 32"),
-        (Request(axes={"dtypes": "int8"}), r"latency.dtypes.0 = 'int8': input should be 'fp32', 'bf16' or 'fp16'"),
+        (Request(axes={"dtypes": "int4"}), r"dtypes.0 = 'int4': input should be 'fp32', 'bf16', 'fp16' or 'int8'"),
+        (
+            Request(only="online", axes={"dtypes": "int8"}),
+            "unknown dtype of the online section 'int8'; there are: fp32",
+        ),
         (
             Request(axes={"allocators": "mine"}),
             "unknown allocator 'mine'; there are: default, retained, huge, jemalloc, mimalloc",
         ),
         (Request(axes={"runtimes": "tvm"}), "unknown runtime 'tvm'; there are: eager, compile"),
         (Request(only="online", axes={"backbones": "s3d"}), "unknown backbone of the online section 's3d'"),
-        (Request(only="online", axes={"runtimes": "openvino"}), "unknown runtime of the online section 'openvino'"),
+        (Request(only="online", axes={"runtimes": "compile"}), "unknown runtime of the online section 'compile'"),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_would_be_right(request_: Request, complaint: str) -> None:

@@ -9,7 +9,8 @@ import torch
 from bench import models
 from bench.cli.app import main
 from bench.system.allocators import advice
-from tests.data.making_videos import torn, write
+from tests.conftest import command
+from tests.data.making_videos import lying, two_sizes, write
 
 QUICK = ["--fps", "500", "--threads", "1"]
 
@@ -35,11 +36,68 @@ def test_a_file_and_plain_lines_where_there_is_no_terminal(capsys: pytest.Captur
     assert (advice() or "24 frames") in out
 
 
-def test_a_broken_file_is_played_as_far_as_it_goes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["stream", "--source", str(torn(write(tmp_path / "torn.mp4"))), *QUICK]) == 2
+def test_a_file_of_two_sizes_is_played_as_far_as_it_goes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["stream", "--source", str(two_sizes(tmp_path)), *QUICK]) == 2
     told = capsys.readouterr()
-    assert told.err.startswith("error: ") and told.err.count("\n") == 1 and "torn.mp4" in told.err
+    assert told.err.startswith("error: ") and told.err.count("\n") == 1 and "both.ts" in told.err
     assert "frames" in told.out
+
+
+def test_a_file_that_ends_too_early_is_played_to_its_end_and_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    told = summary(capsys, "--source", str(lying(tmp_path / "lying.avi")))
+    assert (told["frames"], told["stopped"]) == (24, None)
+    assert told["notes"] == ["it ends after 24 frames, and its header speaks of 100: it was cut, or cut off"]
+    assert main(["stream", "--source", str(tmp_path / "lying.avi"), *QUICK]) == 0
+    assert "note: it ends after 24 frames" in capsys.readouterr().out
+
+
+NOISY = """
+import os, sys
+from bench.strategy import Strategy
+
+print("hello")
+os.system("echo from a process of its own")
+
+
+class Noisy(Strategy):
+    name = "noisy"
+
+    def shift(self, clip):
+        print("shifting")
+        out = clip.clone()
+        moved = self.channels_each_way(clip.shape[2])
+        out[:, 1:, :moved] = clip[:, :-1, :moved]
+        out[:, :1, :moved] = 0
+        return out
+"""
+
+
+def test_what_strategies_print_or_do_while_loaded_reaches_neither_the_json_nor_other_strategies(tmp_path: Path) -> None:
+    (tmp_path / "a_killer.py").write_text("import os\nprint('bye', flush=True)\nos._exit(3)\n")
+    (tmp_path / "noisy.py").write_text(NOISY)
+    for strategy in ("noisy", "buffer_shift"):
+        line = ["stream", "--source", "synthetic", "--frames", "2", "--strategy", strategy, "--json", *QUICK]
+        done = command(*line, "--strategies-dir", str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["frames"] == 2
+    assert command("check", "noisy", "--strategies-dir", str(tmp_path)).returncode == 0
+
+
+def test_weights_that_do_not_say_how_they_were_trained(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    state = models.build("digits_resnet", 1).trunk.state_dict()
+    for name, words in (
+        ("mine.pt", "mine.pt does not say how it was trained"),
+        ("videos_digits_resnet_copy_shift-residual-1_8-bidirectional_seed0.pt", "a causal network never sees the next"),
+        ("videos_digits_resnet_buffer_shift-residual-1_8-unidirectional_seed0.pt", ""),
+    ):
+        torch.save(state, tmp_path / name)
+        assert (
+            main(["stream", "--source", "synthetic", "--frames", "1", "--weights", str(tmp_path / name), *QUICK]) == 0
+        )
+        told = capsys.readouterr().err
+        assert words in told and told.count("\n") == bool(words)
 
 
 def test_weights_that_a_run_pre_trained(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

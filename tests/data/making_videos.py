@@ -53,14 +53,15 @@ def write(
     paint: Paint = bar,
     degrees: int = 0,
     times: Sequence[int] | None = None,
+    pixels: str = "yuv420p",
 ) -> Path:
     """A video; mp4 with its index at the front, so that a torn file can still be opened. degrees: counter-clockwise, by
-    which a player must turn it. times: of each frame, in ms; None: 25 frames a second."""
+    which a player must turn it. times: of each frame, in ms; None: 25 frames a second. pixels: FFmpeg's format."""
     path.parent.mkdir(parents=True, exist_ok=True)
     options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=25)
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = *size, pixels
         if degrees:
             stream.set_display_rotation(degrees)
         if times:
@@ -86,6 +87,34 @@ def lying(path: Path, promised: int = 100, paint: Paint = bar) -> Path:
     length = data.index(b"strh") + 40  # dwLength of the stream's header
     data[length : length + 4] = promised.to_bytes(4, "little")
     path.write_bytes(data)
+    return path
+
+
+def cut(path: Path) -> Path:
+    """From its fifth frame on, without being encoded again: the frames before lie in the file; nobody shows them."""
+    whole = write(path.with_name(f"whole-{path.name}"), codec="h264")
+    with av.open(str(whole)) as before, av.open(str(path), "w") as after:
+        stream = after.add_stream_from_template(before.streams.video[0])
+        for packet in before.demux(before.streams.video[0]):
+            if packet.dts is not None:
+                packet.pts, packet.dts = packet.pts - 5 * 512, packet.dts - 5 * 512
+                packet.stream = stream
+                after.mux(packet)
+    return path
+
+
+def with_sound(path: Path, seconds: float = 4.0) -> Path:
+    """A second of pictures, and more of silence."""
+    with av.open(str(path), "w") as container:
+        stream, silent = container.add_stream("mpeg4", rate=25), container.add_stream("pcm_s16le", rate=8000)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, int(8000 * seconds)), "i2"), format="s16", layout="mono")
+        silence.sample_rate, silence.time_base = 8000, Fraction(1, 8000)
+        container.mux(silent.encode(silence))
+        for t in range(FRAMES):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(bar(t, HEIGHT, WIDTH), format="rgb24")))
+        container.mux(stream.encode())
+        container.mux(silent.encode())
     return path
 
 

@@ -40,7 +40,7 @@ DEEDS = {
     "forks": ("os.fork()", "left a process running"),
     "spawns": ("subprocess.Popen(['sleep', '1000'])", "left a process running"),
     "lingers": ("threading.Thread(target=time.sleep, args=(999,)).start()", "left a thread running"),
-    "meddles": ("torch.set_num_threads(7)", "changed a setting of PyTorch"),
+    "meddles": ("torch.set_num_threads(7)", "changed a setting that holds for all"),
 }
 PROCESSES = {
     "latency": "bench.measure.latency.worker",

@@ -15,13 +15,13 @@ from bench import models
 from bench.models import Network, OnlineNetwork, State, StreamError
 from bench.models.runtimes import NETWORK_TOLERANCE
 from bench.plugins.conformance import conformance
-from bench.plugins.discovery import load_file, strategy_files
+from bench.plugins.discovery import load_classes, strategy_files
 from bench.spec.axes import Placement
 from bench.spec.cases import Variant
 from bench.strategy import CannotStream, Recurrent, Site, Strategy
 from tests.plugins.test_conformance import Gate, Honest, looks_ahead
 
-CLASSES = {cls.name: cls for cls in map(load_file, strategy_files())}
+CLASSES = {cls.name: cls for file in strategy_files() for cls in load_classes(file)}
 FRACTIONS = (1 / 8, 1 / 4, 1.0)
 STREAMS = {  # a strategy that puts its own modules into a network says how they run frame by frame, or cannot stream
     name: cls for name, cls in CLASSES.items() if cls.wrap is Strategy.wrap or cls.online is not Strategy.online

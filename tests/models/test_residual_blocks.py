@@ -164,3 +164,10 @@ def test_insert_refuses_what_a_strategy_does_not_declare(strategy: object, reaso
 def test_insert_asks_for_the_number_of_frames() -> None:
     with pytest.raises(ValueError, match="num_segments is missing"):
         models.insert(CopyShift(0.25), Plain())
+
+
+def test_clips_of_another_length_than_the_network_s_are_refused() -> None:
+    """16 frames are two clips of 8 or four of 4: whoever names one is held against the other."""
+    with pytest.raises(ValueError, match="num_segments=4 asks for clips of 4 frames; this network has 8"):
+        models.insert(CopyShift(0.25), models.build("resnet18", 8), num_segments=4)
+    models.insert(CopyShift(0.25), models.build("resnet18", 8), num_segments=8)

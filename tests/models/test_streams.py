@@ -169,3 +169,22 @@ def test_a_network_that_is_too_slow_misses_everything() -> None:
     pacing, _ = played(*[0.11] * 10)
     assert pacing.missed == 10
     assert abs(pacing.fps - 1 / 0.11) < 1e-9
+
+
+def test_frames_with_times_of_their_own_arrive_at_these() -> None:
+    clock = Clock()
+    pacing = Pacing(10.0, clock.now, clock.sleep)
+    for at, lasts, work in ((0.0, 0.02, 0.01), (0.02, 1.0, 0.05), (1.02, 0.02, 0.03)):
+        pacing.frame(lambda work=work: clock.sleep(work), at, lasts)  # type: ignore[misc]
+    assert abs(clock.time - 101.05) < 1e-9
+    assert pacing.missed == 1, "the last one took 30 ms of the 20 that it lasts"
+
+
+def test_nobody_waits_for_a_live_frame_that_is_there() -> None:
+    clock = Clock()
+    pacing = Pacing(10.0, clock.now, clock.sleep, live=True)
+    for gap, work in ((0.0, 0.01), (0.7, 0.01), (0.0, 0.2)):
+        clock.sleep(gap)  # until it comes
+        pacing.frame(lambda work=work: clock.sleep(work))  # type: ignore[misc]
+    assert abs(clock.time - 100.92) < 1e-9
+    assert pacing.missed == 1

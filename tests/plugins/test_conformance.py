@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bench.models import Network
 from bench.plugins.conformance import CHECKS, answer, conformance, reference_of, variants_of
-from bench.plugins.discovery import load_class, load_file, strategy_files
+from bench.plugins.discovery import load_class, load_classes, strategy_files
 from bench.plugins.side_effects import LeftRunning, no_side_effects
 from bench.plugins.subject import Subject
 from bench.plugins.whole_network import IN_GIVEN_NETWORK, equal_in_network, network_to_test_in
@@ -30,9 +30,8 @@ _STRIDE = 4  # of the variants that ``check`` goes through: each fraction, and e
 UNIDIRECTIONAL = Variant("honest", Fraction(1, 2), "residual", "unidirectional")
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
-def test_every_strategy_conforms(file: Path) -> None:
-    cls = load_file(file)
+@pytest.mark.parametrize("cls", [cls for file in FILES for cls in load_classes(file)], ids=lambda cls: cls.name)
+def test_every_strategy_conforms(cls: type[Strategy]) -> None:
     assert cls.summary(), "the docstring is the summary"
     reference = reference_of(cls, FILES)
     for variant in variants_of(cls)[::_STRIDE]:
@@ -95,6 +94,7 @@ BREAKS: dict[str, tuple[str, dict[str, Any]]] = {
     "overwrites": ("shortcut_exact", {"shift": overwrites}),
     "looks ahead": ("causal", {"shift": looks_ahead}),
     "learns to look ahead": ("causal", {"wrap": lambda self, block, site, segments: Gate(block, segments)}),
+    "learns to leave the branch": ("shortcut_exact", {"wrap": lambda self, block, site, t: Gate(block, t)}),
     "not a number": ("finite", {"shift": lambda self, clip: clip * float("nan") if self.fraction else clip}),
     "raises": ("shape", {"shift": raises}),
     "shrinks": ("shape", {"shift": lambda self, clip: clip[:, :, 1:]}),
@@ -174,12 +174,13 @@ def test_the_process_says_what_failed_and_what_is_worth_a_remark(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # put back afterwards
-    codes = {"two_back": TWO_BACK, "broken": BROKEN, "leaky": LEAKY}
+    codes = {"two_back": TWO_BACK, "broken": BROKEN, "<b>leaky</b>": LEAKY}
     entries = []
-    for name, code in codes.items():
-        (tmp_path / f"{name}.py").write_text(code)
+    for number, (name, code) in enumerate(codes.items()):
+        file = tmp_path / f"{number}.py"
+        file.write_text(code)
         variant = {**UNIDIRECTIONAL.to_json(), "strategy": name}
-        entries.append({"name": name, "file": str(tmp_path / f"{name}.py"), "variants": [variant]})
+        entries.append({"name": name, "file": str(file), "variants": [variant]})
     said: list[dict[str, Any]] = []
     answer({"files": [], "strategies": entries, "devices": ["cpu"]}, said.append)
     told = [event for event in said if event["event"] != "verdict"]

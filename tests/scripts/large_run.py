@@ -23,7 +23,7 @@ from bench.store.migrations import SCHEMA  # noqa: E402
 from bench.store.records import ProcessRecord, Record, TimedRecord, TrainedRecord  # noqa: E402
 
 REFERENCE = ROOT / "results" / "reference"
-LATENCY, ACCURACY = REFERENCE / "amd-zen5-2-cores-mechanisms", REFERENCE / "amd-zen5-2-cores-accuracy"
+LATENCY, ACCURACY = REFERENCE / "amd-zen4-2-cores-mechanisms", REFERENCE / "amd-zen5-2-cores-accuracy"
 TRAININGS = 3  # times as many as the paper's preset has
 
 

@@ -143,6 +143,7 @@ def test_what_is_meant_for_a_gpu_is_never_measured_on_a_processor(name: str) -> 
         ({"threads": [3]}, "3 threads are more than this machine's 2 cores; allowed: 1 to 2"),
         ({"device": "cuda"}, "device 'cuda' is not on this machine; there are: cpu"),
         ({"runtimes": ["cudagraph"]}, "no panel is left on cpu: what is asked for needs cuda"),
+        ({"dtypes": ["int8"]}, "int8 exists in the runtimes onnxruntime and openvino, .* not in eager"),
         ({"panels": [{"device": "cuda"}]}, "no panel is left on cpu: what is asked for needs cuda"),
         ({"panels": [{"strategies": ["nobody"]}]}, "unknown strategy 'nobody'; there are: buffer_shift, concat_shift"),
         ({"groups": [{"strategies": ["nobody"]}]}, "unknown strategy 'nobody'"),
@@ -162,6 +163,12 @@ def test_what_another_device_would_be_needed_for_is_left_out_where_the_device_is
         *(("cpu", "eager"), ("cpu", "openvino"), ("cuda", "eager"), ("cuda", "cudagraph"))
     ]
     assert [p.panel.runtime for p in sweep(latency=runtimes).panels] == ["eager", "openvino"]
+
+
+def test_eight_bits_are_for_runtimes_that_quantise() -> None:
+    both = {**LATENCY, "runtimes": ["eager", "openvino"], "dtypes": ["fp32", "int8"]}
+    found = [(planned.panel.runtime, planned.panel.dtype) for planned in sweep(latency=both).panels]
+    assert found == [("eager", "fp32"), ("openvino", "fp32"), ("openvino", "int8")]
 
 
 def test_streams_have_panels_of_their_own() -> None:

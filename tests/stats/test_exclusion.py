@@ -38,6 +38,8 @@ def test_quiet_machines_raise_few_flags_and_a_busy_process_nearly_always(wall: f
         ({"major_faults": 200}, "paging from disk"),
         ({"pressure_memory": 1.0}, "memory pressure"),
         ({"throttled": 1.0}, "GPU throttled"),
+        ({"stops": 1.0, "suspended": 0.0}, "stopped or suspended"),
+        ({"suspended": 30.0}, "stopped or suspended"),
     ],
 )
 def test_every_rule_fires_alone_and_has_a_name(readings: dict[str, float], words: str) -> None:

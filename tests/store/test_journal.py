@@ -1,11 +1,13 @@
 """The journal: whole lines, no doubles, one writer, and every earlier record intact whatever happens to the disk."""
 
+import errno
 import json
 import lzma
 import os
 import random
 import resource
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +19,7 @@ import pytest
 
 from bench.spec.cases import Case
 from bench.store.journal import Run, read_records, read_whole_records, seal
-from bench.store.records import SCHEMA, FolderError, Record
+from bench.store.records import HELD, SCHEMA, FolderError, Record
 from tests.conftest import ROOT, SMALL, Finished, command
 from tests.store.synthetic import (
     PANEL,
@@ -192,6 +194,53 @@ def test_two_runs_cannot_write_one_folder(tmp_path: Path) -> None:
         Run(tmp_path).__enter__()
     with Run(tmp_path):  # and the lock is free again
         pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_a_file_system_has_no_locks_a_file_says_who_writes(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("bench.store.journal.fcntl.flock", refuses)
+    with Run(tmp_path) as run:
+        assert run.note.startswith(f"the file system of {tmp_path} has no locks ({os.strerror(number)})")
+        run.append(checked("a"))
+        with pytest.raises(FolderError, match=f"another run is writing to .* \\(process {os.getpid()} on "):
+            Run(tmp_path).__enter__()
+    assert not (tmp_path / HELD).exists()
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    (tmp_path / HELD).write_text(f"{socket.gethostname()} {gone.pid}\n")  # it was killed
+    with Run(tmp_path) as run:
+        assert run.ids == {checked("a").id}
+    (tmp_path / HELD).write_text(f"another-machine {gone.pid}\n")
+    with pytest.raises(FolderError, match=f"on another-machine.*or delete {tmp_path / HELD}"):
+        Run(tmp_path).__enter__()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_whatever_the_disk_lacks_is_one_line_and_costs_no_record(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room or a quota may be found missing as late as when what was written is synced."""
+
+    def refuses(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with Run(tmp_path) as run:
+        run.append(checked("a"))
+        whole = (tmp_path / "records.jsonl").read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", refuses)
+            with pytest.raises(FolderError, match=rf"{os.strerror(number)}\. The 1 records before are kept"):
+                run.append(checked("b"))
+            with pytest.raises(FolderError, match=os.strerror(number)):
+                run.write_header({"title": "x"})
+        assert (tmp_path / "records.jsonl").read_bytes() == whole
+        run.append(checked("b"))
+    assert ids(tmp_path) == [checked("a").id, checked("b").id]
 
 
 @contextmanager

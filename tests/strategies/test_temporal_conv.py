@@ -13,7 +13,7 @@ from torchvision.models.resnet import BasicBlock
 from bench import models
 from bench.spec.axes import DIRECTIONS, PLACEMENTS, Direction, Placement
 from bench.strategy import Site
-from strategies.temporal_conv import TemporalConv
+from strategies.temporal_conv import DepthwiseTemporalConv, TemporalConv
 
 SITE = Site("conv1", "conv1")
 
@@ -124,6 +124,33 @@ def test_shortcut_is_convolved_in_place_only() -> None:
         frames = random_frames(8, 4, 4).abs()
         with torch.inference_mode():
             assert torch.equal(wrapped(frames), frames) is (placement == "residual")
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_channel_by_channel_it_has_three_weights_each(direction: Direction) -> None:
+    base, frames = models.build("digits_bottleneck", 4), random_frames(8)
+    channels = [site.layer(parent.get_submodule(at)).in_channels for parent, at, site in models.sites(base)]
+    weights = sum(parameter.numel() for parameter in base.parameters())
+    with torch.inference_mode():
+        want = base(frames)
+        network = models.insert(DepthwiseTemporalConv(1.0, "residual", direction), copy.deepcopy(base))
+        assert (network(frames) - want).abs().max() <= 1e-5 * want.abs().max()
+    assert sum(parameter.numel() for parameter in network.parameters()) - weights == 3 * sum(channels)
+
+    block = nn.Sequential()
+    block.conv1 = nn.Conv2d(6, 6, 1, bias=False)
+    nn.init.dirac_(block.conv1.weight)
+    wrapped = DepthwiseTemporalConv(1.0, "residual", direction).wrap(block, SITE, 4)
+    (convolution,) = convolutions(wrapped)
+    nn.init.normal_(convolution.weight)
+    frames = random_frames(8, 6, 5)
+    clips = frames.unflatten(0, (2, 4))
+    past = 2 if direction == "unidirectional" else 1
+    around = nn.functional.pad(clips, (0, 0, 0, 0, 0, 0, past, 2 - past))
+    taps = convolution.weight[:, 0, :, 0]
+    with torch.inference_mode():
+        expected = sum(around[:, tap : tap + 4] * taps[:, tap, None, None] for tap in range(3))
+        torch.testing.assert_close(wrapped(frames).unflatten(0, (2, 4)), expected)
 
 
 def test_other_fractions() -> None:

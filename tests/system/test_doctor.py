@@ -97,6 +97,10 @@ def cases() -> Iterator[tuple[Files, dict[str, object], str, str, str]]:
     yield {}, {"affinity": frozenset({2})}, "warning", "this process may use 1 of 4 cores", "two cores"
     yield {}, {"affinity": frozenset({0, 1})}, "note", "2 of 4 cores", "taskset"
     yield SIBLINGS, {}, "note", "4 usable cores are 2 physical", "taskset -c 0,1 uv run run_bench.py run --threads 2"
+    kinds = {"sys/devices/cpu_core/cpus": "0-1", "sys/devices/cpu_atom/cpus": "2-3"}
+    yield kinds, {}, "warning", "2 fast ones and 2 slow ones", "taskset -c 0,1"
+    rated = {f"{CPU}/cpu{i}/cpu_capacity": "1024" if i == 3 else "430" for i in range(4)}
+    yield rated, {}, "warning", "1 fast ones and 3 slow ones", "taskset -c 3"
     yield NODES, {}, "note", "2 NUMA nodes", "numactl --cpunodebind=0 --membind=0"
     yield {HUGE: "always [madvise] never"}, {}, "note", ": madvise", "compared"
     yield {"proc/self/clear_refs": None}, {}, "note", "peak_rss_mb stays empty", "A/A twin"

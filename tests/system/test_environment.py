@@ -1,11 +1,13 @@
 """What tells machines apart: from the words of lscpu, sysctl and ioreg, and on this machine."""
 
 import json
+import os
 import platform
+from pathlib import Path
 
 import pytest
 
-from bench.system import environment
+from bench.system import cgroups, environment
 
 LSCPU = """Vendor ID:               AuthenticAMD
   Model name:            AMD EPYC
@@ -60,3 +62,44 @@ def test_the_host_name_is_no_part_of_it_and_what_is_published_is_hashed(monkeypa
     assert environment.machine_id.__wrapped__() == named
     own = environment.read_text(environment.ROOT / "etc/machine-id")
     assert own is None or own not in json.dumps(environment.describe_machine())
+
+
+QUOTAS = {  # cpu.max of a group and of the one around it, cores that the process may run on -> those that it may use
+    "none": (("max 100000", "max 100000"), 8, 8),
+    "two of eight": (("200000 100000", "max 100000"), 8, 2),
+    "one and a half": (("150000 100000", "max 100000"), 8, 1),
+    "less than one": (("20000 100000", "max 100000"), 8, 1),
+    "around it": (("max 100000", "300000 100000"), 8, 3),
+    "more than it may run on": (("800000 100000", "max 100000"), 2, 2),
+}
+
+
+@pytest.mark.parametrize("name", QUOTAS)
+def test_no_more_threads_than_a_quota_gives(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (inner, outer), cores, usable = QUOTAS[name]
+    group = tmp_path / "sys/fs/cgroup/pod/container"
+    group.mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("0::/pod/container\n")
+    (group / "cpu.max").write_text(f"{inner}\n")
+    (group.parent / "cpu.max").write_text(f"{outer}\n")
+    monkeypatch.setattr(environment.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    assert environment.usable_cores(tmp_path) == usable
+
+
+def test_a_quota_is_on_record_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment.os, "cpu_count", lambda: 32)
+    for cores, told in ((2.0, "2 cores of 32"), (float("inf"), None)):
+        monkeypatch.setattr(cgroups, "cpu_quota", lambda root=None, cores=cores: cgroups.Quota(cores))
+        assert environment.describe_machine()["cpu_quota"] == told
+
+
+def test_users_without_a_home_have_a_place_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert environment.cache_folder() == Path("/elsewhere/shiftbench")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert str(os.getuid()) in environment.cache_folder().name

@@ -27,7 +27,8 @@ EVIL = {
     "crashes": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
     "hangs": ("import time; time.sleep(1000)", "no sign of life"),
     "nameless": (CLASS, "A.name must be"),
-    "empty": ("", "exactly one subclass"),
+    "empty": ("", "defines no strategy"),
+    "twins": (CLASS + "    name = 'x'\nclass B(A):\n    name = 'x'", "A and B have one name, 'x'"),
     "hollow": ("from bench.strategy import Strategy\nclass A(Strategy):\n    name = 'a'", "neither shift nor wrap"),
     "taken": (CLASS + "    name = 'copy_shift'", "is taken by"),
     "fraction": (CLASS + "    name = 'a'\n    fractions = 'all'", "must be None or a tuple"),
@@ -37,8 +38,9 @@ EVIL = {
     "mirror": (CLASS + "    name = 'a'\n    same_function_as = 'a'", "names the strategy itself"),
     "lingers": (
         CLASS + "    name = 'b'\nimport threading as t, time\nt.Thread(target=time.sleep, args=(999,)).start()",
-        None,
+        "while it was loaded, it left a thread running",
     ),
+    "meddles": (CLASS + "    name = 'c'\nimport torch\ntorch.set_num_threads(99)", "while it was loaded, it changed"),
     "prints": ('print(\'{"event": "done"}\')\n' + CLASS + "    name = 'a'", None),
 }
 
@@ -62,7 +64,7 @@ def test_a_file_dropped_beside_the_suites_own_is_no_builtin(tmp_path: Path, monk
     (tmp_path / "mine.py").write_text(CLASS + "    name = 'mine'")
     (tmp_path / "broken.py").write_text("import nothing_of_that_name")
     monkeypatch.setattr(discovery, "BUILTIN", tmp_path)
-    found = {info.name: info.builtin for info in map(discovery.info_of, strategy_files())}
+    found = {info.name: info.builtin for file in strategy_files() for info in discovery.infos_of(file)}
     assert found == {"copy_shift": True, "mine": False, "broken": False}
 
 
@@ -116,6 +118,11 @@ def test_leaving_early_kills_the_worker() -> None:
     assert not workers._alive
 
 
+def lives(pid: int) -> bool:
+    """One that has ended stays in the list until its parent, which may be this process by now, has asked how."""
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
 def test_a_worker_dies_with_its_parent() -> None:
     job = {"code": "import os, time\nemit({'event': 'pid', 'pid': os.getpid()})\ntime.sleep(1000)"}
     parent = (
@@ -125,6 +132,76 @@ def test_a_worker_dies_with_its_parent() -> None:
     )
     done = subprocess.run([sys.executable, "-c", parent], cwd=ROOT, capture_output=True, text=True, timeout=60)
     pid, patience = int(done.stdout), time.monotonic() + GONE_WITHIN
-    while psutil.pid_exists(pid) and time.monotonic() < patience:
+    while lives(pid) and time.monotonic() < patience:
         time.sleep(0.05)
-    assert not psutil.pid_exists(pid)
+    assert not lives(pid)
+
+
+LEAVING = {
+    "in the same session": "subprocess.Popen(['sleep', '1000'])",
+    "in a session of its own": "subprocess.Popen(['sleep', '1000'], start_new_session=True)",
+    "as an orphan": "subprocess.run(['sh', '-c', 'setsid sleep 1000 >/dev/null 2>&1 &'])",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no system gives orphans to who asks for them")
+@pytest.mark.parametrize("ending", ["pass", "os.kill(os.getpid(), 9)"])
+@pytest.mark.parametrize("way", LEAVING)
+def test_whatever_a_worker_started_ends_with_it(way: str, ending: str) -> None:
+    code = f"""
+import os, subprocess
+import psutil
+
+def mine(process):
+    try:
+        return process.cmdline() == ["sleep", "1000"] and process.environ().get("SHIFTBENCH_WORKER") == mark
+    except psutil.Error:
+        return False
+
+started, mark, pids = {LEAVING[way]}, os.environ["SHIFTBENCH_WORKER"], []
+while not pids:
+    pids = [process.pid for process in psutil.process_iter() if mine(process)]
+emit({{"event": "started", "pids": pids}})
+{ending}
+"""
+    pids, died = list[int](), ""
+    try:
+        for event in workers.stream(MODULE, {"code": code}, silence_limit=60.0):
+            pids += event.get("pids", [])
+    except WorkerDied as death:
+        died = str(death)
+    assert ("SIGKILL" in died) == ("kill" in ending)
+    assert len(pids) == 1 and not psutil.pid_exists(pids[0])
+
+
+@pytest.mark.parametrize("name", ["bench", "random", "torch", "strategies", "typing"])
+def test_files_in_the_working_directory_hide_no_module(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one')\n")
+    monkeypatch.chdir(tmp_path)
+    code = f"import bench.system.environment, importlib, random\nimportlib.import_module({name!r})"
+    assert run(code) == [{"event": "done"}]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_parent_that_was_stopped_does_not_take_its_worker_for_dead() -> None:
+    """Both are stopped for longer than the limit of silence, as on a laptop that is closed."""
+    job = {"code": "import os, time\nemit({'event': 'pid', 'pid': os.getpid()})\ntime.sleep(1.5)"}
+    parent = (
+        "from bench.system import workers\n"
+        f"for event in workers.stream({MODULE!r}, {job!r}, silence_limit=2.0):\n"
+        "    print(event.get('pid', event['event']), flush=True)\n"
+    )
+    line = [sys.executable, "-c", parent]
+    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        worker = psutil.Process(int(process.stdout.readline()))
+        worker.suspend()
+        psutil.Process(process.pid).suspend()
+        time.sleep(3.5)
+        psutil.Process(process.pid).resume()
+        time.sleep(0.3)  # it finds its deadline passed
+        worker.resume()
+        out, error = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "done\n"), error

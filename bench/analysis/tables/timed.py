@@ -65,6 +65,7 @@ LOAD = 0.8
 
 _FEW_REPLICATES = 5  # with fewer processes the interval is there, but flagged
 _DIFFER = 0.1  # pp: the last digit that the report prints
+_CONVERSIONS = ("QuantizeLinear", "DequantizeLinear", "FakeQuantize")  # executed nodes between bytes and fp32
 _ENDING = (
     *("replicates", "blocks", "excluded", "disturbed_pct"),
     *("control", "status", "flags", "reason", "aa", "records"),
@@ -79,7 +80,7 @@ _LATENCY_COLUMNS = [
     *("overhead_all_pct", "overhead_all_ci_low_pct", "overhead_all_ci_high_pct"),
     *("sm_mhz", "overhead_cycles_pct", "overhead_cycles_ci_low_pct", "overhead_cycles_ci_high_pct"),
     *("over_layer_baseline_pct", "over_layer_baseline_ci_low_pct", "over_layer_baseline_ci_high_pct"),
-    *("params", "flops", *_ENDING),
+    *("params", "flops", "extra_params", "extra_flops", *_ENDING),
 ]
 _ONLINE_COLUMNS = [
     *AXES,
@@ -184,6 +185,9 @@ def _case_rows(records: Sequence[Record], measured: Sequence[Overhead]) -> list[
         fallbacks = static[case].fallbacks if case in static else []
         if fallbacks:
             flags.append("fallback")
+        notes = [*fallbacks, *_islands(static.get(case), static.get(case.baseline))]
+        if len(notes) > len(fallbacks):
+            flags.append("islands")
         if own and own.too_few:
             flags.append("too_few_processes")
         if own and case.panel in throttled:
@@ -192,7 +196,7 @@ def _case_rows(records: Sequence[Record], measured: Sequence[Overhead]) -> list[
             flags += panels.dependence_flags(own, tested.count(case.panel))
         if case.panel.memory_format == "channels_last" and case.variant.strategy in loses_layout:
             flags.append("loses_channels_last")
-        ending = {"status": record.status, "reason": record.reason or "; ".join(fallbacks), "flags": ";".join(flags)}
+        ending = {"status": record.status, "reason": record.reason or "; ".join(notes), "flags": ";".join(flags)}
         rows.append((case, {**of_case(case), **row, **ending}))
     return rows
 
@@ -234,13 +238,26 @@ def _counted(static: Static | None, base: Static | None) -> dict[str, Any]:
     if static is None:
         return {"extra_traffic_mb": math.nan}
     resident = static.resident_high_water_bytes
+    more = ("params", "flops")  # than the baseline has
+    extra = {f"extra_{n}": math.nan if base is None else getattr(static, n) - getattr(base, n) for n in more}
     return {
+        **extra,
         "params": static.params,
         "flops": static.flops,
         "peak_memory_mb": static.peak_bytes / MEGA,
         "peak_rss_mb": math.nan if resident is None else resident / MEGA,
         "extra_traffic_mb": math.nan if base is None else (static.bytes_moved - base.bytes_moved) / MEGA,
     }
+
+
+def _islands(static: Static | None, base: Static | None) -> list[str]:
+    """A sentence where the runtime goes from bytes to fp32 and back at more places than without a shift, which is then
+    not quantised through."""
+    own, plain = (
+        sum(count for kind, (count, _) in (one.executed or {}).items() if kind in _CONVERSIONS) if one else 0
+        for one in (static, base)
+    )
+    return [f"{own} nodes convert between bytes and fp32, without a shift {plain}"] if base and own > plain else []
 
 
 def _predicted(

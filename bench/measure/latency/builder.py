@@ -1,11 +1,12 @@
 """The networks of one panel, from which the calls that are counted and timed are made."""
 
-import contextlib
 import copy
 import functools
 import math
 import random
+import sys
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,18 @@ from bench.measure.latency.devices import Call, Device
 from bench.measure.latency.proof import require_same_function
 from bench.measure.latency.timing import Frames, Replays, healthy
 from bench.models import runtimes
-from bench.models.runtimes import require_exact
+from bench.models.runtimes import EXPORTED, Poisoned, require_exact, require_exact_stream
+from bench.models.weights import seeded
 from bench.plugins.side_effects import no_side_effects
 from bench.spec.axes import EAGER
 from bench.spec.panel import Panel
 from bench.strategy import Strategy
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.float32}
+_CALIBRATION = 4  # random clips: for latency it matters that there are scales, not which
 _BLOCKS, _BLOCK_BYTES = 64, (64, 1 << 20)  # of memory beside the networks: how many, and from how small to how large
 _REPLAYED, _PIXELS = 10, 8 * 224**2  # a slot of a captured graph: so many replays of so many pixels; fewer of more
+_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # what takes as many bytes
 _FORMATS = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -67,16 +71,28 @@ class PanelBuilder:
         self._to = (device.torch_device, _DTYPES[panel.dtype])
         torch.set_num_threads(panel.threads)
         self.backend = device.freeze()
-        self._network = models.build(panel.backbone, panel.frames, weights).to(*self._to)
-        models.lay_out(self._network, _FORMATS[panel.memory_format])
-        generator = torch.Generator().manual_seed(seed)
-        shape = (panel.images, models.channels_of(self._network.trunk), panel.size, panel.size)
-        frames = torch.randn(shape, generator=generator)  # never zeros: they draw less power and run faster
-        self.frames = frames.to(*self._to).contiguous(memory_format=_FORMATS[panel.memory_format])
+        self._made = functools.partial(_shared, panel, self._to, seed, weights)
+        self._network, self.frames = self._made()
+        self._sums = list(map(_checksum, self._all))
+        self._watched: set[tuple[object, ...]] = set()  # of which the first build has shown what it writes into
+        self.calibration: list[Tensor] = []
+        if panel.dtype == "int8":
+            generator = torch.Generator().manual_seed(seed + 1)
+            self.calibration = [torch.randn(self.frames.shape, generator=generator) for _ in range(_CALIBRATION)]
+
+    @property
+    def example(self) -> Tensor:
+        """What a call of the network reads: the panel's clips, or the first frame of every stream."""
+        return self.frames[: self.panel.streams] if self.panel.streams else self.frames
 
     @property
     def _weights(self) -> list[Tensor]:
         return [*self._network.parameters(), *self._network.buffers()]
+
+    @property
+    def _all(self) -> list[Tensor]:
+        """What all cases share."""
+        return [*self._weights, self.frames]
 
     def relocate(self, rng: random.Random) -> None:
         """Move weights and input, values unchanged, to other places in memory, between blocks of random sizes.
@@ -106,31 +122,48 @@ class PanelBuilder:
     ) -> tuple[nn.Module, Call]:
         """The panel's network with ``strategy``, and a call of it on the panel's input, which has run ``runs`` times.
 
-        prove: hold a runtime against eager. Streams run in eager and as captured graphs of the same operators; that
-        they equal clips is conformance. reference: what computes the same function; the very kernels that are timed are
-        held against it. Raises ValueError where the strategy wrote into what all cases share or the
-        output is not finite, Inexact where a runtime or a kernel computes something else.
+        prove: hold a runtime against eager; in eight bits, the file from which it quantised. That streams equal clips
+        is conformance. reference: what computes the same function; the very kernels that are timed are held against it.
+        Raises ValueError where the strategy wrote into what all cases share or the output is not finite, Inexact where
+        a runtime or a kernel computes something else.
         """
-        before = self._versions()
-        # compilers keep processes of their own; in eager nothing runs but the network and the strategy
-        with no_side_effects() if runtime == EAGER else contextlib.nullcontext():
-            insert = models.go_online if self.panel.streams else models.insert
-            shared: dict[int, Any] = {id(tensor): tensor for tensor in self._weights}
-            model = insert(strategy, copy.deepcopy(self._network, shared)).to(*self._to).eval()
-            call = self._call(model, runtime, export)
-            for _ in range(runs):
-                start = time.monotonic()
-                if not healthy(call()):
-                    raise ValueError("the output is not finite")
-                self.forward_seconds = min(self.forward_seconds, time.monotonic() - start)
-        if self._versions() != before:
+        before, case = self._versions(), (type(strategy), repr(vars(strategy)), runtime)
+        try:
+            with no_side_effects(compiling=runtime != EAGER):
+                insert = models.go_online if self.panel.streams else models.insert
+                shared: dict[int, Any] = {id(tensor): tensor for tensor in self._weights}
+                with seeded():  # an exported file holds for all processes
+                    model = insert(strategy, copy.deepcopy(self._network, shared))
+                model = model.to(*self._to).eval()
+                call = self._call(model, runtime, export)
+                for _ in range(runs):
+                    start = time.monotonic()
+                    if not healthy(call()):
+                        raise ValueError("the output is not finite")
+                    self.forward_seconds = min(self.forward_seconds, time.monotonic() - start)
+        finally:
+            # after a capture that failed nothing can be read from the device, and this process ends
+            wrote = not isinstance(sys.exception(), Poisoned) and self._put_back(before, case)
+        if wrote:
             raise ValueError("it wrote into the network's shared weights or input")
-        whole = call.call if isinstance(call, Replays) else call
-        if prove and runtime != EAGER and isinstance(whole, functools.partial):
-            require_exact(whole.func, model, self.frames, runtime)
+        if prove and runtime != EAGER:
+            self._prove(model, runtime, call, export)
         if reference is not None and isinstance(model, models.Network):
             require_same_function(model, strategy, reference, self._network, self.frames)
         return model, call
+
+    def _prove(self, model: nn.Module, runtime: str, call: Call, export: Path | None) -> None:
+        if isinstance(call, Frames):
+            if runtime in EXPORTED:  # a captured graph is made of the same operators
+                steps = self.frames.split(self.panel.streams)
+                require_exact_stream(call.frames[0].func, model, steps, runtime)  # type: ignore[attr-defined, arg-type]
+            return
+        whole = call.call if isinstance(call, Replays) else call
+        assert isinstance(whole, functools.partial)
+        forward = whole.func
+        if self.calibration:
+            forward = runtimes.prepare(runtime, model, self.frames, self.device.cuda, export)
+        require_exact(forward, model, self.frames, runtime)
 
     def count(self, model: nn.Module, call: Call) -> dict[str, Any]:
         """Parameters, FLOPs, bytes moved and peak memory of one forward.
@@ -140,9 +173,8 @@ class PanelBuilder:
         """
         online: dict[str, Any] = {}
         if isinstance(model, models.OnlineNetwork):
-            frame = self.frames[: self.panel.streams]
-            _, state = model.step(frame)
-            online = {"state_bytes": state.bytes_per_stream, "inputs": models.inputs(self._network, frame[:1])}
+            _, state = model.step(self.example)
+            online = {"state_bytes": state.bytes_per_stream, "inputs": models.inputs(self._network, self.example[:1])}
         if isinstance(call, Frames):
             call = call.frames[0]
         return {
@@ -155,14 +187,51 @@ class PanelBuilder:
 
     def _call(self, model: nn.Module, runtime: str, export: Path | None) -> Call:
         if isinstance(model, models.OnlineNetwork):
-            player, steps = Player(model, in_place=runtime == "cudagraph"), self.frames.split(self.panel.streams)
-            forward = runtimes.prepare(runtime, player, steps[0].clone(), self.device.cuda, export)
+            steps = self.frames.split(self.panel.streams)
+            keeps = model if runtime in EXPORTED else Player(model, in_place=runtime == "cudagraph")
+            forward = runtimes.prepare(runtime, keeps, steps[0].clone(), self.device.cuda, export)
             return Frames([functools.partial(forward, frame) for frame in steps])
-        call = functools.partial(runtimes.prepare(runtime, model, self.frames, self.device.cuda, export), self.frames)
+        learnt_from = self.calibration if runtime in EXPORTED else ()
+        made = runtimes.prepare(runtime, model, self.frames, self.device.cuda, export, learnt_from)
+        call = functools.partial(made, self.frames)
         if runtime != "cudagraph":
             return call
         return Replays(call, min(_REPLAYED, max(1, _REPLAYED * _PIXELS // (self.panel.images * self.panel.size**2))))
 
-    def _versions(self) -> int:
-        """Changes when anything wrote into the shared weights or the input."""
-        return sum(tensor._version for tensor in (*self._weights, self.frames))
+    def _versions(self) -> list[tuple[int, int]]:
+        """Of the shared weights and the input: changes when anything wrote into them in the usual way or moved them."""
+        return [(tensor._version, tensor.data_ptr()) for tensor in self._all]
+
+    def _put_back(self, before: list[tuple[int, int]], case: tuple[object, ...]) -> bool:
+        """Whether what all cases share was changed, in whatever way; then it is again as it was made.
+
+        What is written past autograd (``weight.data``) shows in the values alone, which are looked at once a case.
+        """
+        usual, known = self._versions() != before, case in self._watched
+        self._watched.add(case)
+        if known and not usual:
+            return False
+        changed = [own for own, tensor in enumerate(self._all) if _checksum(tensor) != self._sums[own]]
+        if changed:
+            with torch.inference_mode(False):
+                network, frames = self._made()
+                anew = [*network.parameters(), *network.buffers(), frames]
+                for own in changed:
+                    self._all[own].data = anew[own].detach()
+        return usual or bool(changed)
+
+
+def _shared(panel: Panel, to: tuple[str, torch.dtype], seed: int, weights: str | None) -> tuple[models.Network, Tensor]:
+    """What all cases of a panel share: the network without a strategy, and its input."""
+    network = models.build(panel.backbone, panel.frames, weights).to(*to)
+    models.lay_out(network, _FORMATS[panel.memory_format])
+    generator = torch.Generator().manual_seed(seed)
+    shape = (panel.images, models.channels_of(network.trunk), panel.size, panel.size)
+    frames = torch.randn(shape, generator=generator)  # never zeros: they draw less power and run faster
+    return network, frames.to(*to).contiguous(memory_format=_FORMATS[panel.memory_format])
+
+
+def _checksum(tensor: Tensor) -> int:
+    """Of the bits, in the order in which they lie in memory."""
+    bits = tensor.detach().cpu().view(_BITS[tensor.element_size()])
+    return zlib.crc32(bits.as_strided((bits.numel(),), (1,)).numpy().data)

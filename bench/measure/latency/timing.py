@@ -23,7 +23,7 @@ from bench.measure.latency.devices import Call, Clock, Device
 from bench.measure.latency.traffic import CopyCurve, page_seconds
 from bench.stats import exclusion
 from bench.system import workers
-from bench.system.counters import Counters, Disturbance, foreign_share
+from bench.system.counters import Counters, Disturbance, counting_stops, foreign_share
 
 _GATE_LOOK = 0.2  # seconds of sleep between two looks at what others do: 20 ticks of the system's accounting
 _GATE_OPENS = 0.15  # cores that others may keep busy: below it waiting longer gains nothing
@@ -208,7 +208,7 @@ def measure(
     curve = CopyCurve(device.torch_device, order.copy_mebibytes, device.cuda if captured else None)
     gate = Gate(order.gate_seconds)
     slowest, done, disturbed = 0.0, 0, False
-    with _slot_file(order.slot_file) as enter, _no_collection():
+    with _slot_file(order.slot_file) as enter, _no_collection(), counting_stops():
         while calls:
             rebuilt = 0.0
             try:

@@ -22,14 +22,15 @@ from torch import nn
 from bench.measure.latency import timing
 from bench.measure.latency.builder import PanelBuilder
 from bench.measure.latency.devices import Call, Device, device_for
-from bench.models.runtimes import EXPORTED, INSPECTED, Poisoned, executed
+from bench.models.runtimes import EXPORTED, INSPECTED, Poisoned, executed, graph_breaks
 from bench.ops.triton_operators import on_compilation
+from bench.plugins.conformance import reference_of
 from bench.plugins.discovery import load_class
 from bench.plugins.side_effects import LeftRunning
 from bench.spec.axes import EAGER
 from bench.spec.cases import Case
 from bench.spec.panel import Panel
-from bench.strategy import CannotStream, Strategy
+from bench.strategy import CannotStream, NotTaken, Strategy
 from bench.system import allocators, workers
 
 _RUNS_BEFORE_COUNTING = 2  # the second sees what the first may have left behind
@@ -146,32 +147,33 @@ class Cases:
 
     def count(self, index: int, strategy: Strategy, model: nn.Module, call: Call) -> None:
         """Tell what one forward moves and holds."""
-        runtime, export = self.builder.panel.runtime, self._export(index)
+        runtime, export, builder = self.builder.panel.runtime, self._export(index), self.builder
         with self.failures(index):
-            samples = self.builder.count(model, call) | {"fallbacks": strategy.fallbacks}
+            samples = builder.count(model, call) | {"fallbacks": strategy.fallbacks}
             if runtime in INSPECTED:
                 with self._time_for_export(index, runtime):
-                    samples["executed"] = executed(runtime, model, self.builder.frames, export)
+                    samples["executed"] = executed(runtime, model, builder.example, export, builder.calibration)
+                    samples["fallbacks"] = [*strategy.fallbacks, *graph_breaks(runtime, model, builder.example)]
             self.emit({"event": "static", "case": index, "samples": samples})
 
-    def _strategy(self, case: Case, name: str | None = None) -> Strategy:
-        variant = case.variant
-        cls = _loaded(name or variant.strategy, tuple(self.job["files"]))
-        return cls(float(variant.fraction), variant.placement, variant.direction)  # type: ignore[arg-type]
+    def _strategy(self, case: Case) -> Strategy:
+        return _made(_loaded(case.variant.strategy, tuple(self.job["files"])), case)
 
     def _reference(self, case: Case) -> Strategy | None:
         """What a case is held against in the panel's own shapes before it is timed on a GPU, where kernels are chosen
         and tuned by shape in every process; None: nothing."""
-        same = self._strategy(case).same_function_as
-        timed = self.job["mode"] == "timed" and not self.builder.panel.streams
-        return self._strategy(case, same) if same and timed and self.builder.device.cuda is not None else None
+        if self.job["mode"] != "timed" or self.builder.panel.streams or self.builder.device.cuda is None:
+            return None
+        files = tuple(self.job["files"])
+        cls = _reference(case.variant.strategy, files)
+        return None if cls is None else _made(cls, case)
 
     @contextmanager
     def failures(self, index: int) -> Iterator[None]:
         """What goes wrong in the body is what the case has ``failed`` of, or why it is ``skipped``."""
         try:
             yield
-        except CannotStream as reason:
+        except (CannotStream, NotTaken) as reason:
             self.emit({"event": "skipped", "case": index, "reason": str(reason)})
         except (LeftRunning, Poisoned):  # cannot be undone: this process ends, and the others are measured without it
             raise
@@ -181,11 +183,13 @@ class Cases:
             self.emit({"event": "failed", "case": index, "reason": workers.one_line(error)})
 
     def _export(self, index: int) -> Path | None:
-        """Where a case's export is kept: the same file for all runtimes of one dtype, and for the baseline's twin."""
+        """Where a case's export is kept: the same file for all runtimes of one dtype, and for the baseline's twin. What
+        is quantised is made from the file in fp32, and kept beside it."""
         if self.job["exports"] is None:
             return None
         case, panel = self._by_index[index], self.builder.panel
-        name = f"{panel.backbone}-{panel.frames}x{panel.size}-b{panel.batch}-{panel.dtype}-{case.variant.label}"
+        dtype, many = panel.dtype.replace("int8", "fp32"), f"s{panel.streams}" if panel.streams else f"b{panel.batch}"
+        name = f"{panel.backbone}-{panel.frames}x{panel.size}-{many}-{dtype}-{case.variant.label}"
         return Path(self.job["exports"]) / f"{re.sub('[/:]', 'of', name)}.onnx"
 
     @contextmanager
@@ -232,6 +236,16 @@ def _alarm(seconds: float) -> Iterator[None]:
 @cache
 def _loaded(name: str, files: tuple[str, ...]) -> type[Strategy]:
     return load_class(name, [Path(file) for file in files])
+
+
+@cache
+def _reference(name: str, files: tuple[str, ...]) -> type[Strategy] | None:
+    return reference_of(_loaded(name, files), [Path(file) for file in files])
+
+
+def _made(cls: type[Strategy], case: Case) -> Strategy:
+    variant = case.variant
+    return cls(float(variant.fraction), variant.placement, variant.direction)  # type: ignore[arg-type]
 
 
 def _why_skipped(strategy: Strategy, panel: Panel) -> str | None:

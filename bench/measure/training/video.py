@@ -70,8 +70,11 @@ class VideoTask(Task):
     def open(cls, recipe: dict[str, Any], data: dict[str, Any], condition: Condition, seed: int) -> "VideoTask":
         """With the lists of the condition's question."""
         videos = Videos.model_validate(data)
-        found = read_video_set(videos, videos.question(condition.dataset), seed)
+        question = videos.question(condition.dataset)
+        found = read_video_set(videos, question, seed)
         reader, how = ClipReader(videos), VideoRecipe.model_validate(recipe)
+        if question.epochs is not None:
+            how = how.model_copy(update={"epochs": question.epochs})
         version = reader.version(all_videos([found]))
         return cls(how, condition, seed, found, version, videos=videos, reader=reader)
 

@@ -20,6 +20,7 @@ from bench.measure.training.checkpoint import State
 from bench.measure.training.harness import Fit, Kept, Report, Task
 from bench.plugins.discovery import load_class
 from bench.spec.cases import Condition, Variant
+from bench.strategy import NotTaken
 from bench.system.workers import Emit, Event, progress, serve
 
 
@@ -66,7 +67,11 @@ def _fine_tune(job: Event, task: Task, emit: Emit) -> None:
         emit({"event": "skipped", "reason": reason})
         return
     state = _pretrained(job, task, emit, lambda share: None)[0] if "checkpoint" in job else None
-    samples, trained = harness.fine_tune(task, strategy, state, progress(emit), _kept(job, task, emit))
+    try:
+        samples, trained = harness.fine_tune(task, strategy, state, progress(emit), _kept(job, task, emit))
+    except NotTaken as reason:
+        emit({"event": "skipped", "reason": str(reason)})
+        return
     if job.get("weights"):
         checkpoint.save(Path(job["weights"]), variant.label, trained)
     emit({"event": "result", "samples": samples.model_dump(mode="json")})

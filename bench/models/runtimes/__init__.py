@@ -7,6 +7,9 @@ the example's dtype. The names are in ``bench.spec.axes.RUNTIMES``. The ``INSPEC
 
     executed(model, example, export) -> the nodes of one forward, by kind; in a run of its own with the profiler on
 
+The ``EXPORTED`` ones take a last argument, ``calibration``: clips with which they quantise the model to eight bits.
+Given a network frame by frame they prepare a ``Stream``; ``write_stream`` and ``load_stream`` are for its file.
+
 ``require_exact`` compares every prepared model with eager before it is timed; ``onnx_file`` is what deployment runtimes
 load.
 """
@@ -14,7 +17,8 @@ load.
 import copy
 import os
 import shutil
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,8 +27,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.spec.axes import EAGER, ONLY_ON, RUNTIMES, ValueNotAllowed
-from bench.system.environment import cpu_bf16
+from bench.models.online import OnlineNetwork
+from bench.spec.axes import EAGER, ONLY_ON, QUANTISING, RUNTIMES, ValueNotAllowed
+from bench.system.environment import cpu_bf16, cpu_int8
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -36,6 +41,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "openvino": ("onnx", "onnxscript", "openvino"),
 }
 """The packages that a runtime needs beyond torch; the extra ``runtimes`` brings them."""
+_QUANTISERS: dict[str, tuple[str, ...]] = {"openvino": ("nncf",)}  # and for eight bits
 
 EXPORTED: tuple[str, ...] = tuple(NEEDS)
 """The runtimes that load an exported file."""
@@ -45,10 +51,11 @@ INSPECTED: tuple[str, ...] = ("onnxruntime", "openvino", "compile")
 
 NETWORK_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}
 """max |difference| / max |reference|: rounding, piled up over a whole network."""
-_COMPUTES_IN: dict[str, tuple[str, ...]] = {"onnxruntime": ("fp32",), "openvino": ("fp32", "bf16")}
+_COMPUTES_IN: dict[str, tuple[str, ...]] = {"onnxruntime": ("fp32", "int8"), "openvino": ("fp32", "bf16", "int8")}
+_FLOATS = ("fp32", "bf16", "fp16")
 _REPLAYED = {torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 """Of a captured graph, which launches the kernels of eager: one rounding, where a library chose another algorithm."""
-_AS_COARSE = 1.5  # times as far from fp32 as eager's own bf16 is
+AS_COARSE = 1.5  # times as far from fp32 as another computation in the same 16 bits is
 _HALF = 3e-2  # fp16, and TF32, which has as many bits: no finer than what bf16 is allowed
 
 
@@ -58,10 +65,14 @@ def why_not(runtime: str, device: str, dtype: str = "fp32") -> str | None:
         return f"there is no runtime {runtime!r}; runtimes: {', '.join(RUNTIMES)}"
     if ONLY_ON.get(runtime, device) != device:
         return f"the runtime {runtime!r} exists on {ONLY_ON[runtime]} only, not on {device}"
-    if missing := [package for package in NEEDS.get(runtime, ()) if find_spec(package) is None]:
+    packages = (*NEEDS.get(runtime, ()), *(_QUANTISERS.get(runtime, ()) if dtype == "int8" else ()))
+    if missing := [package for package in packages if find_spec(package) is None]:
         return f"the runtime {runtime!r} needs {' and '.join(missing)}: pip install 'shiftbench[runtimes]'"
-    if dtype not in _COMPUTES_IN.get(runtime, (dtype,)):
-        return f"the runtime {runtime!r} computes in {' or '.join(_COMPUTES_IN[runtime])} only, not in {dtype}"
+    if dtype not in (known := _COMPUTES_IN.get(runtime, _FLOATS)):
+        else_where = f"; int8 is for {' and '.join(QUANTISING)}" if dtype == "int8" else ""
+        return f"the runtime {runtime!r} computes in {' or '.join(known)} only, not in {dtype}{else_where}"
+    if dtype == "int8" and not cpu_int8():
+        return f"this processor has no dot products of int8: the runtime {runtime!r} would be slower there than in fp32"
     if dtype == "bf16" and device == "cpu" and not cpu_bf16():
         does = "compute in fp32 instead" if runtime == "openvino" else "emulate them, many times slower"
         return f"this processor has no bf16 units: the runtime {runtime!r} would {does}"
@@ -73,30 +84,64 @@ def why_not(runtime: str, device: str, dtype: str = "fp32") -> str | None:
     return None
 
 
-def prepare(runtime: str, model: nn.Module, example: Tensor, cuda: Any = None, export: Path | None = None) -> Forward:
+class Stream(ABC):
+    """A network frame by frame in a runtime that keeps its state: the present frame of every stream [S, 3, H, W] in,
+    its logits [S, classes] out. All streams begin with zeros."""
+
+    @abstractmethod
+    def __call__(self, frame: Tensor) -> Tensor:
+        """One frame of every stream. Raises ValueError for another shape than it was prepared for."""
+
+    @abstractmethod
+    def reset(self, streams: Sequence[int]) -> None:
+        """The streams with these numbers begin anew; the others keep what they have."""
+
+
+def prepare(
+    runtime: str,
+    model: nn.Module,
+    example: Tensor,
+    cuda: Any = None,
+    export: Path | None = None,
+    calibration: Sequence[Tensor] = (),
+) -> Forward:
     """The model, ready to run in ``runtime`` on inputs like ``example`` ([N*T, 3, H, W]); in eager the model itself.
 
     cuda: ``torch.cuda`` or a stand-in for it, as the device has it (``Device.cuda``); None on a CPU.
     export: where the file that a deployment runtime loads is kept for the next process; None: it is not kept.
-    Raises ValueNotAllowed where the runtime does not exist there.
+    calibration: inputs like the example, from which the runtime quantises the model to eight bits; none: it does not.
+    Raises ValueNotAllowed where the runtime does not exist there, or cannot learn from such inputs.
     """
     dtype = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[example.dtype]
-    if reason := why_not(runtime, "cpu" if cuda is None else "cuda", dtype):
+    if reason := why_not(runtime, "cpu" if cuda is None else "cuda", "int8" if calibration else dtype):
         raise ValueNotAllowed(reason)
+    for frames in calibration:
+        if frames.shape != example.shape:
+            raise ValueNotAllowed(f"calibrated with {list(frames.shape)}; the network reads {list(example.shape)}")
     if runtime == EAGER:
         return model
-    forward: Forward = import_module(f"{__name__}.{runtime}").prepare(model, example, cuda, export)
+    more = (calibration,) if runtime in EXPORTED else ()
+    forward: Forward = import_module(f"{__name__}.{runtime}").prepare(model, example, cuda, export, *more)
     return forward
 
 
-def executed(runtime: str, model: nn.Module, example: Tensor, export: Path | None) -> Executed:
+def executed(
+    runtime: str, model: nn.Module, example: Tensor, export: Path | None, calibration: Sequence[Tensor] = ()
+) -> Executed:
     """The nodes of one forward in one of ``INSPECTED``, by kind: they explain and are no measurement.
 
     A shift written as slices and concatenations may bring reorders and transposes with it: the difference to the
     network without a shift. Raises what the runtime raises where it cannot run ``model``.
     """
-    nodes: Executed = import_module(f"{__name__}.{runtime}").executed(model, example, export)
+    more = (calibration,) if runtime in EXPORTED else ()
+    nodes: Executed = import_module(f"{__name__}.{runtime}").executed(model, example, export, *more)
     return nodes
+
+
+def graph_breaks(runtime: str, model: nn.Module, example: Tensor) -> list[str]:
+    """How often a compiler left a part of ``model`` to Python, and why, in a sentence; [] where nowhere."""
+    told: list[str] = [] if runtime != "compile" else import_module(f"{__name__}.compile").graph_breaks(model, example)
+    return told
 
 
 def answers(device: str, cuda: Any = torch.cuda) -> bool:
@@ -140,26 +185,56 @@ def require_exact(forward: Forward, model: nn.Module, example: Tensor, runtime: 
     try:
         for seed in (1, 2):
             frames = torch.randn(example.shape, generator=torch.Generator().manual_seed(seed))
-            _require(forward, model, torch.empty_like(example).copy_(frames), runtime)
+            frames = torch.empty_like(example).copy_(frames)
+            _require(forward(frames), lambda model, frames: model(frames), model, frames, runtime)
     finally:
         example.copy_(kept)
 
 
-def _require(forward: Forward, model: nn.Module, frames: Tensor, runtime: str) -> None:
-    output, eager = forward(frames), model(frames)
+def require_exact_stream(stream: Stream, network: OnlineNetwork, frames: Sequence[Tensor], runtime: str) -> None:
+    """Raises Inexact where ``stream`` deviates from ``network`` in one of these frames, the first of all streams."""
+
+    def streamed(network: nn.Module, frames: Tensor) -> Tensor:
+        state, logits = None, []
+        for frame in frames.unbind():
+            own, state = network.step(frame, state)  # type: ignore[operator]
+            logits.append(own)
+        return torch.cat(logits)
+
+    stream.reset(range(len(frames[0])))
+    _require(torch.cat([stream(frame) for frame in frames]), streamed, network, torch.stack(list(frames)), runtime)
+    stream.reset(range(len(frames[0])))
+
+
+def _require(
+    output: Tensor, run: Callable[[nn.Module, Tensor], Tensor], model: nn.Module, frames: Tensor, runtime: str
+) -> None:
+    eager = run(model, frames)
     found, allowed, what = deviation(output, eager), tolerance(frames), "eager"
     if runtime == "cudagraph":
         allowed = _REPLAYED[frames.dtype]
     if not found <= allowed and frames.dtype == torch.bfloat16 and not frames.is_cuda:
         # two roundings of one function may lie apart by the sum of both: each is held against the function itself
-        exact = copy.deepcopy(model).float()(frames.float())
-        found, allowed = deviation(output, exact), max(allowed, _AS_COARSE * deviation(eager, exact))
+        exact = in_fp32(run, model, frames)
+        found, allowed = deviation(output, exact), max(allowed, AS_COARSE * deviation(eager, exact))
         what = "eager in fp32"
     if not found <= allowed:
         raise Inexact(
             f"in the runtime {runtime!r} the output deviates from {what} by {found:.2g} of its largest value "
             f"(allowed: {allowed:.2g})"
         )
+
+
+def in_fp32(run: Callable[[nn.Module, Tensor], Tensor], model: nn.Module, frames: Tensor) -> Tensor:
+    """What ``run`` gives with a copy of ``model`` in fp32, of which nothing is rounded to TF32."""
+    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    try:
+        return run(copy.deepcopy(model).float(), frames.float())
+    finally:
+        torch.backends.cudnn.allow_tf32 = before[0]
+        torch.set_float32_matmul_precision(before[1])
 
 
 def deviation(output: Tensor, reference: Tensor) -> float:

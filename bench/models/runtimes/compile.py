@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from bench.models.runtimes import Executed, Forward
 
+_REASON = 200  # characters of what Dynamo says, which may fill a page
+
 
 @contextmanager
 def _frozen() -> Iterator[None]:
@@ -56,6 +58,15 @@ def executed(model: nn.Module, example: Tensor, export: Path | None) -> Executed
     with _frozen():
         _, sources = run_and_get_code(torch.compile(model, dynamic=False), example)
     return {kind: (count, None) for kind, count in Counter(calls("\n".join(sources))).items()}
+
+
+def graph_breaks(model: nn.Module, example: Tensor) -> list[str]:
+    """How often Dynamo left a part of ``model`` to Python, and the first reason, in a sentence; [] where nowhere."""
+    found = torch._dynamo.explain(model)(example)
+    if not found.graph_break_count:
+        return []
+    first = str(found.break_reasons[0].reason).strip().splitlines()[0] if found.break_reasons else "no reason is told"
+    return [f"torch.compile broke the graph {found.graph_break_count} times: {first[:_REASON]}"]
 
 
 _KERNEL = r"cpp_fused_\w+?|extern_kernels\.\w+|torch\.ops\.[\w.]+|triton_\w+?"

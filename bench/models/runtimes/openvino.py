@@ -2,52 +2,120 @@
 
 bf16 is a matter of execution there: a network with fp32 weights and input is computed in bf16 where that is faster.
 So a bf16 network is exported with its (already rounded) weights in fp32, and the runtime's precision is set to bf16.
+
+Eight bits: by NNCF, OpenVINO's own tool, which puts FakeQuantize nodes into the graph; the plug-in fuses them into the
+operators around as far as it can. Frame by frame: caches become variables of the model (ReadValue and Assign), which
+stay inside, in the layout that its operators want.
 """
 
 import copy
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import openvino
 import torch
+from openvino.passes import MakeStateful, Manager
 from torch import Tensor, nn
 
+from bench.models import runtimes
+from bench.models.online import OnlineNetwork
 from bench.models.runtimes import Executed, Forward, by_kind
-from bench.models.runtimes.onnx_file import exported
+from bench.models.runtimes.onnx_file import exported, quietly
 
 _WARM_UPS = 3  # before the forward that is profiled: the first ones allocate
+_EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
-def load(model: nn.Module, example: Tensor, export: Path | None, **more: Any) -> openvino.CompiledModel:
+def load(
+    model: nn.Module, example: Tensor, export: Path | None, calibration: Sequence[Tensor] = (), **more: Any
+) -> openvino.CompiledModel:
     """Export and compile ``model`` for the example's shape, dtype and torch's number of threads.
 
     more: further properties. Raises RuntimeError with OpenVINO's own reason.
     """
     precise = model if example.dtype == torch.float32 else copy.deepcopy(model).float()
-    data = exported(precise, example.float(), export)
     core = openvino.Core()
+    graph = core.read_model(exported(precise, example.float(), export))
+    if isinstance(model, OnlineNetwork):
+        make_stateful(graph)
+    if calibration:
+        graph = _quantised(core, graph, calibration, None if export is None else export.with_suffix(".nncf.xml"))
     properties = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": "f32" if example.dtype == torch.float32 else "bf16",
         **more,
     }
-    return core.compile_model(core.read_model(data), "CPU", properties)
+    return core.compile_model(graph, "CPU", properties)
+
+
+def make_stateful(graph: openvino.Model) -> None:
+    """Each cache that goes in and comes out becomes a variable; it begins with zeros."""
+    pairs = list(zip(graph.get_parameters()[1:], graph.get_results()[1:], strict=True))
+    if pairs:
+        passes = Manager()
+        passes.register_pass(MakeStateful(pairs))
+        passes.run_passes(graph)
+
+
+class Stream(runtimes.Stream):
+    """A network frame by frame in one request, whose variables are the caches."""
+
+    def __init__(self, compiled: openvino.CompiledModel) -> None:
+        self._request = compiled.create_infer_request()
+        self._shape = tuple(compiled.inputs[0].shape)
+
+    def __call__(self, frame: Tensor) -> Tensor:
+        """One frame of every stream, read where it lies; logits in fp32."""
+        if tuple(frame.shape) != self._shape:
+            raise ValueError(f"prepared for frames of {list(self._shape)}, given {list(frame.shape)}")
+        held = frame.float().contiguous()
+        self._request.set_input_tensor(openvino.Tensor(held.numpy(), shared_memory=True))
+        self._request.infer()
+        return torch.from_numpy(self._request.get_output_tensor().data.copy())
+
+    def reset(self, streams: Sequence[int]) -> None:
+        """Zeros for these streams in every variable."""
+        for variable in self._request.query_state():
+            kept = variable.state.data.copy()
+            kept[list(streams)] = 0
+            variable.state = openvino.Tensor(kept)
 
 
 def load_file(file: str) -> Forward:
     """An exported file in fp32, for any number of clips."""
-    network = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    network = openvino.Core().compile_model(file, "CPU", _EXACT)
     return lambda frames: torch.from_numpy(network(frames.numpy())[0].copy())
 
 
-def prepare(model: nn.Module, example: Tensor, cuda: Any, export: Path | None) -> Forward:
+def write_stream(data: bytes, out: Path) -> list[Path]:
+    """The exported file of a network frame by frame as OpenVINO's own two files, with its caches as variables; ``out``
+    names the first, .xml. Returns what was written."""
+    graph = openvino.Core().read_model(data)
+    make_stateful(graph)
+    openvino.save_model(graph, out, compress_to_fp16=False)
+    return [out, out.with_suffix(".bin")]
+
+
+def load_stream(file: str) -> Stream:
+    """What ``write_stream`` wrote, in fp32."""
+    return Stream(openvino.Core().compile_model(file, "CPU", {"PERFORMANCE_HINT": "LATENCY", **_EXACT}))
+
+
+def prepare(
+    model: nn.Module, example: Tensor, cuda: Any, export: Path | None, calibration: Sequence[Tensor] = ()
+) -> Forward:
     """Compile ``model``; the callable returns its logits in fp32.
 
     Frames that are not ``example`` itself are copied into the request's input first. Raises ValueError for another
     shape than the example's.
     """
-    request = load(model, example, export).create_infer_request()
+    compiled = load(model, example, export, calibration)
+    if isinstance(model, OnlineNetwork):
+        return Stream(compiled)
+    request = compiled.create_infer_request()
     held, untouched = example.float().contiguous(), True
     request.set_input_tensor(openvino.Tensor(held.numpy(), shared_memory=True))
 
@@ -64,9 +132,29 @@ def prepare(model: nn.Module, example: Tensor, cuda: Any, export: Path | None) -
     return forward
 
 
-def executed(model: nn.Module, example: Tensor, export: Path | None) -> Executed:
+def _quantised(
+    core: openvino.Core, graph: openvino.Model, calibration: Sequence[Tensor], keep: Path | None
+) -> openvino.Model:
+    """The graph with weights and features in eight bits: ``keep`` if it is there, else made and kept there.
+
+    Weights have a scale for each output channel, features one for the tensor; biases are corrected for the mean error.
+    """
+    if keep is not None and keep.exists():
+        return core.read_model(keep)
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    with quietly():
+        data = nncf.Dataset([frames.numpy() for frames in calibration])
+        quantised = nncf.quantize(graph, data, subset_size=len(calibration))
+    if keep is not None:
+        openvino.save_model(quantised, keep, compress_to_fp16=False)
+    return quantised
+
+
+def executed(model: nn.Module, example: Tensor, export: Path | None, calibration: Sequence[Tensor] = ()) -> Executed:
     """The nodes of the last of a few forwards."""
-    request = load(model, example, export, PERF_COUNT=True).create_infer_request()
+    request = load(model, example, export, calibration, PERF_COUNT=True).create_infer_request()
     for _ in range(_WARM_UPS):
         request.infer([example.float().numpy()])
     ran = [node for node in request.get_profiling_info() if node.status == node.Status.EXECUTED]

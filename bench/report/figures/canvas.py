@@ -121,13 +121,14 @@ def grid(count: int, height: float, xlabel: str, ylabel: str, sharey: bool = Fal
 
 @dataclass(frozen=True)
 class Figure:
-    """A finished figure."""
+    """A finished figure. legend: what is named beside it."""
 
     name: str
     title: str
     caption: str
     svg: str
     png: bytes
+    legend: tuple[str, ...] = ()
 
 
 def finish(drawing: Drawing, name: str, title: str, caption: str) -> Figure:
@@ -139,7 +140,8 @@ def finish(drawing: Drawing, name: str, title: str, caption: str) -> Figure:
     drawing.set_layout_engine("none")  # the SVG's layout holds for the PNG: laying out again takes half the time
     drawing.set_dpi(_PNG_DPI)
     FigureCanvasAgg(drawing).print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]
-    return Figure(name, title, caption, _compact(svg.getvalue()), png.getvalue())
+    named = tuple(text.get_text() for legend in drawing.legends for text in legend.get_texts())
+    return Figure(name, title, caption, _compact(svg.getvalue()), png.getvalue(), named)
 
 
 def _compact(svg: str) -> str:

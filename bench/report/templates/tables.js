@@ -33,14 +33,34 @@ for (const table of document.querySelectorAll("table.sortable")) {
     const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
     for (const row of rows) {
       const text = row.textContent.toLowerCase();
-      row.hidden = !words.every((word) => text.includes(word));
+      row.classList.toggle("out", !words.every((word) => text.includes(word)));
     }
-    const left = rows.filter((row) => !row.hidden).length;
+    const left = rows.filter((row) => !row.classList.contains("out")).length;
     count.textContent = words.length ? `${left} of ${rows.length} rows` : "";
   });
 }
+const only = document.getElementById("only");
+if (only) {
+  only.hidden = false;
+  const choice = only.querySelector("select");
+  choice.addEventListener("change", () => {
+    const name = choice.value;
+    const [rows, figures] = ["tr[data-strategy]", "figure[data-shows]"].map((what) => [...document.querySelectorAll(what)]);
+    for (const row of rows) row.hidden = name !== "" && ![name, "no_shift"].includes(row.dataset.strategy);
+    for (const figure of figures) {
+      const shown = figure.dataset.shows.split("\n").map((entry) => entry.split(",")[0]);
+      const mechanisms = shown.filter((entry) => [...choice.options].some((option) => option.value === entry));
+      figure.hidden = name !== "" && mechanisms.length > 0 && !mechanisms.includes(name);
+    }
+    const left = rows.filter((row) => !row.hidden).length;
+    only.querySelector("[role=status]").textContent = name ? `${left} of ${rows.length} rows, no_shift beside` : "";
+  });
+}
+addEventListener("beforeprint", () => document.querySelectorAll("section > details").forEach((part) => (part.open = true)));
 const reveal = () => {
   const place = document.getElementById(location.hash.slice(1));
+  const inside = place?.querySelector(":scope > details");
+  if (inside) inside.open = true;
   for (let part = place; part; part = part.parentElement) {
     if (part.tagName === "DETAILS") part.open = true;
   }

@@ -117,17 +117,33 @@ class Skips(Strategy):
 """
 
 
+WIDE = """
+from bench.strategy import Strategy
+
+class Wide(Strategy):
+    name = "wide"
+
+    def refuses(self, channels):
+        return "it needs more than 512 channels"
+
+    def shift(self, clip):
+        return clip.clone()
+"""
+
+
 def test_a_strategy_may_say_why_it_skips_a_case_or_which_devices_it_is_made_for(tmp_path: Path) -> None:
     """And what it sees of its process: the environment of the panel's allocator."""
     (tmp_path / "skips.py").write_text(SKIPS)
     (tmp_path / "elsewhere.py").write_text(SKIPS.replace('"skips"', '"elsewhere"\n    devices = ("cuda",)'))
+    (tmp_path / "wide.py").write_text(WIDE)
     panel = replace(PANEL, allocator="retained")
-    own = cases(panel, "skips", "elsewhere")
+    own = cases(panel, "skips", "elsewhere", "wide")
     campaign = Campaign(PanelProcesses(panel, own, strategy_files(tmp_path), 0), TWICE, 60.0)
     assert not list(campaign.skip_where_it_cannot_run())
     assert reasons(list(campaign.count()), "skipped") == {
         "skips": f"not for resnet18 on a heap of {1 << 30}",
         "elsewhere": "elsewhere is made for cuda, not for cpu",
+        "wide": "wide takes no place of this network: it needs more than 512 channels",
     }
 
 
@@ -158,6 +174,28 @@ def test_what_a_runtime_cannot_run_costs_itself_only(tmp_path: Path) -> None:
     baseline = next(record.samples for record in records if isinstance(record, StaticRecord))
     assert baseline.executed is not None and baseline.executed["Conv"][0] == 20
     assert len(list(exports.glob("*.onnx"))) == 2  # the baseline's, which its twin shares, and the frozen one
+
+
+@pytest.mark.parametrize(
+    ("runtime", "change"), [("onnxruntime", {"frames": 3, "streams": 2}), ("openvino", {"dtype": "int8"})]
+)
+def test_streams_and_eight_bits_are_timed_where_they_are_deployed(
+    runtime: str, change: dict[str, Any], tmp_path: Path
+) -> None:
+    panel = replace(PANEL, runtime=runtime, **change)
+    if reason := runtimes.why_not(panel.runtime, panel.device, panel.dtype):
+        pytest.skip(reason)
+    direction = "unidirectional" if panel.streams else "bidirectional"
+    own = [*cases(panel), Case(Variant("parted_shift", parse_fraction("1/4"), "residual", direction), panel)]
+    processes = PanelProcesses(panel, own, strategy_files(), 0, tmp_path, stream=in_process.stream)
+    records = measured(Campaign(processes, ONCE, 200.0))
+    assert not reasons(records, "failed")
+    timed = [record for record in records if isinstance(record, TimedRecord)]
+    assert [record.case for record in timed] == own
+    assert {len(frames) for record in timed for frames in record.samples.frame_seconds} <= {panel.frames}
+    counted = [record.samples for record in records if isinstance(record, StaticRecord)]
+    assert len(counted) == 3 and all(samples.executed for samples in counted)
+    assert len(list(tmp_path.glob("*.onnx"))) == 2  # the twin shares the baseline's
 
 
 @pytest.mark.parametrize("silent", [False, True])

@@ -3,7 +3,9 @@
 import functools
 import json
 import math
+import os
 import random
+import signal
 import time
 from collections import Counter
 from typing import Any
@@ -31,6 +33,7 @@ from bench.measure.latency.timing import (
 )
 from bench.spec.cases import BASELINE_VARIANT, Case
 from bench.spec.panel import Panel
+from bench.stats import exclusion
 from bench.store.records import ProcessRecord, TimedRecord
 from bench.store.samples import Slots
 from bench.system.counters import Counters
@@ -156,6 +159,25 @@ def test_superblocks_become_a_record_for_each_case_and_one_of_the_process() -> N
     own = process.samples
     assert all(len(values) == 2 for values in (own.wall, own.waited, own.disturbance, own.page_seconds, own.copies[2]))
     assert min(own.wall + own.copies[1] + own.copies[2]) > 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGCONT"), reason="no process is stopped here")
+def test_a_superblock_in_which_the_process_was_stopped_is_told() -> None:
+    x, calls = torch.randn(8), [0]
+
+    def stopped() -> torch.Tensor:
+        calls[0] += 1
+        if calls[0] == 3:  # in the second superblock; whoever was stopped is told when it goes on
+            os.kill(os.getpid(), signal.SIGCONT)
+        return x
+
+    before = signal.getsignal(signal.SIGCONT)
+    told = [block["disturbance"] for block in measured({0: stopped}, superblocks=3)]
+    assert [own["stops"] for own in told] == [0, 1, 0]
+    assert all(abs(own.get("suspended", 0.0)) < 0.005 for own in told)
+    asleep = [("stopped or suspended" in exclusion.reasons(own, own["wall"])) for own in told]
+    assert asleep == [False, True, False]
+    assert signal.getsignal(signal.SIGCONT) is before
 
 
 def test_a_case_that_fails_costs_itself_and_its_superblock() -> None:

@@ -5,12 +5,14 @@ import math
 import random
 import time
 import weakref
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torchvision.models import resnet18
 
 from bench import models
@@ -25,8 +27,10 @@ from bench.spec.axes import parse_fraction
 from bench.spec.cases import BASELINE_VARIANT, Case, Variant
 from bench.spec.panel import Panel
 from bench.spec.schema import Stopping
+from bench.strategy import Site, Strategy
 from tests.measure.latency import in_process
 from tests.measure.latency.simulated_gpu import SimulatedGpu
+from tests.models.runtimes.small import network
 
 CLIPS = Panel("resnet18", "cuda", "eager", "fp32", "nchw", 1, 2, 32, 1)
 STREAMS = replace(CLIPS, frames=3, streams=2)
@@ -208,3 +212,65 @@ def test_the_state_goes_on_from_frame_to_frame(in_place: bool) -> None:
             assert player._state is not None
             places.add(player._state.pasts[0].data_ptr())
     assert not in_place or len(places) == 1, "a captured graph writes where its state lay"
+
+
+WRITES: dict[str, Callable[[nn.Parameter], object]] = {
+    "past autograd": lambda weight: weight.data.mul_(2),
+    "in place": lambda weight: nn.init.normal_(weight),
+    "another order": lambda weight: weight.data.copy_(weight.data.flip(0)),
+    "another memory": lambda weight: setattr(weight, "data", weight.data.clone()),
+    "another tensor": lambda weight: weight.set_(torch.zeros_like(weight)),
+    "into the input": lambda weight: None,
+}
+
+
+@pytest.mark.parametrize("way", WRITES)
+def test_who_writes_into_what_all_share_fails_and_the_others_do_not_pay(way: str) -> None:
+    class Writes(Strategy):
+        """Changes weights that are not its own."""
+
+        name = "writes"
+
+        def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
+            with torch.inference_mode(False), torch.no_grad():
+                WRITES[way](next(site.layer(block).parameters()))
+                if way == "into the input":
+                    builder.frames.data.add_(1)
+            return block
+
+    builder = PanelBuilder(replace(CLIPS, device="cpu"), device_for("cpu"), 0)
+    honest = load_class("copy_shift", strategy_files())(1 / 4, "residual", "bidirectional")
+    with torch.inference_mode():
+        want = builder.build(honest, "eager", None, runs=1, prove=False)[1]().clone()
+        with pytest.raises(ValueError, match="it wrote into the network's shared weights or input"):
+            builder.build(Writes(1 / 4), "eager", None, runs=1, prove=False)
+        assert torch.equal(builder.build(honest, "eager", None, runs=1, prove=False)[1](), want)
+
+
+BREAKING = '''
+import torch
+from bench.strategy import Strategy
+
+class Breaking(Strategy):
+    """No graph holds what it does."""
+
+    name = "breaking"
+
+    def shift(self, clip):
+        torch._dynamo.graph_break()
+        return clip.clone()
+'''
+
+
+@pytest.mark.filterwarnings("ignore")  # of the compiler, about its own inside
+def test_where_a_graph_breaks_under_compile_is_counted_and_said(tmp_path: Path) -> None:
+    if reason := runtimes.why_not("compile", "cpu"):
+        pytest.skip(reason)
+    (tmp_path / "breaking.py").write_text(BREAKING)
+    model, frames = network(), torch.randn(8, 3, 16, 16)
+    with torch.inference_mode():
+        assert runtimes.graph_breaks("compile", model, frames) == []
+        broken = models.insert(load_class("breaking", strategy_files(tmp_path))(0.25), model)
+        (told,) = runtimes.graph_breaks("compile", broken, frames)
+    assert told.startswith("torch.compile broke the graph ") and "\n" not in told
+    assert runtimes.graph_breaks("eager", broken, frames) == []

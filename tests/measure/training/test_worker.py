@@ -58,15 +58,23 @@ def test_fine_tuning_needs_its_strategy(job: dict[str, Any]) -> None:
         do(job | {"strategy_files": []}, "fine_tune")
 
 
-def test_a_strategy_may_skip_a_network_with_a_reason(job: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [
+        ("skip(self, backbone, frames): return f'not for {backbone}, {frames}'", "not for digits_resnet, 8"),
+        ("refuses(self, channels): return 'too few'", "choosy takes no place of this network: too few"),
+    ],
+)
+def test_a_strategy_may_skip_a_network_with_a_reason(
+    job: dict[str, Any], tmp_path: Path, method: str, reason: str
+) -> None:
     file = tmp_path / "choosy.py"
     file.write_text(
         "from bench.strategy import Strategy\n\nclass Choosy(Strategy):\n    name = 'choosy'\n\n"
-        "    def shift(self, clip):\n        return clip\n\n"
-        "    def skip(self, backbone, num_segments):\n        return f'not for {backbone}, {num_segments} frames'\n"
+        f"    def shift(self, clip): return clip\n\n    def {method}\n"
     )
     choosy = {"variant": {**job["variant"], "strategy": "choosy"}, "strategy_files": [str(file)]}
-    assert do(job | choosy, "fine_tune") == [{"event": "skipped", "reason": "not for digits_resnet, 8 frames"}]
+    assert do(job | choosy, "fine_tune")[-1] == {"event": "skipped", "reason": reason}
 
 
 def test_as_a_process(job: dict[str, Any]) -> None:

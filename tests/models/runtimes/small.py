@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
 from bench import models
-from bench.models import Network
+from bench.models import Network, OnlineNetwork
 from bench.plugins.discovery import load_class, strategy_files
 
 FRAMES = 4
@@ -45,8 +45,7 @@ class Branches(Strategy):
 '''
 
 
-def network(strategy: str | None = None, fraction: float = 0.25) -> Network:
-    """Two bottleneck blocks of 64 channels, with ``strategy`` in both."""
+def _plain(segments: int) -> Network:
     torch.manual_seed(0)
     trunk = nn.Sequential(
         nn.Conv2d(3, 64, 3, padding=1),
@@ -57,10 +56,22 @@ def network(strategy: str | None = None, fraction: float = 0.25) -> Network:
         nn.Flatten(),
         nn.Linear(64, 10),
     )
-    plain = Network(trunk, FRAMES).eval()
+    return Network(trunk, segments).eval()
+
+
+def network(strategy: str | None = None, fraction: float = 0.25) -> Network:
+    """Two bottleneck blocks of 64 channels, with ``strategy`` in both."""
+    plain = _plain(FRAMES)
     if strategy is None:
         return plain
     return models.insert(load_class(strategy, strategy_files())(fraction), plain).eval()
+
+
+def online(strategy: str = "no_shift") -> OnlineNetwork:
+    """The same frame by frame, with 1/4 of the channels from the past."""
+    cls = load_class(strategy, strategy_files())
+    made = cls(0.0) if strategy == "no_shift" else cls(0.25, "residual", "unidirectional")
+    return models.go_online(made, _plain(1))
 
 
 def frames(clips: int, seed: int = 0) -> Tensor:

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from bench.models import runtimes
-from bench.models.runtimes import Inexact, deviation, require_exact
+from bench.models.runtimes import Inexact, Stream, deviation, require_exact, require_exact_stream
 from bench.models.runtimes.compile import calls
-from tests.models.runtimes.small import frames, network
+from bench.spec.axes import QUANTISING, ValueNotAllowed
+from tests.models.runtimes.small import frames, network, online
 
 DEPLOYED = ("onnxruntime", "openvino")
 PREPARED = [(runtime, name) for runtime in DEPLOYED for name in ("copy_shift", "parted_shift")]
@@ -44,6 +45,51 @@ def test_a_prepared_model_answers_as_eager_does(
             require_exact(forward, plain, EXAMPLE, runtime)
         with pytest.raises(Exception, match=r"(?s)prepared for|compiled for|[Ii]nvalid dimensions"):
             forward(frames(3))
+
+
+@pytest.mark.parametrize("strategy", ["concat_shift", "parted_shift"])
+@pytest.mark.parametrize("runtime", DEPLOYED)
+def test_a_prepared_stream_keeps_its_state_and_each_stream_begins_when_it_likes(
+    runtime: str, strategy: str, tmp_path: Path
+) -> None:
+    needs(runtime)
+    model, each = online(strategy), frames(3).unflatten(0, (-1, 2)).unbind()  # six frames of two streams
+    with torch.inference_mode():
+        stream = runtimes.prepare(runtime, model, each[0], export=tmp_path / "stream.onnx")
+        assert isinstance(stream, Stream)
+        require_exact_stream(stream, model, each, runtime)
+        with pytest.raises(Inexact, match="deviates from eager"):
+            require_exact_stream(stream, online(), each, runtime)
+        stream.reset([0, 1])
+        state = None
+        for t, frame in enumerate(each):
+            if state is not None and t == 3:
+                stream.reset([1])
+                state = state.reset([1])
+            logits, state = model.step(frame, state)
+            assert deviation(stream(frame), logits) < 1e-4
+        with pytest.raises(ValueError, match=r"prepared for frames of \[2, 3, 16, 16\], given \[1, 3, 16, 16\]"):
+            stream(each[0][:1])
+
+
+@pytest.mark.parametrize("runtime", QUANTISING)
+def test_eight_bits_are_learnt_from_clips_and_kept(
+    runtime: str, kept: Callable[[str | None], Path], tmp_path: Path
+) -> None:
+    if reason := runtimes.why_not(runtime, "cpu", "int8"):
+        pytest.skip(reason)
+    model, clips, file = network("parted_shift"), [frames(2, seed) for seed in (1, 2)], tmp_path / "small.onnx"
+    with torch.inference_mode():
+        forward = runtimes.prepare(runtime, model, EXAMPLE, export=file, calibration=clips)
+        assert 1e-4 < deviation(forward(EXAMPLE), model(EXAMPLE)) < 0.2
+        before = sorted(path.stat().st_mtime_ns for path in tmp_path.iterdir())
+        nodes = runtimes.executed(runtime, model, EXAMPLE, file, clips)
+        assert len(before) >= 2 and before == sorted(path.stat().st_mtime_ns for path in tmp_path.iterdir())
+        assert runtime != "onnxruntime" or nodes["QLinearConv"][0] >= 7
+        with pytest.raises(ValueNotAllowed, match=r"calibrated with \[4, 3, 16, 16\]; .* reads \[8, 3, 16, 16\]"):
+            runtimes.prepare(runtime, model, EXAMPLE, calibration=[frames(1)])
+        with pytest.raises(ValueNotAllowed, match="not in int8; int8 is for onnxruntime and openvino"):
+            runtimes.prepare("eager", model, EXAMPLE, calibration=clips)
 
 
 @pytest.mark.parametrize("runtime", DEPLOYED)
