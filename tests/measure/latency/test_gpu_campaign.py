@@ -154,6 +154,27 @@ def test_what_is_timed_is_proven_in_its_own_shapes(panel: Panel, tmp_path: Path)
     )
 
 
+LEARNS = """
+from strategies.tam import TAM
+
+class Same(TAM):
+    name = "{name}"
+    same_function_as = "tam"
+
+    def module(self, channels, num_segments):
+        return TAM({how}).module(channels, num_segments)
+"""
+
+
+def test_the_reference_has_the_same_values_and_the_same_start(tmp_path: Path) -> None:
+    for name, how in {"keeps": "kernel=self.kernel", "forgets": ""}.items():
+        (tmp_path / f"{name}.py").write_text(LEARNS.format(name=name, how=how))
+    names = ["keeps", "keeps[kernel=5]", "forgets", "forgets[kernel=5]"]
+    failed = reasons(measured(campaign(PANEL, names=names, folder=tmp_path)), "failed")
+    assert set(failed) == {"forgets[kernel=5]"}
+    assert "deviates from tam[kernel=5] by" in failed["forgets[kernel=5]"]
+
+
 def panels(preset: str, *devices: str) -> list[Panel]:
     names = ("no_shift", "copy_shift", "concat_shift", "buffer_shift", "triton_shift", "triton_conv", "placed_shift")
     infos = [StrategyInfo(name, f"{name}.py", True) for name in names]
