@@ -24,16 +24,18 @@ class DepthwiseShift(Strategy):
         """[N, T, C, H, W] -> the same shape; the first group receives the next frame, the second the previous."""
         channels, (height, width) = clip.shape[2], clip.shape[3:]
         rows = clip.transpose(1, 2).flatten(3)  # [N, C, T, H*W]
-        mixed = conv2d(rows, self._one_hot(channels).to(clip), padding=(1, 0), groups=channels)
+        mixed = conv2d(rows, self._one_hot(clip), padding=(1, 0), groups=channels)
         shifted: Tensor = mixed.unflatten(3, (height, width)).transpose(1, 2)
         return shifted
 
-    def _one_hot(self, channels: int) -> Tensor:
-        """[C, 1, 3, 1]: which of the frames t-1, t, t+1 each channel takes."""
+    def _one_hot(self, clip: Tensor) -> Tensor:
+        """[C, 1, 3, 1]: which of the frames t-1, t, t+1 each channel takes; made where the clip is: a copy from the
+        host cannot be captured in a CUDA graph."""
+        channels = clip.shape[2]
         fold = self.channels_each_way(channels)
-        taps = torch.ones(channels, dtype=torch.long)
+        taps = torch.ones(channels, dtype=torch.long, device=clip.device)
         if self.direction == "bidirectional":
             taps[:fold], taps[fold : 2 * fold] = 2, 0
         else:
             taps[:fold] = 0
-        return torch.eye(3)[taps][:, None, :, None]
+        return torch.eye(3, dtype=clip.dtype, device=clip.device)[taps][:, None, :, None]

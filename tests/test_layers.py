@@ -23,6 +23,7 @@ TORCH_FREE = LAYERS[LAYERS.index("strategy") + 1 :]
 STRANGERS_CODE = (  # where a plug-in is loaded, and where a case is run
     "bench/models/backbones.py",
     "bench/models/residual_blocks.py",
+    "bench/models/runtimes/cudagraph.py",
     "bench/plugins/discovery.py",
     "bench/plugins/conformance.py",
     "bench/measure/latency/timing.py",

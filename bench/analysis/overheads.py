@@ -46,6 +46,7 @@ class Overhead:
     mhz: float
     own: Logs = field(default_factory=dict)
     min_replicates: int = 0
+    alone: float = math.nan
 
     @property
     def too_few(self) -> bool:
@@ -131,6 +132,7 @@ class OverheadEstimator:
                 mhz=_median(own.mhz for own in slots),
                 own=dict(sorted(self._logs[case].items())),
                 min_replicates=self._fewest.get(case.panel, 0),
+                alone=_median(own.alone_seconds for own in slots),
             )
             if overhead.every:
                 found.append(overhead)

@@ -1,6 +1,7 @@
 """``check``: prove one strategy, property by property. Runs its code in this process."""
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,6 @@ from bench.spec.parameters import described, parse, plain, spelled_out
 if TYPE_CHECKING:
     from bench.models import Network
     from bench.plugins.conformance import CheckResult
-    from bench.spec.cases import Variant
     from bench.strategy import Strategy
 
 _MARKS = {True: "ok", None: "flag", False: "FAILED"}
@@ -79,24 +79,30 @@ def _prove(
     cls: "type[Strategy]", reference: "type[Strategy] | None", network: "Network | None", backbone: str | None
 ) -> int:
     """Print what holds. Returns how many properties do not."""
+    import torch
+
     from bench import models
     from bench.models.network import refusals
     from bench.plugins.conformance import conformance, variants_of
+    from bench.plugins.discovery import devices_here
 
     print(f"{cls.name}: {cls.summary()}" + ("  (the baseline)" if cls.name == BASELINE else ""))
     for line in described(cls.parameters()):
         print(f"{'':8}{line}")
-    worst: dict[str, tuple[CheckResult, Variant]] = {}
-    variants = variants_of(cls)
-    for variant in variants:
-        for result in conformance(cls, variant, reference, network=network):
+    worst: dict[str, tuple[CheckResult, str]] = {}
+    variants, devices = variants_of(cls), devices_here()
+    if "cuda" in devices:
+        torch.backends.cudnn.allow_tf32 = False  # as where a run is proven
+    for variant, device in product(variants, devices):
+        for result in conformance(cls, variant, reference, device, network):
             seen = worst.get(result.check)
             if seen is None or (seen[0].ok is not False and result.ok is not True):
-                worst[result.check] = (result, variant)
-    for name, (result, variant) in worst.items():
+                which = f"{variant.placement} {variant.fraction} {variant.direction} on {device}"
+                worst[result.check] = (result, which)
+    for name, (result, which) in worst.items():
         print(f"{_MARKS[result.ok]:7} {name:19} {result.meaning}")
         if result.ok is not True:
-            print(f"{'':27} {variant.placement} {variant.fraction} {variant.direction}: {result.detail}")
+            print(f"{'':27} {which}: {result.detail}")
     if network is not None:
         found = models.sites(network)
         refused = refusals(cls(), found)

@@ -114,9 +114,9 @@ def predict(plan: Plan, asked: Footage, reporter: Reporter) -> list[Prediction]:
                             Path(event["file"]).unlink()
                         case "skipped" | "failed" as status:
                             found[entered] = Prediction(entered, status=status, reason=event["reason"])
-                        case "died":
+                        case "died" | "device_lost":
                             reason = f"the process that ran it {event['reason']}"
-                            for case in [event["case"]] if event["case"] else waiting:  # none: before the first of them
+                            for case in [event["case"]] if event.get("case") else waiting:  # none: before the first
                                 found.setdefault(case, Prediction(case, status="failed", reason=reason))
     reporter.advance("predictions", 1.0)
     return [found[case] for _, cases in wanted for case in cases]

@@ -1,12 +1,12 @@
 """Where training runs. An executor takes jobs and gives back outcomes; the journal is not its business.
 
 ``LocalExecutor`` packs single-threaded jobs on this machine's cores: at this size two processes of one thread beat one
-process of two. ``RayExecutor`` gives each job to a cluster, as a task of one core (or GPU), in a process of its own on
-whatever node has room. What a job needs travels with it: this version of the suite (as the job's working directory),
-the files of dropped-in strategies and what they import from beside them, the pre-trained weights. Packages must be
-installed on the nodes, and videos lie where they lie on the driver; each node has a cache of its own, or one in a
-folder that nodes share. A task whose worker or node is lost runs again elsewhere; the driver alone writes the folder of
-the run.
+process of two. A GPU takes a few at a time. ``RayExecutor`` gives each job to a cluster, as a task of one core (or
+GPU), in a process of its own on whatever node has room. What a job needs travels with it: this version of the suite
+(as the job's working directory), the files of dropped-in strategies and what they import from beside them, the
+pre-trained weights. Packages must be installed on the nodes, and videos lie where they lie on the driver; each node
+has a cache of its own, or one in a folder that nodes share. A task whose worker or node is lost runs again elsewhere;
+the driver alone writes the folder of the run.
 
 Training never runs beside a latency measurement, and latency is never measured on a cluster.
 """
@@ -33,6 +33,7 @@ from bench.system import allocators, workers
 _POLL = 1.0  # seconds; by then, newly joined nodes of a cluster are seen
 _PATIENCE = 10.0  # seconds, for a cluster to answer
 _LIVES = 10  # how often a task of a cluster begins anew after its worker or node was lost
+_ON_A_GPU = 4  # trainings at a time, however many cores feed them: they share its memory, some 10 GiB each
 
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", **allocators.variables("retained")}  # up to a fifth faster on two cores
 
@@ -135,7 +136,7 @@ class LocalExecutor(Executor):
         return follow(job, self._limits, 1 / self._slots, report)
 
     def _room(self, jobs: Sequence[Job]) -> int:
-        return self._slots
+        return min(self._slots, _ON_A_GPU) if any(job.on_gpu for job in jobs) else self._slots
 
     def _abandon(self) -> None:
         workers.kill_all()

@@ -16,8 +16,10 @@ from torch import Tensor
 from bench import models
 from bench.data.video_clips import ClipReader
 from bench.data.video_lists import Video
+from bench.measure.latency import worker as timed
 from bench.measure.latency.builder import PanelBuilder
 from bench.measure.latency.devices import device_for
+from bench.measure.latency.timing import Replays
 from bench.measure.latency.worker import Cases
 from bench.models.runtimes import Forward
 from bench.spec.panel import Panel
@@ -28,6 +30,9 @@ from bench.system import workers
 def answer(job: workers.Event, emit: workers.Emit) -> None:
     """job: of ``PanelProcesses``, with ``shown``: {"videos": ``Videos``, "chosen" and "calibration": [``Video``, …],
     "arrow": bool}."""
+    if job["mode"] == "present":
+        timed.answer(job, emit)
+        return
     panel = Panel.from_json(job["panel"])
     builder = PanelBuilder(panel, device_for(panel.device), job["seed"], job["weights"])
     with torch.inference_mode():
@@ -36,6 +41,7 @@ def answer(job: workers.Event, emit: workers.Emit) -> None:
             builder.calibration = list(reading.calibration(job["shown"]["calibration"]))
         cases = Cases(job, emit, builder)
         for index, _, _, call in cases.build(cases.indices, panel.runtime, 1):
+            call = call.call if isinstance(call, Replays) else call
             assert isinstance(call, functools.partial)
             with cases.failures(index):
                 logits = _logits(call.func, reading, job["shown"], workers.progress(emit))

@@ -17,7 +17,7 @@ from typing import Any
 from bench.measure.executors import Executor, executor_for
 from bench.measure.jobs import Trainer
 from bench.measure.latency.campaign import GATE_SHARE, Campaign, failed_while_measured
-from bench.measure.latency.process import PanelProcesses
+from bench.measure.latency.process import PanelProcesses, device_present
 from bench.measure.latency.section import TimedSection
 from bench.measure.plan import Plan, expected_seconds, new_header, prepare_again
 from bench.spec.cases import PlannedPanel, Training
@@ -151,8 +151,11 @@ class Execution:
                         entered = event["strategy"]
                         self.reporter.advance("conformance", 1 - len(waiting) / before, entered)
                     elif event["event"] == "checked":
+                        if event["broke"]:
+                            self._require_devices(event["strategy"])
                         conclude(event["strategy"], event["failed"], event["flags"])
             except workers.WorkerDied as death:
+                self._require_devices(entered)
                 conclude(entered, f"the process that checked it {death}")
         self.reporter.advance("conformance", 1.0)
         for name, record in done.items():
@@ -167,16 +170,30 @@ class Execution:
             {"name": name, "file": files[name], "variants": [variant.to_json() for variant in sweep.variants(name)]}
             for name in names
         ]
-        used = {case.panel.device for case in sweep.cases} | {"cpu"}
-        job = {"files": [str(f) for f in self.plan.files], "strategies": entries, "devices": sorted(used)}
+        used = self._devices
+        job = {"files": [str(f) for f in self.plan.files], "strategies": entries, "devices": used}
         return workers.stream(
             "bench.plugins.conformance",
             job,
             silence_limit=limits.silence,
             env=environment.PATIENT_THREADS,
-            memory_share=1.0 if used == {"cpu"} else None,
+            memory_share=1.0 if used == ["cpu"] else None,
             memory_gib=limits.memory_gib,
         )
+
+    @property
+    def _devices(self) -> list[str]:
+        """Where anything of this run is timed or trained, and so proven."""
+        sweep = self.plan.sweep
+        return sorted({case.panel.device for case in sweep.cases} | {own.recipe.device for own in sweep.trainings})
+
+    def _require_devices(self, strategy: str) -> None:
+        """Raises FolderError where a device is gone: then no strategy is to blame."""
+        if gone := [device for device in self._devices if not device_present(device)]:
+            raise FolderError(
+                f"{gone[0]} disappeared while {strategy} was proven; what was proven before is kept: go on with "
+                f"run --resume {self.run.folder}"
+            )
 
     def _time(self, section: str, settings: Timing) -> None:
         """Its panels, which share the budget, with what earlier sessions used of it and what was waited for quiet."""

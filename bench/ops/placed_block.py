@@ -9,24 +9,31 @@ Traffic beyond the network's own: the frames that fall off a clip's ends, 2/T of
 the moved channels are copied in their own memory (2 F for each group, F = its bytes): before a block whose shortcut
 has a convolution, as that reads the features unshifted (its branch comes after, so nothing is put back); behind a block
 without a ReLU (MobileNetV2); and before the first block, whose input another layer made (put back: 4 F).
+
+On a GPU the last normalisation, the addition and the ReLU are one launch, which places (``placed_operators``); the
+copies of the exceptions are a launch each, and behind a block without a ReLU there is none.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from bench.ops import native
-from bench.ops.frames import Group, is_channels_last
+from bench.ops.frames import Group, dense, is_channels_last
 from bench.ops.in_place import ExchangedInPlace, MovesInPlace
+from bench.ops.placed_operators import finish_block_, move_, restored
 from bench.ops.residual import Layers
+from bench.ops.triton_operators import takes, triton_shift
 from bench.strategy import as_clip, gradients_wanted, keep
 
 
 class Handed(NamedTuple):
     """Features [N*T, C, H, W] that only the block which takes them will read.
 
-    fallen: where their moved channels lie shifted, what has fallen off the clips' ends, [N, elements]; otherwise None.
+    fallen: where their moved channels lie shifted, what has fallen off the clips' ends, [N, elements], on a GPU
+    [N, channels, H, W]; otherwise None.
     """
 
     frames: Tensor
@@ -36,8 +43,9 @@ class Handed(NamedTuple):
 class PlacedBlock(nn.Module):
     """A block of ``layers`` with its features placed for their readers; its weights are named ``block.…``.
 
-    wrapped: the block as ``MovesInPlace.wrap`` returns it: what runs where gradients are recorded. There must be native
-    kernels. Blocks hand features on as ``Handed`` to one that knows it; at both ends there is one tensor.
+    wrapped: the block as ``MovesInPlace.wrap`` returns it: what runs where gradients are recorded, and where there are
+    neither native kernels nor Triton's. Blocks hand features on as ``Handed`` to one that knows it; at both ends there
+    is one tensor.
     """
 
     def __init__(self, strategy: MovesInPlace, wrapped: nn.Module, layers: Layers, num_segments: int) -> None:
@@ -48,6 +56,7 @@ class PlacedBlock(nn.Module):
         self._inplace, self._bidirectional = strategy.placement == "inplace", strategy.direction == "bidirectional"
         self._hands_on = False  # and if so, what the next block wants moved; None: all in their own frame
         self._wanted: tuple[Group, ...] | None = None
+        self._affine: tuple[tuple[object, ...], list[Tensor]] | None = None
         self.train(layers.first.norm.training)
 
     def hand_to(self, after: nn.Module) -> None:
@@ -59,6 +68,8 @@ class PlacedBlock(nn.Module):
         """[N*T, C, H, W] -> [N*T, C', H', W'] of the block, placed for the next one if that reads it so."""
         handed = isinstance(features, Handed)
         frames, fallen = features if isinstance(features, Handed) else (features, None)
+        if self._finishes(frames):
+            return self._finished(frames, fallen, handed)
         if not self._runs_natively(frames):
             return self.block(frames if fallen is None else self._restored(frames, fallen))  # type: ignore[no-any-return]
         if fallen is None:
@@ -66,8 +77,51 @@ class PlacedBlock(nn.Module):
         return self._rectified(self._added_from_places(frames, fallen))
 
     def _runs_natively(self, frames: Tensor) -> bool:
-        native_dtype = frames.dtype in (torch.float32, torch.bfloat16)
+        native_dtype = frames.dtype in (torch.float32, torch.bfloat16) and not native.why_not()
         return native_dtype and frames.is_cpu and not self.training and not gradients_wanted()
+
+    def _finishes(self, frames: Tensor) -> bool:
+        """The block ends in one launch: on a GPU, in inference."""
+        return not self.training and not gradients_wanted() and takes(frames)
+
+    def _finished(self, frames: Tensor, fallen: Tensor | None, handed: bool) -> Tensor | Handed:
+        """The block on a GPU."""
+        layers, moves, none = self._layers, self._moves(self._groups), (0, 0)
+        projection, frames = layers.projection, dense(frames)
+        shortcut = projection.conv(frames) if projection and self._projects_unshifted else frames
+        read = frames
+        if fallen is None and any(moves):
+            if handed and shortcut is not frames:  # nobody else reads them
+                move_(frames, self.num_segments, *moves)
+            else:
+                read = triton_shift(frames, self.num_segments, *moves)
+        if self._inplace:
+            shortcut = projection.conv(read) if projection else read
+        out = dense(layers.last.conv(layers.middle(layers.first.whole(read))))
+        is_placed = fallen is not None and not self._inplace
+        wanted = none if self._wanted is None else self._moves(self._wanted)
+        scale, offset, *scales = self._constants()
+        given = (out, scale, offset, shortcut, scales[0] if scales else None, fallen if is_placed else None)
+        how = *(moves if is_placed else none), *wanted
+        aside = finish_block_(*given, self.num_segments, *how, layers.rectified)
+        return Handed(out, None if self._wanted is None else aside) if self._hands_on else out
+
+    def _constants(self) -> list[Tensor]:
+        """Of the last normalisation: scale and offset, in fp32; with that of the shortcut's added, and its own scale
+        last, where it has one. Worked out anew where the normalisations have changed."""
+        norms = [own.norm for own in (self._layers.last, self._layers.projection) if own is not None]
+        held = [tensor for norm in norms for tensor in (*norm.parameters(), *norm.buffers())]
+        if torch.compiler.is_compiling():  # it folds them itself
+            return _affine(norms)
+        state = tuple((own.data_ptr(), own.dtype, None if own.is_inference() else own._version) for own in held)
+        if self._affine is None or self._affine[0] != state:
+            self._affine = state, _affine(norms)
+        return self._affine[1]
+
+    def _moves(self, groups: tuple[Group, ...]) -> tuple[int, int]:
+        """How many channels hold the next frame, and how many after them the previous."""
+        fold = groups[0].last if groups else 0
+        return (fold if self._bidirectional else 0), fold
 
     @property
     def _projects_unshifted(self) -> bool:
@@ -76,6 +130,8 @@ class PlacedBlock(nn.Module):
 
     def _restored(self, frames: Tensor, fallen: Tensor) -> Tensor:
         """Features that lie shifted, in their own frames."""
+        if fallen.dim() == frames.dim():  # a GPU placed them
+            return restored(frames, fallen, self.num_segments, *self._moves(self._groups))
         if self._groups:
             parts = fallen.chunk(len(self._groups), dim=1)
             self._put_back(frames, [part.contiguous() for part in parts])
@@ -125,6 +181,17 @@ class PlacedBlock(nn.Module):
         self._mover.restore(as_clip(frames, self.num_segments), self._groups, kept)
 
 
+def _affine(norms: Sequence[nn.BatchNorm2d]) -> list[Tensor]:
+    scales, offset = list[Tensor](), None
+    for norm in norms:
+        assert norm.running_mean is not None and norm.running_var is not None, "it keeps running statistics"
+        scales.append(norm.weight.float() * torch.rsqrt(norm.running_var.float() + norm.eps))
+        own = norm.bias.float() - norm.running_mean.float() * scales[-1]
+        offset = own if offset is None else offset + own
+    assert offset is not None
+    return [scales[0], offset, *scales[1:]]
+
+
 class StreamedBlock(PlacedBlock):
     """The same frame by frame: the ReLU sets the moved channels aside and leaves room for the previous frame's.
 
@@ -144,6 +211,9 @@ class StreamedBlock(PlacedBlock):
         if able and self._layers.rectified:
             super().hand_to(after)
             self._next = (after,)  # type: ignore[assignment]
+
+    def _finishes(self, frames: Tensor) -> bool:
+        return False
 
     def _runs_natively(self, frames: Tensor) -> bool:
         return self._layers.rectified and super()._runs_natively(frames)

@@ -48,13 +48,16 @@ def shift(
 
 
 @triton.jit
-def _tile(row, channel, shape, moves, LAST: tl.constexpr, RUN: tl.constexpr, ROW_RUN: tl.constexpr):
+def _tile(
+    row, channel, shape, moves, LAST: tl.constexpr, SHIFTS: tl.constexpr, RUN: tl.constexpr, ROW_RUN: tl.constexpr
+):
     """Of a tile [rows, channels]: where its elements lie in memory, and the places in their clip that they come from.
 
-    row: a pixel of a frame; shape: (rows, channels, pixels); moves: (num_segments, ahead, behind); LAST: channels last.
+    row: a pixel of a frame; shape: (rows, channels, pixels); moves: (num_segments, ahead, behind); LAST: channels last;
+    SHIFTS: whether any channel moves: where none does, nothing is worked out.
     """
     channels, pixels = shape[1], shape[2]
-    hop = _hop(channel, moves[1], moves[2], RUN)
+    hop = _hop(channel, moves[1], moves[2], RUN) if SHIFTS else tl.zeros_like(channel)
     frame = tl.max_constancy(row // pixels, ROW_RUN)
     if LAST:
         begin = tl.multiple_of(row * channels, RUN)
@@ -68,26 +71,51 @@ def _tile(row, channel, shape, moves, LAST: tl.constexpr, RUN: tl.constexpr, ROW
 
 
 @triton.jit
-def _read(source, row, channel, shape, moves, LAST: tl.constexpr, RUN: tl.constexpr, ROW_RUN: tl.constexpr):
+def _read(
+    source,
+    row,
+    channel,
+    shape,
+    moves,
+    LAST: tl.constexpr,
+    SHIFTS: tl.constexpr,
+    RUN: tl.constexpr,
+    ROW_RUN: tl.constexpr,
+):
     """A tile [rows, channels] of the shifted frames, from where they lie; zeros beyond clips, rows and channels."""
-    where, origin = _tile(row, channel, shape, moves, LAST, RUN, ROW_RUN)
-    inside = (row < shape[0])[:, None] & (channel < shape[1])[None, :]
-    found = inside & (origin >= 0) & (origin < moves[0])
+    where, origin = _tile(row, channel, shape, moves, LAST, SHIFTS, RUN, ROW_RUN)
+    found = (row < shape[0])[:, None] & (channel < shape[1])[None, :]
+    if SHIFTS:
+        found = found & (origin >= 0) & (origin < moves[0])
     return tl.load(source + where, mask=found, other=0.0)
 
 
 @triton.jit
-def _write(target, tile, row, channel, shape, moves, LAST: tl.constexpr, RUN: tl.constexpr, ROW_RUN: tl.constexpr):
+def _write(
+    target,
+    tile,
+    row,
+    channel,
+    shape,
+    moves,
+    LAST: tl.constexpr,
+    SHIFTS: tl.constexpr,
+    RUN: tl.constexpr,
+    ROW_RUN: tl.constexpr,
+):
     """The opposite of ``_read``: each channel goes to the frame that ``_read`` would fetch it from.
 
     What falls off one end of a clip is written as zeros at the other, where nothing else arrives: every element of
     the target is written exactly once.
     """
-    where, goal = _tile(row, channel, shape, moves, LAST, RUN, ROW_RUN)
-    around = tl.where(goal < 0, moves[0], tl.where(goal >= moves[0], -moves[0], 0))
-    value = tl.where(around == 0, tile, 0.0).to(target.dtype.element_ty)
-    where += around * shape[1] * shape[2]
-    tl.store(target + where, value, mask=(row < shape[0])[:, None] & (channel < shape[1])[None, :])
+    where, goal = _tile(row, channel, shape, moves, LAST, SHIFTS, RUN, ROW_RUN)
+    if SHIFTS:
+        around = tl.where(goal < 0, moves[0], tl.where(goal >= moves[0], -moves[0], 0))
+        tile = tl.where(around == 0, tile, 0.0)
+        where += around * shape[1] * shape[2]
+    tl.store(
+        target + where, tile.to(target.dtype.element_ty), mask=(row < shape[0])[:, None] & (channel < shape[1])[None, :]
+    )
 
 
 @triton.jit(do_not_specialize=["num_segments", "read_ahead", "read_behind", "write_ahead", "write_behind"])
@@ -110,6 +138,8 @@ def product(
     PRECISION: tl.constexpr,
     WIDEN: tl.constexpr,
     CHANNELS_LAST: tl.constexpr,
+    READS: tl.constexpr,
+    WRITES: tl.constexpr,
     RUN_IN: tl.constexpr,
     RUN_OUT: tl.constexpr,
     ROW_RUN: tl.constexpr,
@@ -120,7 +150,8 @@ def product(
     """A tile of target = source × weight, then bias; accumulated in fp32.
 
     WIDEN: multiply in fp32 what is stored in fewer bits; for Triton's interpreter, which cannot multiply bf16.
-    Either the source is read shifted (``read_``) or, for the transpose, the target is written shifted (``write_``).
+    Either the source is read shifted (READS, ``read_``) or, for the transpose, the target is written shifted (WRITES,
+    ``write_``), or neither.
     Tiles of the same rows come one after the other, so that all but the first find the source in the L2 cache.
     """
     tiles = tl.cdiv(channels_out, OUT)
@@ -130,7 +161,7 @@ def product(
     total = tl.zeros((ROWS, OUT), dtype=tl.float32)
     for start in range(0, channels_in, IN):
         channel = start + tl.arange(0, IN)
-        tile = _read(source, row, channel, shape, moves, CHANNELS_LAST, RUN_IN, ROW_RUN)
+        tile = _read(source, row, channel, shape, moves, CHANNELS_LAST, READS, RUN_IN, ROW_RUN)
         held = (channel < channels_in)[:, None] & (out < channels_out)[None, :]
         factors = tl.load(weight + (channel[:, None] * weight_in + out[None, :] * weight_out), mask=held, other=0.0)
         if WIDEN:
@@ -139,7 +170,7 @@ def product(
     if bias is not None:
         total += tl.load(bias + out, mask=out < channels_out, other=0.0).to(tl.float32)[None, :]
     shape, moves = (rows, channels_out, pixels), (num_segments, write_ahead, write_behind)
-    _write(target, total, row, out, shape, moves, CHANNELS_LAST, RUN_OUT, ROW_RUN)
+    _write(target, total, row, out, shape, moves, CHANNELS_LAST, WRITES, RUN_OUT, ROW_RUN)
 
 
 @triton.jit(do_not_specialize=["num_segments", "ahead", "behind", "blocks_each"])
@@ -178,10 +209,121 @@ def weight_gradient(
     total = tl.zeros((OUT, IN), dtype=tl.float32)
     for block in range(part * blocks_each, min(tl.cdiv(rows, ROWS), (part + 1) * blocks_each)):
         row = block * ROWS + tl.arange(0, ROWS)
-        felt = _read(gradient, row, out, shape_out, none, CHANNELS_LAST, RUN_OUT, ROW_RUN)
-        seen = _read(source, row, channel, shape_in, moves, CHANNELS_LAST, RUN_IN, ROW_RUN)
+        felt = _read(gradient, row, out, shape_out, none, CHANNELS_LAST, False, RUN_OUT, ROW_RUN)
+        seen = _read(source, row, channel, shape_in, moves, CHANNELS_LAST, True, RUN_IN, ROW_RUN)
         if WIDEN:
             felt, seen = felt.to(tl.float32), seen.to(tl.float32)
         total = tl.dot(tl.trans(felt), seen, total, input_precision=PRECISION)
     where = part * channels_out * channels_in + out[:, None] * channels_in + channel[None, :]
     tl.store(partial + where, total, mask=(out < channels_out)[:, None] & (channel < channels_in)[None, :])
+
+
+@triton.jit
+def _aside(element, channel, clip, shape, moved, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr):
+    """Where in [N, moved, P] (or [N, P, moved]) an element of a frame lies, whose channel is < moved; shape: (channels,
+    pixels)."""
+    place = element // shape[0] * moved + channel if CHANNELS_LAST else element
+    return tl.multiple_of(tl.max_contiguous(clip * moved * shape[1] + place, RUN), RUN)
+
+
+@triton.jit(do_not_specialize=["num_segments", "read_ahead", "read_behind", "write_ahead", "write_behind"])
+def finish(
+    out,
+    scale,
+    offset,
+    shortcut,
+    shortcut_scale,
+    held,
+    fallen,
+    channels,
+    pixels,
+    num_segments,
+    read_ahead,
+    read_behind,
+    write_ahead,
+    write_behind,
+    RECTIFIED: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    RUN_READ: tl.constexpr,
+    RUN_WRITE: tl.constexpr,
+    FRAMES: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """The end of a residual block: out × scale + offset + shortcut (× shortcut_scale), the ReLU, each channel placed.
+
+    A program owns a block of elements of all frames of one clip, FRAMES >= num_segments: all are read before one is
+    written, so ``out`` is overwritten. ``read_``: the shortcut's channels lie shifted, what fell off in ``held``.
+    ``write_``: each channel goes to the frame whose next layer reads it; what falls off goes to ``fallen``.
+    """
+    size = channels * pixels
+    blocks = tl.cdiv(size, BLOCK)
+    clip = tl.program_id(0) // blocks
+    element = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
+    channel = element % channels if CHANNELS_LAST else element // pixels
+    frame = tl.arange(0, FRAMES)[:, None]
+    inside = (frame < num_segments) & (element < size)[None, :]
+    first, here = clip * num_segments * size, frame * size + element[None, :]
+    factor = tl.load(scale + channel, mask=element < size, other=0.0)
+    summand = tl.load(offset + channel, mask=element < size, other=0.0)
+    value = tl.load(out + first + here, mask=inside, other=0.0).to(tl.float32) * factor[None, :] + summand[None, :]
+
+    hop = _hop(channel, read_ahead, read_behind, RUN_READ)[None, :]
+    lies = frame - hop
+    there = inside & (lies >= 0) & (lies < num_segments)
+    other = tl.load(shortcut + first + (here - hop * size), mask=there, other=0.0).to(tl.float32)
+    if held is not None:
+        moved = read_ahead + read_behind
+        place = _aside(element, channel, clip, (channels, pixels), moved, CHANNELS_LAST, RUN_READ)
+        other += tl.load(held + (place[None, :] + frame * 0), mask=inside & ~there, other=0.0).to(tl.float32)
+    if shortcut_scale is not None:
+        other *= tl.load(shortcut_scale + channel, mask=element < size, other=0.0)[None, :]
+    value += other
+    if RECTIFIED:
+        value = tl.where(value < 0.0, 0.0, value)  # what is no number stays none
+    tl.debug_barrier()  # threads share the frames of an element
+
+    hop = _hop(channel, write_ahead, write_behind, RUN_WRITE)[None, :]
+    goal = frame - hop
+    around = tl.where(goal < 0, num_segments, tl.where(goal >= num_segments, -num_segments, 0))
+    value = value.to(out.dtype.element_ty)
+    placed = tl.where(around == 0, value, 0.0).to(out.dtype.element_ty)
+    tl.store(out + first + (here - hop * size + around * size), placed, mask=inside)
+    if fallen is not None:
+        moved = write_ahead + write_behind
+        place = _aside(element, channel, clip, (channels, pixels), moved, CHANNELS_LAST, RUN_WRITE)
+        tl.store(fallen + (place[None, :] + frame * 0), value, mask=inside & (around != 0))
+
+
+@triton.jit(do_not_specialize=["num_segments", "ahead", "behind"])
+def move(
+    frames,
+    channels,
+    pixels,
+    num_segments,
+    ahead,
+    behind,
+    CHANNELS_LAST: tl.constexpr,
+    RUN: tl.constexpr,
+    FRAMES: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """The shift of what moves, in its own memory: a program owns a block of moved elements of all frames of a clip."""
+    moved, size = ahead + behind, channels * pixels
+    blocks = tl.cdiv(moved * pixels, BLOCK)
+    clip = tl.program_id(0) // blocks
+    element = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
+    if CHANNELS_LAST:
+        channel = element % moved
+        where = element // moved * channels + channel
+        where = tl.multiple_of(tl.max_contiguous(where, RUN), RUN)
+    else:
+        channel = element // pixels
+        where = element
+    hop = _hop(channel, ahead, behind, RUN)[None, :]
+    frame = tl.arange(0, FRAMES)[:, None]
+    inside = (frame < num_segments) & (element < moved * pixels)[None, :]
+    found = inside & (frame + hop >= 0) & (frame + hop < num_segments)
+    target = frames + clip * num_segments * size + (frame * size + where[None, :])
+    value = tl.load(target + hop * size, mask=found, other=0.0)
+    tl.debug_barrier()  # threads share the frames of an element
+    tl.store(target, value, mask=inside)

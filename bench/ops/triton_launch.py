@@ -1,10 +1,12 @@
 """Grids and tile sizes of the Triton kernels. Imported only where ``triton_operators.takes`` says yes.
 
-The product is tuned: at the first call with a shape, a few configurations are timed and the best is kept, on disk too,
-so that every process of a sweep on this machine computes in the same way. That first call synchronises and so must come
-before a CUDA graph is captured; the warm-up passes before every capture see to it.
+The product is tuned: at the first call with a shape, a few configurations are timed and the best is kept, in
+every process anew: so that what the tuner's noise decides differs between processes, as it does between users, and is
+part of every interval. That first call synchronises and so must come before a CUDA graph is captured; the warm-up
+passes before every capture see to it.
 """
 
+from collections.abc import Callable
 from math import gcd
 from typing import Any
 
@@ -17,25 +19,36 @@ from bench.ops.frames import empty_like_with, is_channels_last
 from bench.ops.triton_operators import Moves, interpreted
 
 _SHIFT_BLOCK = 1024  # elements a program
+_OF_A_CLIP, _LEAST_BLOCK = 4096, 256  # elements of all frames that a program owns, and of each frame at the least
+_OF_A_WARP = 2048  # of them: eight loads of 16 bytes a thread are under way at once
 _WIDEST = 16  # elements in a row that the compiler is given as a hint: 16 bytes, the widest load, of any dtype
 _TUNED_FROM = 1 << 24  # multiply-adds: below, tuning takes longer than it can ever save
 _PROGRAMS = 512  # that the weight gradient is split into: a few for each multiprocessor of a large device
 _BLOCKS_EACH = 4  # blocks of rows that a program adds up at the least, or its result costs more than the sum
+_TUNING = 5, 20  # milliseconds, to warm a configuration up and to time it
 
 _SMALL = {"ROWS": 64, "IN": 16, "OUT": 16} if interpreted() else {"ROWS": 64, "IN": 32, "OUT": 64}
-_CONFIGURATIONS = [
+_CONFIGURATIONS = [  # eight warps are two groups of a Hopper's matrix units, which take 64 rows each
     triton.Config({"ROWS": rows, "OUT": out, "IN": inner}, num_warps=warps, num_stages=stages)
     for rows, out, inner, warps, stages in (
-        (128, 128, 32, 8, 3),
-        (128, 64, 32, 4, 4),
-        (64, 128, 32, 4, 4),
+        (256, 64, 64, 8, 3),
+        (128, 128, 64, 8, 3),
+        (128, 64, 64, 8, 4),
+        (128, 64, 64, 4, 4),
         (64, 64, 64, 4, 4),
-        (32, 64, 64, 4, 4),
-        (32, 32, 128, 4, 3),
     )
 ]
-_KEY = ["rows", "channels_in", "channels_out", "pixels", "CHANNELS_LAST", "PRECISION"]
-_tuned_product = triton.autotune(_CONFIGURATIONS, _KEY, cache_results=True)(triton_code.product)
+_MOVES = [f"{which}_{way}" for which in ("read", "write") for way in ("ahead", "behind")]
+_KEY = ["rows", "channels_in", "channels_out", "pixels", "CHANNELS_LAST", "PRECISION", *_MOVES]
+
+
+def _bench(call: Callable[[], None], quantiles: tuple[float, ...]) -> list[float]:
+    """Milliseconds: shorter than Triton's own, as every process tunes some forty shapes."""
+    times: list[float] = triton.testing.do_bench(call, warmup=_TUNING[0], rep=_TUNING[1], quantiles=quantiles)
+    return times
+
+
+_tuned_product = triton.autotune(_CONFIGURATIONS, _KEY, do_bench=_bench)(triton_code.product)
 
 
 def _run(ahead: int, behind: int, times: int, whole: int) -> int:
@@ -88,6 +101,7 @@ def product(source: Tensor, weight: Tensor, bias: Tensor | None, moves: Moves, b
         *(weight.stride(1), weight.stride(0)),
     )
     runs = {"RUN_IN": _run(*read, 1, channels_in), "RUN_OUT": _run(*write, 1, channels_out)}
+    runs |= {"READS": any(read), "WRITES": any(write)}
     if interpreted() or rows * channels_in * channels_out < _TUNED_FROM:
         triton_code.product[_grid](*arguments, **runs, **_how(source), **_SMALL)
     else:
@@ -114,3 +128,48 @@ def weight_gradient(source: Tensor, gradient: Tensor, moves: Moves) -> Tensor:
         **{**runs, **_how(source), **_SMALL},
     )
     return partial.sum(0)
+
+
+def finish(
+    out: Tensor,
+    scale: Tensor,
+    offset: Tensor,
+    shortcut: Tensor,
+    shortcut_scale: Tensor | None,
+    held: Tensor | None,
+    fallen: Tensor | None,
+    num_segments: int,
+    read: tuple[int, int],
+    write: tuple[int, int],
+    rectified: bool,
+) -> None:
+    """As ``placed_operators.finish_block_``; ``out`` and ``shortcut`` are dense, in one layout."""
+    _, channels, pixels = _sizes(out)
+    channels_last, size = is_channels_last(out), channels * pixels
+    runs = [_run(*moves, 1, channels) if channels_last else _run(*moves, pixels, size) for moves in (read, write)]
+    tile, warps = _tile_of_clip(num_segments)
+    triton_code.finish[(out.shape[0] // num_segments * triton.cdiv(size, tile["BLOCK"]),)](
+        *(out, scale, offset, shortcut, shortcut_scale, held, fallen, channels, pixels, num_segments, *read, *write),
+        **{"RECTIFIED": rectified, "CHANNELS_LAST": channels_last, "RUN_READ": runs[0], "RUN_WRITE": runs[1], **tile},
+        num_warps=warps,
+    )
+
+
+def move(frames: Tensor, num_segments: int, ahead: int, behind: int) -> None:
+    """As ``placed_operators.move_``; ``frames`` are dense."""
+    _, channels, pixels = _sizes(frames)
+    channels_last, moved = is_channels_last(frames), ahead + behind
+    run = _run(ahead, behind, 1, channels) if channels_last else _run(ahead, behind, pixels, channels * pixels)
+    tile, warps = _tile_of_clip(num_segments)
+    triton_code.move[(frames.shape[0] // num_segments * triton.cdiv(moved * pixels, tile["BLOCK"]),)](
+        *(frames, channels, pixels, num_segments, ahead, behind),
+        **{"CHANNELS_LAST": channels_last, "RUN": run, **tile},
+        num_warps=warps,
+    )
+
+
+def _tile_of_clip(num_segments: int) -> tuple[dict[str, int], int]:
+    """(the frames and elements that a program owns, its warps): 64 elements a thread, 16 bytes or more of a frame."""
+    frames = triton.next_power_of_2(num_segments)
+    block = max(_LEAST_BLOCK, _OF_A_CLIP // frames)
+    return {"FRAMES": frames, "BLOCK": block}, max(1, min(8, frames * block // _OF_A_WARP))

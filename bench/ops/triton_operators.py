@@ -12,7 +12,8 @@ format of ``frames``. ValueError where T = num_segments does not divide the fram
 
 import functools
 import importlib.util
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -68,6 +69,17 @@ def takes(*tensors: Tensor, written: int = 0) -> bool:
         (tensor.is_cuda or interpreted()) and tensor.dtype in _DTYPES and 0 < tensor.numel() <= _MOST_ELEMENTS
         for tensor in tensors
     )
+
+
+def on_compilation(tell: Callable[[], None]) -> None:
+    """Call ``tell`` whenever Triton has compiled a kernel in this process, whoever wrote it: some take a minute in all,
+    in which nothing else can be heard of a process."""
+    if importlib.util.find_spec("triton") is None:
+        return
+    from triton import knobs
+
+    own = os.getpid()
+    knobs.compilation.listener = lambda **_: tell() if os.getpid() == own else None
 
 
 @torch.library.custom_op("shiftbench::triton_shift", mutates_args=())

@@ -21,7 +21,9 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench import models
 from bench.models.online import Reads
+from bench.models.runtimes import answers
 from bench.models.weights import learned, seeded
+from bench.ops.triton_operators import on_compilation
 from bench.plugins.discovery import LoadError, configured, load_class, load_classes, one_of
 from bench.plugins.side_effects import SideEffectError, no_side_effects
 from bench.plugins.subject import Broken, Kept, Remark, Subject, differ, infer, unlike
@@ -300,11 +302,14 @@ def reference_of(cls: type[Strategy], files: Sequence[Path]) -> type[Strategy] |
     return configured(other, alike(cls.name, other.name, other.parameters()))
 
 
-def answer(job: dict[str, Any], emit: workers.Emit) -> None:
+def answer(job: dict[str, Any], emit: workers.Emit, answers: Callable[[str], bool] = answers) -> None:
     """job: ``files``, ``devices`` and ``strategies``, each with its name, file and the variants that will be measured.
 
-    Events: ``enter`` before a strategy's code runs; ``checked`` with the first check that failed, or None, and flags.
+    Events: ``enter`` before a strategy's code runs; ``verdict`` after each check; ``checked`` with the first check that
+    failed, or None, flags, and whether it ``broke`` a device: then this process ends, as nothing can be proven in it.
     """
+    if "cuda" in job["devices"]:
+        on_compilation(lambda: emit({"event": "compiled"}))
     torch.set_num_threads(1)
     torch.backends.cudnn.allow_tf32 = False  # its rounding, 1e-3, would hide or fake differences between mechanisms
     files = [Path(file) for file in job["files"]]
@@ -312,12 +317,17 @@ def answer(job: dict[str, Any], emit: workers.Emit) -> None:
         emit({"event": "enter", "strategy": entry["name"]})
         failed, flags = None, set()
         for result, where in _results(entry, files, job["devices"]):
+            emit({"event": "verdict", "check": result.check})
             if result.ok is None:
                 flags.add(result.check)
             if result.ok is False:
                 failed = f"check {result.check} ({where}): {result.detail}"
                 break
-        emit({"event": "checked", "strategy": entry["name"], "failed": failed, "flags": sorted(flags)})
+        broke = failed is not None and not all(map(answers, job["devices"]))
+        told = {"strategy": entry["name"], "failed": failed, "flags": sorted(flags), "broke": broke}
+        emit({"event": "checked", **told})
+        if broke:
+            return
 
 
 def _results(entry: dict[str, Any], files: Sequence[Path], devices: Sequence[str]) -> Iterator[tuple[CheckResult, str]]:

@@ -263,10 +263,15 @@ def describe(files: Sequence[Path], limits: ProcessLimits = USUAL_LIMITS) -> tup
     return settle_names([info for path in files for info in infos[str(path)]]), devices
 
 
-def _answer(job: dict[str, Any], emit: workers.Emit) -> None:
+def devices_here() -> list[str]:
+    """The devices that PyTorch finds on this machine."""
     import torch
 
-    emit({"event": "devices", "devices": ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])})
+    return ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+def _answer(job: dict[str, Any], emit: workers.Emit) -> None:
+    emit({"event": "devices", "devices": devices_here()})
     for file in job["files"]:
         emit({"event": "enter", "file": file})
         infos = [asdict(info) for info in infos_of(Path(file))]

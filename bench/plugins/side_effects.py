@@ -173,9 +173,18 @@ def no_side_effects(*, compiling: bool = False) -> Iterator[None]:
         raise SideEffectError(f"it changed a setting that holds for all: {', '.join(changed)}")
     if left:
         raise SideEffectError("it left a process running")
-    running = [thread for thread in threading.enumerate() if thread not in threads and thread.is_alive()]
+    running = [own for own in threading.enumerate() if own not in threads and own.is_alive() and not _is_autograds(own)]
     if running and not compiling:
         raise LeftRunning(f"it left a thread running ({running[0].name})")
+
+
+def _is_autograds(thread: threading.Thread) -> bool:
+    """PyTorch's own, one for each device: Python meets them when they run its code, in a backward pass."""
+    try:
+        name = Path(f"/proc/self/task/{thread.native_id}/comm").read_text()
+    except OSError:
+        return False
+    return isinstance(thread, threading._DummyThread) and name.startswith("pt_autograd")
 
 
 def _shown(before: Any, now: Any) -> str:

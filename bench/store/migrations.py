@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-SCHEMA = 9
+SCHEMA = 10
 
 Json = dict[str, Any]
 
@@ -62,7 +62,7 @@ def _from_6(record: Json) -> Json:
 
 
 _STEPS: dict[int, Callable[[Json], Json]] = {1: _from_1, 2: _from_2, 6: _from_6}
-"""The last version that each step is for; versions 3 to 5, 8 and 9 only added."""
+"""The last version that each step is for; versions 3 to 5 and 8 to 10 only added."""
 
 
 def up_to_date(record: Json) -> Json:

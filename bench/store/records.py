@@ -15,6 +15,7 @@ Schema history
 8   process: the order in which cases were built, and built anew; the fewest processes of an interval. run.json: what
     disturbed the machine before anything was measured (``disturbance``).
 9   trained: samples of the video section. run.json: keys of the files that its trainings read.
+10  timed: slots of captured graphs hold several replays, and one alone beside them (``alone_seconds``).
 """
 
 import json

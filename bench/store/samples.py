@@ -30,8 +30,9 @@ class Slots(Samples):
 
     superblock, position: where the slot stood. seconds; cpu_seconds: CPU time of the process; switches: involuntary
     context switches; faults: page faults; steal, foreign: seconds of CPU time that the hypervisor and other processes
-    took; mhz: the device's clock; frame_seconds: of each frame, where a slot is several frames of a stream. What was
-    not read is empty.
+    took; mhz: the device's clock; frame_seconds: of each frame, where a slot is several frames of a stream;
+    alone_seconds: of one replay of a captured graph by itself, where ``seconds`` is the mean of several in a row. What
+    was not read is empty.
     """
 
     superblock: list[int] = []
@@ -44,6 +45,7 @@ class Slots(Samples):
     foreign: list[float] = []
     mhz: list[float] = []
     frame_seconds: list[list[float]] = []
+    alone_seconds: list[float] = []
 
 
 class Static(Samples):

@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from bench.system.gpu import gpu_states
+from bench.system.gpu import known_gpus
 
 ROOT = Path("/")
 _PACKAGES = (
@@ -114,7 +114,7 @@ def machine_facts() -> dict[str, Any]:
     if microcode := _cpuinfo("microcode", ROOT):
         processor["microcode"] = microcode
     own = read_text(ROOT / "etc/machine-id") or platform_uuid(_output(_ASK_ID if sys.platform == "darwin" else None))
-    gpus = [{"name": gpu.name, "uuid": gpu.uuid and _hashed(gpu.uuid)} for gpu in gpu_states()[0]]
+    gpus = [{"name": name, "uuid": uuid and _hashed(uuid)} for name, uuid in known_gpus()]
     return {"processor": processor, "own": own and _hashed(own), "gpus": gpus}
 
 
@@ -134,7 +134,8 @@ def platform_uuid(text: str) -> str | None:
 def machine_id() -> str:
     """Distinguishes machines whose latencies must not be mixed: readable, and with a hash of ``machine_facts``."""
     facts = {**machine_facts(), "gib": round(psutil.virtual_memory().total / 2**30)}
-    return f"{cpu_model()}, {usable_cores()} cores ({_hashed(json.dumps(facts, sort_keys=True))})"
+    parts = [cpu_model(), f"{usable_cores()} cores", *(gpu["name"] for gpu in facts["gpus"])]
+    return f"{', '.join(parts)} ({_hashed(json.dumps(facts, sort_keys=True))})"
 
 
 def where_trained() -> dict[str, Any]:

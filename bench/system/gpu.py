@@ -5,6 +5,7 @@ Everything is read, nothing is set: locking clocks needs an administrator, and w
 Source: NVML API reference, "Clocks event reasons" (named "throttle reasons" before driver 535).
 """
 
+import contextlib
 import importlib.util
 import math
 import os
@@ -32,6 +33,7 @@ SLOWING_WHILE_IDLE = DISTURBING | 0x004 | 0x010
 _NVML: Any = importlib.import_module("pynvml") if importlib.util.find_spec("pynvml") else None
 _SM_CLOCK, _MEMORY_CLOCK, _CHIP = 1, 2, 0  # NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU
 _COMPUTE_MODES = {2: "prohibited", 3: "exclusive process"}  # NVML_COMPUTEMODE_…; 0 is the default
+_DRIVER = Path("/proc/driver/nvidia")
 
 
 def reason_names(bits: int) -> tuple[str, ...]:
@@ -142,7 +144,7 @@ def gpu_states(nvml: Any = None) -> tuple[tuple[GpuState, ...], str]:
     """(all GPUs of the machine, why they cannot be read); both empty where there is none."""
     nvml = nvml or _NVML
     if nvml is None:
-        present = shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()
+        present = shutil.which("nvidia-smi") is not None or (_DRIVER / "version").exists()
         return (), "nvidia-ml-py is not installed" if present else ""
     try:
         nvml.nvmlInit()
@@ -152,6 +154,18 @@ def gpu_states(nvml: Any = None) -> tuple[tuple[GpuState, ...], str]:
     except nvml.NVMLError as error:
         return (), f"NVML says: {error}"
     return tuple(Gpu(nvml, handle).state() for handle in handles), ""
+
+
+def known_gpus(nvml: Any = None, proc: Path = _DRIVER) -> list[tuple[str, str | None]]:
+    """(name, UUID) of all GPUs, by the management library or else the driver's files: they tell machines apart."""
+    if states := gpu_states(nvml)[0]:
+        return [(state.name, state.uuid) for state in states]
+    found = list[tuple[str, str | None]]()
+    for file in sorted(proc.glob("gpus/*/information")):
+        with contextlib.suppress(OSError):
+            facts = dict(line.partition(":")[::2] for line in file.read_text().splitlines())
+            found.append((facts.get("Model", "NVIDIA GPU").strip(), facts.get("GPU UUID", "").strip() or None))
+    return found
 
 
 def _ask(nvml: Any, function: str, *arguments: Any) -> Any:

@@ -70,6 +70,12 @@ def test_a_case_against_the_baseline_of_its_panel() -> None:
     assert pd.isna([own.page_faults, own.predicted_overhead_pct, own.sm_mhz, own.overhead_cycles_pct]).all()
 
 
+def test_the_launch_of_a_graph_stands_apart_from_what_the_device_takes() -> None:
+    records = [timed(BASE, n, [0.001] * 2, alone_seconds=[0.0015] * 2) for n in range(6)]
+    (row,) = latency(records).itertuples()
+    assert (row.latency_ms, row.launch_ms) == pytest.approx((1.0, 0.5))
+
+
 def test_a_prediction_from_bytes_and_page_faults() -> None:
     records: list[Record] = [process(PANEL, 9, copies={1: [0.001], 64: [0.064]}, page_seconds=[1e-6]), static(BASE)]
     records += run({BASE: 1.0, TWIN: 1.0}, faults=[0.0] * 2 * BLOCKS)

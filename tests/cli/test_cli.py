@@ -16,6 +16,7 @@ from torchvision.models import resnet18
 from bench.cli import session
 from bench.cli.app import main
 from bench.cli.report import show, write_report
+from bench.plugins import discovery
 from tests.conftest import LEAKY, SMALL, TWO_BACK
 from tests.report.conftest import PUBLISHED
 
@@ -264,3 +265,13 @@ def test_the_last_screen_of_a_report(capsys: pytest.CaptureFixture[str], tmp_pat
         terminal.flush()
         written = terminal.buffer.getvalue().decode()  # type: ignore[attr-defined]
     assert written.splitlines()[1] == rows[1].replace("−", "-")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it would pass")
+def test_check_proves_on_every_device(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU other kernels run than on the processor. Here there is none, so that nothing holds there."""
+    monkeypatch.setattr(discovery, "devices_here", lambda: ["cpu", "cuda"])
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # put back afterwards
+    assert main(["check", "triton_shift"]) == 1
+    shown = capsys.readouterr().out
+    assert "FAILED  shape" in shown and "bidirectional on cuda: raised" in shown

@@ -61,3 +61,9 @@ def test_a_pause_finishes_what_runs_and_leaves_the_rest() -> None:
     executor = LocalExecutor(1)
     outcomes = [outcome.job.key for outcome in executor.run(jobs, lambda job, share: begun.append(job.key), go_on)]
     assert outcomes == ["a"]
+
+
+@pytest.mark.parametrize(("device", "room"), [("cpu", 16), ("cuda", 4)])
+def test_a_gpu_is_shared_by_a_few_trainings_however_many_cores_there_are(device: str, room: int) -> None:
+    jobs = [Job(str(number), {"recipe": {"device": device}}) for number in range(20)]
+    assert LocalExecutor(16)._room(jobs) == room

@@ -2,6 +2,7 @@
 through Triton's interpreter, and where there is a CUDA device on that.
 """
 
+import copy
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
+from bench import models
+from bench.ops import placed_operators
 from bench.ops.triton_operators import interpreted, shift_conv, takes, triton_shift
 from bench.plugins.discovery import load_class, strategy_files
 from bench.spec.axes import DIRECTIONS, Direction
@@ -226,3 +229,87 @@ def test_the_kernels_repeat_themselves() -> None:
         out.sin().sum().backward()
         outs.append((out, mine[0].grad, mine[1].grad))
     assert all(torch.equal(first, second) for first, second in zip(*outs, strict=True))
+
+
+def ends() -> Iterator[tuple[int, tuple[int, int], tuple[int, int], torch.memory_format, torch.dtype, bool]]:
+    """Lengths, what is read shifted and what is placed for the next layer, with layouts and dtypes in turns."""
+    moved = [((0, 0), (2, 2)), ((2, 2), (2, 2)), ((2, 2), (0, 0)), ((0, 3), (0, 5)), ((9, 9), (8, 8)), ((0, 0), (0, 0))]
+    for i, (t, (read, write)) in enumerate(itertools.product(LENGTHS, moved)):
+        yield t, read, write, LAYOUTS[(i // 2 + i) % 2], list(ROUNDING)[i % 3], i % 4 > 0
+
+
+@pytest.mark.parametrize(("t", "read", "write", "layout", "dtype", "rectified"), list(ends()))
+def test_block_ends_as_its_layers_do(
+    t: int,
+    read: tuple[int, int],
+    write: tuple[int, int],
+    layout: torch.memory_format,
+    dtype: torch.dtype,
+    rectified: bool,
+) -> None:
+    """Normalised, added, rectified and placed in one launch; a projected shortcut is normalised too."""
+    size = (1, 3) if t > 2 else (11, 13)  # one block of elements, and several
+    out, shortcut = frames_of(t, 19, layout, dtype, size), frames_of(t, 19, layout, dtype, size).flip(0)
+    shortcut = shortcut.contiguous(memory_format=layout)
+    scale, offset, scaled = (weight_of(n, 19, torch.float32)[n - 1, :, 0, 0] for n in (1, 2, 3))
+    held = frames_of(2, sum(read) or 1, layout, dtype, size)[:2, : sum(read)].contiguous(memory_format=layout)
+    given = scale, offset, shortcut, (scaled if not any(read) else None), held
+    exact = [tensor if tensor is None else tensor.double() for tensor in (out, *given)]
+    want = placed_operators._finish(*exact, t, read, write, rectified)
+    before = shortcut.clone()
+    fallen = placed_operators.finish_block_(out, *given, t, *read, *write, rectified)
+    close(out, exact[0], dtype)
+    assert fallen.shape == want.shape and torch.equal(shortcut, before)
+    if fallen.numel():
+        close(fallen, want, dtype)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("t", "ahead", "behind"), [(8, 4, 4), (3, 0, 5), (1, 2, 2), (2, 9, 9), (16, 1, 0)])
+def test_moves_what_moves_in_its_own_memory(t: int, ahead: int, behind: int, layout: torch.memory_format) -> None:
+    frames = frames_of(t, 19, layout, torch.float16, (5, 7))
+    want = triton_shift(frames, t, ahead, behind)
+    placed_operators.move_(frames, t, ahead, behind)
+    assert torch.equal(frames, want)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("backbone", "placement", "direction", "launches"),
+    [
+        ("resnet18", "residual", "bidirectional", {"finish": 8, "move": 3, "shift": 1}),
+        ("resnet18", "inplace", "bidirectional", {"finish": 8, "move": 0, "shift": 1}),
+        ("mobilenet_v2", "residual", "unidirectional", {"finish": 10, "move": 0, "shift": 5}),
+    ],
+)
+def test_a_network_of_placed_blocks_ends_each_in_one_launch(
+    backbone: str,
+    placement: Any,
+    direction: Direction,
+    launches: dict[str, int],
+    layout: torch.memory_format,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Four launches fewer than it has shifts: only before shortcuts with a convolution is anything moved by itself."""
+    from bench.ops import triton_launch
+
+    made: list[str] = []
+    for name in launches:
+        kernel = getattr(triton_launch, name)
+        monkeypatch.setattr(
+            triton_launch,
+            name,
+            lambda *args, kernel=kernel, name=name, **how: made.append(name) or kernel(*args, **how),
+        )
+    base = models.build(backbone, 2).to(DEVICE)
+    models.lay_out(base, layout)
+    frames = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)).to(DEVICE)
+    frames = frames.contiguous(memory_format=layout)
+    outs = []
+    for name in ("placed_shift", "copy_shift"):
+        strategy = load_class(name, strategy_files())(0.25, placement, direction)
+        with torch.inference_mode():
+            outs.append(models.insert(strategy, copy.deepcopy(base)).trunk(frames.clone()))
+        if name == "placed_shift":
+            assert {name: made.count(name) for name in launches} == launches
+    assert (outs[0] - outs[1]).abs().max() <= 1e-4 * outs[1].abs().max()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from bench.ops.triton_operators import on_compilation
 from tests.conftest import ROOT
 
 pytestmark = [
@@ -32,7 +33,7 @@ def properties_hold(interpreted: bool, *more: str) -> None:
 
 
 def test_a_few_properties_under_the_interpreter() -> None:
-    properties_hold(True, "-k", "groups_may_end or adds_up_many_parts or repeat")
+    properties_hold(True, "-k", "groups_may_end or adds_up_many_parts or repeat or block_ends or moves_what")
 
 
 @pytest.mark.slow
@@ -73,6 +74,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 WIDE = re.compile(r"ld\.global\.v4\.b32|cp\.async\.cg\.shared\.global \[[^]]*\], \[[^]]*\], 0x10,")
 NARROW = re.compile(r"ld\.global\.b16|cp\.async\.ca")
+STORED = re.compile(r"st\.global\.v4\.b32")
 
 
 @pytest.mark.usefixtures("_own_cache")
@@ -86,8 +88,54 @@ def test_compiled_kernels_load_16_bytes_at_a_time(capability: int, channels_last
     tiles = {"RUN_IN": 16, "RUN_OUT": 16, "ROW_RUN": 16, "ROWS": 64, "IN": 32, "OUT": 64, "PRECISION": "ieee"}
     constants = {**shared, **tiles, "WIDEN": False}
     no_bias = {"bias": None, "weight_in": 1}
-    product = compiled("product", capability, {**constants, **no_bias}, pointers, num_warps=4, num_stages=3)
+    shifted = {"READS": True, "WRITES": False}
+    product = compiled("product", capability, {**constants, **no_bias, **shifted}, pointers, num_warps=4, num_stages=3)
     gradient = compiled("weight_gradient", capability, constants, pointers | {"partial": "*fp32"}, num_warps=4)
     for code in (shift, product, gradient):
         assert WIDE.search(code) and not NARROW.search(code)
     assert "mma" in product and "mma" in gradient
+
+
+@pytest.mark.usefixtures("_own_cache")
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_the_end_of_a_block_moves_16_bytes_at_a_time(channels_last: bool) -> None:
+    """Wherever a channel comes from and goes to; what lies aside too."""
+    pointers = dict.fromkeys(("out", "shortcut", "held", "fallen", "frames"), "*fp16")
+    pointers |= dict.fromkeys(("scale", "offset"), "*fp32")
+    tile = {"CHANNELS_LAST": channels_last, "FRAMES": 8, "BLOCK": 512}
+    of_finish = {"RUN_READ": 16, "RUN_WRITE": 16, "RECTIFIED": True, "shortcut_scale": None}
+    for name, constants in (("finish", of_finish), ("move", {"RUN": 16})):
+        code = compiled(name, 90, {**tile, **constants}, pointers, num_warps=2)
+        assert WIDE.search(code) and not NARROW.search(code), name
+        assert STORED.search(code) and "st.global.b16" not in code, name
+        assert code.count("bar.sync") >= 1, "all is read before anything is written"
+
+
+@pytest.mark.usefixtures("_own_cache")
+def test_the_largest_tiles_are_made_for_the_matrix_units_of_a_hopper() -> None:
+    from bench.ops import triton_launch
+
+    pointers = dict.fromkeys(("source", "target", "weight"), "*fp16")
+    constants = {"CHANNELS_LAST": True, "RUN_IN": 16, "RUN_OUT": 16, "ROW_RUN": 16, "PRECISION": "ieee", "WIDEN": False}
+    constants |= {"bias": None, "weight_in": 1, "READS": True, "WRITES": False}
+    found = []
+    for config in triton_launch._CONFIGURATIONS[:3]:
+        how = {"num_warps": config.num_warps, "num_stages": config.num_stages}
+        code = compiled("product", 90, {**constants, **config.kwargs}, pointers, **how)
+        found.append("wgmma" in code)
+        assert not re.search(r"\bst\.local|\bld\.local", code), "an array of registers went to memory"
+    assert all(found)
+
+
+@pytest.mark.usefixtures("_own_cache")
+def test_every_kernel_that_is_compiled_is_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that compiles some eighty of them says nothing else for minutes, and is not to be taken for hung."""
+    from triton import knobs
+
+    monkeypatch.setattr(knobs.compilation, "listener", None)
+    told: list[str] = []
+    on_compilation(lambda: told.append("compiled"))
+    constants = {"CHANNELS_LAST": True, "BACK": False, "RUN": 16, "BLOCK": 1024}
+    for block in (512, 1024):
+        compiled("shift", 90, {**constants, "BLOCK": block}, dict.fromkeys(("source", "target"), "*fp16"))
+    assert told == ["compiled"] * 2

@@ -9,17 +9,20 @@ from torch.nn.functional import conv2d
 from torchvision.models.resnet import Bottleneck
 
 from bench import models
+from bench.measure.latency.proof import require_same_function
 from bench.models import runtimes
 from bench.ops.triton_operators import shift_conv, triton_shift
 from bench.plugins.conformance import conformance, variants_of
 from bench.strategy import Site, Strategy
 from strategies.copy_shift import CopyShift
+from strategies.placed_shift import PlacedShift
 from strategies.triton_conv import TritonConv
 from strategies.triton_shift import TritonShift
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
     pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION"),
+    pytest.mark.filterwarnings("ignore:Please use the new API settings to control TF32"),
 ]
 
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
@@ -63,7 +66,7 @@ def test_tuned_products_and_their_gradients_are_exact(
     close(weight.grad, exact[1].grad, ROUNDING[dtype])
 
 
-@pytest.mark.parametrize("cls", STRATEGIES)
+@pytest.mark.parametrize("cls", [*STRATEGIES, PlacedShift])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_whole_networks_replayed_from_a_graph_are_those_of_copy_shift(
@@ -73,10 +76,10 @@ def test_whole_networks_replayed_from_a_graph_are_those_of_copy_shift(
     models.lay_out(base, layout)
     frames = frames_of(3, 224, dtype, layout)
     with torch.inference_mode():
-        want = models.insert(CopyShift(), copy.deepcopy(base))(frames)
         model = models.insert(cls(), copy.deepcopy(base))
+        require_same_function(model, cls(), CopyShift(), base, frames)
         replay = runtimes.prepare("cudagraph", model, frames, torch.cuda)
-        close(replay(frames), want, 3e-2)
+        runtimes.require_exact(replay, model, frames, "cudagraph")
 
 
 @pytest.mark.parametrize("cls", STRATEGIES)
@@ -88,7 +91,7 @@ def test_inductor_compiles_them(cls: type[Strategy]) -> None:
         close(torch.compile(block, fullgraph=True)(frames), block(frames), 1e-5)
 
 
-@pytest.mark.parametrize("cls", STRATEGIES)
+@pytest.mark.parametrize("cls", [*STRATEGIES, PlacedShift])
 def test_they_conform_on_the_device(cls: type[Strategy]) -> None:
     for variant in variants_of(cls)[::4]:
         broken = [v for v in conformance(cls, variant, CopyShift, "cuda") if v.ok is False]

@@ -78,7 +78,7 @@ MEDDLING = {
     "profile": "sys.setprofile(lambda *_: None)",
     "priority": "os.nice(1)",
     "cores": "os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])",
-    "inductor": "import torch._inductor.config as c; c.max_fusion_size += 1",
+    "inductor": "import torch._inductor.config as c; c.realize_reads_threshold += 1",
     "dynamo": "import torch._dynamo.config as c; c.recompile_limit += 1",
     "a process": "subprocess.Popen(['sleep', '1000'])",
     "a process of its own session": "subprocess.Popen(['sleep', '1000'], start_new_session=True)",
@@ -89,11 +89,9 @@ OF_ONE_THREAD = {  # what ends with the thread that does it, or is the main thre
     *("threads", "device", "gradients", "autocast", "denormals", "SIGTERM", "Ctrl-C", "trace", "profile", "priority"),
     *("cores", "inductor", "dynamo"),
 }
-UNDONE = {
-    ("gradients", "shift"),
-    ("autocast", "shift"),
-    ("seed", "wrap"),
-}  # what they are set in ends, and they with it
+UNDONE = {  # inference ends, and with it what was set in it; so do the seeds of what a strategy builds
+    *(("gradients", "shift"), ("autocast", "shift"), ("seed", "wrap")),
+}
 
 HARMLESS = (
     "print('loading', file=sys.stdout)",

@@ -1,5 +1,9 @@
 """Conformance over every strategy that discovery finds, and strategies that break one property each."""
 
+import _thread
+import contextlib
+import ctypes
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -14,6 +18,7 @@ from torch import Tensor, nn
 from bench.models import Network
 from bench.plugins.conformance import CHECKS, answer, conformance, reference_of, variants_of
 from bench.plugins.discovery import load_class, load_classes, strategy_files
+from bench.plugins.side_effects import LeftRunning, no_side_effects
 from bench.plugins.subject import Subject
 from bench.plugins.whole_network import IN_GIVEN_NETWORK, equal_in_network, network_to_test_in
 from bench.spec.cases import Variant
@@ -178,8 +183,48 @@ def test_the_process_says_what_failed_and_what_is_worth_a_remark(
         entries.append({"name": name, "file": str(file), "variants": [variant]})
     said: list[dict[str, Any]] = []
     answer({"files": [], "strategies": entries, "devices": ["cpu"]}, said.append)
-    assert [event["event"] for event in said] == ["enter", "checked"] * 3
-    two_back, broken, leaky = said[1::2]
+    told = [event for event in said if event["event"] != "verdict"]
+    assert [event["event"] for event in told] == ["enter", "checked"] * 3
+    two_back, broken, leaky = told[1::2]
+    verdicts = [event["check"] for event in said if event["event"] == "verdict"]  # each is a sign of life
+    assert verdicts[: len(CHECKS)] == [check.__name__ for check in CHECKS]
     assert (two_back["failed"], two_back["flags"]) == (None, ["streams"])  # a stream remembers one frame
     assert broken["failed"].startswith("check load (loading): cannot be loaded: RuntimeError")
     assert leaky["failed"].startswith("check shortcut_exact (residual 1/2 unidirectional on cpu): the shortcut of a")
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_process_whose_device_was_broken_proves_nobody_else(
+    works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an illegal access, say, everything fails in it: the others would be blamed too."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # put back afterwards
+    entries = []
+    for name, code in (("broken", BROKEN), ("two_back", TWO_BACK)):
+        (tmp_path / f"{name}.py").write_text(code)
+        entries.append({"name": name, "file": str(tmp_path / f"{name}.py"), "variants": [UNIDIRECTIONAL.to_json()]})
+    said: list[dict[str, Any]] = []
+    answer({"files": [], "strategies": entries, "devices": ["cpu"]}, said.append, lambda device: works)
+    told = [(event["strategy"], event.get("broke")) for event in said if event["event"] in ("enter", "checked")]
+    blamed = [("broken", None), ("broken", not works)]
+    assert told == ([*blamed, ("two_back", None), ("two_back", False)] if works else blamed)
+
+
+@pytest.mark.parametrize(("name", "left"), [("pt_autograd_0", False), ("a_stranger", True)])
+def test_autograds_own_threads_are_no_left_overs(name: str, left: bool) -> None:
+    """It has one for each device, which Python meets when it runs Python's code; on a processor there is none."""
+    known, done = threading.Event(), threading.Event()
+
+    def run() -> None:
+        ctypes.CDLL(None).prctl(15, name.encode())  # PR_SET_NAME
+        threading.current_thread()
+        known.set()
+        done.wait()
+        threading._active.pop(threading.get_ident(), None)  # type: ignore[attr-defined]  # a later one may get its number
+
+    try:
+        with pytest.raises(LeftRunning) if left else contextlib.nullcontext(), no_side_effects():
+            _thread.start_new_thread(run, ())
+            assert known.wait(20)
+    finally:
+        done.set()

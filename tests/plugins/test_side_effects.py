@@ -63,7 +63,8 @@ def test_whatever_is_meddled_with_is_seen_where_it_happens_and_put_back(tmp_path
     ]
     assert not unseen
     reasons = [(one, told[one.name]["load"] or told[one.name]["detail"]) for one in plugins]
-    assert not [(one.what, why) for one, why in reasons if "it changed" not in why and "it left" not in why]
+    said = ("it changed", "it left", "meta tensor")  # what is built on another device cannot be moved from there
+    assert not [(one.what, why) for one, why in reasons if not any(words in why for words in said)]
     assert not [(one.what, told[one.name]["changed"]) for one in plugins if told[one.name]["changed"]]
     assert {one.stage for one, why in reasons if why.startswith("while it was loaded, it ")} == {"load"}
 

@@ -1,20 +1,23 @@
 """The formulations for deployment are the released shift, in blocks of any shape, for any number of clips."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench import models
 from bench.models.weights import learned
 from bench.ops.residual import PartedBlock, SplitConvolution
-from bench.plugins.discovery import load_class, strategy_files
-from bench.strategy import Site
+from bench.plugins.discovery import load_class, load_classes, strategy_files
+from bench.strategy import Site, Strategy
 
 FILES = strategy_files()
 SPLIT = ("split_input_shift", "split_output_shift", "aligned_split_shift")
@@ -133,3 +136,30 @@ def test_a_deep_copy_is_a_network_of_its_own() -> None:
         assert torch.equal(network(frames), before)
         assert not torch.allclose(other(frames), before)
         torch.testing.assert_close(copy.deepcopy(network.bfloat16()).float()(frames), before, rtol=0.1, atol=0.1)
+
+
+class _MadeOn(TorchDispatchMode):
+    """Where the tensors that operators give lie; numbers apart, which a kernel takes as they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.devices: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        self.devices |= {own.device.type for own in tree_leaves(out) if isinstance(own, Tensor) and own.dim()}
+        return out
+
+
+ON_META = [cls for file in FILES if file.stem != "triton_conv" for cls in load_classes(file)]  # autocast: not on meta
+
+
+@pytest.mark.parametrize("cls", ON_META, ids=lambda cls: cls.name)
+def test_nothing_is_made_on_the_host_and_copied(cls: type[Strategy]) -> None:
+    """On a GPU such a copy waits for the device, and a CUDA graph cannot be captured over it."""
+    torch.manual_seed(0)
+    block = cls((cls.fractions or (0.25,))[0]).wrap(Bottleneck(16, 4), Site("conv1", "conv1"), 4)
+    block, frames = block.to("meta").eval(), torch.empty(8, 16, 6, 6, device="meta")
+    with torch.inference_mode(), _MadeOn() as made:
+        block(frames)
+    assert made.devices == {"meta"}

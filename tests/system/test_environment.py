@@ -49,8 +49,10 @@ def test_a_machine_that_differs_in_one_thing_is_another(change: str, monkeypatch
     if change == "memory":
         monkeypatch.setattr(environment.psutil, "virtual_memory", lambda: type("Memory", (), {"total": 2**50}))
     else:
-        monkeypatch.setattr(environment, "machine_facts", lambda: facts | {change: "another"})
+        another = [{"name": "NVIDIA H200", "uuid": None}] if change == "gpus" else "another"
+        monkeypatch.setattr(environment, "machine_facts", lambda: facts | {change: another})
     assert environment.machine_id.__wrapped__() != named
+    assert ("NVIDIA H200" in environment.machine_id.__wrapped__()) == (change == "gpus")
 
 
 def test_the_host_name_is_no_part_of_it_and_what_is_published_is_hashed(monkeypatch: pytest.MonkeyPatch) -> None:

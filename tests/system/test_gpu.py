@@ -1,11 +1,12 @@
 """What a driver says, from a fake one: units, what it cannot tell, which device is asked, and reasons in words."""
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from bench.system.gpu import Gpu, GpuState, gpu_states, reason_names, visible_gpu
+from bench.system.gpu import Gpu, GpuState, gpu_states, known_gpus, reason_names, visible_gpu
 
 
 class Driver:
@@ -145,3 +146,17 @@ def test_a_driver_that_fails_is_a_problem_and_none_is_none(
     answers: dict[str, object], states: tuple[GpuState, ...], problem: str
 ) -> None:
     assert gpu_states(Driver(**answers)) == (states, problem)
+
+
+def test_gpus_are_known_by_the_drivers_files_where_the_library_is_not(tmp_path: Path) -> None:
+    """So that a machine is not taken for itself after another GPU was put into it."""
+    for name, uuid in (("NVIDIA H100 80GB HBM3", "GPU-1"), ("NVIDIA H200", "")):
+        folder = tmp_path / "gpus" / name
+        folder.mkdir(parents=True)
+        (folder / "information").write_text(
+            f"Model: \t\t {name}\nIRQ:   \t\t 0\nGPU UUID: \t {uuid}\nDMA Size: \t 52 bits\n"
+        )
+    driver = Driver(Count=0)
+    assert known_gpus(driver, tmp_path) == [("NVIDIA H100 80GB HBM3", "GPU-1"), ("NVIDIA H200", None)]
+    assert known_gpus(Driver(Name="A", UUID="GPU-2"), tmp_path) == [("A", "GPU-2")]
+    assert known_gpus(driver, tmp_path / "nowhere") == []

@@ -73,7 +73,7 @@ _ENDING = (
 _LATENCY_COLUMNS = [
     *AXES,
     *PANEL,
-    *("latency_ms", "overhead_pct", "overhead_ci_low_pct", "overhead_ci_high_pct", "half_width_pct"),
+    *("latency_ms", "launch_ms", "overhead_pct", "overhead_ci_low_pct", "overhead_ci_high_pct", "half_width_pct"),
     *("overhead_plain_mean_pct", "median_overhead_pct", "mde_pct", "extra_traffic_mb"),
     *(f"predicted_{part}{end}_pct" for part in ("overhead", "traffic") for end in ("", "_ci_low", "_ci_high")),
     *("predicted_faults_pct", "page_faults", "extra_faults", "peak_memory_mb", "peak_rss_mb"),
@@ -106,6 +106,7 @@ def statics(records: Sequence[Record]) -> Statics:
 def latency_table(records: Sequence[Record], measured: Sequence[Overhead]) -> pd.DataFrame:
     """One row per case of whole clips. X_pct of an overhead: per cent over the baseline; mde_pct: in pp.
 
+    launch_ms: what one replay of a captured graph by itself takes longer than one among several.
     control: the outcome of the panel's A/A control. overhead_plain_mean_pct: the mean over processes, nothing trimmed.
     predicted_traffic_pct: from bytes alone; predicted_overhead_pct: from bytes and page faults.
     """
@@ -217,6 +218,7 @@ def _measured(overhead: Overhead | None) -> dict[str, Any]:
     interval, blocks = overhead.interval(), overhead.per_superblock.values()
     return {
         "latency_ms": 1e3 * overhead.seconds,
+        "launch_ms": 1e3 * (overhead.alone - overhead.seconds),
         **interval_columns("overhead_pct", "overhead", interval),
         "half_width_pct": interval.half_width,
         "overhead_plain_mean_pct": float(np.mean(overhead.pct.values)),

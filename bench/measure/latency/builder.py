@@ -4,6 +4,7 @@ import copy
 import functools
 import math
 import random
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -15,9 +16,10 @@ from torch import Tensor, nn
 from bench import models
 from bench.measure.latency import traffic
 from bench.measure.latency.devices import Call, Device
-from bench.measure.latency.timing import Frames, healthy
+from bench.measure.latency.proof import require_same_function
+from bench.measure.latency.timing import Frames, Replays, healthy
 from bench.models import runtimes
-from bench.models.runtimes import EXPORTED, require_exact, require_exact_stream
+from bench.models.runtimes import EXPORTED, Poisoned, require_exact, require_exact_stream
 from bench.models.weights import seeded
 from bench.plugins.side_effects import no_side_effects
 from bench.spec.axes import EAGER
@@ -27,6 +29,7 @@ from bench.strategy import Strategy
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.float32}
 _CALIBRATION = 4  # random clips: for latency it matters that there are scales, not which
 _BLOCKS, _BLOCK_BYTES = 64, (64, 1 << 20)  # of memory beside the networks: how many, and from how small to how large
+_REPLAYED, _PIXELS = 10, 8 * 224**2  # a slot of a captured graph: so many replays of so many pixels; fewer of more
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # what takes as many bytes
 _FORMATS = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -108,13 +111,21 @@ class PanelBuilder:
             self.frames = self.frames.clone()
 
     def build(
-        self, strategy: Strategy, runtime: str, export: Path | None, *, runs: int, prove: bool
+        self,
+        strategy: Strategy,
+        runtime: str,
+        export: Path | None,
+        *,
+        runs: int,
+        prove: bool,
+        reference: Strategy | None = None,
     ) -> tuple[nn.Module, Call]:
         """The panel's network with ``strategy``, and a call of it on the panel's input, which has run ``runs`` times.
 
         prove: hold a runtime against eager; in eight bits, the file from which it quantised. That streams equal clips
-        is conformance. Raises ValueError where the strategy wrote into what all cases share or the output is not
-        finite, Inexact where a runtime computes something else.
+        is conformance. reference: what computes the same function; the very kernels that are timed are held against it.
+        Raises ValueError where the strategy wrote into what all cases share or the output is not finite, Inexact where
+        a runtime or a kernel computes something else.
         """
         before, case = self._versions(), (type(strategy), repr(vars(strategy)), runtime)
         try:
@@ -131,11 +142,14 @@ class PanelBuilder:
                         raise ValueError("the output is not finite")
                     self.forward_seconds = min(self.forward_seconds, time.monotonic() - start)
         finally:
-            wrote = self._put_back(before, case)
+            # after a capture that failed nothing can be read from the device, and this process ends
+            wrote = not isinstance(sys.exception(), Poisoned) and self._put_back(before, case)
         if wrote:
             raise ValueError("it wrote into the network's shared weights or input")
         if prove and runtime != EAGER:
             self._prove(model, runtime, call, export)
+        if reference is not None and isinstance(model, models.Network):
+            require_same_function(model, strategy, reference, self._network, self.frames)
         return model, call
 
     def _prove(self, model: nn.Module, runtime: str, call: Call, export: Path | None) -> None:
@@ -144,8 +158,9 @@ class PanelBuilder:
                 steps = self.frames.split(self.panel.streams)
                 require_exact_stream(call.frames[0].func, model, steps, runtime)  # type: ignore[attr-defined, arg-type]
             return
-        assert isinstance(call, functools.partial)
-        forward = call.func
+        whole = call.call if isinstance(call, Replays) else call
+        assert isinstance(whole, functools.partial)
+        forward = whole.func
         if self.calibration:
             forward = runtimes.prepare(runtime, model, self.frames, self.device.cuda, export)
         require_exact(forward, model, self.frames, runtime)
@@ -178,7 +193,10 @@ class PanelBuilder:
             return Frames([functools.partial(forward, frame) for frame in steps])
         learnt_from = self.calibration if runtime in EXPORTED else ()
         made = runtimes.prepare(runtime, model, self.frames, self.device.cuda, export, learnt_from)
-        return functools.partial(made, self.frames)
+        call = functools.partial(made, self.frames)
+        if runtime != "cudagraph":
+            return call
+        return Replays(call, min(_REPLAYED, max(1, _REPLAYED * _PIXELS // (self.panel.images * self.panel.size**2))))
 
     def _versions(self) -> list[tuple[int, int]]:
         """Of the shared weights and the input: changes when anything wrote into them in the usual way or moved them."""

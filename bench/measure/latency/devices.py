@@ -1,7 +1,7 @@
 """Where slots run and how they are timed: the CPU, and a CUDA device.
 
-Settings and clocks of the machine are recorded, never touched. The one exception is autotuning, which is switched off:
-it would choose another algorithm in another process.
+Settings and clocks of the machine are recorded, never touched. Two exceptions: autotuning is switched off, as it would
+choose another algorithm in another process, and float32 products are rounded as convolutions are.
 """
 
 import math
@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from bench.models.runtimes import answers
 from bench.spec.axes import ValueNotAllowed
 from bench.system.gpu import Gpu, visible_gpu
 
@@ -39,11 +40,13 @@ class Device:
     """What the timed loop asks of the place where it runs; as it stands, the processor, which cannot tell everything.
 
     name: ``cpu`` or ``cuda``, as panels have it. torch_device: where tensors live (``cpu`` for a simulated GPU).
-    cuda: ``torch.cuda`` or what stands in for it; None where there is none, and so no CUDA graphs.
+    cuda: ``torch.cuda`` or what stands in for it; None where there is none, and so no CUDA graphs. discarded: slots
+    that run before those of a superblock and are not kept.
     """
 
     name = torch_device = "cpu"
     cuda: Any = None
+    discarded = 0
 
     def clock(self) -> Clock:
         """The clock that can time a call here."""
@@ -86,9 +89,13 @@ class CudaDevice(Device):
     """The CUDA device that torch uses. cuda, gpu: tests pass fakes."""
 
     name = torch_device = "cuda"
+    discarded = (
+        4  # after a pause the clock is low, and after copies nothing of a network is in the cache: 50 ms suffice
+    )
 
     def __init__(self, cuda: Any = torch.cuda, gpu: Gpu | None = None) -> None:
         self.cuda, self._given = cuda, gpu
+        self._seen = math.nan  # MHz, in the last slot
 
     @cached_property
     def _gpu(self) -> Gpu:
@@ -99,7 +106,8 @@ class CudaDevice(Device):
         """Time between two events on the current CUDA stream: the work itself, without the wait for its end.
 
         The stream is drained before the slot, so that a slot never pays for the one before it. Where the host is slower
-        than the device, the launches count: that is what eager latency means.
+        than the device, the launches count: that is what eager latency means. The device's clock is read once all is
+        launched, while the device still works: it may fall as soon as that idles.
         """
         start, end = self.cuda.Event(enable_timing=True), self.cuda.Event(enable_timing=True)
 
@@ -108,15 +116,20 @@ class CudaDevice(Device):
             start.record()
             result = call()
             end.record()
+            self._seen = self._gpu.sm_mhz()
             end.synchronize()
             return start.elapsed_time(end) * 1e-3, result
 
         return clock
 
     def freeze(self) -> dict[str, Any]:
-        """cuDNN's autotuning off. TF32 and the rest stay as torch has them, and are recorded."""
+        """cuDNN's autotuning off. TF32 stays as torch has it for convolutions, and holds for products too: a strategy
+        that computes a convolution as products must round as its baseline does. The rest is left; all is recorded.
+        """
         backends = torch.backends
         backends.cudnn.benchmark = False
+        convolutions = backends.cudnn.conv.fp32_precision  # type: ignore[attr-defined]
+        torch.set_float32_matmul_precision("high" if convolutions == "tf32" else "highest")
         major, minor = self.cuda.get_device_capability(0)
         return {
             "device_name": self.cuda.get_device_name(0),
@@ -126,8 +139,8 @@ class CudaDevice(Device):
             "cudnn": backends.cudnn.version(),
             "cudnn_benchmark": backends.cudnn.benchmark,
             "cudnn_deterministic": backends.cudnn.deterministic,
-            "cudnn_tf32": _setting(lambda: backends.cudnn.allow_tf32),
-            "matmul_tf32": _setting(lambda: backends.cuda.matmul.allow_tf32),
+            "fp32_convolutions": convolutions,
+            "fp32_products": _setting(lambda: backends.cuda.matmul.fp32_precision),
             **_numeric_settings(),
         }
 
@@ -136,8 +149,8 @@ class CudaDevice(Device):
         return warm_up_until_settled(calls, self.clock(), time.monotonic, self.mhz)
 
     def mhz(self) -> float:
-        """The clock of the streaming multiprocessors."""
-        return self._gpu.sm_mhz()
+        """The clock of the streaming multiprocessors, as it was in the last slot."""
+        return self._gpu.sm_mhz() if math.isnan(self._seen) else self._seen
 
     def sensors(self) -> dict[str, float]:
         """sm_mhz, memory_mhz, power_w, temperature_c, throttle_reasons (the driver's bits) and throttled."""
@@ -157,15 +170,8 @@ class CudaDevice(Device):
         return int(self.cuda.max_memory_allocated()) - int(held)
 
     def present(self) -> bool:
-        """A device that was lost, or whose context broke, fails at everything from then on."""
-        try:
-            torch.zeros(1, device=self.torch_device)
-            self.cuda.synchronize()
-        except torch.OutOfMemoryError:
-            return True  # full, and there
-        except (RuntimeError, AssertionError):  # AssertionError: this torch was built without CUDA
-            return False
-        return True
+        """As ``runtimes.answers`` finds."""
+        return answers(self.torch_device, self.cuda)
 
 
 def device_for(name: str) -> Device:

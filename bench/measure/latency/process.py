@@ -20,6 +20,7 @@ from bench.system import allocators, workers
 from bench.system.environment import PATIENT_THREADS
 
 _PREPARING = 5.0  # times the limit of silence, where a runtime exports and compiles: a minute or more on a busy machine
+_PRESENT = 60.0  # seconds, for a fresh process to say that the device is there
 _NO_CASE = -1
 _STREAM = functools.partial(workers.stream, "bench.measure.latency.worker")
 
@@ -49,11 +50,13 @@ class PanelProcesses:
         """What a process says that does ``mode`` (see ``worker``) for replicate ``number``; ``case`` is the Case.
 
         The last event may be ``died`` (the case whose code ran last, or None, and the reason) or ``device_lost``
-        (died: so is the process, with all that it measured). order: of ``timing``, without its seed; a process that
-        times builds its cases in a random order, the baseline among them. prove: whether runtimes are held against
-        eager.
+        (died: so is the process, with all that it measured). A context that a case has broken looks from inside as if
+        the device were gone: a fresh process is asked, and where it finds the device, the case is to blame. order: of
+        ``timing``, without its seed; a process that times builds its cases in a random order, the baseline among them.
+        prove: whether runtimes are held against eager.
         """
         entered: Case | None = None
+        lost = workers.Event()
         built = [[self.cases.index(case), case.to_json()] for case in cases]
         if order is not None:
             random.Random(self._random(f"{number}/build")).shuffle(built)
@@ -80,25 +83,21 @@ class PanelProcesses:
                         event["case"] = self.cases[event["case"]]
                     if event["event"] in ("enter", "ready"):
                         entered = event.get("case")
-                    yield event
                     if event["event"] == "device_lost":
-                        return  # however its process ends
+                        lost = event  # however its process ends
+                        break
+                    yield event
             except workers.WorkerDied as death:
-                if not self._device_present():
-                    yield {"event": "device_lost", "reason": f"the process that used it {death}", "died": True}
-                    return
+                lost = {"event": "device_lost", "reason": f"the process that used it {death}", "died": True}
+                reason, silent = str(death), death.silent
+            else:
+                reason, silent = f"broke the device: {lost.get('reason')}", False
+            if lost and not device_present(self.panel.device, self.stream):
+                yield lost
+            elif lost:
                 (running,) = struct.unpack("q", Path(slot_file.name).read_bytes()[:8])
                 blamed = entered if running == _NO_CASE else self.cases[running]
-                yield {"event": "died", "reason": str(death), "case": blamed, "silent": death.silent}
-
-    def _device_present(self) -> bool:
-        """Asked of a fresh process, after one has died: a device that is gone is no strategy's fault."""
-        if self.panel.device == "cpu":
-            return True
-        try:
-            return any(event.get("present") for event in self._start({"mode": "present", "panel": vars(self.panel)}))
-        except workers.WorkerDied:
-            return False
+                yield {"event": "died", "reason": reason, "case": blamed, "silent": silent}
 
     def _start(self, job: dict[str, Any], **signs: Callable[[], object]) -> Iterator[workers.Event]:
         panel, order = self.panel, job.get("order")
@@ -115,6 +114,17 @@ class PanelProcesses:
 
     def _random(self, what: str) -> int:
         return random.Random(f"{self.seed}/{self.panel.label}/{what}").getrandbits(48)
+
+
+def device_present(device: str, stream: Callable[..., Iterator[workers.Event]] = _STREAM) -> bool:
+    """Asked of a fresh process, after one has died or lost its device: one that is gone is no strategy's fault."""
+    if device == "cpu":
+        return True
+    try:
+        asked = stream({"mode": "present", "device": device}, silence_limit=_PRESENT, memory_share=None)
+        return any(event.get("present") for event in asked)
+    except workers.WorkerDied:
+        return False
 
 
 def copy_sizes(largest: int, available: int) -> list[int]:

@@ -45,6 +45,21 @@ class Frames:
         return last
 
 
+@dataclass(frozen=True)
+class Replays:
+    """A captured graph, replayed so many times in one slot: between two events lie no launches but the first. Beside it
+    one replay is timed alone, with the wait for its launch, as whoever asks for a single answer meets it."""
+
+    call: Call
+    times: int
+
+    def __call__(self) -> Any:
+        """Replay it so many times; what the last one returned."""
+        for _ in range(self.times):
+            last = self.call()
+        return last
+
+
 class CaseFailed(Exception):
     """A case raised, or its output or its time is not finite: its index and the reason."""
 
@@ -70,7 +85,7 @@ class Slot(NamedTuple):
     """One timed run of a case, with what the system's counters said between its edges.
 
     The columns are those of ``bench.store.samples.Slots``. mhz: None where the device does not tell. frame_seconds:
-    None where a slot is a single call.
+    None where a slot is a single call; alone_seconds: where it is no ``Replays``.
     """
 
     case: int
@@ -83,6 +98,7 @@ class Slot(NamedTuple):
     foreign: float
     mhz: float | None
     frame_seconds: list[float] | None
+    alone_seconds: float | None = None
 
 
 def mirrored_order(cases: Sequence[int], rng: random.Random) -> list[int]:
@@ -106,28 +122,35 @@ def run_superblock(
     counters: Callable[[], Counters] = Counters.now,
     mhz: Callable[[], float] = lambda: math.nan,
     limit: float = math.inf,
+    discarded: int = 0,
 ) -> list[Slot]:
     """Time every call twice, in a mirrored random order. Nothing but the call itself is inside the timed part.
 
     enter: told which case comes next, so that a crash has a name. healthy: judges the result of each slot. counters,
-    mhz: read at the edges of each slot. limit: monotonic seconds. Raises CaseFailed, and OutOfTime as soon as the slots
-    so far show that the limit would not be kept; then nothing of this superblock counts.
+    mhz: read at the edges of each slot. limit: monotonic seconds. discarded: slots that run before and are not kept:
+    they bring caches and clocks to where the others will find them. Raises CaseFailed, and OutOfTime as soon as the
+    slots so far show that the limit would not be kept; then nothing of this superblock counts.
     """
     slots: list[Slot] = []
+    took = list[float]()
     positions = mirrored_order(list(calls), rng)
-    for position, index in enumerate(positions):
-        if slots:
-            require_time(sum(slot.seconds for slot in slots) / len(slots), len(positions) - position, limit)
+    before_them = [positions[number % len(positions)] for number in range(-discarded, 0)]
+    for position, index in enumerate((*before_them, *positions), -discarded):
+        if took:
+            require_time(sum(took) / len(took), len(positions) - position, limit)
         enter(index)
         call = calls[index]
         frames = call.frames if isinstance(call, Frames) else ()
         before = counters()
         try:
+            alone = clock(call.call)[0] if isinstance(call, Replays) else None
             timed = [clock(part) for part in frames or (call,)]
         except Exception as error:  # a stranger's code: whatever it raises is the reason
             raise CaseFailed(index, f"raised {type(error).__name__}: {error}") from error
         spent = counters().since(before)
-        seconds = sum(own for own, _ in timed)
+        whole = sum(own for own, _ in timed)
+        took.append(whole + (alone or 0.0))
+        seconds = whole / (call.times if isinstance(call, Replays) else 1)
         if not (math.isfinite(seconds) and seconds > 0):
             raise CaseFailed(index, f"the clock gave {seconds} s")
         if not healthy(timed[-1][1]):
@@ -135,7 +158,9 @@ def run_superblock(
         counted = [spent[name] for name in ("own", "switches", "faults", "steal", "foreign")]
         now = mhz()
         frame_seconds = [own for own, _ in timed] if frames else None
-        slots.append(Slot._make([index, position, seconds, *counted, None if math.isnan(now) else now, frame_seconds]))
+        if position >= 0:
+            seen = None if math.isnan(now) else now
+            slots.append(Slot._make([index, position, seconds, *counted, seen, frame_seconds, alone]))
     return slots
 
 
@@ -164,16 +189,23 @@ def healthy(logits: Any) -> bool:
 
 
 def measure(
-    calls: dict[int, Call], emit: workers.Emit, order: Order, device: Device, rebuild: Rebuild | None = None
+    calls: dict[int, Call],
+    emit: workers.Emit,
+    order: Order,
+    device: Device,
+    rebuild: Rebuild | None = None,
+    *,
+    captured: bool = False,
 ) -> None:
     """Emit ``superblock`` events until the deadline or the number is reached; at least one, within the limit.
 
     calls: in the order in which they were built. rebuild: makes them anew before every superblock but the first.
+    captured: copies are timed as replays of a graph too.
     A case that raises or is not finite: ``failed``, and it runs no more. Where the device is gone: ``device_lost``, and
     where a superblock would not end within the limit: ``out_of_time``; either is the end.
     """
     clock, rng = device.clock(), random.Random(order.seed)
-    curve = CopyCurve(device.torch_device, order.copy_mebibytes)
+    curve = CopyCurve(device.torch_device, order.copy_mebibytes, device.cuda if captured else None)
     gate = Gate(order.gate_seconds)
     slowest, done, disturbed = 0.0, 0, False
     with _slot_file(order.slot_file) as enter, _no_collection(), counting_stops():
@@ -194,7 +226,14 @@ def measure(
                         call()
                 before, sensors = Disturbance.now(), device.sensors()
                 slots = run_superblock(
-                    calls, clock, rng, enter=enter, healthy=healthy, mhz=device.mhz, limit=order.limit
+                    calls,
+                    clock,
+                    rng,
+                    enter=enter,
+                    healthy=healthy,
+                    mhz=device.mhz,
+                    limit=order.limit,
+                    discarded=device.discarded,
                 )
             except CaseFailed as failure:
                 if not device.present():

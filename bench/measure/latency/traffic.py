@@ -27,7 +27,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.measure.latency.devices import Clock, cpu_clock
+from bench.measure.latency.devices import Call, Clock, cpu_clock
+from bench.models.runtimes.cudagraph import captured
 
 _EMPTY = {"empty_like", "new_empty"}
 _WRITES_NOTHING = _EMPTY | {"empty", "empty_strided", "new_empty_strided"}
@@ -35,6 +36,7 @@ _READS_NOTHING = _EMPTY | {"zeros_like", "ones_like", "full_like", "new_zeros", 
 _OVERWRITES = {"copy_", "zero_", "fill_"}  # their destination is written, not read
 
 _LEAST_MEBIBYTES = 16  # a small copy is repeated until it has moved this much, so that the clock can see it
+_LEAST_CAPTURED = 256  # of a GPU, which moves 16 MiB in the time of a launch
 _FRESH = 16 << 20  # bytes of fresh pages that are touched
 _PROC = Path("/proc/self")
 _RESET_PEAK = "5"  # what clear_refs takes to bring the high-water mark down to the present size (Linux, man 5 proc)
@@ -121,22 +123,36 @@ class CopyCurve:
     The buffers live as long as the process, so that no copy pays for fresh pages.
     """
 
-    def __init__(self, torch_device: str, mebibytes: Sequence[int]) -> None:
+    def __init__(self, torch_device: str, mebibytes: Sequence[int], cuda: Any = None) -> None:
+        """cuda: ``torch.cuda`` or a stand-in: copies are captured and replayed, as what they are compared with is."""
         largest = max(mebibytes, default=0) << 20
         self._mebibytes = mebibytes
         self._source = torch.ones(largest, dtype=torch.uint8, device=torch_device)
         self._target = torch.ones_like(self._source)
+        self._least = _LEAST_MEBIBYTES if cuda is None else _LEAST_CAPTURED
+        self._calls = {size: self._copies(size, cuda) for size in mebibytes}
 
     def measure(self, clock: Clock) -> dict[int, float]:
         """{MiB copied: seconds}. A copy reads that much and writes that much."""
         return {size: self._one(clock, size) for size in self._mebibytes}
 
     def _one(self, clock: Clock, mebibytes: int) -> float:
+        call = self._calls[mebibytes]
+        self._target[: mebibytes << 20].copy_(self._source[: mebibytes << 20])
+        seconds, _ = clock(call)
+        return seconds / self._repeats(mebibytes)
+
+    def _repeats(self, mebibytes: int) -> int:
+        return max(1, self._least // mebibytes)
+
+    def _copies(self, mebibytes: int, cuda: Any) -> Call:
         source, target = self._source[: mebibytes << 20], self._target[: mebibytes << 20]
-        repeats = max(1, _LEAST_MEBIBYTES // mebibytes)
-        target.copy_(source)
-        seconds, _ = clock(lambda: [target.copy_(source) for _ in range(repeats)])
-        return seconds / repeats
+
+        def copies() -> None:
+            for _ in range(self._repeats(mebibytes)):
+                target.copy_(source)
+
+        return copies if cuda is None else captured(copies, cuda)[0]
 
 
 def page_seconds() -> float:

@@ -2,7 +2,7 @@
 
 Events: ``enter`` (before the code of a case runs for the first time), ``static``, ``skipped`` and ``failed`` (a case
 and why), ``ready`` (all cases are built and warm), ``superblock`` (its slots and what disturbed it), ``out_of_time``
-(the process would not end in time), ``device_lost``.
+(the process would not end in time), ``device_lost``, ``compiled`` (a sign of life from Triton's compiler).
 """
 
 import gc
@@ -22,7 +22,9 @@ from torch import nn
 from bench.measure.latency import timing
 from bench.measure.latency.builder import PanelBuilder
 from bench.measure.latency.devices import Call, Device, device_for
-from bench.models.runtimes import EXPORTED, INSPECTED, executed, graph_breaks
+from bench.models.runtimes import EXPORTED, INSPECTED, Poisoned, executed, graph_breaks
+from bench.ops.triton_operators import on_compilation
+from bench.plugins.conformance import reference_of
 from bench.plugins.discovery import load_class
 from bench.plugins.side_effects import LeftRunning
 from bench.spec.axes import EAGER
@@ -36,11 +38,13 @@ _RUNS_BEFORE_COUNTING = 2  # the second sees what the first may have left behind
 
 def answer(job: dict[str, Any], emit: workers.Emit, device_for: Callable[[str], Device] = device_for) -> None:
     """Do what the job says (``static``, ``timed``, or tell whether the device is ``present``) while it is there."""
+    if job["mode"] == "present":
+        emit({"event": "present", "present": device_for(job["device"]).present()})
+        return
     panel = Panel.from_json(job["panel"])
     device = device_for(panel.device)
-    if job["mode"] == "present":
-        emit({"event": "present", "present": device.present()})
-        return
+    if device.cuda is not None:
+        on_compilation(lambda: emit({"event": "compiled"}))
     try:
         builder = PanelBuilder(panel, device, job["seed"], job.get("weights"))
         with torch.inference_mode():
@@ -66,7 +70,8 @@ def _work(job: dict[str, Any], emit: workers.Emit, builder: PanelBuilder) -> Non
         return
     warm_up = device.warm_up(list(calls.values()))
     emit({"event": "ready", "backend": builder.backend | allocators.in_force(), "warm_up_seconds": warm_up})
-    timing.measure(calls, emit, order, device, cases.rebuild if cases.cheap else None)
+    captured = builder.panel.runtime == "cudagraph"
+    timing.measure(calls, emit, order, device, cases.rebuild if cases.cheap else None, captured=captured)
 
 
 @dataclass
@@ -112,7 +117,12 @@ class Cases:
                     continue
                 with self._time_for_export(index, runtime):
                     built = self.builder.build(
-                        strategy, runtime, self._export(index), runs=runs, prove=self.job["prove"]
+                        strategy,
+                        runtime,
+                        self._export(index),
+                        runs=runs,
+                        prove=self.job["prove"],
+                        reference=self._reference(self._by_index[index]),
                     )
                 yield index, strategy, *built
 
@@ -147,9 +157,16 @@ class Cases:
             self.emit({"event": "static", "case": index, "samples": samples})
 
     def _strategy(self, case: Case) -> Strategy:
-        variant = case.variant
-        cls = _loaded(variant.strategy, tuple(self.job["files"]))
-        return cls(float(variant.fraction), variant.placement, variant.direction)  # type: ignore[arg-type]
+        return _made(_loaded(case.variant.strategy, tuple(self.job["files"])), case)
+
+    def _reference(self, case: Case) -> Strategy | None:
+        """What a case is held against in the panel's own shapes before it is timed on a GPU, where kernels are chosen
+        and tuned by shape in every process; None: nothing."""
+        if self.job["mode"] != "timed" or self.builder.panel.streams or self.builder.device.cuda is None:
+            return None
+        files = tuple(self.job["files"])
+        cls = _reference(case.variant.strategy, files)
+        return None if cls is None else _made(cls, case)
 
     @contextmanager
     def failures(self, index: int) -> Iterator[None]:
@@ -158,7 +175,7 @@ class Cases:
             yield
         except (CannotStream, NotTaken) as reason:
             self.emit({"event": "skipped", "case": index, "reason": str(reason)})
-        except LeftRunning:  # it cannot be stopped: this process ends, and the others are measured without it
+        except (LeftRunning, Poisoned):  # cannot be undone: this process ends, and the others are measured without it
             raise
         except Exception as error:  # a stranger's code: whatever it raises is the reason
             if not self.builder.device.present():
@@ -219,6 +236,16 @@ def _alarm(seconds: float) -> Iterator[None]:
 @cache
 def _loaded(name: str, files: tuple[str, ...]) -> type[Strategy]:
     return load_class(name, [Path(file) for file in files])
+
+
+@cache
+def _reference(name: str, files: tuple[str, ...]) -> type[Strategy] | None:
+    return reference_of(_loaded(name, files), [Path(file) for file in files])
+
+
+def _made(cls: type[Strategy], case: Case) -> Strategy:
+    variant = case.variant
+    return cls(float(variant.fraction), variant.placement, variant.direction)  # type: ignore[arg-type]
 
 
 def _why_skipped(strategy: Strategy, panel: Panel) -> str | None:

@@ -53,7 +53,9 @@ NETWORK_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}
 """max |difference| / max |reference|: rounding, piled up over a whole network."""
 _COMPUTES_IN: dict[str, tuple[str, ...]] = {"onnxruntime": ("fp32", "int8"), "openvino": ("fp32", "bf16", "int8")}
 _FLOATS = ("fp32", "bf16", "fp16")
-_AS_COARSE = 1.5  # times as far from fp32 as eager's own bf16 is
+_REPLAYED = {torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
+"""Of a captured graph, which launches the kernels of eager: one rounding, where a library chose another algorithm."""
+AS_COARSE = 1.5  # times as far from fp32 as another computation in the same 16 bits is
 _HALF = 3e-2  # fp16, and TF32, which has as many bits: no finer than what bf16 is allowed
 
 
@@ -142,12 +144,31 @@ def graph_breaks(runtime: str, model: nn.Module, example: Tensor) -> list[str]:
     return told
 
 
+def answers(device: str, cuda: Any = torch.cuda) -> bool:
+    """Whether a device is there and computes. One that was lost, or whose context broke, fails at everything from then
+    on in this process. cuda: ``torch.cuda`` or a stand-in."""
+    try:
+        torch.zeros(1, device=device)
+        if device != "cpu" or cuda is not torch.cuda:  # a stand-in keeps its tensors on the processor
+            cuda.synchronize()
+    except torch.OutOfMemoryError:
+        return True  # full, and there
+    except (RuntimeError, AssertionError):  # AssertionError: this torch was built without CUDA
+        return False
+    return True
+
+
 def by_kind(nodes: list[tuple[str, float]], forwards: int) -> Executed:
     """(kind, seconds) of every node in so many forwards -> one forward, by kind."""
     kinds: dict[str, list[float]] = {}
     for kind, seconds in nodes:
         kinds.setdefault(kind, []).append(seconds)
     return {kind: (len(each) // forwards, sum(each) / forwards) for kind, each in kinds.items()}
+
+
+class Poisoned(RuntimeError):
+    """A capture failed: streams and memory of this process stay as they were in the midst of it, and what runs here
+    later may fail or be wrong. Whoever catches it ends the process."""
 
 
 class Inexact(ValueError):
@@ -190,16 +211,30 @@ def _require(
 ) -> None:
     eager = run(model, frames)
     found, allowed, what = deviation(output, eager), tolerance(frames), "eager"
+    if runtime == "cudagraph":
+        allowed = _REPLAYED[frames.dtype]
     if not found <= allowed and frames.dtype == torch.bfloat16 and not frames.is_cuda:
         # two roundings of one function may lie apart by the sum of both: each is held against the function itself
-        exact = run(copy.deepcopy(model).float(), frames.float())
-        found, allowed = deviation(output, exact), max(allowed, _AS_COARSE * deviation(eager, exact))
+        exact = in_fp32(run, model, frames)
+        found, allowed = deviation(output, exact), max(allowed, AS_COARSE * deviation(eager, exact))
         what = "eager in fp32"
     if not found <= allowed:
         raise Inexact(
             f"in the runtime {runtime!r} the output deviates from {what} by {found:.2g} of its largest value "
             f"(allowed: {allowed:.2g})"
         )
+
+
+def in_fp32(run: Callable[[nn.Module, Tensor], Tensor], model: nn.Module, frames: Tensor) -> Tensor:
+    """What ``run`` gives with a copy of ``model`` in fp32, of which nothing is rounded to TF32."""
+    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    try:
+        return run(copy.deepcopy(model).float(), frames.float())
+    finally:
+        torch.backends.cudnn.allow_tf32 = before[0]
+        torch.set_float32_matmul_precision(before[1])
 
 
 def deviation(output: Tensor, reference: Tensor) -> float:
@@ -209,8 +244,14 @@ def deviation(output: Tensor, reference: Tensor) -> float:
     return float((output.float() - reference.float()).abs().max() / reference.float().abs().max())
 
 
+def tf32(example: Tensor) -> bool:
+    """Whether convolutions of it are rounded to TF32."""
+    precision = torch.backends.cudnn.conv.fp32_precision  # type: ignore[attr-defined]
+    return bool(example.is_cuda and example.dtype == torch.float32 and precision == "tf32")
+
+
 def tolerance(example: Tensor) -> float:
     """What rounding may amount to over a whole network: by dtype, coarser where convolutions run in TF32."""
-    if example.is_cuda and example.dtype == torch.float32 and torch.backends.cudnn.allow_tf32:
+    if tf32(example):
         return _HALF
     return NETWORK_TOLERANCE.get(example.dtype, _HALF)

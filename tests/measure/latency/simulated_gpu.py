@@ -9,7 +9,8 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ CYCLES_PER_BYTE = 1.0
 FULL_MHZ = 2000.0
 POWER_CAP, HEAT = 0x04, 0x20  # the driver's bits; at its power cap such a device is all the time
 LOST = "CUDA error: device lost"
+NOT_CAPTURED = "CUDA error: operation not permitted when stream is capturing"
 _REFERENCE_BYTES = 1e6  # a call of this size runs at the full clock
 
 
@@ -77,6 +79,14 @@ class _Tape(_Mode):
         super().__init__()
         self._operators: list[tuple[Callable[[], Any], list[Tensor]]] = []
 
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket.__name__ in (
+            "item",
+            "_local_scalar_dense",
+        ):  # for the host, who waits
+            raise RuntimeError(NOT_CAPTURED)
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
     def see(self, inputs: list[Tensor], outputs: list[Tensor], again: Callable[[], Any], fresh: bool) -> None:
         self._operators.append((again, outputs if fresh else []))
 
@@ -95,6 +105,7 @@ class FakeCuda:
         self.told: list[str] = []
         self.now, self.held, self.peak, self.lost = 0.0, 0, 0, False
         self._streams = ["default"]
+        self.pools: list[object] = []  # of the graphs, in their order
 
     def synchronize(self) -> None:
         self.told.append("synchronize")
@@ -137,9 +148,13 @@ class FakeCuda:
     def CUDAGraph(self) -> "_Graph":
         return _Graph(self)
 
+    def graph_pool_handle(self) -> object:
+        return object()
+
     @contextmanager
-    def graph(self, graph: "_Graph") -> Iterator[None]:
+    def graph(self, graph: "_Graph", pool: object = None) -> Iterator[None]:
         self.told.append("capture")
+        self.pools.append(pool)
         with graph.tape:
             yield
         self.told.append("captured")
@@ -191,6 +206,13 @@ class FakeGpu(Gpu):
         return {"sm_mhz": self.mhz, "throttle_reasons": float(self.reasons), "throttled": throttled}
 
 
+@dataclass
+class Bus:
+    """What outlives a process: whether the device is gone for all of them, or only a context was broken."""
+
+    gone: bool = False
+
+
 class SimulatedGpu(CudaDevice):
     """The real ``CudaDevice`` over a fake CUDA and a fake driver, with effects that are known exactly.
 
@@ -198,10 +220,13 @@ class SimulatedGpu(CudaDevice):
     at a clock r ** -power as high, so that it takes r times the cycles and r ** (1 + power) times the time.
     noise_sd: of log-cycles, the same in every process with the same ``seed``. throttled_from: the reading of the
     sensors (the first is 0; a superblock reads them before and after) from which on heat holds the clock down to the
-    share ``throttle``. lost_after: slots after which the device is lost.
+    share ``throttle``. lost_after: slots after which the device is lost, to all that share its ``bus``.
+
+    current: the one that was made last, for strategies that break it.
     """
 
     torch_device = "cpu"
+    current: ClassVar["SimulatedGpu"]
 
     def __init__(
         self,
@@ -213,12 +238,16 @@ class SimulatedGpu(CudaDevice):
         throttled_from: int | None = None,
         throttle: float = 0.5,
         lost_after: int | None = None,
+        bus: Bus | None = None,
     ) -> None:
         self.driver, self.cuda = FakeGpu(), FakeCuda()
         super().__init__(self.cuda, self.driver)
         self._fall, self._power, self._noise_sd, self._rng = fall_per_slot, power, noise_sd, random.Random(seed)
         self._throttled_from, self._throttle, self._lost_after = throttled_from, throttle, lost_after
         self._slots = self._readings = 0
+        self._bus = bus or Bus()
+        self.cuda.lost = self._bus.gone
+        SimulatedGpu.current = self
 
     def clock(self) -> Clock:
         return self.run
@@ -240,7 +269,7 @@ class SimulatedGpu(CudaDevice):
     def run(self, call: Callable[[], Any]) -> tuple[float, Any]:
         """One slot: (seconds, result). Raises RuntimeError from the slot on in which the device is lost."""
         if self._lost_after is not None and self._slots >= self._lost_after:
-            self.cuda.lost = True
+            self.cuda.lost = self._bus.gone = True
         if self.cuda.lost:
             raise RuntimeError(LOST)
         needed, result = cycles(call)

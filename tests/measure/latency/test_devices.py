@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,11 +11,12 @@ import torch
 
 from bench.measure.latency import devices
 from bench.measure.latency.devices import CudaDevice, cpu_clock, settled, warm_up_until_settled
-from bench.measure.latency.timing import Order, Slot, measure
+from bench.measure.latency.timing import Order, Replays, Slot, measure, run_superblock
+from bench.measure.latency.traffic import CopyCurve
 from bench.spec.axes import ValueNotAllowed
 from bench.stats import exclusion
 from bench.system.gpu import reason_names
-from tests.measure.latency.simulated_gpu import FakeCuda, SimulatedGpu, cycles
+from tests.measure.latency.simulated_gpu import FakeCuda, FakeGpu, SimulatedGpu, cycles
 
 
 def adds(times: int) -> Callable[[], list[torch.Tensor]]:
@@ -46,11 +48,36 @@ def test_an_event_clock_drains_the_stream_first_and_times_between_two_events() -
         cuda.now += 0.25
         return "answer"
 
+    class Gpu(FakeGpu):
+        def sm_mhz(self) -> float:
+            cuda.told.append("clock")
+            return 1755.0
+
     cuda.now = 7.0
-    assert CudaDevice(cuda).clock()(call) == (pytest.approx(0.25), "answer")
-    assert cuda.told == ["synchronize", "record", "call", "record", "wait for event"]
+    device = CudaDevice(cuda, Gpu())
+    assert device.clock()(call) == (pytest.approx(0.25), "answer")
+    assert cuda.told == ["synchronize", "record", "call", "record", "clock", "wait for event"]  # read while it works
+    assert device.mhz() == 1755.0 and cuda.told[-1] == "wait for event"
 
 
+@pytest.fixture
+def _precision() -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.usefixtures("_precision")
+@pytest.mark.parametrize(("convolutions", "products"), [("tf32", "tf32"), ("ieee", "ieee")])
+def test_products_are_rounded_as_convolutions_are(
+    convolutions: str, products: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn.conv, "fp32_precision", convolutions)
+    backend = SimulatedGpu().freeze()
+    assert (backend["fp32_convolutions"], backend["fp32_products"]) == (convolutions, products)
+
+
+@pytest.mark.usefixtures("_precision")
 def test_autotuning_is_switched_off_and_the_rest_is_left_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     backend = SimulatedGpu().freeze()
@@ -60,7 +87,7 @@ def test_autotuning_is_switched_off_and_the_rest_is_left_and_recorded(monkeypatc
     assert backend["matmul_precision"] == torch.get_float32_matmul_precision()
     described = (backend["device_name"], backend["driver"], backend["compute_capability"])
     assert described == ("Simulated GPU", "590.01", "9.0")
-    assert {"cuda", "cudnn", "cudnn_tf32", "matmul_tf32", "cudnn_deterministic"} <= set(backend)
+    assert {"cuda", "cudnn", "fp32_convolutions", "cudnn_deterministic"} <= set(backend)
 
 
 def test_peak_memory_is_what_one_call_adds_to_what_was_held() -> None:
@@ -174,6 +201,42 @@ def test_cycles_recover_an_effect_that_time_exaggerates() -> None:
     assert clocks[-1] < 0.97 * clocks[0]
 
 
+def test_slots_that_find_the_device_cold_are_discarded() -> None:
+    """After a pause, and after copies that emptied the cache, the first ones are slower."""
+    gpu, ran = SimulatedGpu(), list[int]()
+    order = Order(seed=1, deadline=math.inf, superblocks=3, copy_mebibytes=(1,))
+    events: list[dict[str, Any]] = []
+    measure({n: lambda n=n: ran.append(n) or adds(1)() for n in (0, 1, 2)}, events.append, order, gpu)
+    assert [len(event["slots"]) for event in events] == [6, 6, 6]
+    assert len(ran) == 3 * (gpu.discarded + 6)
+    for number, event in enumerate(events):
+        own = ran[number * (gpu.discarded + 6) :][gpu.discarded :][:6]
+        assert own == [slot[0] for slot in event["slots"]] == own[::-1]
+        assert [slot[1] for slot in event["slots"]] == list(range(6))
+
+
+def test_a_slot_of_replays_lasts_several_and_tells_one_alone() -> None:
+    calls = {0: Replays(adds(3), 5), 1: adds(3)}
+    replayed, plain = (
+        [slot for slot in run_superblock(calls, SimulatedGpu().clock(), random.Random(0)) if slot.case == case]
+        for case in (0, 1)
+    )
+    assert [slot.seconds for slot in replayed] == [pytest.approx(slot.seconds) for slot in plain]
+    assert all(slot.alone_seconds == pytest.approx(slot.seconds) for slot in replayed)
+    assert all(slot.alone_seconds is None for slot in plain)
+
+
+def test_copies_that_predict_replays_are_replayed() -> None:
+    """One by one they would be bound by their launches, up to several MiB."""
+    cuda = FakeCuda()
+    curve = CopyCurve("cpu", (1, 2), cuda)
+    assert cuda.told.count("capture") == 2 and len(set(map(id, cuda.pools))) == 1
+    cuda.told.clear()
+    found = curve.measure(lambda call: (cycles(call)[0], None))
+    assert cuda.told == ["replay", "replay"]
+    assert found == {size: pytest.approx(3 * size * 2**20) for size in (1, 2)}  # of one copy: it is given both buffers
+
+
 def test_heat_is_flagged_from_the_superblock_on_in_which_it_comes() -> None:
     events = superblocks(SimulatedGpu(throttled_from=4), 20, 21)
     flagged = [bool(exclusion.reasons({"throttled": e["disturbance"]["throttled"]}, e["wall"])) for e in events]
@@ -183,6 +246,6 @@ def test_heat_is_flagged_from_the_superblock_on_in_which_it_comes() -> None:
 
 
 def test_a_device_that_is_lost_midway_keeps_what_was_measured_and_blames_no_case() -> None:
-    events = superblocks(SimulatedGpu(lost_after=12), 20, 21)
+    events = superblocks(SimulatedGpu(lost_after=20), 20, 21)
     assert [event["event"] for event in events] == ["superblock", "superblock", "device_lost"]
     assert "device lost" in events[-1]["reason"]

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.analysis.overheads import overheads
+from bench.cli.run import Request
+from bench.measure.latency import builder
 from bench.measure.latency.campaign import Campaign
 from bench.measure.latency.process import PanelProcesses
 from bench.plugins.discovery import strategy_files
@@ -15,11 +18,11 @@ from bench.spec.axes import parse_fraction
 from bench.spec.cases import BASELINE_VARIANT, Case, Chosen, StrategyInfo, Variant
 from bench.spec.expansion import Machine, expand
 from bench.spec.panel import Panel
-from bench.spec.settings import Latency, load_preset
+from bench.spec.settings import Latency, load_preset, preset_strategies
 from bench.store.records import ProcessRecord, Record, StaticRecord, TimedRecord
 from tests.measure.latency import in_process
-from tests.measure.latency.simulated_gpu import SimulatedGpu
-from tests.measure.latency.test_campaign import processes
+from tests.measure.latency.simulated_gpu import Bus, SimulatedGpu
+from tests.measure.latency.test_campaign import measured, processes, reasons
 
 PANEL = Panel("resnet18", "cuda", "eager", "fp32", "nchw", 1, 2, 32, 1)
 GRAPH = replace(PANEL, runtime="cudagraph")
@@ -27,16 +30,29 @@ STREAMS = replace(GRAPH, frames=3, streams=2)
 SETTINGS = Latency(min_replicates=2, max_replicates=2, max_superblocks=2, largest_copy_mib=2)
 
 
-def cases(panel: Panel) -> list[Case]:
+def cases(panel: Panel, *names: str) -> list[Case]:
     direction = "unidirectional" if panel.streams else "bidirectional"
-    shift = Variant("copy_shift", parse_fraction("1"), "residual", direction)
-    return [Case(BASELINE_VARIANT, panel), Case(BASELINE_VARIANT, panel, aa=True), Case(shift, panel)]
+    shifts = [Variant(name, parse_fraction("1"), "residual", direction) for name in ("copy_shift", *names)]
+    return [
+        Case(BASELINE_VARIANT, panel),
+        Case(BASELINE_VARIANT, panel, aa=True),
+        *(Case(shift, panel) for shift in shifts),
+    ]
 
 
-def campaign(panel: Panel, known: Sequence[Record] = (), **behaviour: Any) -> Campaign:
-    stream = partial(in_process.stream, device_for=lambda name: SimulatedGpu(**behaviour))
-    own = PanelProcesses(panel, cases(panel), strategy_files(), 0, stream=stream)
+def campaign(
+    panel: Panel, known: Sequence[Record] = (), names: Sequence[str] = (), folder: Path | None = None, **behaviour: Any
+) -> Campaign:
+    bus = Bus()
+    stream = partial(in_process.stream, device_for=lambda name: SimulatedGpu(bus=bus, **behaviour))
+    own = PanelProcesses(panel, cases(panel, *names), strategy_files(folder), 0, stream=stream)
     return Campaign(own, SETTINGS, 40.0, known)
+
+
+@pytest.fixture(autouse=True)
+def _few_replays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A simulated one takes milliseconds, and is always the same."""
+    monkeypatch.setattr(builder, "_REPLAYED", 2)
 
 
 @pytest.mark.parametrize("panel", [GRAPH, STREAMS], ids=["clips", "streams"])
@@ -53,14 +69,20 @@ def test_time_cycles_and_heat_are_on_record(panel: Panel) -> None:
     assert all(record.samples.peak_bytes > 0 for record in records if isinstance(record, StaticRecord))
     for process in (record.samples for record in records if isinstance(record, ProcessRecord)):
         assert process is not None and process.backend["cudnn_benchmark"] is False
+        assert process.backend["fp32_products"] in (
+            "tf32",
+            process.backend["fp32_convolutions"],
+        )  # one rounding for all
         assert all(reading["throttled"] == 1.0 for reading in process.disturbance)
         assert all(reading["sm_mhz"] > 0 for reading in process.sensors)
+    alone = [r.samples.alone_seconds for r in records if isinstance(r, TimedRecord)]
+    assert all(bool(own) is (panel is GRAPH) for own in alone)  # a replay by itself, beside the mean of several
     again = campaign(panel, records)
     assert not list(again.count()) and not list(processes(again)) and again.widest() == own.widest()
 
 
 def test_a_device_that_goes_midway_keeps_what_was_measured() -> None:
-    first = campaign(PANEL, lost_after=8)
+    first = campaign(PANEL, lost_after=14)
     records = [record for replicate in processes(first) for record in replicate]
     assert first.device_lost is not None and "cuda disappeared" in first.device_lost
     failed = [record for record in records if record.status == "failed"]
@@ -74,8 +96,87 @@ def test_a_device_that_goes_midway_keeps_what_was_measured() -> None:
     assert len({record.id for record in [*records, *more]}) == len(records) + len(more)
 
 
+CODE = """
+import torch
+from bench.strategy import Strategy
+from strategies.copy_shift import CopyShift
+
+class Bad(CopyShift):
+    name = "{name}"
+    same_function_as = {same}
+
+    def shift(self, clip):
+        out = super().shift(clip)
+        {what}
+        return out
+"""
+BREAKS = """
+        from tests.measure.latency.simulated_gpu import SimulatedGpu
+        SimulatedGpu.current.cuda.lost = True
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+"""
+
+
+def write(folder: Path, name: str, what: str, same: str | None = None) -> None:
+    (folder / f"{name}.py").write_text(CODE.format(name=name, what=what.strip(), same=repr(same)))
+
+
+def test_a_case_that_breaks_its_context_is_blamed_and_the_others_go_on(tmp_path: Path) -> None:
+    """From inside it looks as if the device were gone; a fresh process finds it."""
+    write(tmp_path, "breaks", BREAKS)
+    own = campaign(PANEL, names=["breaks"], folder=tmp_path)
+    records = measured(own)
+    failed = reasons(records, "failed")
+    assert set(failed) == {"breaks"} and "broke the device" in failed["breaks"]
+    assert "an illegal memory access" in failed["breaks"]
+    assert own.device_lost is None and own.replicates_done == 2
+    assert {overhead.case for overhead in overheads(records)} == set(cases(PANEL))
+
+
+def test_a_failed_capture_ends_its_process_and_is_blamed(tmp_path: Path) -> None:
+    write(tmp_path, "counts", "out.sum().item()")
+    records = measured(campaign(GRAPH, names=["counts"], folder=tmp_path))
+    failed = reasons(records, "failed")
+    assert set(failed) == {"counts"}
+    assert "the process that ran it exited" in failed["counts"] and "it cannot be captured" in failed["counts"]
+    assert {overhead.case for overhead in overheads(records)} == set(cases(GRAPH))
+
+
+@pytest.mark.parametrize("panel", [PANEL, GRAPH], ids=["eager", "replayed"])
+def test_what_is_timed_is_proven_in_its_own_shapes(panel: Panel, tmp_path: Path) -> None:
+    """A kernel that is wrong for large frames only passes conformance."""
+    write(tmp_path, "loses", "out = clip if clip.shape[2] == 256 else out", "copy_shift")
+    write(tmp_path, "honest", "pass", "copy_shift")
+    failed = reasons(measured(campaign(panel, names=["loses", "honest"], folder=tmp_path)), "failed")
+    assert set(failed) == {"loses"}
+    assert (
+        "loses deviates from copy_shift by" in failed["loses"] and "in layer3.1, on [2, 256, 2, 2]" in failed["loses"]
+    )
+
+
+LEARNS = """
+from strategies.tam import TAM
+
+class Same(TAM):
+    name = "{name}"
+    same_function_as = "tam"
+
+    def module(self, channels, num_segments):
+        return TAM({how}).module(channels, num_segments)
+"""
+
+
+def test_the_reference_has_the_same_values_and_the_same_start(tmp_path: Path) -> None:
+    for name, how in {"keeps": "kernel=self.kernel", "forgets": ""}.items():
+        (tmp_path / f"{name}.py").write_text(LEARNS.format(name=name, how=how))
+    names = ["keeps", "keeps[kernel=5]", "forgets", "forgets[kernel=5]"]
+    failed = reasons(measured(campaign(PANEL, names=names, folder=tmp_path)), "failed")
+    assert set(failed) == {"forgets[kernel=5]"}
+    assert "deviates from tam[kernel=5] by" in failed["forgets[kernel=5]"]
+
+
 def panels(preset: str, *devices: str) -> list[Panel]:
-    names = ("no_shift", "copy_shift", "concat_shift", "buffer_shift", "triton_shift", "triton_conv")
+    names = ("no_shift", "copy_shift", "concat_shift", "buffer_shift", "triton_shift", "triton_conv", "placed_shift")
     infos = [StrategyInfo(name, f"{name}.py", True) for name in names]
     settings = load_preset(preset).model_copy(update={"sections": ("latency",)})
     return [planned.panel for planned in expand(settings, infos, Chosen(), Machine(devices, 2)).panels]
@@ -87,9 +188,38 @@ def test_presets_have_the_three_regimes_of_a_gpu() -> None:
     assert {panel.batch for panel in panels("standard", "cpu")} == {1}
     crossed = panels("gpu", "cpu", "cuda")
     assert {panel.device for panel in crossed} == {"cuda"}
-    assert len(crossed) == len(set(crossed)) == 3 * 3 * 2
+    assert len(crossed) == len(set(crossed))
+    assert {(panel.runtime, panel.batch) for panel in crossed} == {
+        ("eager", 1),
+        ("eager", 32),
+        ("cudagraph", 1),
+        ("cudagraph", 8),
+    }
     with pytest.raises(ValueError, match="cuda"):
         panels("gpu", "cpu")
+
+
+START, STATIC = 40.0, 30.0  # seconds, of a process and of the static pass; the arithmetic of the preset
+
+
+def test_a_panel_of_the_gpus_preset_holds_its_fewest_processes() -> None:
+    settings = load_preset("gpu").latency
+    each = settings.budget / len(panels("gpu", "cpu", "cuda"))
+    assert each > STATIC + settings.min_replicates * 1.25 * START
+
+
+@pytest.mark.parametrize("preset", ["standard", "gpu", "smoke", "paper"])
+def test_regimes_of_a_gpu_are_none_of_a_processors(preset: str) -> None:
+    """Asked for the processor on a machine that has both, by an option or by what there is."""
+    asked = Request(preset=preset, device="cpu").settings().model_copy(update={"sections": ("latency",)})
+    infos = [StrategyInfo(name, f"{name}.py", True) for name in sorted(preset_strategies())]
+    if preset == "gpu":
+        with pytest.raises(ValueError, match="no panel is left on cpu"):
+            expand(asked, infos, Chosen(), Machine(("cpu", "cuda"), 2))
+        return
+    found = [planned.panel for planned in expand(asked, infos, Chosen(), Machine(("cpu", "cuda"), 2)).panels]
+    assert found and {panel.device for panel in found} == {"cpu"}
+    assert not {panel.batch for panel in found} & {8, 32}
 
 
 def test_a_preset_varies_axes_one_at_a_time() -> None:

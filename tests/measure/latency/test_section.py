@@ -51,7 +51,7 @@ class Machine:
         yield {"event": "ready", "backend": {}, "warm_up_seconds": 0.0}
         for _ in range(job["order"]["superblocks"]):
             slots = [
-                [index, position, 1 + self.rng.gauss(0, self.noise), 1.0, 0, 0, 0.0, 0.0, None, None]
+                [index, position, 1 + self.rng.gauss(0, self.noise), 1.0, 0, 0, 0.0, 0.0, None, None, None]
                 for position, index in enumerate(indices + indices[::-1])
             ]
             block = {"slots": slots, "wall": 5.0, "waited": 0.0, "rebuild_seconds": 1.0, "build_order": indices}

@@ -103,7 +103,7 @@ def test_a_slot_carries_what_happened_between_its_edges_and_the_clock_at_its_end
     )
     counted = {"cpu_seconds": 0.5, "switches": 2, "faults": 3, "steal": 0.125, "foreign": 0.25}
     assert slots[0]._asdict() == {
-        **{"case": 0, "position": 0, "seconds": 1.0, "mhz": 1900.0, "frame_seconds": None},
+        **{"case": 0, "position": 0, "seconds": 1.0, "mhz": 1900.0, "frame_seconds": None, "alone_seconds": None},
         **counted,
     }
     assert slots[1].mhz is None
@@ -150,7 +150,11 @@ def test_superblocks_become_a_record_for_each_case_and_one_of_the_process() -> N
         assert isinstance(record, TimedRecord)
         columns = vars(record.samples)
         assert columns.pop("superblock") == [0, 0, 1, 1]
-        assert {name for name, values in columns.items() if not values} == {"mhz", "frame_seconds"}  # not on a CPU
+        assert {name for name, values in columns.items() if not values} == {
+            "mhz",
+            "frame_seconds",
+            "alone_seconds",
+        }  # not on a CPU
         assert all(len(values) == 4 for values in columns.values() if values)
     own = process.samples
     assert all(len(values) == 2 for values in (own.wall, own.waited, own.disturbance, own.page_seconds, own.copies[2]))

@@ -1,0 +1,125 @@
+"""The end of a residual block on a GPU, as operators: Triton kernels or the same in plain torch, exact and slower.
+
+``finish_block_``: the last normalisation, the addition, the ReLU and the placing of moved channels in one launch,
+instead of three and a shift. Traffic: the block's output read and written once and the shortcut read once, whatever
+moves; PyTorch's three passes take 7 N to 8 N (N = the bytes of the tensor). ``move_``: what moves shifted in its own
+memory, 2 F (F = its bytes). None of it has been timed yet.
+
+As in ``triton_operators``: ``ahead`` of the channels hold the next frame, the ``behind`` after them the previous; zeros
+beyond a clip's ends. What falls off the ends lies aside, [N, ahead + behind, H, W], in the layout of the frames.
+"""
+
+import torch
+from torch import Tensor
+
+from bench.ops.frames import Group, dense, is_channels_last, memory_format
+from bench.ops.in_place import FrameByFrame
+from bench.ops.triton_operators import takes
+from bench.strategy import as_clip
+
+
+@torch.library.custom_op("shiftbench::finish_block_", mutates_args=("out",))
+def finish_block_(
+    out: Tensor,
+    scale: Tensor,
+    offset: Tensor,
+    shortcut: Tensor,
+    shortcut_scale: Tensor | None,
+    held: Tensor | None,
+    num_segments: int,
+    read_ahead: int,
+    read_behind: int,
+    write_ahead: int,
+    write_behind: int,
+    rectified: bool,
+) -> Tensor:
+    """``out`` [N*T, C, H, W] becomes relu(out × scale + offset + shortcut × shortcut_scale), placed; returns what fell.
+
+    scale, offset, shortcut_scale: [C], in fp32. shortcut: of the shape of ``out``; ``read_``: its channels lie shifted,
+    and what fell off is ``held``. ``write_``: channels are placed for a layer that reads so many shifted. rectified:
+    whether there is a ReLU. Raises ValueError where T does not divide the frames or ``out`` has gaps.
+    """
+    as_clip(out, num_segments)
+    if dense(out) is not out or shortcut.shape != out.shape:
+        raise ValueError("a block's end needs frames without gaps, and a shortcut of their shape")
+    read, write = (read_ahead, read_behind), (write_ahead, write_behind)
+    fallen = _beside(out, num_segments, sum(write))
+    given = [tensor for tensor in (out, shortcut, held) if tensor is not None and tensor.numel()]
+    same_layout = is_channels_last(out) == is_channels_last(dense(shortcut)) and dense(shortcut) is shortcut
+    if not takes(*given) or not same_layout:
+        fallen.copy_(_finish(out, scale, offset, shortcut, shortcut_scale, held, num_segments, read, write, rectified))
+        return fallen
+    from bench.ops import triton_launch
+
+    aside = (held if sum(read) else None), (fallen if sum(write) else None)
+    triton_launch.finish(
+        *(out, scale, offset, shortcut, shortcut_scale, *aside, num_segments, read, write), rectified=rectified
+    )
+    return fallen
+
+
+@finish_block_.register_fake
+def _(out: Tensor, *rest: object) -> Tensor:
+    num_segments, _, _, write_ahead, write_behind, _ = rest[5:]
+    return _beside(out, num_segments, write_ahead + write_behind)  # type: ignore[arg-type, operator]
+
+
+def _finish(
+    out: Tensor,
+    scale: Tensor,
+    offset: Tensor,
+    shortcut: Tensor,
+    shortcut_scale: Tensor | None,
+    held: Tensor | None,
+    num_segments: int,
+    read: tuple[int, int],
+    write: tuple[int, int],
+    rectified: bool,
+) -> Tensor:
+    """The same in plain torch."""
+    wide = torch.promote_types(out.dtype, torch.float32)
+    other = restored(shortcut, held, num_segments, *read).to(wide) if held is not None else shortcut.to(wide)
+    if shortcut_scale is not None:
+        other = other * shortcut_scale[:, None, None]
+    value = out.to(wide) * scale[:, None, None] + offset[:, None, None] + other
+    out.copy_(torch.relu(value) if rectified else value)
+    parts = FrameByFrame().shift(as_clip(out, num_segments), _groups(*write))
+    return torch.cat(parts, dim=1) if parts else _beside(out, num_segments, 0)
+
+
+def restored(frames: Tensor, fallen: Tensor, num_segments: int, ahead: int, behind: int) -> Tensor:
+    """A copy of frames that lie shifted, in their own frames; fallen: what fell off when they were placed."""
+    out = frames.clone(memory_format=memory_format(frames))
+    groups = _groups(ahead, behind)
+    FrameByFrame().restore(as_clip(out, num_segments), groups, [fallen[:, group.channels] for group in groups])
+    return out
+
+
+@torch.library.custom_op("shiftbench::move_", mutates_args=("frames",))
+def move_(frames: Tensor, num_segments: int, ahead: int, behind: int) -> None:
+    """[N*T, C, H, W] shifted in its own memory; what falls off the ends is lost."""
+    clip = as_clip(frames, num_segments)
+    if not ahead + behind:
+        return
+    if dense(frames) is not frames or not takes(frames):
+        FrameByFrame().shift(clip, _groups(ahead, behind))
+        return
+    from bench.ops import triton_launch
+
+    triton_launch.move(frames, num_segments, ahead, behind)
+
+
+@move_.register_fake
+def _(frames: Tensor, num_segments: int, ahead: int, behind: int) -> None:
+    as_clip(frames, num_segments)
+
+
+def _groups(ahead: int, behind: int) -> list[Group]:
+    groups = Group(0, ahead, 1), Group(ahead, ahead + behind, -1)
+    return [group for group in groups if group.first < group.last]
+
+
+def _beside(out: Tensor, num_segments: int, channels: int) -> Tensor:
+    """[N, channels, H, W], uninitialised, in the memory format of ``out``."""
+    shape = (out.shape[0] // num_segments, channels, *out.shape[2:])
+    return torch.empty(shape, dtype=out.dtype, device=out.device, memory_format=memory_format(out))
