@@ -148,7 +148,9 @@ def _setting(run: Analysis, told: list[Row]) -> dict[str, Any]:
     data, recipe = settings.get("data") or {}, settings.get("recipe") or {}
     return {
         **{"size": data.get("size"), "frames": data.get("frames")},
-        "epochs": {one["name"]: one.get("epochs") or recipe.get("epochs") for one in data.get("questions") or ()},
+        "epochs": {
+            one["name"]: one.get("epochs") or recipe.get("epochs") for one in data.get("questions") or [{"name": ""}]
+        },
         **{"split": data.get("split") or {}, "lists": "=" in str(data.get("path"))},
         **{"cpu": machine.get("cpu"), "cores": machine.get("cores")},
         "gpus": [] if recipe.get("device") == "cpu" else (machine.get("machine") or {}).get("gpus") or [],

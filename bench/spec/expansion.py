@@ -34,7 +34,7 @@ from bench.spec.panel import PANEL_AXES, Panel
 from bench.spec.parameters import alike, parse, plain, spelled_out
 from bench.spec.schema import Group
 from bench.spec.settings import Panels, Settings, Timing
-from bench.spec.training import Study, TrainingRecipe, TrainingSection, VideoRecipe
+from bench.spec.training import Study, TrainingRecipe, TrainingSection, VideoRecipe, VideoSection
 
 _T = TypeVar("_T")
 
@@ -221,8 +221,8 @@ class _Expansion:
         return Training(name, trials, self._resolved(section.recipe), section.data)
 
     def _trials(self, name: str, section: TrainingSection) -> Iterator[Trial]:
-        """Study after study, in it one condition after the other, and seed by seed: what is interrupted holds whole
-        comparisons."""
+        """Study after study, and seed by seed, so that an interrupted study holds whole comparisons; questions about
+        videos one after the other, as each is an experiment of its own."""
         studies = section.all_studies
         chosen = self.chosen.studies if section.studies else None  # others have none to choose
         for study in studies:
@@ -232,11 +232,15 @@ class _Expansion:
                 own = dict.fromkeys(replace(v, strategy=root_of(v.strategy, self.known)) for v in variants)
                 trained = [BASELINE_VARIANT, *own] if study.baseline else list(own)  # the others inherit
                 first = section.first_seed if study.first_seed is None else study.first_seed
-                for condition in _conditions(study, main):
+                seeds = range(first, first + (study.seeds or section.seeds))
+                conditions = _conditions(study, main)
+                order = [(condition, seed) for seed in seeds for condition in conditions]
+                if isinstance(section, VideoSection):
+                    order = list(product(conditions, seeds))
+                for condition, seed in order:
                     own_of = trained if condition.backbone not in ACCURACY_VOLUMETRIC else [BASELINE_VARIANT]
-                    for seed in range(first, first + (study.seeds or section.seeds)):
-                        for variant in own_of:
-                            yield Trial(name, variant, condition, seed)
+                    for variant in own_of:
+                        yield Trial(name, variant, condition, seed)
 
     def _resolved(self, recipe: TrainingRecipe) -> TrainingRecipe:
         """With the device, the number format and the weights that are meant."""

@@ -288,8 +288,8 @@ def test_every_question_of_videos_is_a_data_set() -> None:
     arms = ("no_shift-residual-0", "copy_shift-residual-1/4", "copy_shift-inplace-1/4")
     assert [trial.label for trial in training.trials] == [
         f"{name}-timm:tf_efficientnet_lite0/{arm}-bidirectional/seed{seed}"
-        for seed in (0, 1)
         for name in "ab"
+        for seed in (0, 1)
         for arm in arms
     ]
 
