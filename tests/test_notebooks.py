@@ -9,7 +9,7 @@ from nbclient import NotebookClient
 
 from tests.conftest import ROOT, Finished
 
-PICTURES = {"explore_run": 3, "why_the_shift_costs": 1, "write_a_strategy": 1}
+PICTURES = {"explore_run": 3, "why_the_shift_costs": 1, "write_a_strategy": 1, "your_videos": 1}
 KERNEL_WARNINGS = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
@@ -30,8 +30,9 @@ def test_explore(name: str, small_run: Finished, monkeypatch: pytest.MonkeyPatch
 
 @KERNEL_WARNINGS
 @pytest.mark.slow
-def test_write_a_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
-    execute("write_a_strategy", monkeypatch)
+@pytest.mark.parametrize("name", ["write_a_strategy", "your_videos"])
+def test_what_runs_the_program(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    execute(name, monkeypatch)
 
 
 def execute(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
