@@ -88,6 +88,8 @@ def test_evil_costs_itself_only(tmp_path: Path) -> None:
     assert set(failed_while_measured(records)) == set(DEEDS)
     assert len({record.id for record in records}) == len(records)
     honest = [case for case in own if case.variant.strategy not in DEEDS]
+    timed = [record for record in records if isinstance(record, TimedRecord)]
+    failing = {record.replicate for record in timed if record.status == "failed"}  # on a slow machine, both
     for replicate in (0, 1):
         slots = {
             record.case: record.samples
@@ -98,7 +100,7 @@ def test_evil_costs_itself_only(tmp_path: Path) -> None:
         blocks = {tuple(own.superblock) for own in slots.values()}
         assert len(blocks) == 1, "all in the same superblocks"
         positions = sorted(position for own in slots.values() for position in own.position)
-        if replicate == 1:  # nobody fails any more
+        if replicate not in failing:
             assert positions == sorted(list(range(2 * len(honest))) * (len(blocks.pop()) // 2))
 
 
