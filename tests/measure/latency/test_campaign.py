@@ -89,7 +89,7 @@ def test_evil_costs_itself_only(tmp_path: Path) -> None:
     assert len({record.id for record in records}) == len(records)
     honest = [case for case in own if case.variant.strategy not in DEEDS]
     timed = [record for record in records if isinstance(record, TimedRecord)]
-    failing = {record.replicate for record in timed if record.status == "failed"}  # on a slow machine, both
+    last = timed[next(place for place, record in enumerate(timed) if record.replicate == 1) :]
     for replicate in (0, 1):
         slots = {
             record.case: record.samples
@@ -100,7 +100,7 @@ def test_evil_costs_itself_only(tmp_path: Path) -> None:
         blocks = {tuple(own.superblock) for own in slots.values()}
         assert len(blocks) == 1, "all in the same superblocks"
         positions = sorted(position for own in slots.values() for position in own.position)
-        if replicate not in failing:
+        if replicate == 1 and all(record.status == "ok" for record in last):  # a slow machine comes to some deeds here
             assert positions == sorted(list(range(2 * len(honest))) * (len(blocks.pop()) // 2))
 
 
