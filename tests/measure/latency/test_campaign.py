@@ -88,8 +88,6 @@ def test_evil_costs_itself_only(tmp_path: Path) -> None:
     assert set(failed_while_measured(records)) == set(DEEDS)
     assert len({record.id for record in records}) == len(records)
     honest = [case for case in own if case.variant.strategy not in DEEDS]
-    timed = [record for record in records if isinstance(record, TimedRecord)]
-    last = timed[next(place for place, record in enumerate(timed) if record.replicate == 1) :]
     for replicate in (0, 1):
         slots = {
             record.case: record.samples
@@ -100,7 +98,7 @@ def test_evil_costs_itself_only(tmp_path: Path) -> None:
         blocks = {tuple(own.superblock) for own in slots.values()}
         assert len(blocks) == 1, "all in the same superblocks"
         positions = sorted(position for own in slots.values() for position in own.position)
-        if replicate == 1 and all(record.status == "ok" for record in last):  # a slow machine comes to some deeds here
+        if max(positions) < 2 * len(honest):  # they were alone; on a slow machine some deeds are done in both
             assert positions == sorted(list(range(2 * len(honest))) * (len(blocks.pop()) // 2))
 
 
