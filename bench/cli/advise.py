@@ -3,6 +3,7 @@
 Answers come from runs of this machine that lie in ``results/``; where none knows, from a quick one.
 """
 
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -224,9 +225,9 @@ def _lines(wanted: Wanted, found: Sequence[Found], folder: Path) -> Iterator[str
         return
     name = wanted.backbone.rpartition(":")[2].replace("/", "_")
     file = f"{name}-{best.strategy}.{'xml' if wanted.online and wanted.runtime == 'openvino' else 'onnx'}"
-    options = f"--backbone {wanted.backbone} --fraction {wanted.fraction} --placement {wanted.placement}"
-    options += f" --size {wanted.size}{' --online' if wanted.online else ''}"
-    options += f" --weights {wanted.weights}" if wanted.weights else ""
-    yield f"its file: run_bench.py export {best.strategy} --runtime {wanted.runtime} {options} --out {file}"
+    line = ["run_bench.py", "export", best.strategy, "--runtime", wanted.runtime, "--backbone", wanted.backbone]
+    line += ["--fraction", str(wanted.fraction), "--placement", wanted.placement, "--size", str(wanted.size)]
+    line += (["--online"] if wanted.online else []) + (["--weights", str(wanted.weights)] if wanted.weights else [])
+    yield f"its file: {shlex.join([*line, '--out', file])}"
     if wanted.dtype == "int8":
         yield "the file is in fp32: quantise it with the runtime's own tool and clips of your data"

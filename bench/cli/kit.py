@@ -6,9 +6,9 @@ processes, superblocks in mirrored orders, an A/A twin. The records that it leav
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from bench.cli import kit_script
 from bench.cli.export import deployable
 from bench.cli.session import weights_at
 from bench.spec.axes import BASELINE, ValueNotAllowed, parse_fraction
+
+if TYPE_CHECKING:
+    from bench.strategy import Strategy
 
 _FRAMES = {False: 8, True: 16}  # of a clip; of a slot of a stream
 _RUNTIME = "onnxruntime"
@@ -43,11 +46,9 @@ def command(
         length = frames or _FRAMES[online]
         if strategy == BASELINE:
             raise ValueNotAllowed(f"{BASELINE} is in every kit; name what is to be held against it")
-        deployable(strategy, _RUNTIME, backbone, share, placement, direction, length, strategies_dir)
+        asked = deployable(strategy, _RUNTIME, backbone, share, placement, direction, length, strategies_dir)
         out.mkdir()
-        _fill(
-            out, strategy, backbone, share, placement, length, size, streams if online else 0, weights, strategies_dir
-        )
+        _fill(out, asked, backbone, share, length, size, streams if online else 0, weights, strategies_dir)
     except (RuntimeError, ValueError, OSError) as error:
         shutil.rmtree(out, ignore_errors=True)
         raise ValueNotAllowed(f"the kit was not made: {error}") from None
@@ -59,10 +60,9 @@ def command(
 
 def _fill(
     out: Path,
-    strategy: str,
+    asked: "Strategy",
     backbone: str,
     fraction: str,
-    placement: str,
     frames: int,
     size: int,
     streams: int,
@@ -75,25 +75,25 @@ def _fill(
     from bench import __version__
     from bench.measure.latency.builder import PanelBuilder
     from bench.measure.latency.devices import Device
-    from bench.plugins.discovery import infos_of, load_class, strategy_files
+    from bench.plugins.discovery import describe, load_class, strategy_files
     from bench.spec.cases import BASELINE_VARIANT, Case, Variant
     from bench.spec.panel import Panel
+    from bench.spec.parameters import plain
     from bench.store.migrations import SCHEMA
 
     threads = torch.get_num_threads()
     panel = Panel(backbone, "cpu", _RUNTIME, "fp32", "nchw", threads, frames, size, 1, streams)
-    direction = "unidirectional" if streams else "bidirectional"
-    shifted = Variant(strategy, parse_fraction(fraction), placement, direction)
+    shifted = Variant(type(asked).name, parse_fraction(fraction), asked.placement, asked.direction)
     files, cases, builder = strategy_files(strategies_dir), [], PanelBuilder(panel, Device(), 0, weights)
     for variant, aa in ((BASELINE_VARIANT, False), (BASELINE_VARIANT, True), (shifted, False)):
         case, file = Case(variant, panel, aa), out / f"{variant.strategy}.onnx"
         if not aa:
-            cls = load_class(variant.strategy, files)
-            made = cls(float(variant.fraction), variant.placement, variant.direction)  # type: ignore[arg-type]
+            made = asked if variant is shifted else load_class(BASELINE, files)(0.0)
             with torch.inference_mode():
                 builder.build(made, _RUNTIME, file, runs=1, prove=True)
         cases.append({"case": case.to_json(), "key": case.key, "file": file.name})
-    told_of = [info for file in files for info in infos_of(file) if info.name == strategy]
+    known = [info for info in describe(files)[0] if info.name == plain(shifted.strategy)]
+    told_of = [replace(info, name=shifted.strategy) for info in known]
     told = {
         **{"schema_version": SCHEMA, "version": __version__, "panel": asdict(panel), "label": panel.label},
         **{

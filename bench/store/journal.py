@@ -273,7 +273,9 @@ def _hold(file: Path) -> None:
             with suppress(FileNotFoundError):  # given up meanwhile
                 host, _, process = file.read_text(encoding="utf-8").strip().rpartition(" ")
                 if host == here and process.isdigit() and not psutil.pid_exists(int(process)):
-                    file.unlink(missing_ok=True)
+                    stale = file.with_name(f"{file.name}.{os.getpid()}")
+                    file.rename(stale)  # of two that find it, one: the other's rename finds nothing
+                    stale.unlink()
                     continue
                 who = f"process {process} on {host}" if host else "which is not known"
                 raise FolderError(

@@ -165,8 +165,10 @@ def served(data: bytes, whole: int) -> Iterator[str]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/live.ts"
-        server.shutdown()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/live.ts"
+        finally:
+            server.shutdown()
 
 
 def test_an_address_is_played_as_it_comes_and_ends_in_order_when_it_vanishes(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_a_fault_that_was_blamed_on_somebody_else_is_told(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("REHEARSE" not in os.environ, reason="a quarter of an hour: REHEARSE=1 asks for it")
 def test_the_day_is_rehearsed_whole(tmp_path: Path) -> None:
     env = {**os.environ, "REHEARSE": "1", "OUT": str(tmp_path / "day")}
     done = subprocess.run(["bash", str(SCRIPT)], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=1500)

@@ -187,10 +187,10 @@ def test_files_in_the_working_directory_hide_no_module(
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_parent_that_was_stopped_does_not_take_its_worker_for_dead() -> None:
     """Both are stopped for longer than the limit of silence, as on a laptop that is closed."""
-    job = {"code": "import os, time\nemit({'event': 'pid', 'pid': os.getpid()})\ntime.sleep(1.5)"}
+    job = {"code": "import os, time\nemit({'event': 'pid', 'pid': os.getpid()})\ntime.sleep(5)"}
     parent = (
         "from bench.system import workers\n"
-        f"for event in workers.stream({MODULE!r}, {job!r}, silence_limit=2.0):\n"
+        f"for event in workers.stream({MODULE!r}, {job!r}, silence_limit=6.0):\n"
         "    print(event.get('pid', event['event']), flush=True)\n"
     )
     line = [sys.executable, "-c", parent]
@@ -199,7 +199,7 @@ def test_a_parent_that_was_stopped_does_not_take_its_worker_for_dead() -> None:
         worker = psutil.Process(int(process.stdout.readline()))
         worker.suspend()
         psutil.Process(process.pid).suspend()
-        time.sleep(3.5)
+        time.sleep(7.5)
         psutil.Process(process.pid).resume()
         time.sleep(0.3)  # it finds its deadline passed
         worker.resume()

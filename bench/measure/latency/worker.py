@@ -215,20 +215,30 @@ class Cases:
             raise RuntimeError(reason) from None
 
 
+_RINGS_AGAIN = 5.0  # seconds after which the alarm rings once more: longer than it takes to put back what was changed
+
+
 class _Alarm(BaseException):
     """The time is up. No ``Exception``: an exporter that tries one way after the other would take it for a failure."""
 
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
+    over = False
+
     def ring(*_: object) -> None:
-        raise _Alarm
+        if not over:  # what is put back on the way out is left alone
+            raise _Alarm
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again and again: what it meets in a finaliser is lost there
+    signal.setitimer(signal.ITIMER_REAL, seconds, _RINGS_AGAIN)  # what it meets in a finaliser is lost there
     try:
         yield
+    except _Alarm:
+        over = True
+        raise
     finally:
+        over = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 

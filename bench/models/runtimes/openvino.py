@@ -9,8 +9,11 @@ stay inside, in the layout that its operators want.
 """
 
 import copy
+import ctypes
 import logging
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,32 @@ _WARM_UPS = 3  # before the forward that is profiled: the first ones allocate
 _EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
+class _SignalStack(ctypes.Structure):
+    """stack_t of <signal.h>."""
+
+    _fields_ = (("place", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@contextmanager
+def _keeping_the_signal_stack() -> Iterator[None]:
+    """This thread's alternate signal stack is afterwards what it was.
+
+    Each ``Core`` that loads the CPU plug-in puts up one of its own, and when it goes puts back the one that it found.
+    Where the first goes before the second, that one is unmapped by then, and the next signal that Python handles kills
+    the process without a word.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    libc, before = ctypes.CDLL(None), _SignalStack()
+    libc.sigaltstack(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        libc.sigaltstack(ctypes.byref(before), None)
+
+
+@_keeping_the_signal_stack()
 def load(
     model: nn.Module, example: Tensor, export: Path | None, calibration: Sequence[Tensor] = (), **more: Any
 ) -> openvino.CompiledModel:
@@ -84,12 +113,14 @@ class Stream(runtimes.Stream):
             variable.state = openvino.Tensor(kept)
 
 
+@_keeping_the_signal_stack()
 def load_file(file: str) -> Forward:
     """An exported file in fp32, for any number of clips."""
     network = openvino.Core().compile_model(file, "CPU", _EXACT)
     return lambda frames: torch.from_numpy(network(frames.numpy())[0].copy())
 
 
+@_keeping_the_signal_stack()
 def write_stream(data: bytes, out: Path) -> list[Path]:
     """The exported file of a network frame by frame as OpenVINO's own two files, with its caches as variables; ``out``
     names the first, .xml. Returns what was written."""
@@ -99,6 +130,7 @@ def write_stream(data: bytes, out: Path) -> list[Path]:
     return [out, out.with_suffix(".bin")]
 
 
+@_keeping_the_signal_stack()
 def load_stream(file: str) -> Stream:
     """What ``write_stream`` wrote, in fp32."""
     return Stream(openvino.Core().compile_model(file, "CPU", {"PERFORMANCE_HINT": "LATENCY", **_EXACT}))
@@ -109,26 +141,28 @@ def prepare(
 ) -> Forward:
     """Compile ``model``; the callable returns its logits in fp32.
 
-    Frames that are not ``example`` itself are copied into an input of the request's own first. Raises ValueError for
+    Frames that are not ``example`` itself are copied into a place of their own first. Raises ValueError for
     another shape than the example's.
     """
     compiled = load(model, example, export, calibration)
     if isinstance(model, OnlineNetwork):
         return Stream(compiled)
     request = compiled.create_infer_request()
-    held = example.float().contiguous()  # read where it lies; other frames have a place of their own
-    request.set_input_tensor(openvino.Tensor(held.numpy(), shared_memory=True))
-    own = False
+    held = example.float().contiguous()
+    there = openvino.Tensor(held.numpy(), shared_memory=True)  # the example, read where it lies
+    other: tuple[Tensor, openvino.Tensor] | None = None
 
     def forward(frames: Tensor) -> Tensor:
-        nonlocal held, own
+        nonlocal other
         if frames.shape != held.shape:
             raise ValueError(f"prepared for frames of {list(held.shape)}, given {list(frames.shape)}")
-        if frames is not example and not own:
-            held, own = torch.empty_like(held), True
-            request.set_input_tensor(openvino.Tensor(held.numpy(), shared_memory=True))
-        if own:
-            held.copy_(frames)
+        if frames is example:
+            request.set_input_tensor(there)
+        else:
+            place = torch.empty_like(held) if other is None else other[0]
+            other = other or (place, openvino.Tensor(place.numpy(), shared_memory=True))
+            request.set_input_tensor(other[1])
+            place.copy_(frames)
         request.infer()
         return torch.from_numpy(request.get_output_tensor().data.copy())
 

@@ -1,5 +1,7 @@
 """Every runtime that PyPI gives on a CPU computes what the model computes, with its threads, for its shape only."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from bench.models import runtimes
 from bench.models.runtimes import Inexact, Stream, deviation, require_exact, require_exact_stream
 from bench.models.runtimes.compile import calls
 from bench.spec.axes import QUANTISING, ValueNotAllowed
+from tests.conftest import ROOT
 from tests.models.runtimes.small import frames, network, online
 
 DEPLOYED = ("onnxruntime", "openvino")
@@ -193,3 +196,22 @@ def test_two_inputs_are_tried_and_the_example_is_left_as_it_was() -> None:
 def test_half_precision_is_allowed_its_own_rounding() -> None:
     assert runtimes.tolerance(frames(1)) == 1e-4
     assert runtimes.tolerance(frames(1).bfloat16()) == runtimes.tolerance(frames(1).half()) == 3e-2
+
+
+TWO_THAT_GO = """
+import os, signal
+import torch
+from bench.models.runtimes import openvino
+held = [openvino.prepare(torch.nn.Conv2d(3, 4, 1), torch.randn(1, 3, 8, 8), None, None) for _ in range(2)]
+while held:
+    held.pop(0)
+signal.signal(signal.SIGCONT, lambda *_: print("told"))
+os.kill(os.getpid(), signal.SIGCONT)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its processes are stopped by Linux's signals")
+def test_a_signal_is_handled_after_networks_of_openvino_are_gone() -> None:
+    """Their plug-ins leave a signal stack behind that is no longer there: whatever handled a signal then died of it."""
+    done = subprocess.run([sys.executable, "-c", TWO_THAT_GO], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout) == (0, "told\n"), done.stderr
