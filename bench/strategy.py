@@ -85,6 +85,11 @@ class Site:
                 return count
         raise ValueNotAllowed(f"a {type(layer).__name__} does not say how many channels it reads")
 
+    def narrow(self, block: nn.Module) -> "Site | None":
+        """conv2 of a bottleneck, whose conv1, at this site, is 1×1; None in any other block."""
+        narrows = getattr(self.layer(block), "kernel_size", None) == (1, 1) and "conv2" in dict(block.named_children())
+        return Site("conv2", "conv2") if narrows else None
+
     def replace(self, block: nn.Module, layer: nn.Module) -> nn.Module:
         """``block`` with ``layer`` where this site's layer stood."""
         parent, _, child = self.path.rpartition(".")
@@ -185,8 +190,8 @@ class Strategy(ABC):
                 "frame (online)"
             )
         if self.placement == "inplace":
-            return _StepBefore(self, block)
-        return site.replace(block, _StepBefore(self, site.layer(block)))
+            return StepBefore(self, block)
+        return site.replace(block, StepBefore(self, site.layer(block)))
 
     def step(self, frame: Tensor, past: Tensor) -> Tensor:
         """``frame`` as ``shift`` makes it where it follows the frame that ``past`` was kept from.
@@ -289,7 +294,7 @@ class Recurrent(nn.Module, ABC):
         return out
 
 
-class _StepBefore(Recurrent):
+class StepBefore(Recurrent):
     """``ShiftBefore``, frame by frame, with the same keys."""
 
     def __init__(self, strategy: Strategy, net: nn.Module) -> None:
@@ -297,9 +302,11 @@ class _StepBefore(Recurrent):
         self.strategy, self.net = strategy, net
 
     def remembers(self, channels: int) -> int:
+        """As many as the strategy recalls."""
         return len(self.strategy.recalled(channels))
 
     def step(self, frame: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """``Strategy.step``, then ``net``."""
         kept = keep(frame, self.strategy.recalled(frame.shape[1]))
         return self.net(self.strategy.step(frame, past)), kept
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from bench.ops.frames import memory_format
+from bench.ops.frames import like, memory_format
 from bench.strategy import Site, Strategy, as_clip
 
 REDUCTION = 16  # of the channels in which TEA, ACTION-Net and TDN look for motion
@@ -40,7 +40,7 @@ class ModuleBefore(Strategy):
         return place.replace(block, _Before(like(self.module(channels, num_segments), layer), layer))
 
     def _place(self, block: nn.Module, site: Site) -> Site:
-        inner = narrow_site(block, site) if self.inside else None
+        inner = site.narrow(block) if self.inside else None
         return inner if inner and not self.refuses(inner.channels(block)) else site
 
 
@@ -168,17 +168,3 @@ def interpolation(offsets: Tensor, num_segments: int) -> Tensor:
     frame = torch.arange(num_segments, device=offsets.device, dtype=offsets.dtype)
     away = frame[:, None] + offsets[..., None, None] - frame
     return torch.relu(1 - away.abs())
-
-
-def narrow_site(block: nn.Module, site: Site) -> Site | None:
-    """conv2 of a bottleneck, whose conv1 is 1×1; None in any other block."""
-    narrows = getattr(site.layer(block), "kernel_size", None) == (1, 1) and "conv2" in dict(block.named_children())
-    return Site("conv2", "conv2") if narrows else None
-
-
-def like(module: nn.Module, layer: nn.Module) -> nn.Module:
-    """``module`` in the device, dtype and layout of weights of ``layer``, a convolution."""
-    weight = layer.weight
-    assert isinstance(weight, Tensor), "a site's layer is a convolution"
-    layout = torch.contiguous_format if weight.stride(-1) == 1 else torch.channels_last
-    return module.to(weight.device, weight.dtype).to(memory_format=layout)

@@ -20,9 +20,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from bench.ops.frames import like
 from bench.strategy import Site, Strategy, as_clip
-
-from ._family import like, narrow_site
 
 
 class GST(Strategy):
@@ -36,7 +35,7 @@ class GST(Strategy):
 
     def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
         """The block, with filters over time in conv2 of a bottleneck or in the site's layer."""
-        place = narrow_site(block, site) or site
+        place = site.narrow(block) or site
         layer = place.layer(block)
         assert isinstance(layer, nn.Conv2d), "a site's layer is a convolution"
         filters = int(layer.out_channels * self.fraction)

@@ -25,9 +25,8 @@ class InnerShift(in_place.MovesInPlace):
     mover = in_place.FrameByFrame()
 
     def reader(self, block: nn.Module, site: Site) -> Site:
-        """conv2 of a bottleneck, whose conv1 is 1×1; the site of any other block."""
-        narrows = getattr(site.layer(block), "kernel_size", None) == (1, 1) and "conv2" in dict(block.named_children())
-        return Site("conv2", "conv2") if narrows else site
+        """The narrow part of a bottleneck; the site of any other block."""
+        return site.narrow(block) or site
 
     def skip(self, backbone: str, frames: int) -> str | None:
         """Blocks without a narrow part have no inner place."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.ops.residual import PartedBlock, PartedOnline, layers_of
-from bench.strategy import Recurrent, Site, Strategy, keep
+from bench.strategy import Site, StepBefore, Strategy
 
 
 class PartedShift(Strategy):
@@ -53,22 +53,9 @@ class PartedShift(Strategy):
             return PartedOnline(self, block, layers)
         self.fall_back(f"{type(block).__name__} is no residual block of plain convolutions: shifted in one tensor")
         if self.placement == "inplace":
-            return _PastBefore(self, block)
-        return site.replace(block, _PastBefore(self, site.layer(block)))
+            return StepBefore(self, block)
+        return site.replace(block, StepBefore(self, site.layer(block)))
 
-
-class _PastBefore(Recurrent):
-    """Run ``net`` on frames whose first channels are those of the frame before."""
-
-    def __init__(self, strategy: Strategy, net: nn.Module) -> None:
-        super().__init__()
-        self.strategy, self.net = strategy, net
-
-    def remembers(self, channels: int) -> int:
-        """The channels that move."""
-        return self.strategy.channels_each_way(channels)
-
-    def step(self, frame: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """[S, C, H, W] -> what ``net`` gives."""
-        fold = past.shape[1]
-        return self.net(torch.cat((past, frame[:, fold:]), dim=1)), keep(frame, list(range(fold)))
+    def step(self, frame: Tensor, past: Tensor) -> Tensor:
+        """[S, C, H, W] with the first channels of the frame before."""
+        return torch.cat((past, frame[:, past.shape[1] :]), dim=1)

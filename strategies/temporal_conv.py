@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from bench.ops.frames import like
 from bench.strategy import Recurrent, Site, Strategy, as_clip
 
 _TAPS = 3  # frames: t-1, t, t+1, or where causal t-2, t-1, t: the same cost and parameters either way
@@ -111,12 +112,11 @@ class _ConvolvePast(Recurrent):
 
 def _identity_over_time(reader: nn.Module, *, causal: bool, channelwise: bool) -> nn.Conv2d:
     """The convolution over time of what ``reader`` reads: its channels, device, dtype and layout of weights."""
-    weight, channels = reader.weight, reader.in_channels
-    assert isinstance(weight, Tensor) and isinstance(channels, int), "a site's layer is a convolution"
+    channels = reader.in_channels
+    assert isinstance(channels, int), "a site's layer is a convolution"
     padding = (0 if causal else _TAPS // 2, 0)
     time = nn.Conv2d(channels, channels, (_TAPS, 1), padding=padding, groups=channels if channelwise else 1, bias=False)
     with torch.no_grad():
         own = time.weight.zero_()[:, :, _TAPS - 1 if causal else _TAPS // 2, 0]
         own.fill_(1) if channelwise else own.fill_diagonal_(1)
-    layout = torch.contiguous_format if weight.stride(-1) == 1 else torch.channels_last
-    return time.to(weight.device, weight.dtype).to(memory_format=layout)
+    return like(time, reader)

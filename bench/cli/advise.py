@@ -4,7 +4,6 @@ Answers come from runs of this machine that lie in ``results/``; where none know
 """
 
 import shlex
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,8 +196,8 @@ def _measured(wanted: Wanted, budget: str, quiet: bool) -> Path:
         try:
             plan = prepare(settings, Chosen(strategies=wanted.candidates), None)
             session.require_backbones(plan.sweep, wanted.weights)
-            line, executor = "run_bench.py " + " ".join(sys.argv[1:]), executor_for("local", 1, settings.limits, None)
-            runner.start(plan, folder, "advise", line, reporter, executor)
+            executor = executor_for("local", 1, settings.limits, None)
+            runner.start(plan, folder, "advise", session.asked(), reporter, executor)
         finally:
             reporter.close()
     write_report(folder)

@@ -1,7 +1,6 @@
 """``evaluate``: what a checkpoint gets right on videos, moved in each way, in each runtime, and what that costs."""
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -154,8 +153,8 @@ def _measured(plan: "Plan", folder: Path, reporter: "Reporter") -> "tuple[pd.Dat
     from bench.measure import runner
     from bench.measure.executors import executor_for
 
-    line, executor = "run_bench.py " + " ".join(sys.argv[1:]), executor_for("local", 1, plan.settings.limits, None)
-    tally = runner.start(plan, folder, "evaluate", line, reporter, executor)
+    executor = executor_for("local", 1, plan.settings.limits, None)
+    tally = runner.start(plan, folder, "evaluate", session.asked(), reporter, executor)
     run, _ = write_report(folder)
     return run.latency, tally["failed"]
 

@@ -1,6 +1,7 @@
 """What commands share: where they write, how they are interrupted, and the strategy that one of them names."""
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -50,6 +51,11 @@ def new_folder(name: str) -> Path:
 def strategies() -> Path:
     """The folder for new strategies."""
     return _base() / "strategies"
+
+
+def asked() -> str:
+    """The command line as it was typed, for run.json."""
+    return shlex.join(["run_bench.py", *sys.argv[1:]])
 
 
 @contextmanager

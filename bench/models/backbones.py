@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model, list_models
 
 from bench.models.network import calibrate, channels_of
-from bench.models.weights import read_state
+from bench.models.weights import read_state, seeded
 from bench.spec.axes import BACKBONES, IMAGENET_NORMAL, Normal, ValueNotAllowed
 
 _NEAR = 8  # names that a message lists
@@ -33,8 +33,7 @@ def backbone(name: str, seed: int = 0) -> nn.Module:
     else, and a network that does not give one row of logits for each frame.
     """
     where, _, what = name.rpartition(":")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         match where:
             case "torchvision":
                 network = _library(name, what, get_model, list_models())

@@ -17,6 +17,7 @@ from torchvision.ops import FeaturePyramidNetwork
 
 from bench.models.network import Network
 from bench.models.trainable import DigitsResNet
+from bench.models.weights import seeded
 from bench.spec.axes import TRAINED_DETECTOR
 
 Targets = list[dict[str, Tensor]]
@@ -110,8 +111,7 @@ class EveryPosition(nn.Module):
 
 def build_detector(num_segments: int, seed: int = 0) -> Detector:
     """The trained detector with random weights, in evaluation mode."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return Detector(num_segments).eval()
 
 

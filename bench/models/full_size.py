@@ -11,7 +11,6 @@ r2plus1d_18 and s3d. The inflated ResNet-50 differs from the 2-D one by its conv
 
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torchvision.models import get_model
 from torchvision.models.resnet import Bottleneck
@@ -22,7 +21,7 @@ from bench.models.detectors import detector_to_time
 from bench.models.inflation import OverTime, VolumeConv
 from bench.models.network import CALIBRATION_FRAMES, ClipNetwork, Network, calibrate
 from bench.models.trainable import build_trainable
-from bench.models.weights import load_weights
+from bench.models.weights import load_weights, seeded
 from bench.spec.axes import (
     ACCURACY_BACKBONES,
     BACKBONES,
@@ -64,8 +63,7 @@ def _random(name: str, num_segments: int, seed: int) -> Network:
         return build_trainable(name, num_segments, seed)
     if name not in known:
         raise ValueNotAllowed(f"unknown backbone {name!r}; there are: {', '.join(known)}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         if name in DETECTORS:
             network = detector_to_time(name, num_segments)
             calibrate(network.trunk, CALIBRATION_FRAMES)

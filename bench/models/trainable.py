@@ -13,6 +13,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench.models.inflation import SpaceThenTime, VolumeConv
 from bench.models.network import Network
+from bench.models.weights import seeded
 from bench.spec.axes import ACCURACY_BACKBONES, PRETRAINED_FORM, ValueNotAllowed
 
 CLASSES = (10, 4)  # spatial and temporal, where the data set does not say otherwise
@@ -123,8 +124,7 @@ def build_trainable(name: str, num_segments: int, seed: int = 0, classes: tuple[
     Raises ValueNotAllowed for an unknown name.
     """
     flat = pretrained_form(name)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network = Network(_FLAT[flat](*classes), num_segments, takes_shift=name == flat)
         if name in _IN_TIME:
             for block in [module for module in network.modules() if isinstance(module, BasicBlock)]:

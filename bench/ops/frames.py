@@ -7,7 +7,7 @@ exist for four axes only, and would reorder a 5-D tensor to a plain layout and b
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.spec.axes import Direction
 
@@ -89,6 +89,14 @@ def empty_like_with(frames: Tensor, channels: int) -> Tensor:
     """Uninitialised frames with another number of channels, in the memory format of ``frames``."""
     shape = (frames.shape[0], channels, *frames.shape[2:])
     return torch.empty(shape, dtype=frames.dtype, device=frames.device, memory_format=memory_format(frames))
+
+
+def like(module: nn.Module, layer: nn.Module) -> nn.Module:
+    """``module`` in the device, dtype and layout of weights of ``layer``, a convolution."""
+    weight = layer.weight
+    assert isinstance(weight, Tensor), "a site's layer is a convolution"
+    layout = torch.contiguous_format if weight.stride(-1) == 1 else torch.channels_last
+    return module.to(weight.device, weight.dtype).to(memory_format=layout)
 
 
 def autocast(*tensors: Tensor | None) -> list[Tensor | None]:

@@ -103,7 +103,7 @@ def test_where_no_run_knows_a_quick_one_is_made(
     if main(["advise", *ask]):  # on a machine that is too busy for five processes in a minute
         told = capsys.readouterr().err
         assert told.endswith("has no interval for them; give a longer --budget than 60s\n") and told.count("\n") == 1
-        return
+        pytest.skip("too busy for a quick run")
     assert "bench.models.insert" in capsys.readouterr().out
     assert main(["advise", *ask]) == 0  # and is known from then on
     assert len(list(tmp_path.iterdir())) == 1

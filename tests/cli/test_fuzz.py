@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,8 @@ from bench.measure.runner import Tally
 from bench.store.journal import Run, read_records
 from bench.store.records import CheckedRecord, FolderError, read_header
 
-HOW_OFTEN = pytest.mark.parametrize("examples", [200, pytest.param(1000, marks=pytest.mark.slow)])
+MANY = int(os.environ.get("FUZZ", "1000"))
+HOW_OFTEN = pytest.mark.parametrize("examples", [200, pytest.param(MANY, marks=pytest.mark.slow)])
 
 
 def fuzz(examples: int, **drawn: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], None]:

@@ -1,5 +1,6 @@
 """A sweep killed again and again, at whatever moment, ends with the records of a sweep that was left in peace."""
 
+import os
 import random
 import signal
 import subprocess
@@ -50,7 +51,7 @@ def finished(folder: Path) -> bool:
     return (folder / "run.json").exists() and read_header(folder)["status"] == "finished"
 
 
-KILLS = 12
+KILLS = int(os.environ.get("KILLS", "12"))
 
 
 @pytest.mark.slow

@@ -298,6 +298,7 @@ def test_a_full_disk_ends_a_run_in_one_line_and_it_goes_on_later(tmp_path: Path)
     header = folder / "run.json"
     while process.poll() is None and not header.exists():
         time.sleep(0.05)
+    assert header.exists(), process.communicate()[1]
     limit = header.stat().st_size + 3_000  # bytes of any one file: the header fits, the journal does not
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     _, error = process.communicate(timeout=300)

@@ -97,9 +97,13 @@ def test_evil_costs_itself_only(tmp_path: Path) -> None:
         assert list(slots) == honest
         blocks = {tuple(own.superblock) for own in slots.values()}
         assert len(blocks) == 1, "all in the same superblocks"
-        positions = sorted(position for own in slots.values() for position in own.position)
-        if max(positions) < 2 * len(honest):  # they were alone; on a slow machine some deeds are done in both
-            assert positions == sorted(list(range(2 * len(honest))) * (len(blocks.pop()) // 2))
+        for block in set(blocks.pop()):
+            pairs = [
+                [at for at, of in zip(own.position, own.superblock, strict=True) if of == block]
+                for own in slots.values()
+            ]
+            assert len({at for pair in pairs for at in pair}) == 2 * len(honest)
+            assert len({sum(pair) for pair in pairs}) == 1, "an order, then its mirror image"
 
 
 SKIPS = """
