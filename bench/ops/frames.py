@@ -5,11 +5,14 @@ exist for four axes only, and would reorder a 5-D tensor to a plain layout and b
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from bench.spec.axes import Direction
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def empty_like_with(frames: Tensor, channels: int) -> Tensor:
     return torch.empty(shape, dtype=frames.dtype, device=frames.device, memory_format=memory_format(frames))
 
 
-def like(module: nn.Module, layer: nn.Module) -> nn.Module:
+def like(module: Module, layer: nn.Module) -> Module:
     """``module`` in the device, dtype and layout of weights of ``layer``, a convolution."""
     weight = layer.weight
     assert isinstance(weight, Tensor), "a site's layer is a convolution"
