@@ -155,15 +155,25 @@ def finish(
     )
 
 
-def move(frames: Tensor, num_segments: int, ahead: int, behind: int) -> None:
-    """As ``placed_operators.move_``; ``frames`` are dense."""
-    _, channels, pixels = _sizes(frames)
-    channels_last, moved = is_channels_last(frames), ahead + behind
-    run = _run(ahead, behind, 1, channels) if channels_last else _run(ahead, behind, pixels, channels * pixels)
+def move(
+    moved: Tensor,
+    channels: int,
+    channels_last: bool,
+    num_segments: int,
+    ahead: int,
+    back: bool,
+    held: Tensor | None,
+    fallen: Tensor | None,
+) -> None:
+    """As ``triton_moves.move_`` and ``put_back_``; ``moved`` are the first of the ``channels`` of dense frames."""
+    _, own, pixels = _sizes(moved)
+    run = (
+        _run(ahead, own - ahead, 1, channels) if channels_last else _run(ahead, own - ahead, pixels, channels * pixels)
+    )
     tile, warps = _tile_of_clip(num_segments)
-    triton_code.move[(frames.shape[0] // num_segments * triton.cdiv(moved * pixels, tile["BLOCK"]),)](
-        *(frames, channels, pixels, num_segments, ahead, behind),
-        **{"CHANNELS_LAST": channels_last, "RUN": run, **tile},
+    triton_code.move[(moved.shape[0] // num_segments * triton.cdiv(own * pixels, tile["BLOCK"]),)](
+        *(moved, held, fallen, channels, pixels, num_segments, ahead, own),
+        **{"BACK": back, "CHANNELS_LAST": channels_last, "RUN": run, **tile},
         num_warps=warps,
     )
 

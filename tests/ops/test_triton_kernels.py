@@ -57,7 +57,7 @@ def compiled(name: str, capability: int, constants: dict[str, Any], pointers: di
     kernel = getattr(triton_code, name)
     runtime = {n: pointers.get(n, "i32") for n in kernel.arg_names if n not in constants}
     moves = [f"{which}{way}" for which in ("", "read_", "write_") for way in ("ahead", "behind")]
-    unaligned = {"num_segments", "blocks_each", *moves}
+    unaligned = {"num_segments", "blocks_each", "moved", *moves}
     source = ASTSource(
         kernel,
         {n: runtime.get(n, "constexpr") for n in kernel.arg_names},
@@ -101,10 +101,11 @@ def test_compiled_kernels_load_16_bytes_at_a_time(capability: int, channels_last
 def test_the_end_of_a_block_moves_16_bytes_at_a_time(channels_last: bool) -> None:
     """Wherever a channel comes from and goes to; what lies aside too."""
     pointers = dict.fromkeys(("out", "shortcut", "held", "fallen", "frames"), "*fp16")
+    lost, put_back = {"held": None, "BACK": False}, {"fallen": None, "BACK": True}
     pointers |= dict.fromkeys(("scale", "offset"), "*fp32")
     tile = {"CHANNELS_LAST": channels_last, "FRAMES": 8, "BLOCK": 512}
     of_finish = {"RUN_READ": 16, "RUN_WRITE": 16, "RECTIFIED": True, "shortcut_scale": None}
-    for name, constants in (("finish", of_finish), ("move", {"RUN": 16})):
+    for name, constants in (("finish", of_finish), ("move", {"RUN": 16, **lost}), ("move", {"RUN": 16, **put_back})):
         code = compiled(name, 90, {**tile, **constants}, pointers, num_warps=2)
         assert WIDE.search(code) and not NARROW.search(code), name
         assert STORED.search(code) and "st.global.b16" not in code, name
