@@ -31,6 +31,7 @@ _SMALL = {"ROWS": 64, "IN": 16, "OUT": 16} if interpreted() else {"ROWS": 64, "I
 _CONFIGURATIONS = [  # eight warps are two groups of a Hopper's matrix units, which take 64 rows each
     triton.Config({"ROWS": rows, "OUT": out, "IN": inner}, num_warps=warps, num_stages=stages)
     for rows, out, inner, warps, stages in (
+        (128, 256, 64, 8, 3),
         (256, 64, 64, 8, 3),
         (128, 128, 64, 8, 3),
         (128, 64, 64, 8, 4),
@@ -38,6 +39,7 @@ _CONFIGURATIONS = [  # eight warps are two groups of a Hopper's matrix units, wh
         (64, 64, 64, 4, 4),
     )
 ]
+_NARROWEST = min(configuration.kwargs["OUT"] for configuration in _CONFIGURATIONS)
 _MOVES = [f"{which}_{way}" for which in ("read", "write") for way in ("ahead", "behind")]
 _KEY = ["rows", "channels_in", "channels_out", "pixels", "CHANNELS_LAST", "PRECISION", *_MOVES]
 
@@ -48,7 +50,15 @@ def _bench(call: Callable[[], None], quantiles: tuple[float, ...]) -> list[float
     return times
 
 
-_tuned_product = triton.autotune(_CONFIGURATIONS, _KEY, do_bench=_bench)(triton_code.product)
+def _of_use(configurations: list[triton.Config], arguments: dict[str, Any], **_: Any) -> list[triton.Config]:
+    """Those whose tiles are not wider than the result: the rest of a tile would be multiplied for nothing."""
+    widest = max(_NARROWEST, triton.next_power_of_2(arguments["channels_out"]))
+    return [configuration for configuration in configurations if configuration.kwargs["OUT"] <= widest]
+
+
+_tuned_product = triton.autotune(
+    _CONFIGURATIONS, _KEY, prune_configs_by={"early_config_prune": _of_use}, do_bench=_bench
+)(triton_code.product)
 
 
 def _run(ahead: int, behind: int, times: int, whole: int) -> int:

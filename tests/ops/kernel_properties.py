@@ -192,7 +192,10 @@ def test_the_weight_gradient_adds_up_many_parts(layout: torch.memory_format) -> 
 
 
 @pytest.mark.skipif(not interpreted(), reason="a device is tuned by its own times")
-def test_tuning_tries_every_configuration_and_computes_with_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("outer", "widest"), [(21, 64), (100, 128), (130, 256)])
+def test_tuning_tries_every_configuration_of_use_and_computes_with_the_best(
+    outer: int, widest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from bench.ops import triton_launch
 
     tried: list[float] = []
@@ -204,12 +207,13 @@ def test_tuning_tries_every_configuration_and_computes_with_the_best(monkeypatch
 
     monkeypatch.setattr(triton_launch, "_TUNED_FROM", 0)
     monkeypatch.setattr(triton_launch, "interpreted", lambda: False)
-    monkeypatch.setattr(triton_launch._tuned_product, "_do_bench", invented_times)
-    frames, weight = frames_of(3, 37, LAYOUTS[0], torch.float32), weight_of(21, 37, torch.float32)
+    monkeypatch.setattr(triton_launch._tuned_product, "do_bench", invented_times)
+    frames, weight = frames_of(3, 37, LAYOUTS[0], torch.float32), weight_of(outer, 37, torch.float32)
     want = conv2d(triton_shift(frames, 3, 5, 9).double(), weight.double())
     for _ in range(2):
         close(shift_conv(frames, weight, None, 3, 5, 9), want, torch.float32)
-    assert len(tried) == len(triton_launch._CONFIGURATIONS)  # once, not at the second call
+    of_use = [one for one in triton_launch._CONFIGURATIONS if one.kwargs["OUT"] <= widest]
+    assert len(tried) == len(of_use)  # once, not at the second call
     assert triton_launch._tuned_product.best_config == triton_launch._CONFIGURATIONS[-1]
 
 

@@ -120,12 +120,24 @@ def test_the_largest_tiles_are_made_for_the_matrix_units_of_a_hopper() -> None:
     constants = {"CHANNELS_LAST": True, "RUN_IN": 16, "RUN_OUT": 16, "ROW_RUN": 16, "PRECISION": "ieee", "WIDEN": False}
     constants |= {"bias": None, "weight_in": 1, "READS": True, "WRITES": False}
     found = []
-    for config in triton_launch._CONFIGURATIONS[:3]:
+    for config in triton_launch._CONFIGURATIONS[:4]:
         how = {"num_warps": config.num_warps, "num_stages": config.num_stages}
         code = compiled("product", 90, {**constants, **config.kwargs}, pointers, **how)
         found.append("wgmma" in code)
         assert not re.search(r"\bst\.local|\bld\.local", code), "an array of registers went to memory"
     assert all(found)
+
+
+@pytest.mark.usefixtures("_own_cache")
+@pytest.mark.parametrize(("dtype", "narrow"), [("fp16", False), ("fp32", True)])
+def test_float32_in_nchw_is_brought_to_the_matrix_units_4_bytes_at_a_time(dtype: str, narrow: bool) -> None:
+    """Why ``triton_conv`` leaves such layers to cuDNN; where this no longer holds, it need not."""
+    pointers = dict.fromkeys(("source", "target", "weight"), f"*{dtype}")
+    constants = {"CHANNELS_LAST": False, "RUN_IN": 16, "RUN_OUT": 16, "ROW_RUN": 16, "PRECISION": "tf32"}
+    constants |= {"WIDEN": False, "bias": None, "weight_in": 1, "READS": True, "WRITES": False}
+    tile = {"ROWS": 128, "OUT": 64, "IN": 64}
+    code = compiled("product", 90, constants | tile, pointers, num_warps=8, num_stages=3)
+    assert bool(NARROW.search(code)) is narrow
 
 
 @pytest.mark.usefixtures("_own_cache")
