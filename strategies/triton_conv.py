@@ -3,16 +3,20 @@
 Traffic: none on top of the baseline, forward and backward; the shortcut is never touched. That needs the layer itself:
 it works in residual placement, where the site's layer is a plain 1×1 convolution (bottleneck blocks, MobileNetV2).
 Before any other layer (a 3×3 one, grouped, strided, padded, quantised) the shift takes one launch that writes the
-shifted tensor, as in ``triton_shift``: exact too, but 2 N of traffic (N = the bytes of the tensor); the table says so.
-The case at fraction 0 (the same product, nothing moved) shows what the product costs, and what the shift.
+shifted tensor: exact too, but 2 N of traffic (N = the bytes of the tensor); the table says so. So it does before
+float32 in NCHW, where a pixel's channels, which the product adds up, do not lie side by side: elements of 4 bytes are
+loaded one by one then. The case at fraction 0 (the same product, nothing moved) shows what the product costs, and what
+the shift.
 
 Written for CUDA devices; on a CPU the operators compute the same in plain torch, and its cases are skipped. How fast it
 is has not been measured yet: what the shift saves, the product can lose against cuDNN's.
 """
 
+import torch
 from torch import Tensor, nn
 
 from bench.ops import products, triton_operators
+from bench.ops.frames import is_nchw
 from bench.ops.triton_operators import shift_conv, triton_shift
 from bench.strategy import Site, Strategy
 
@@ -40,17 +44,32 @@ class TritonConv(Strategy):
     def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
         """Replace the site's layer by one that shifts as it loads; any layer but a plain 1×1 convolution is kept."""
         layer = site.layer(block)
-        if products.takes(layer):
+        why_not = _why_not(layer)
+        if why_not is None:
             assert isinstance(layer, nn.Conv2d)
             return site.replace(block, _ShiftConv(layer, num_segments, *self.moves(layer.in_channels)))
         if not self.fraction:
             return block
-        self.fall_back(f"{site.path} is no plain 1×1 convolution: its input was shifted in one launch before it")
+        self.fall_back(f"{site.path} {why_not}: its input was shifted in one launch before it")
         return super().wrap(block, site, num_segments)
 
     def skip(self, backbone: str, frames: int) -> str | None:
         """Where no Triton kernel can run."""
         return triton_operators.why_not()
+
+
+def _why_not(layer: nn.Module) -> str | None:
+    """Why the shift is not fused into ``layer``; None where it is. On a CPU, where nothing is timed, dtypes are alike.
+
+    Frames come in the layout that the weights have. In fp16 and bf16 a tile can be loaded 16 bytes at a time in both.
+    """
+    if not products.takes(layer):
+        return "is no plain 1×1 convolution"
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    if not weight.is_cpu and weight.dtype == torch.float32 and is_nchw(weight):
+        return "reads float32 in NCHW, in which the fused product loads 4 bytes at a time"
+    return None
 
 
 class _ShiftConv(nn.Module):

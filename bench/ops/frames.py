@@ -94,11 +94,16 @@ def empty_like_with(frames: Tensor, channels: int) -> Tensor:
     return torch.empty(shape, dtype=frames.dtype, device=frames.device, memory_format=memory_format(frames))
 
 
+def is_nchw(weight: Tensor) -> bool:
+    """Whether the weights [O, I, k, k] of a convolution lie in NCHW; a single input channel lies in both layouts."""
+    return weight.stride(-1) == 1
+
+
 def like(module: Module, layer: nn.Module) -> Module:
     """``module`` in the device, dtype and layout of weights of ``layer``, a convolution."""
     weight = layer.weight
     assert isinstance(weight, Tensor), "a site's layer is a convolution"
-    layout = torch.contiguous_format if weight.stride(-1) == 1 else torch.channels_last
+    layout = torch.contiguous_format if is_nchw(weight) else torch.channels_last
     return module.to(weight.device, weight.dtype).to(memory_format=layout)
 
 

@@ -46,6 +46,12 @@ class FrameByFrame:
                 target.copy_(source)
             frames[-1].copy_(first)
 
+    def shifted(self, clip: Tensor, groups: Sequence[Group]) -> Tensor:
+        """``clip`` shifted in a copy."""
+        out = clip.clone()
+        self.shift(out, groups)
+        return out
+
 
 def shifted(clip: Tensor, groups: Sequence[Group], mover: FrameByFrame) -> Tensor:
     """``clip`` [N, T, C, H, W] shifted in a copy; differentiable."""
@@ -160,15 +166,11 @@ class _Shift(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, clip: Tensor, groups: Sequence[Group], mover: FrameByFrame) -> Tensor:
         ctx.groups, ctx.mover = [group.opposite for group in groups], mover
-        out = clip.clone()
-        mover.shift(out, groups)
-        return out
+        return mover.shifted(clip, groups)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        grad = grads[0].clone()
-        ctx.mover.shift(grad, ctx.groups)
-        return grad, None, None
+        return ctx.mover.shifted(grads[0], ctx.groups), None, None
 
 
 class _ShiftedConvolution(torch.autograd.Function):

@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from bench.ops import native
 from bench.ops.frames import Group, dense, is_channels_last
 from bench.ops.in_place import ExchangedInPlace, MovesInPlace
-from bench.ops.placed_operators import finish_block_, move_, restored
+from bench.ops.placed_operators import finish_block_, restored
 from bench.ops.residual import Layers
+from bench.ops.triton_moves import move_
 from bench.ops.triton_operators import takes, triton_shift
 from bench.strategy import as_clip, gradients_wanted, keep
 
@@ -92,7 +93,7 @@ class PlacedBlock(nn.Module):
         read = frames
         if fallen is None and any(moves):
             if handed and shortcut is not frames:  # nobody else reads them
-                move_(frames, self.num_segments, *moves)
+                move_(frames[:, : sum(moves)], self.num_segments, moves[0])
             else:
                 read = triton_shift(frames, self.num_segments, *moves)
         if self._inplace:

@@ -2,8 +2,7 @@
 
 ``finish_block_``: the last normalisation, the addition, the ReLU and the placing of moved channels in one launch,
 instead of three and a shift. Traffic: the block's output read and written once and the shortcut read once, whatever
-moves; PyTorch's three passes take 7 N to 8 N (N = the bytes of the tensor). ``move_``: what moves shifted in its own
-memory, 2 F (F = its bytes). None of it has been timed yet.
+moves; PyTorch's three passes take 7 N to 8 N (N = the bytes of the tensor). It has not been timed yet.
 
 As in ``triton_operators``: ``ahead`` of the channels hold the next frame, the ``behind`` after them the previous; zeros
 beyond a clip's ends. What falls off the ends lies aside, [N, ahead + behind, H, W], in the layout of the frames.
@@ -93,25 +92,6 @@ def restored(frames: Tensor, fallen: Tensor, num_segments: int, ahead: int, behi
     groups = _groups(ahead, behind)
     FrameByFrame().restore(as_clip(out, num_segments), groups, [fallen[:, group.channels] for group in groups])
     return out
-
-
-@torch.library.custom_op("shiftbench::move_", mutates_args=("frames",))
-def move_(frames: Tensor, num_segments: int, ahead: int, behind: int) -> None:
-    """[N*T, C, H, W] shifted in its own memory; what falls off the ends is lost."""
-    clip = as_clip(frames, num_segments)
-    if not ahead + behind:
-        return
-    if dense(frames) is not frames or not takes(frames):
-        FrameByFrame().shift(clip, _groups(ahead, behind))
-        return
-    from bench.ops import triton_launch
-
-    triton_launch.move(frames, num_segments, ahead, behind)
-
-
-@move_.register_fake
-def _(frames: Tensor, num_segments: int, ahead: int, behind: int) -> None:
-    as_clip(frames, num_segments)
 
 
 def _groups(ahead: int, behind: int) -> list[Group]:

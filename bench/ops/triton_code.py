@@ -294,24 +294,32 @@ def finish(
         tl.store(fallen + (place[None, :] + frame * 0), value, mask=inside & (around != 0))
 
 
-@triton.jit(do_not_specialize=["num_segments", "ahead", "behind"])
+@triton.jit(do_not_specialize=["num_segments", "ahead", "moved"])
 def move(
     frames,
+    held,
+    fallen,
     channels,
     pixels,
     num_segments,
     ahead,
-    behind,
+    moved,
+    BACK: tl.constexpr,
     CHANNELS_LAST: tl.constexpr,
     RUN: tl.constexpr,
     FRAMES: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """The shift of what moves, in its own memory: a program owns a block of moved elements of all frames of a clip."""
-    moved, size = ahead + behind, channels * pixels
+    """The shift of what moves, in its own memory: a program owns a block of moved elements of all frames of a clip.
+
+    fallen: where the frames that fall off a clip's ends go; held: what comes in there instead, without it zeros. To put
+    channels back is to move them the other way (BACK) with what had fallen held.
+    """
+    size = channels * pixels
     blocks = tl.cdiv(moved * pixels, BLOCK)
     clip = tl.program_id(0) // blocks
     element = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
+    own = element < moved * pixels
     if CHANNELS_LAST:
         channel = element % moved
         where = element // moved * channels + channel
@@ -319,11 +327,23 @@ def move(
     else:
         channel = element // pixels
         where = element
-    hop = _hop(channel, ahead, behind, RUN)[None, :]
+    hop = _hop(channel, ahead, moved - ahead, RUN)
+    if BACK:
+        hop = -hop
     frame = tl.arange(0, FRAMES)[:, None]
-    inside = (frame < num_segments) & (element < moved * pixels)[None, :]
-    found = inside & (frame + hop >= 0) & (frame + hop < num_segments)
-    target = frames + clip * num_segments * size + (frame * size + where[None, :])
-    value = tl.load(target + hop * size, mask=found, other=0.0)
+    origin = frame + hop[None, :]
+    inside = (frame < num_segments) & own[None, :]
+    found = inside & (origin >= 0) & (origin < num_segments)
+    first = frames + clip * num_segments * size
+    target = first + (frame * size + where[None, :])
+    value = tl.load(target + (hop * size)[None, :], mask=found, other=0.0)
+    # what lies aside is [N, P, moved] or [N, moved, P]: in the order in which programs count elements
+    beside = tl.multiple_of(tl.max_contiguous(clip * moved * pixels + element, RUN), RUN)
+    if held is not None:
+        value = tl.where(found, value, tl.load(held + beside, mask=own, other=0.0)[None, :])
+    if fallen is not None:
+        end = tl.where(hop > 0, 0, num_segments - 1)
+        lost = tl.load(first + (end * size + where), mask=own, other=0.0)
+        tl.store(fallen + beside, lost, mask=own)
     tl.debug_barrier()  # threads share the frames of an element
     tl.store(target, value, mask=inside)

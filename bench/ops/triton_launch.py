@@ -31,6 +31,7 @@ _SMALL = {"ROWS": 64, "IN": 16, "OUT": 16} if interpreted() else {"ROWS": 64, "I
 _CONFIGURATIONS = [  # eight warps are two groups of a Hopper's matrix units, which take 64 rows each
     triton.Config({"ROWS": rows, "OUT": out, "IN": inner}, num_warps=warps, num_stages=stages)
     for rows, out, inner, warps, stages in (
+        (128, 256, 64, 8, 3),
         (256, 64, 64, 8, 3),
         (128, 128, 64, 8, 3),
         (128, 64, 64, 8, 4),
@@ -38,6 +39,7 @@ _CONFIGURATIONS = [  # eight warps are two groups of a Hopper's matrix units, wh
         (64, 64, 64, 4, 4),
     )
 ]
+_NARROWEST = min(configuration.kwargs["OUT"] for configuration in _CONFIGURATIONS)
 _MOVES = [f"{which}_{way}" for which in ("read", "write") for way in ("ahead", "behind")]
 _KEY = ["rows", "channels_in", "channels_out", "pixels", "CHANNELS_LAST", "PRECISION", *_MOVES]
 
@@ -48,7 +50,15 @@ def _bench(call: Callable[[], None], quantiles: tuple[float, ...]) -> list[float
     return times
 
 
-_tuned_product = triton.autotune(_CONFIGURATIONS, _KEY, do_bench=_bench)(triton_code.product)
+def _of_use(configurations: list[triton.Config], arguments: dict[str, Any], **_: Any) -> list[triton.Config]:
+    """Those whose tiles are not wider than the result: the rest of a tile would be multiplied for nothing."""
+    widest = max(_NARROWEST, triton.next_power_of_2(arguments["channels_out"]))
+    return [configuration for configuration in configurations if configuration.kwargs["OUT"] <= widest]
+
+
+_tuned_product = triton.autotune(
+    _CONFIGURATIONS, _KEY, prune_configs_by={"early_config_prune": _of_use}, do_bench=_bench
+)(triton_code.product)
 
 
 def _run(ahead: int, behind: int, times: int, whole: int) -> int:
@@ -155,15 +165,25 @@ def finish(
     )
 
 
-def move(frames: Tensor, num_segments: int, ahead: int, behind: int) -> None:
-    """As ``placed_operators.move_``; ``frames`` are dense."""
-    _, channels, pixels = _sizes(frames)
-    channels_last, moved = is_channels_last(frames), ahead + behind
-    run = _run(ahead, behind, 1, channels) if channels_last else _run(ahead, behind, pixels, channels * pixels)
+def move(
+    moved: Tensor,
+    channels: int,
+    channels_last: bool,
+    num_segments: int,
+    ahead: int,
+    back: bool,
+    held: Tensor | None,
+    fallen: Tensor | None,
+) -> None:
+    """As ``triton_moves.move_`` and ``put_back_``; ``moved`` are the first of the ``channels`` of dense frames."""
+    _, own, pixels = _sizes(moved)
+    run = (
+        _run(ahead, own - ahead, 1, channels) if channels_last else _run(ahead, own - ahead, pixels, channels * pixels)
+    )
     tile, warps = _tile_of_clip(num_segments)
-    triton_code.move[(frames.shape[0] // num_segments * triton.cdiv(moved * pixels, tile["BLOCK"]),)](
-        *(frames, channels, pixels, num_segments, ahead, behind),
-        **{"CHANNELS_LAST": channels_last, "RUN": run, **tile},
+    triton_code.move[(moved.shape[0] // num_segments * triton.cdiv(own * pixels, tile["BLOCK"]),)](
+        *(moved, held, fallen, channels, pixels, num_segments, ahead, own),
+        **{"BACK": back, "CHANNELS_LAST": channels_last, "RUN": run, **tile},
         num_warps=warps,
     )
 

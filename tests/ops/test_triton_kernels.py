@@ -57,7 +57,7 @@ def compiled(name: str, capability: int, constants: dict[str, Any], pointers: di
     kernel = getattr(triton_code, name)
     runtime = {n: pointers.get(n, "i32") for n in kernel.arg_names if n not in constants}
     moves = [f"{which}{way}" for which in ("", "read_", "write_") for way in ("ahead", "behind")]
-    unaligned = {"num_segments", "blocks_each", *moves}
+    unaligned = {"num_segments", "blocks_each", "moved", *moves}
     source = ASTSource(
         kernel,
         {n: runtime.get(n, "constexpr") for n in kernel.arg_names},
@@ -101,10 +101,11 @@ def test_compiled_kernels_load_16_bytes_at_a_time(capability: int, channels_last
 def test_the_end_of_a_block_moves_16_bytes_at_a_time(channels_last: bool) -> None:
     """Wherever a channel comes from and goes to; what lies aside too."""
     pointers = dict.fromkeys(("out", "shortcut", "held", "fallen", "frames"), "*fp16")
+    lost, put_back = {"held": None, "BACK": False}, {"fallen": None, "BACK": True}
     pointers |= dict.fromkeys(("scale", "offset"), "*fp32")
     tile = {"CHANNELS_LAST": channels_last, "FRAMES": 8, "BLOCK": 512}
     of_finish = {"RUN_READ": 16, "RUN_WRITE": 16, "RECTIFIED": True, "shortcut_scale": None}
-    for name, constants in (("finish", of_finish), ("move", {"RUN": 16})):
+    for name, constants in (("finish", of_finish), ("move", {"RUN": 16, **lost}), ("move", {"RUN": 16, **put_back})):
         code = compiled(name, 90, {**tile, **constants}, pointers, num_warps=2)
         assert WIDE.search(code) and not NARROW.search(code), name
         assert STORED.search(code) and "st.global.b16" not in code, name
@@ -119,12 +120,24 @@ def test_the_largest_tiles_are_made_for_the_matrix_units_of_a_hopper() -> None:
     constants = {"CHANNELS_LAST": True, "RUN_IN": 16, "RUN_OUT": 16, "ROW_RUN": 16, "PRECISION": "ieee", "WIDEN": False}
     constants |= {"bias": None, "weight_in": 1, "READS": True, "WRITES": False}
     found = []
-    for config in triton_launch._CONFIGURATIONS[:3]:
+    for config in triton_launch._CONFIGURATIONS[:4]:
         how = {"num_warps": config.num_warps, "num_stages": config.num_stages}
         code = compiled("product", 90, {**constants, **config.kwargs}, pointers, **how)
         found.append("wgmma" in code)
         assert not re.search(r"\bst\.local|\bld\.local", code), "an array of registers went to memory"
     assert all(found)
+
+
+@pytest.mark.usefixtures("_own_cache")
+@pytest.mark.parametrize(("dtype", "narrow"), [("fp16", False), ("fp32", True)])
+def test_float32_in_nchw_is_brought_to_the_matrix_units_4_bytes_at_a_time(dtype: str, narrow: bool) -> None:
+    """Why ``triton_conv`` leaves such layers to cuDNN; where this no longer holds, it need not."""
+    pointers = dict.fromkeys(("source", "target", "weight"), f"*{dtype}")
+    constants = {"CHANNELS_LAST": False, "RUN_IN": 16, "RUN_OUT": 16, "ROW_RUN": 16, "PRECISION": "tf32"}
+    constants |= {"WIDEN": False, "bias": None, "weight_in": 1, "READS": True, "WRITES": False}
+    tile = {"ROWS": 128, "OUT": 64, "IN": 64}
+    code = compiled("product", 90, constants | tile, pointers, num_warps=8, num_stages=3)
+    assert bool(NARROW.search(code)) is narrow
 
 
 @pytest.mark.usefixtures("_own_cache")

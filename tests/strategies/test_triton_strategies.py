@@ -63,6 +63,17 @@ def test_any_layer_is_exact_and_only_a_plain_one_is_fused(kind: str, direction: 
     assert (outs[0] - outs[1]).abs().max() <= 1e-5 * outs[1].abs().max()
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_float32_in_nchw_is_not_fused_on_a_device(dtype: torch.dtype, layout: torch.memory_format) -> None:
+    strategy, block = TritonConv(), _Reads(FUSED["plain"]).to("meta", dtype).to(memory_format=layout)
+    strategy.wrap(block, SITE, 4)
+    left = dtype == torch.float32 and layout == torch.contiguous_format
+    assert isinstance(SITE.layer(block), ShiftBefore) is left
+    told = "conv1 reads float32 in NCHW, in which the fused product loads 4 bytes at a time: its input was shifted in"
+    assert [sentence.startswith(told) for sentence in strategy.fallbacks] == [True] * left
+
+
 def test_where_nothing_moves_a_layer_that_is_kept_is_left_alone() -> None:
     block = _Reads(KEPT["3×3"])
     layer = block.conv1
