@@ -87,7 +87,7 @@ class Site:
 
     def narrow(self, block: nn.Module) -> "Site | None":
         """conv2 of a bottleneck, whose conv1, at this site, is 1×1; None in any other block."""
-        narrows = getattr(self.layer(block), "kernel_size", None) == (1, 1) and "conv2" in dict(block.named_children())
+        narrows = getattr(self.layer(block), "kernel_size", None) == (1, 1) and hasattr(block, "conv2")
         return Site("conv2", "conv2") if narrows else None
 
     def replace(self, block: nn.Module, layer: nn.Module) -> nn.Module:
