@@ -14,6 +14,7 @@ Packages, from the user's side down; each imports only from those below it:
 ``data``         digits, doors, scenes: rendered, deterministic, versioned; videos of one's own: lists, clips, streams
 ``ops``          what strategies share: native code, Triton kernels, products over views
 ``strategy``     the contract: all that the author of a strategy reads
+``sites``        where in a block it stands, and what is read there
 
 and, from here on without torch and without plug-ins:
 

@@ -25,6 +25,9 @@ dtype of the layer that they stand before; at fraction 0 it puts in none. It may
 ``--strategies "name[kernel=3,5]"`` sweeps, and say with ``refuses`` which channel counts it takes. Classes that set no
 name, and files whose name begins with an underscore (``from ._family import Gate``), are for what strategies share.
 
+In a vision transformer the features are tokens, which ``shift`` is given as a clip [N, T, C, L, 1] of L tokens. One
+that overrides ``wrap`` takes no such block unless it says so (``features``); see ``bench.sites``.
+
 Frame by frame: where ``shift`` is causal and needs one frame of the past, a stream runs without a further line. One
 that has a faster way to shift a single frame overrides ``step``; one that overrides ``wrap``, or looks farther back,
 overrides ``online`` and says in a ``Recurrent`` module what it remembers. ``check`` proves that the stream equals clip
@@ -33,13 +36,15 @@ mode.
 
 import inspect
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from bench.sites import Features, as_given, as_maps
+from bench.sites import Site as Site
+from bench.sites import TokenSite as TokenSite
 from bench.spec.axes import (
     DEVICES,
     DIRECTIONS,
@@ -63,40 +68,6 @@ class NotTaken(ValueNotAllowed):
     """A network of which a strategy takes no place; the message says why."""
 
 
-@dataclass(frozen=True)
-class Site:
-    """Where in a block the shifted features are read: the layer's usual name and its path in the block.
-
-    ``Site("conv1", "conv1")`` in a ResNet block, ``Site("conv1", "conv.0.0")`` in MobileNetV2's.
-    """
-
-    name: str
-    path: str
-
-    def layer(self, block: nn.Module) -> nn.Module:
-        """The layer of ``block`` that stands at this site."""
-        return block.get_submodule(self.path)
-
-    def channels(self, block: nn.Module) -> int:
-        """How many channels that layer reads. Raises ValueNotAllowed where it does not say."""
-        layer = self.layer(block)
-        for name in ("in_channels", "in_features", "num_features"):
-            if isinstance(count := getattr(layer, name, None), int):
-                return count
-        raise ValueNotAllowed(f"a {type(layer).__name__} does not say how many channels it reads")
-
-    def narrow(self, block: nn.Module) -> "Site | None":
-        """conv2 of a bottleneck, whose conv1, at this site, is 1×1; None in any other block."""
-        narrows = getattr(self.layer(block), "kernel_size", None) == (1, 1) and hasattr(block, "conv2")
-        return Site("conv2", "conv2") if narrows else None
-
-    def replace(self, block: nn.Module, layer: nn.Module) -> nn.Module:
-        """``block`` with ``layer`` where this site's layer stood."""
-        parent, _, child = self.path.rpartition(".")
-        setattr(block.get_submodule(parent), child, layer)
-        return block
-
-
 class Strategy(ABC):
     """How frames exchange channels: the base class of every strategy.
 
@@ -112,6 +83,7 @@ class Strategy(ABC):
         of it). Conformance then proves the two equal, and the accuracy is inherited instead of trained again.
     exportable: whether it makes sense in a file for a deployment runtime. One that is made for eager alone (many small
         operators, say, that take an exporter minutes) is skipped there.
+    features: those it is made for. None: maps, and tokens too where it leaves ``wrap`` as it is.
     owns_layer: whether ``wrap`` computes the site's layer in another way. It is then measured at fraction 0 as well
         (nothing moves, computed in that way), so that a faster layer is not mistaken for a cheaper shift.
 
@@ -126,6 +98,7 @@ class Strategy(ABC):
     devices: ClassVar[tuple[Device, ...]] = DEVICES
     same_function_as: ClassVar[str | None] = None
     exportable: ClassVar[bool] = True
+    features: ClassVar[tuple[Features, ...] | None] = None
     owns_layer: ClassVar[bool] = False
 
     def __init__(
@@ -225,6 +198,18 @@ class Strategy(ABC):
         """A sentence that says why a place where so many channels are read is left as it is; None: it is taken."""
         return None
 
+    def refuses_site(self, site: Site) -> str | None:
+        """A sentence that says why a place is left as it is, because of the features there; None: ``refuses`` decides.
+
+        The default knows what ``features`` says.
+        """
+        usual: tuple[Features, ...] = ("maps", "tokens") if type(self).wrap is Strategy.wrap else ("maps",)
+        if site.features in (self.features or usual):
+            return None
+        if site.features == "maps":
+            return "it is made for the tokens of a transformer, not for maps of features"
+        return "it is made for blocks of convolutions (it overrides wrap), not for the tokens of a transformer"
+
     def fall_back(self, what: str) -> None:
         """Say in a sentence that ``wrap`` took an exact but slower way, or not all places; the table shows it."""
         if what not in self.fallbacks:
@@ -259,9 +244,13 @@ class ShiftBefore(nn.Module):
         self.num_segments = num_segments
 
     def forward(self, frames: Tensor) -> Tensor:
-        """[N*T, C, H, W] -> what ``net`` makes of the shifted frames."""
-        shifted = self.strategy.shift(as_clip(frames, self.num_segments))
-        return self.net(shifted.flatten(0, 1))  # type: ignore[no-any-return]
+        """[N*T, C, H, W], or tokens [N*T, L, C] -> what ``net`` makes of the shifted frames."""
+        return self.net(self.shifted(frames))  # type: ignore[no-any-return]
+
+    def shifted(self, frames: Tensor) -> Tensor:
+        """The frames as ``net`` reads them, in the same shape."""
+        shifted = self.strategy.shift(as_clip(as_maps(frames), self.num_segments))
+        return as_given(shifted.flatten(0, 1), frames)
 
 
 class Recurrent(nn.Module, ABC):
@@ -288,7 +277,7 @@ class Recurrent(nn.Module, ABC):
         """One frame of every stream."""
         past = self.past
         if past is None:
-            streams, channels, height, width = frame.shape
+            streams, channels, height, width = as_maps(frame).shape
             past = frame.new_zeros(streams, self.remembers(channels), height, width)
         out, self.past = self.step(frame, past)
         return out
@@ -306,9 +295,15 @@ class StepBefore(Recurrent):
         return len(self.strategy.recalled(channels))
 
     def step(self, frame: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """``Strategy.step``, then ``net``."""
-        kept = keep(frame, self.strategy.recalled(frame.shape[1]))
-        return self.net(self.strategy.step(frame, past)), kept
+        """``Strategy.step``, then ``net``; of tokens [S, L, C] too, whose past is [S, K, L, 1]."""
+        shifted, kept = self.stepped(frame, past)
+        return self.net(shifted), kept
+
+    def stepped(self, frame: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """(the frame as ``net`` reads it, what is to be remembered)."""
+        maps = as_maps(frame)
+        kept = keep(maps, self.strategy.recalled(maps.shape[1]))
+        return as_given(self.strategy.step(maps, past), frame), kept
 
 
 @cache

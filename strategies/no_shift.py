@@ -13,6 +13,7 @@ class NoShift(Strategy):
     fractions = (0.0,)  # the only strategy for which fraction 0 exists
     placements = ("residual",)
     directions = ("bidirectional",)
+    features = ("maps", "tokens")
 
     def shift(self, clip: Tensor) -> Tensor:  # [N, T, C, H, W] -> the same shape
         """The clip itself: nothing moves, nothing is copied. ``shift`` is all that most strategies define."""

@@ -47,8 +47,13 @@ def _sites(backbone: str) -> list[tuple[str, str]]:
     blocks = {module: path for path, module in network.trunk.named_modules()}
     found = []
     for parent, name, site in models.sites(network):
-        layer = site.layer(parent.get_submodule(name))
-        read = f"{layer.in_channels} channels" if hasattr(layer, "in_channels") else type(layer).__name__
+        block = parent.get_submodule(name)
+        try:
+            read = f"{site.channels(block)} channels"
+        except ValueNotAllowed:
+            read = type(site.layer(block)).__name__
+        if site.features == "tokens":
+            read += " of tokens"
         found.append((f"{blocks[parent]}.{name}".lstrip("."), f"{site.path}, {read}"))
     return found
 

@@ -3,7 +3,7 @@ die, and those that are given weights, which may be another network's or have to
 
 import torch
 
-from bench.models import build, channels_of, sites
+from bench.models import build, channels_of, edge_of, sites
 from bench.models.network import NO_SITES
 from bench.spec.axes import is_elsewhere
 from bench.system import workers
@@ -21,8 +21,9 @@ def answer(job: workers.Event, emit: workers.Emit) -> None:
             if is_elsewhere(name) and not sites(network):
                 emit({"event": "fault", "reason": f"backbone {name!r} has {NO_SITES}"})
                 continue
+            edge = edge_of(network.trunk, _SIZE)
             with torch.inference_mode():
-                logits = network(torch.zeros(_FRAMES, channels_of(network.trunk), _SIZE, _SIZE))
+                logits = network(torch.zeros(_FRAMES, channels_of(network.trunk), edge, edge))
             emit({"event": "made", "name": name, "classes": logits.shape[-1]})
         except ValueError as error:
             emit({"event": "fault", "reason": str(error)})

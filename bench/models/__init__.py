@@ -7,6 +7,8 @@ takes no shift; it is there to compare with.
 ===================  ======================================================================================
 ``network``          what a network is; ``insert`` and ``remove``; layout in memory
 ``residual_blocks``  ``sites``: where a network takes a strategy, found by tracing it
+``token_blocks``     the same in vision transformers, by the types of their blocks
+``small_blocks``     on which a strategy is proven
 ``inflation``        convolutions over time in place of a 2-D network's, and the weights they start from
 ``trainable``        ``build_trainable``: networks with two heads, for the accuracy experiment
 ``detectors``        ``build_detector``: FCOS, trained small and timed at full size
@@ -23,13 +25,13 @@ from bench.models.backbones import normalisation
 from bench.models.detectors import Detector, EveryPosition, Found, Targets, build_detector
 from bench.models.full_size import build
 from bench.models.inflation import load_pretrained
-from bench.models.network import Network, channels_of, insert, lay_out, remove
+from bench.models.network import Network, channels_of, edge_of, insert, lay_out, remove
 from bench.models.online import OnlineNetwork, State, StreamError, go_online, inputs, joined, prove
 from bench.models.residual_blocks import NoSites, sites
 from bench.models.trainable import build_trainable, pretrained_form
 from bench.models.weights import last_layer, load_weights, released_otherwise, set_head
 
 __all__ = ["Detector", "EveryPosition", "Found", "Network", "NoSites", "OnlineNetwork", "State", "StreamError"]
-__all__ += ["Targets", "build", "build_detector", "build_trainable", "channels_of", "go_online", "inputs", "insert"]
-__all__ += ["joined", "last_layer", "lay_out", "load_pretrained", "load_weights", "normalisation", "pretrained_form"]
-__all__ += ["prove", "released_otherwise", "remove", "set_head", "sites"]
+__all__ += ["Targets", "build", "build_detector", "build_trainable", "channels_of", "edge_of", "go_online", "inputs"]
+__all__ += ["insert", "joined", "last_layer", "lay_out", "load_pretrained", "load_weights", "normalisation"]
+__all__ += ["pretrained_form", "prove", "released_otherwise", "remove", "set_head", "sites"]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model, list_models
 
-from bench.models.network import calibrate, channels_of
+from bench.models.network import calibrate, channels_of, edge_of
 from bench.models.weights import read_state, seeded
 from bench.spec.axes import BACKBONES, IMAGENET_NORMAL, Normal, ValueNotAllowed
 
@@ -148,7 +148,8 @@ def _module(where: str) -> Any:
 
 
 def _require_logits(name: str, network: nn.Module) -> None:
-    frames = torch.randn(2, channels_of(network), _SIZE, _SIZE)
+    edge = edge_of(network, _SIZE)
+    frames = torch.randn(2, channels_of(network), edge, edge)
     try:
         with torch.no_grad():
             logits = network(frames)

@@ -144,11 +144,16 @@ def wrap_all(strategy: Strategy, network: nn.Module, wrap: Callable[[nn.Module, 
 
 def refusals(strategy: Strategy, found: Sequence[tuple[nn.Module, str, Site]]) -> dict[nn.Module, str]:
     """Of the places that ``sites`` has found: {block: why ``strategy`` leaves it as it is}."""
-    if type(strategy).refuses is Strategy.refuses:  # then no layer needs to say how many channels it reads
-        return {}
-    blocks = [(parent.get_submodule(name), site) for parent, name, site in found]
-    reasons = {block: strategy.refuses(site.channels(block)) for block, site in blocks}
-    return {block: reason for block, reason in reasons.items() if reason is not None}
+    refuses_counts = type(strategy).refuses is not Strategy.refuses  # else no layer needs to say what it reads
+    reasons = dict[nn.Module, str]()
+    for parent, name, site in found:
+        block = parent.get_submodule(name)
+        reason = strategy.refuses_site(site)
+        if reason is None and refuses_counts:
+            reason = strategy.refuses(site.channels(block))
+        if reason is not None:
+            reasons[block] = reason
+    return reasons
 
 
 def _neighbours(network: nn.Module) -> dict[int, int]:
@@ -179,11 +184,20 @@ def channels_of(trunk: nn.Module) -> int:
     return next((m.in_channels for m in trunk.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)), 3)
 
 
+def edge_of(trunk: nn.Module, usual: int) -> int:
+    """px, of the frames that a trunk reads: ``usual``, unless it takes one size only, as vision transformers do."""
+    declared = getattr(trunk, "image_size", None) or getattr(getattr(trunk, "patch_embed", None), "img_size", None)
+    edge = declared[0] if isinstance(declared, tuple | list) and declared else declared
+    return edge if isinstance(edge, int) else usual
+
+
 def calibrate(network: nn.Module, frames: int = CALIBRATION_FRAMES) -> None:
     """For random weights: BatchNorm statistics of one pass of random frames, so that no denormal or infinite values
-    change the latency. A gain that starts at zero, as in timm's residual branches, becomes one: a GPU is faster on
-    zeros, and a shift in such a branch could not be seen."""
+    change the latency. A gain that starts at zero, as in timm's residual branches, becomes one, and a linear layer of
+    zeros, as torchvision's ViT ends with, a random one: a GPU is faster on zeros, and a shift could not be seen."""
     for module in network.modules():
+        if isinstance(module, nn.Linear) and not module.weight.any():
+            module.reset_parameters()
         if isinstance(module, _BatchNorm) and module.affine and not module.weight.any():
             nn.init.ones_(module.weight)
     update_bn([torch.randn(frames, channels_of(network), _CALIBRATION_SIZE, _CALIBRATION_SIZE)], network)

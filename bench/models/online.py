@@ -13,19 +13,19 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench.models.network import Network, channels_of, wrap_all
 from bench.models.residual_blocks import sites
+from bench.models.small_blocks import features_for, features_of, reader, residual_blocks, site_in
 from bench.models.weights import seeded
+from bench.sites import Features
 from bench.spec.axes import ValueNotAllowed
 from bench.strategy import CannotStream, Recurrent, Site, Strategy, as_clip
 
 TOLERANCE = 1e-5  # max |difference| / max |reference| in fp32: one block's rounding
-_FRAMES, _CLIPS, _SIZE = 6, 2, 4
+_FRAMES, _CLIPS = 6, 2
 _CHANNELS = (16, 7)  # 7: a count that most fractions do not divide
 _COUNTS = (*range(8, 264, 8), 320, 512, 1024, 2048)  # of channels in networks: the first that a choosy strategy takes
-_SITE = Site("conv1", "conv1")
 
 
 class StreamError(ValueNotAllowed):
@@ -189,19 +189,6 @@ def inputs(network: Network, frame: Tensor) -> dict[str, list[list[int]]]:
     return seen
 
 
-class Reads(nn.Module):
-    """A block whose output is what its conv1 reads: conv1 is a 1×1 identity, and there is no shortcut."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 1, bias=False)
-        nn.init.dirac_(self.conv1.weight)
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """[N*T, C, H, W] -> the same shape."""
-        return self.conv1(frames)  # type: ignore[no-any-return]
-
-
 def counts_taken(strategy: Strategy, counts: Sequence[int] = _CHANNELS) -> list[int]:
     """Of ``counts`` of channels those that ``strategy`` takes; where there are none, the least of usual ones.
 
@@ -219,17 +206,18 @@ def prove(strategy: Strategy, device: str = "cpu") -> None:
     Raises CannotStream with the first frame in which it does not, or with the strategy's own reason.
     """
     with seeded(), torch.inference_mode(False), torch.no_grad():
-        counts = counts_taken(strategy)
-        for block in (*map(Reads, counts), BasicBlock(counts[0], counts[0]), Bottleneck(counts[0], counts[0] // 4)):
-            _prove_in(strategy, block.to(device).eval())
+        counts, features = counts_taken(strategy), features_of(strategy)
+        readers = (reader(features, count) for count in counts)
+        for block in (*readers, *residual_blocks(features, counts[0])):
+            _prove_in(strategy, block.to(device).eval(), features)
 
 
-def _prove_in(strategy: Strategy, block: nn.Module) -> None:
-    weight = next(block.parameters())
-    frames = torch.randn(_CLIPS * _FRAMES, weight.shape[1], _SIZE, _SIZE).to(weight)
-    online, in_clips = _online(strategy, copy.deepcopy(block), _SITE), copy.deepcopy(block)
+def _prove_in(strategy: Strategy, block: nn.Module, features: Features) -> None:
+    weight, site = next(block.parameters()), site_in(block)
+    frames = torch.randn(features_for(features, _CLIPS * _FRAMES, site.channels(block))).to(weight)
+    online, in_clips = _online(strategy, copy.deepcopy(block), site), copy.deepcopy(block)
     of_block = {id(parameter) for parameter in in_clips.parameters()}
-    in_clips = strategy.wrap(in_clips, _SITE, _FRAMES)
+    in_clips = strategy.wrap(in_clips, site, _FRAMES)
     for parameter in in_clips.parameters():
         if id(parameter) not in of_block:  # what a strategy learns may start as the identity
             parameter.add_(0.1 * torch.randn(parameter.shape).to(parameter))

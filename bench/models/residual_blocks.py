@@ -1,4 +1,5 @@
-"""Where a network takes a strategy: in its residual branches, which are found by tracing it.
+"""Where a network takes a strategy: in its residual branches, which are found by tracing it, and in the blocks of a
+vision transformer (``token_blocks``), which are known by their types.
 
 A residual block is the innermost module that adds two paths which both begin at its input. The path with more
 convolutions is the branch, the other one the shortcut; the site is the first layer of the branch. As released, blocks
@@ -7,6 +8,7 @@ without a shortcut take no shift, and from stages of 23 blocks on only every sec
 
 import operator
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from bench.models.token_blocks import token_sites
 from bench.spec.axes import Placement
 from bench.strategy import Site
 
@@ -30,19 +33,25 @@ def sites(network: nn.Module, placement: Placement = "residual") -> list[tuple[n
     """(the block's parent, the block's name in it, the site in the block), in the order of the network's modules.
 
     A network may name its own in an attribute ``shift_sites``: {path of a block: path of the layer in it}. One whose
-    ``takes_shift`` is False has none.
+    ``takes_shift`` is False has none. Every block of a vision transformer takes a shift, however many there are.
     """
     if not getattr(network, "takes_shift", True):
         return []
     root = getattr(network, "trunk", network)
     declared = getattr(root, "shift_sites", None)
+    tokens = token_sites(root)
     if declared is not None:
         found = _declared(root, declared)
     else:
         found = residual_sites(root)
         found = _every_second(found) if placement == "residual" else found
-    parted = [(*block.rpartition(".")[::2], layer) for block, layer in found.items()]
-    return [(root.get_submodule(parent), name, Site("conv1", layer)) for parent, name, layer in parted]
+        found |= {block: site.path for block, site in tokens.items()}
+    places: dict[str, Site] = {
+        block: replace(tokens[block], path=layer) if block in tokens else Site("conv1", layer)
+        for block, layer in found.items()
+    }
+    parted = [(*block.rpartition(".")[::2], site) for block, site in places.items()]
+    return [(root.get_submodule(parent), name, site) for parent, name, site in parted]
 
 
 def residual_sites(root: nn.Module) -> dict[str, str]:

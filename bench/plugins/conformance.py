@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
+from torch import Tensor
 
 from bench import models
-from bench.models.online import Reads
 from bench.models.runtimes import answers
-from bench.models.weights import learned, seeded
+from bench.models.small_blocks import silence
+from bench.models.weights import learned
 from bench.ops.triton_operators import on_compilation
 from bench.plugins.discovery import LoadError, configured, load_class, load_classes, one_of
 from bench.plugins.side_effects import SideEffectError, no_side_effects
@@ -55,17 +54,11 @@ class CheckResult:
     detail: str = ""
 
 
-def _blocks(channels: int) -> tuple[BasicBlock, Bottleneck]:
-    """That read and give so many channels, with random weights that are the same each time."""
-    with seeded():
-        return BasicBlock(channels, channels), Bottleneck(channels, channels // 4)
-
-
 def shape(subject: Subject) -> None:
     """Shape, dtype and device are kept for T in 1, 2, 3, 8, 16, several clips and odd channel counts."""
     for t, c, dtype in product(_LENGTHS, subject.taken(_CHANNELS), _DTYPES):
         frames, given = subject.clip(2, t, c).to(dtype), list[torch.Size]()
-        block = Reads(c).to(dtype)
+        block = subject.reader(c).to(dtype)
         block.conv1.register_forward_pre_hook(lambda _, args, given=given: given.append(args[0].shape))
         try:
             out = infer(subject.built(block, t), frames.clone())
@@ -106,9 +99,8 @@ def shortcut_exact(subject: Subject) -> None:
     """In residual placement the shortcut carries the present frame, whatever the strategy has learned."""
     if subject.make().placement != "residual":
         return
-    for block in _blocks(subject.channels):
-        last = block.bn2 if isinstance(block, BasicBlock) else block.bn3
-        nn.init.zeros_(last.weight)  # the residual branch gives zero: the output is the shortcut
+    for block in subject.blocks(subject.channels):
+        silence(block)
         wrapped = subject.built(block, 4, trained=True)
         frames = subject.clip(2, 4, subject.channels).abs()
         differ(infer(wrapped, frames.clone()), frames, 0.0, f"the shortcut of a {type(block).__name__}", 4)
@@ -140,7 +132,7 @@ def identity_at_zero(subject: Subject) -> None:
 def gradients(subject: Subject) -> None:
     """Gradients reach input, weights and all that the strategy learns, and are finite, in fp32 and autocast."""
     for autocast in (False, True):
-        found = subject.gradients(Reads(subject.channels), subject.make, 4, autocast=autocast)
+        found = subject.gradients(subject.reader(subject.channels), subject.make, 4, autocast=autocast)
         for name, gradient in found.items():
             if gradient is None or not torch.isfinite(gradient).all():
                 what = f"{'missing' if gradient is None else 'not finite'}{' in autocast' if autocast else ''}"
@@ -152,7 +144,7 @@ def deterministic(subject: Subject) -> None:
     frames = subject.clip(2, 8, subject.channels)
     first = subject.read(frames, 8)
     differ(subject.read(frames, 8), first, 0.0, "a second instance", 8)
-    wrapped = subject.built(Reads(subject.channels), 8)
+    wrapped = subject.built(subject.reader(subject.channels), 8)
     for run in ("first", "second"):
         differ(infer(wrapped, frames.clone()), first, 0.0, f"the {run} run in a row", 8)
 
@@ -160,7 +152,7 @@ def deterministic(subject: Subject) -> None:
 def stateless(subject: Subject) -> None:
     """In inference nothing is kept from batch to batch: weights and buffers stay, and what it holds does not grow."""
     frames = subject.clip(2, 4, subject.channels)
-    for block in _blocks(subject.channels):
+    for block in subject.blocks(subject.channels):
         wrapped, held = subject.built(block, 4), list[int]()
         before = {name: value.clone() for name, value in wrapped.state_dict().items()}
         with Kept() as kept:
@@ -179,7 +171,7 @@ def stateless(subject: Subject) -> None:
 def checkpoint(subject: Subject) -> None:
     """With the state dict of another copy, which has trained, it computes what that one does."""
     frames = subject.clip(2, 4, subject.channels)
-    for first, second in zip(_blocks(subject.channels), _blocks(subject.channels), strict=True):
+    for first, second in zip(subject.blocks(subject.channels), subject.blocks(subject.channels), strict=True):
         kept, one = io.BytesIO(), subject.built(first, 4, trained=True)
         one.train()(frames.clone())  # moves the statistics of normalisations
         torch.save(one.state_dict(), kept)
@@ -192,12 +184,11 @@ def checkpoint(subject: Subject) -> None:
 
 def memory_format(subject: Subject) -> None:
     """channels_last stays channels_last (flagged, not failed: it is correct, but the next layer pays)."""
-    frames = subject.clip(2, 4, subject.channels).contiguous(memory_format=torch.channels_last)
+    layout = torch.contiguous_format if subject.features == "tokens" else torch.channels_last  # tokens lie so anyway
+    frames = subject.clip(2, 4, subject.channels).contiguous(memory_format=layout)
     seen: list[bool] = []
-    block = Reads(subject.channels).to(memory_format=torch.channels_last)
-    block.conv1.register_forward_pre_hook(
-        lambda _, args: seen.append(args[0].is_contiguous(memory_format=torch.channels_last))
-    )
+    block = subject.reader(subject.channels).to(memory_format=layout)
+    block.conv1.register_forward_pre_hook(lambda _, args: seen.append(args[0].is_contiguous(memory_format=layout)))
     infer(subject.built(block, 4), frames)
     if seen and not seen[0]:
         raise Broken("channels_last features come out in another memory format")
@@ -208,20 +199,21 @@ def equal_in_block(subject: Subject) -> None:
     if subject.reference is None:
         return
     makes = (subject.make, subject.reference)
+    layouts = _LAYOUTS if subject.features == "maps" else _LAYOUTS[:1]
     for c in subject.taken(_MORE_CHANNELS):
         frames = subject.clip(2, 3, c)
         got, want = (subject.read(frames, 3, make, trained=True) for make in makes)
         differ(got, want, 0.0, f"{c} channels", 3)
     for t in _LENGTHS:
-        for kind, layout in product((0, 1), _LAYOUTS):
+        for kind, layout in product(range(len(subject.blocks(subject.channels))), layouts):
             outs, name = list[Tensor](), ""
             for make in makes:
-                block = learned(_blocks(subject.channels)[kind])
+                block = learned(subject.blocks(subject.channels)[kind])
                 name = type(block).__name__
                 frames = subject.clip(2, t, subject.channels).contiguous(memory_format=layout)
                 outs.append(infer(subject.built(block, t, make, trained=True), frames))
             differ(outs[0], outs[1], BLOCK_TOLERANCE, f"{name}, {layout}", t)
-        found = [subject.gradients(_blocks(subject.channels)[1], make, t, trained=True) for make in makes]
+        found = [subject.gradients(subject.blocks(subject.channels)[-1], make, t, trained=True) for make in makes]
         for name, wanted in found[1].items():
             given = found[0].get(name)
             if given is None or wanted is None:

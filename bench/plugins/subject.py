@@ -2,24 +2,31 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 from weakref import ref
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench.models import Network
-from bench.models.online import Reads, counts_taken
+from bench.models.online import counts_taken
+from bench.models.small_blocks import (
+    Block,
+    Reads,
+    ReadsTokens,
+    features_for,
+    features_of,
+    reader,
+    residual_blocks,
+    site_in,
+)
 from bench.models.weights import disturb, seeded
-from bench.strategy import Site, Strategy
-
-SITE = Site("conv1", "conv1")
+from bench.sites import Features
+from bench.strategy import Strategy
 
 Make = Callable[[], Strategy]
-Block: TypeAlias = Reads | BasicBlock | Bottleneck
 
 
 class Broken(Exception):
@@ -51,10 +58,29 @@ class Subject:
         """Of these counts of channels those that the strategy takes, or the least of usual ones."""
         return counts_taken(self.make(), counts)
 
-    def clip(self, n: int, t: int, c: int, size: int = 4) -> Tensor:
+    @property
+    def features(self) -> Features:
+        """Those on which it is proven: maps where it takes them."""
+        return features_of(self.make())
+
+    def clip(self, n: int, t: int, c: int) -> Tensor:
+        """Random features of N clips of T frames: maps [N*T, C, H, W], or tokens [N*T, L, C]."""
+        return self._random(features_for(self.features, n * t, c))
+
+    def pictures(self, n: int, t: int, c: int, size: int) -> Tensor:
         """Random frames [N*T, C, size, size]."""
-        generator = torch.Generator().manual_seed(0)
-        return torch.randn(n * t, c, size, size, generator=generator).to(self.device)
+        return self._random((n * t, c, size, size))
+
+    def _random(self, shape: Sequence[int]) -> Tensor:
+        return torch.randn(*shape, generator=torch.Generator().manual_seed(0)).to(self.device)
+
+    def reader(self, c: int) -> Reads | ReadsTokens:
+        """A block whose output is what is read of so many channels."""
+        return reader(self.features, c)
+
+    def blocks(self, c: int) -> tuple[Block, ...]:
+        """Residual blocks of so many channels, with random weights that are the same each time."""
+        return residual_blocks(self.features, c)
 
     def built(
         self, block: Block, t: int, make: Make | None = None, *, seed: int = 0, trained: bool = False
@@ -63,17 +89,19 @@ class Subject:
 
         trained: the strategy's own weights have left their start.
         """
-        weight = block.to(self.device).conv1.weight
+        site = site_in(block)
+        weight = site.layer(block.to(self.device)).weight
+        assert isinstance(weight, Tensor)
         of_block = {id(parameter) for parameter in block.parameters()}
         with seeded(seed):
-            wrapped = (make or self.make)().wrap(block, SITE, t).to(weight.device, weight.dtype)
+            wrapped = (make or self.make)().wrap(block, site, t).to(weight.device, weight.dtype)
         if trained:
             disturb(parameter for parameter in wrapped.parameters() if id(parameter) not in of_block)
         return wrapped
 
     def read(self, frames: Tensor, t: int, make: Make | None = None, *, trained: bool = False) -> Tensor:
         """What conv1 reads of ``frames``, in inference; trained: see ``built``."""
-        block = Reads(frames.shape[1]).to(frames.dtype)
+        block = self.reader(frames.shape[-1 if self.features == "tokens" else 1]).to(frames.dtype)
         return infer(self.built(block, t, make, trained=trained), frames.clone())
 
     def gradients(
@@ -81,7 +109,11 @@ class Subject:
     ) -> dict[str, Tensor | None]:
         """Those of a loss on what ``block`` gives in training, with respect to its input, its first weights and all
         that the strategy learns. autocast: in bf16, as trainings compute where a device can."""
-        weight, channels = block.conv1.weight, block.conv1.in_channels  # it stays when a strategy takes the layer
+        site = site_in(block)
+        weight, channels = (
+            next(site.layer(block).parameters()),
+            site.channels(block),
+        )  # it stays when a strategy takes the layer
         of_block = {id(parameter) for parameter in block.parameters()}
         wrapped = self.built(block, t, make, trained=trained).train()
         frames = self.clip(2, t, channels).requires_grad_()
@@ -89,7 +121,7 @@ class Subject:
             loss = wrapped(frames * 1.0).float().square().mean()  # * 1.0: a block never sees a leaf
         loss.backward()
         own = {name: p.grad for name, p in wrapped.named_parameters() if id(p) not in of_block and p.requires_grad}
-        return {"the input": frames.grad, "conv1's weight": weight.grad, **own}
+        return {"the input": frames.grad, "the first layer's weight": weight.grad, **own}
 
 
 class Kept(TorchDispatchMode):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bench import models
 from bench.models.network import NO_SITES, Network
 from bench.models.runtimes import NETWORK_TOLERANCE
+from bench.models.small_blocks import first_layers
 from bench.models.weights import disturb, learned, seeded
 from bench.plugins.subject import Broken, Make, Remark, Subject, differ, infer, unlike
 from bench.spec.axes import ACCURACY_BACKBONE, ValueNotAllowed
@@ -49,7 +50,8 @@ def _inserted(subject: Subject, network: Network, make: Make | None = None) -> t
 
 def _frames(subject: Subject, network: Network, clips: int = _CLIPS) -> Tensor:
     channels = models.channels_of(network.trunk)
-    return subject.clip(clips, network.num_segments, channels, _EDGES.get(channels, max(_EDGES.values())))
+    edge = models.edge_of(network.trunk, _EDGES.get(channels, max(_EDGES.values())))
+    return subject.pictures(clips, network.num_segments, channels, edge)
 
 
 def equal_in_network(subject: Subject) -> None:
@@ -87,7 +89,8 @@ def _silence_branches(network: Network) -> None:
             if name.endswith((".bias", ".running_mean")):
                 tensor.zero_()
         for parent, name, site in models.sites(network):
-            parameters = list(site.layer(parent.get_submodule(name)).parameters())
+            first = first_layers(parent.get_submodule(name), site)
+            parameters = [parameter for layer in first for parameter in layer.parameters()]
             if not parameters:
                 raise Remark(f"the first layer of a branch, {site.path}, has no weights: it cannot be silenced")
             for parameter in parameters:
@@ -98,14 +101,17 @@ def _silence_first_layers(places: list[tuple[nn.Module, str, Site]]) -> None:
     """What stands in the place of a first layer gives zero too, where it has weights of its own beside that layer's."""
     for parent, name, site in places:
         with contextlib.suppress(AttributeError):  # the strategy has taken the layer elsewhere
-            layer = site.layer(parent.get_submodule(name))
-            layer.register_forward_hook(lambda _, args, out: torch.zeros_like(out) if isinstance(out, Tensor) else out)
+            for layer in first_layers(parent.get_submodule(name), site):
+                layer.register_forward_hook(
+                    lambda _, args, out: torch.zeros_like(out) if isinstance(out, Tensor) else out
+                )
 
 
 def gradients_in_network(subject: Subject) -> None:
     """Gradients of a whole network are finite, and reach its input, all sites and all that the strategy learns."""
     network = _network(subject)
-    layers = [site.layer(parent.get_submodule(name)) for parent, name, site in models.sites(network)]
+    blocks = [(parent.get_submodule(name), site) for parent, name, site in models.sites(network)]
+    layers = [layer for block, site in blocks for layer in first_layers(block, site)]
     reached = {id(parameter) for layer in layers for parameter in layer.parameters()}
     weights = dict(network.named_parameters())  # they stay when a strategy takes their layers
     frames = _frames(subject, network).requires_grad_()

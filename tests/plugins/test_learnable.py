@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import models
-from bench.models.online import Reads
+from bench.models.small_blocks import Reads
 from bench.plugins.conformance import conformance, reference_of
 from bench.plugins.discovery import configured, load_class, strategy_files
 from bench.plugins.subject import Subject

@@ -13,7 +13,7 @@ from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, batch_norm, con
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench import models
-from bench.models.online import Reads
+from bench.models.small_blocks import Reads
 from bench.models.weights import disturb, learned
 from bench.plugins.discovery import load_class, strategy_files
 from bench.strategy import Site, Strategy
