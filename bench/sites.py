@@ -1,6 +1,6 @@
 """Where in a block a strategy stands, and what is read there: maps of a convolutional network, tokens of a transformer.
 
-Maps are frames [N*T, C, H, W]; tokens are [N*T, L, C], of which the first, where there is one, is the class token and
+Maps are frames [N*T, C, H, W]; tokens are [N*T, L, C], of which the first is the class token, where there is one, and
 the last ones are the patches, row by row. Tokens are shown to ``Strategy.shift`` as maps, [N*T, C, L, 1], a view: the
 memory is that of channels_last, and a shift of channels need not know the difference.
 """
@@ -37,8 +37,8 @@ class Site:
         for name in ("in_channels", "in_features", "num_features"):
             if isinstance(count := getattr(layer, name, None), int):
                 return count
-        if isinstance(layer, nn.LayerNorm):
-            return layer.normalized_shape[-1]
+        if isinstance(shape := getattr(layer, "normalized_shape", None), tuple):  # of LayerNorm and RMSNorm
+            return int(shape[-1])
         raise ValueNotAllowed(f"a {type(layer).__name__} does not say how many channels it reads")
 
     def narrow(self, block: nn.Module) -> "Site | None":
@@ -58,21 +58,22 @@ class TokenSite(Site):
     """Of a transformer's block: the normalisation through which its attention reads tokens.
 
     mlp: the path of the one through which its MLP reads them, once attention has been added. attention: that of the
-    attention; empty: there is none. leading: tokens before those of the patches; the first is the class token. grid:
-    rows and columns of patches; None: they vary.
+    attention; empty: there is none. leading: tokens before those of the patches. grid: rows and columns of patches;
+    None: they vary. class_token: whether the first of the leading tokens is that of the class.
     """
 
     mlp: str
     attention: str = ""
     leading: int = 1
     grid: tuple[int, int] | None = None
+    class_token: bool = True
 
     features: ClassVar[Features] = "tokens"
 
     @property
     def before_mlp(self) -> Site:
         """The place before the MLP."""
-        return TokenSite(self.mlp, self.mlp, self.mlp, "", self.leading, self.grid)
+        return TokenSite(self.mlp, self.mlp, self.mlp, "", self.leading, self.grid, self.class_token)
 
 
 def as_maps(features: Tensor) -> Tensor:

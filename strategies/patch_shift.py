@@ -68,9 +68,10 @@ class _Exchange:
         own, moved = self._patches(tokens), self._patches(out)
         for row, offsets in enumerate(PATTERN):
             for column, offset in enumerate(offsets):
-                if offset:
-                    place = (slice(None), slice(None), slice(row, None, 3), slice(column, None, 3))
-                    moved[place] = own[place].roll(way * offset, dims=1)
+                if ahead := way * offset % self.num_segments:
+                    place = (slice(row, None, 3), slice(column, None, 3))
+                    moved[:, ahead:, *place] = own[:, :-ahead, *place]
+                    moved[:, :ahead, *place] = own[:, -ahead:, *place]
         return out
 
     def _patches(self, tokens: Tensor) -> Tensor:

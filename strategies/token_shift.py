@@ -27,7 +27,7 @@ class TokenShift(Strategy):
 
     def refuses_site(self, site: Site) -> str | None:
         """Where there is no class token it has none to shift."""
-        if isinstance(site, TokenSite) and self.tokens == "class" and not site.leading:
+        if isinstance(site, TokenSite) and self.tokens == "class" and not (site.leading and site.class_token):
             return "there is no class token among the tokens"
         return super().refuses_site(site)
 

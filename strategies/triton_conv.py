@@ -61,7 +61,8 @@ class TritonConv(Strategy):
 def _why_not(layer: nn.Module) -> str | None:
     """Why the shift is not fused into ``layer``; None where it is. On a CPU, where nothing is timed, dtypes are alike.
 
-    Frames come in the layout that the weights have. In fp16 and bf16 a tile can be loaded 16 bytes at a time in both.
+    Decided as the weights lie when it is inserted; frames come in their layout. In fp16 and bf16 a tile is loaded 16
+    bytes at a time in both.
     """
     if not products.takes(layer):
         return "is no plain 1×1 convolution"

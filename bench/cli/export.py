@@ -163,6 +163,7 @@ def _stream(
         return logits
 
     network = models.go_online(strategy, models.build(backbone, 1, weights))
+    models.require_edge(network.trunk, size)
     shape = (streams, network.channels, size, size)
     with torch.inference_mode():
         logits, state = network.step(torch.zeros(shape))

@@ -83,6 +83,7 @@ def command(
         network = models.build(backbone, 1, weights)
         warn_if_released_otherwise(weights, fraction=fraction, placement=placement, direction="unidirectional")
         online = models.go_online(causal, network).to(device)
+        models.require_edge(online.trunk, size or _USUAL_SIZE[online.channels])
         normal = models.normalisation(backbone, weights)
         playback = Playback(video, online, size or _USUAL_SIZE[online.channels], fps, normal)
         meaning = "random weights: it means nothing" if weights is None else f"weights of {Path(weights).name}"

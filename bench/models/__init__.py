@@ -25,7 +25,7 @@ from bench.models.backbones import normalisation
 from bench.models.detectors import Detector, EveryPosition, Found, Targets, build_detector
 from bench.models.full_size import build
 from bench.models.inflation import load_pretrained
-from bench.models.network import Network, channels_of, edge_of, insert, lay_out, remove
+from bench.models.network import Network, channels_of, edge_of, insert, lay_out, remove, require_edge
 from bench.models.online import OnlineNetwork, State, StreamError, go_online, inputs, joined, prove
 from bench.models.residual_blocks import NoSites, sites
 from bench.models.trainable import build_trainable, pretrained_form
@@ -34,4 +34,4 @@ from bench.models.weights import last_layer, load_weights, released_otherwise, s
 __all__ = ["Detector", "EveryPosition", "Found", "Network", "NoSites", "OnlineNetwork", "State", "StreamError"]
 __all__ += ["Targets", "build", "build_detector", "build_trainable", "channels_of", "edge_of", "go_online", "inputs"]
 __all__ += ["insert", "joined", "last_layer", "lay_out", "load_pretrained", "load_weights", "normalisation"]
-__all__ += ["pretrained_form", "prove", "released_otherwise", "remove", "set_head", "sites"]
+__all__ += ["pretrained_form", "prove", "released_otherwise", "remove", "require_edge", "set_head", "sites"]

@@ -11,7 +11,7 @@ from torch.optim.swa_utils import update_bn
 from torchvision.models.resnet import ResNet
 
 from bench.models.residual_blocks import NoSites, sites
-from bench.spec.axes import BASELINE
+from bench.spec.axes import BASELINE, ValueNotAllowed
 from bench.strategy import NotTaken, Site, Strategy, as_clip
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -21,6 +21,7 @@ NO_SITES = (
     "network.shift_sites = {'path.of.a.block': 'path.in.it.of.the.layer'}"
 )
 CALIBRATION_FRAMES, _CALIBRATION_SIZE = 8, 64
+_GAINS, _NEXT_TO_ZERO = ("gamma", "gamma_1", "gamma_2", "layer_scale"), 1e-3  # of branches, in timm and torchvision
 
 
 class Network(nn.Module):
@@ -186,20 +187,32 @@ def channels_of(trunk: nn.Module) -> int:
 
 def edge_of(trunk: nn.Module, usual: int) -> int:
     """px, of the frames that a trunk reads: ``usual``, unless it takes one size only, as vision transformers do."""
+    if getattr(trunk, "dynamic_img_size", False):
+        return usual
     declared = getattr(trunk, "image_size", None) or getattr(getattr(trunk, "patch_embed", None), "img_size", None)
     edge = declared[0] if isinstance(declared, tuple | list) and declared else declared
     return edge if isinstance(edge, int) else usual
 
 
+def require_edge(trunk: nn.Module, size: int) -> None:
+    """Raises ValueNotAllowed where ``trunk`` does not read frames of ``size`` px."""
+    if (edge := edge_of(trunk, size)) != size:
+        raise ValueNotAllowed(f"this network reads frames of {edge} px alone, not of {size}")
+
+
 def calibrate(network: nn.Module, frames: int = CALIBRATION_FRAMES) -> None:
     """For random weights: BatchNorm statistics of one pass of random frames, so that no denormal or infinite values
-    change the latency. A gain that starts at zero, as in timm's residual branches, becomes one, and a linear layer of
-    zeros, as torchvision's ViT ends with, a random one: a GPU is faster on zeros, and a shift could not be seen."""
+    change the latency. A gain that starts at zero or next to it, as in timm's residual branches, becomes one, and a
+    linear layer of zeros, as torchvision's ViT ends with, a random one: a GPU is faster on zeros, and a shift could not
+    be seen."""
     for module in network.modules():
         if isinstance(module, nn.Linear) and not module.weight.any():
             module.reset_parameters()
         if isinstance(module, _BatchNorm) and module.affine and not module.weight.any():
             nn.init.ones_(module.weight)
+        for gain in (getattr(module, name, None) for name in _GAINS):
+            if isinstance(gain, nn.Parameter) and gain.abs().max() < _NEXT_TO_ZERO:
+                nn.init.ones_(gain)
     update_bn([torch.randn(frames, channels_of(network), _CALIBRATION_SIZE, _CALIBRATION_SIZE)], network)
 
 

@@ -8,7 +8,6 @@ without a shortcut take no shift, and from stages of 23 blocks on only every sec
 
 import operator
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -32,24 +31,22 @@ class NoSites(ValueError):
 def sites(network: nn.Module, placement: Placement = "residual") -> list[tuple[nn.Module, str, Site]]:
     """(the block's parent, the block's name in it, the site in the block), in the order of the network's modules.
 
-    A network may name its own in an attribute ``shift_sites``: {path of a block: path of the layer in it}. One whose
-    ``takes_shift`` is False has none. Every block of a vision transformer takes a shift, however many there are.
+    A network may name its own in an attribute ``shift_sites``: {path of a block: path of the layer in it, or a
+    ``TokenSite``}. One whose ``takes_shift`` is False has none. Every block of a vision transformer takes a shift,
+    however many there are.
     """
     if not getattr(network, "takes_shift", True):
         return []
     root = getattr(network, "trunk", network)
-    declared = getattr(root, "shift_sites", None)
     tokens = token_sites(root)
-    if declared is not None:
-        found = _declared(root, declared)
+    if (declared := getattr(root, "shift_sites", None)) is not None:
+        places = _declared(root, declared)
+    elif tokens:  # of a hybrid its transformer alone: a strategy stands before one kind of features
+        places = dict[str, Site](tokens)
     else:
         found = residual_sites(root)
         found = _every_second(found) if placement == "residual" else found
-        found |= {block: site.path for block, site in tokens.items()}
-    places: dict[str, Site] = {
-        block: replace(tokens[block], path=layer) if block in tokens else Site("conv1", layer)
-        for block, layer in found.items()
-    }
+        places = {block: Site("conv1", layer) for block, layer in found.items()}
     parted = [(*block.rpartition(".")[::2], site) for block, site in places.items()]
     return [(root.get_submodule(parent), name, site) for parent, name, site in parted]
 
@@ -123,10 +120,11 @@ def _every_second(found: dict[str, str]) -> dict[str, str]:
     return {block: found[block] for blocks in stages.values() for block in blocks[::step]}
 
 
-def _declared(root: nn.Module, declared: Mapping[str, str]) -> dict[str, str]:
-    for block, layer in declared.items():
+def _declared(root: nn.Module, declared: Mapping[str, str | Site]) -> dict[str, Site]:
+    places = {block: own if isinstance(own, Site) else Site("conv1", own) for block, own in declared.items()}
+    for block, site in places.items():
         try:
-            root.get_submodule(block).get_submodule(layer)
+            site.layer(root.get_submodule(block))
         except AttributeError as error:
-            raise NoSites(f"shift_sites names {block!r}: {layer!r}, which the network lacks: {error}") from None
-    return dict(declared)
+            raise NoSites(f"shift_sites names {block!r}: {site.path!r}, which the network lacks: {error}") from None
+    return places

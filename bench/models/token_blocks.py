@@ -28,7 +28,8 @@ def _within(start: str, module: nn.Module) -> Iterator[tuple[str, TokenSite]]:
     elif timms is not None and isinstance(module, timms.VisionTransformer):
         varies = module.dynamic_img_size or module.patch_embed.grid_size is None
         grid = None if varies else tuple(module.patch_embed.grid_size)
-        site = TokenSite("norm1", "norm1", "norm2", "attn", module.num_prefix_tokens, grid)
+        first = module.has_class_token  # else registers may stand in front
+        site = TokenSite("norm1", "norm1", "norm2", "attn", module.num_prefix_tokens, grid, first)
         kind = timms.Block
     else:
         return

@@ -137,7 +137,7 @@ class MovesInPlace(Strategy):
         """Shift before the reading layer (residual: and restore after it) or before the block (in-place)."""
         place = self.reader(block, site)
         layer = place.layer(block)
-        groups = self.groups(layer.in_channels)  # type: ignore[arg-type]
+        groups = self.groups(place.channels(block))
         if self.placement == "inplace":
             return ShiftedInPlace(block, groups, num_segments, self.mover, restore=False)
         place.replace(block, ShiftedInPlace(layer, groups, num_segments, self.mover, restore=place == site))
@@ -147,7 +147,7 @@ class MovesInPlace(Strategy):
         """Exchange the moved channels with those of the frame before: three copies, whatever the mover."""
         place = self.reader(block, site)
         layer = place.layer(block)
-        fold = self.channels_each_way(layer.in_channels)  # type: ignore[arg-type]
+        fold = self.channels_each_way(place.channels(block))
         if self.placement == "inplace":
             return ExchangedInPlace(block, fold, restore=False)
         place.replace(block, ExchangedInPlace(layer, fold, restore=place == site))

@@ -18,12 +18,14 @@ from bench.ops.in_place import FrameByFrame
 from bench.ops.triton_operators import takes, triton_shift
 from bench.strategy import as_clip
 
+_MOST_FRAMES = 128  # of a clip, all of which a program holds in its registers
+
 
 @torch.library.custom_op("shiftbench::move_", mutates_args=("moved",))
 def move_(moved: Tensor, num_segments: int, ahead: int, back: bool = False, keep: bool = False) -> Tensor:
     """Shift ``moved`` in its own memory. With ``keep``, what falls off is returned, else a tensor without channels."""
     clip, fallen = as_clip(moved, num_segments), _aside(moved, num_segments, keep)
-    if lies := _kernel_takes(moved):
+    if lies := _kernel_takes(moved, num_segments):
         from bench.ops import triton_launch
 
         triton_launch.move(moved, *lies, num_segments, ahead, back, None, fallen if keep else None)
@@ -44,7 +46,7 @@ def _(moved: Tensor, num_segments: int, ahead: int, back: bool = False, keep: bo
 def put_back_(moved: Tensor, fallen: Tensor, num_segments: int, ahead: int, back: bool = False) -> None:
     """Undo ``move_`` exactly; fallen: what it returned."""
     clip = as_clip(moved, num_segments)
-    if lies := _kernel_takes(moved):
+    if lies := _kernel_takes(moved, num_segments):
         from bench.ops import triton_launch
 
         triton_launch.move(moved, *lies, num_segments, ahead, not back, fallen, None)
@@ -98,9 +100,9 @@ def _groups(moved: Tensor, ahead: int, back: bool) -> list[Group]:
     return [group.opposite if back else group for group in groups if group.first < group.last]
 
 
-def _kernel_takes(moved: Tensor) -> tuple[int, bool] | None:
+def _kernel_takes(moved: Tensor, num_segments: int) -> tuple[int, bool] | None:
     """(channels of a whole frame, channels_last) where ``moved`` lies in frames without gaps that a kernel takes."""
-    if not takes(moved, written=moved.shape[0] * moved.stride(0)):
+    if num_segments > _MOST_FRAMES or not takes(moved, written=moved.shape[0] * moved.stride(0)):
         return None
     height, width = moved.shape[2:]
     channels = moved.stride(0) // (height * width)

@@ -110,10 +110,8 @@ class Subject:
         """Those of a loss on what ``block`` gives in training, with respect to its input, its first weights and all
         that the strategy learns. autocast: in bf16, as trainings compute where a device can."""
         site = site_in(block)
-        weight, channels = (
-            next(site.layer(block).parameters()),
-            site.channels(block),
-        )  # it stays when a strategy takes the layer
+        channels = site.channels(block)
+        weight = next(site.layer(block).parameters())  # it stays when a strategy takes the layer
         of_block = {id(parameter) for parameter in block.parameters()}
         wrapped = self.built(block, t, make, trained=trained).train()
         frames = self.clip(2, t, channels).requires_grad_()

@@ -271,10 +271,14 @@ def _hold(file: Path) -> None:
             handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         except FileExistsError:
             with suppress(FileNotFoundError):  # given up meanwhile
-                host, _, process = file.read_text(encoding="utf-8").strip().rpartition(" ")
+                text = file.read_text(encoding="utf-8")
+                host, _, process = text.strip().rpartition(" ")
                 if host == here and process.isdigit() and not psutil.pid_exists(int(process)):
                     stale = file.with_name(f"{file.name}.{os.getpid()}")
-                    file.rename(stale)  # of two that find it, one: the other's rename finds nothing
+                    file.rename(stale)
+                    if stale.read_text(encoding="utf-8") != text:  # somebody else found it first: this one is theirs
+                        with suppress(FileExistsError):
+                            os.link(stale, file)
                     stale.unlink()
                     continue
                 who = f"process {process} on {host}" if host else "which is not known"

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torchvision.models.vision_transformer import EncoderBlock, VisionTransformer
 
 from bench import models
-from bench.models.network import Network
+from bench.measure.latency.traffic import count
+from bench.models.network import Network, calibrate
 from bench.models.small_blocks import silence
 from bench.plugins.discovery import load_class, load_classes, strategy_files
 from bench.sites import TokenSite
@@ -244,6 +245,12 @@ def test_the_sites_of_torchvisions_vit() -> None:
     assert found[0][2].channels(found[0][0].get_submodule("encoder_layer_0")) == CHANNELS
 
 
+def test_a_transformer_names_its_own_places() -> None:
+    network, site = vit(), TokenSite("norm1", "ln_1", "ln_2", "self_attention", 1, (2, 2))
+    network.trunk.shift_sites = {"encoder.layers.encoder_layer_1": site}
+    assert [(name, own) for _, name, own in models.sites(network)] == [("encoder_layer_1", site)]
+
+
 @pytest.mark.parametrize("name", ["deit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "vit_large_patch16_224"])
 def test_the_sites_of_timms(name: str) -> None:
     """All blocks, of those with 24 as well: every second one is a custom of convolutional networks."""
@@ -289,6 +296,8 @@ def test_what_a_token_shift_needs_is_asked_for() -> None:
     headless, varying = TokenSite("n", "a", "b", "", 0, None), "the rows and columns of the patches vary"
     assert TokenShift(0.5).refuses_site(headless) == "there is no class token among the tokens"
     assert TokenShift(0.5, tokens="all").refuses_site(headless) is None
+    registers = TokenSite("n", "a", "b", "", 4, None, class_token=False)
+    assert TokenShift(0.5).refuses_site(registers) == "there is no class token among the tokens"
     assert varying in (PatchShift(1.0).refuses_site(headless) or "")
     with pytest.raises(ValueNotAllowed, match="of token_shift"):
         TokenShift(0.5, before="lunch")
@@ -304,6 +313,32 @@ def test_frame_by_frame_a_network_computes_what_it_computes_in_clips(placement: 
             for t in range(T):
                 logits, state = online.step(frames.unflatten(0, (CLIPS, T))[:, t], state)
                 torch.testing.assert_close(logits, want[:, t])
+
+
+def test_another_size_of_frames_is_one_line() -> None:
+    models.require_edge(vit().trunk, 16)
+    with pytest.raises(ValueNotAllowed, match="reads frames of 16 px alone, not of 32"):
+        models.require_edge(vit().trunk, 32)
+    models.require_edge(models.build("resnet18", T).trunk, 32)
+
+
+def test_branches_that_hardly_say_anything_speak_up() -> None:
+    """With random weights a gain of 1e-6 would hide whatever happens in its branch."""
+    transformers = pytest.importorskip("timm.models.vision_transformer")
+    network = transformers.VisionTransformer(16, 8, num_classes=5, embed_dim=12, depth=1, num_heads=3, init_values=1e-6)
+    calibrate(network)
+    assert network.blocks[0].ls1.gamma.eq(1).all() and network.blocks[0].ls2.gamma.eq(1).all()
+
+
+def test_all_products_of_attention_are_counted() -> None:
+    """PyTorch's attention in one operator is taken apart while FLOPs are counted, and only then."""
+    network, frames = vit(), torch.randn(T, 3, 16, 16)
+    with torch.inference_mode():
+        counted = count(lambda: network.trunk(frames)).flops
+    tokens_, inside = T * 5, 2 * CHANNELS
+    of_a_block = 2 * tokens_ * (4 * CHANNELS**2 + 2 * CHANNELS * inside) + 2 * 2 * T * 5 * 5 * CHANNELS
+    assert counted > 2 * of_a_block
+    assert torch.backends.mha.get_fastpath_enabled()
 
 
 def test_a_network_of_zeros_at_the_end_is_given_an_answer() -> None:

@@ -227,16 +227,13 @@ def _alarm(seconds: float) -> Iterator[None]:
     over = False
 
     def ring(*_: object) -> None:
-        if not over:  # what is put back on the way out is left alone
+        if not over:
             raise _Alarm
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds, _RINGS_AGAIN)  # what it meets in a finaliser is lost there
     try:
         yield
-    except _Alarm:
-        over = True
-        raise
     finally:
         over = True
         signal.setitimer(signal.ITIMER_REAL, 0)

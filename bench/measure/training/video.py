@@ -30,7 +30,7 @@ from bench.data.video_lists import ARROW, Video, VideoSet, read_video_set
 from bench.measure.training.checkpoint import State
 from bench.measure.training.harness import Batch, Diverged, Task, Train
 from bench.measure.training.video_cache import all_videos, readable
-from bench.models import Network, build, last_layer, normalisation, remove, set_head
+from bench.models import Network, build, last_layer, normalisation, remove, require_edge, set_head
 from bench.spec.axes import starting_weights
 from bench.spec.cases import Condition
 from bench.spec.training import VideoRecipe
@@ -105,6 +105,7 @@ class VideoTask(Task):
     def network(self, backbone: str, segments: int) -> Network:
         """With the weights that it starts from, and a last layer that is the seed's."""
         network = build(backbone, segments, self.weights)
+        require_edge(network.trunk, self.videos.size)
         set_head(network, len(self.dataset.classes), self.seed)
         if self.recipe.norm_momentum is not None:
             for module in network.modules():
