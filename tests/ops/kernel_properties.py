@@ -289,7 +289,7 @@ def test_moves_what_moves_in_its_own_memory_and_puts_it_back(
     own = frames.clone()
     want = triton_shift(frames, t, ahead, behind, back)
     moved = frames[:, : ahead + behind]
-    assert triton_moves._kernel_takes(moved) == (19, layout == torch.channels_last)
+    assert triton_moves._kernel_takes(moved, t) == (19, layout == torch.channels_last)
     assert not triton_moves.move_(moved, t, ahead, back).numel()
     assert torch.equal(frames, want)
     frames.copy_(own)
