@@ -197,7 +197,7 @@ def _measured(wanted: Wanted, budget: str, quiet: bool) -> Path:
             plan = prepare(settings, Chosen(strategies=wanted.candidates), None)
             session.require_backbones(plan.sweep, wanted.weights)
             executor = executor_for("local", 1, settings.limits, None)
-            runner.start(plan, folder, "advise", session.asked(), reporter, executor)
+            runner.start(plan, folder, "advise", session.command_line(), reporter, executor)
         finally:
             reporter.close()
     write_report(folder)

@@ -154,7 +154,7 @@ def _measured(plan: "Plan", folder: Path, reporter: "Reporter") -> "tuple[pd.Dat
     from bench.measure.executors import executor_for
 
     executor = executor_for("local", 1, plan.settings.limits, None)
-    tally = runner.start(plan, folder, "evaluate", session.asked(), reporter, executor)
+    tally = runner.start(plan, folder, "evaluate", session.command_line(), reporter, executor)
     run, _ = write_report(folder)
     return run.latency, tally["failed"]
 

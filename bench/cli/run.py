@@ -252,7 +252,7 @@ def command(**options: Any) -> int:
             if asked.dry_run:
                 dry_run.show(plan, folder, json_output=asked.json_output)
                 return 0
-            tally = runner.start(plan, folder, asked.name, session.asked(), reporter, executor, pause)
+            tally = runner.start(plan, folder, asked.name, session.command_line(), reporter, executor, pause)
     except KeyboardInterrupt:
         reporter.close()
         if folder is not None and (folder / "run.json").exists():

@@ -53,8 +53,8 @@ def strategies() -> Path:
     return _base() / "strategies"
 
 
-def asked() -> str:
-    """The command line as it was typed, for run.json."""
+def command_line() -> str:
+    """As it was typed, for run.json."""
     return shlex.join(["run_bench.py", *sys.argv[1:]])
 
 

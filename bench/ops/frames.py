@@ -53,11 +53,14 @@ def moved_groups(fold: int, direction: Direction) -> tuple[Group, ...]:
     Bidirectional: the first group receives the next frame, the second the previous one. Unidirectional: the first
     receives the previous one. The channels after them stay.
     """
-    if not fold:
-        return ()
-    if direction == "bidirectional":
-        return Group(0, fold, 1), Group(fold, 2 * fold, -1)
-    return (Group(0, fold, -1),)
+    return groups_of(fold, fold) if direction == "bidirectional" else groups_of(0, fold)
+
+
+def groups_of(ahead: int, behind: int) -> tuple[Group, ...]:
+    """The first ``ahead`` channels, which receive the next frame, and the ``behind`` after them, which receive the
+    previous one; none that is empty."""
+    groups = Group(0, ahead, 1), Group(ahead, ahead + behind, -1)
+    return tuple(group for group in groups if group.first < group.last)
 
 
 def from_neighbour(frames: Tensor, offset: int, num_segments: int) -> Tensor:
@@ -92,6 +95,15 @@ def empty_like_with(frames: Tensor, channels: int) -> Tensor:
     """Uninitialised frames with another number of channels, in the memory format of ``frames``."""
     shape = (frames.shape[0], channels, *frames.shape[2:])
     return torch.empty(shape, dtype=frames.dtype, device=frames.device, memory_format=memory_format(frames))
+
+
+def set_aside(frames: Tensor, num_segments: int, channels: int) -> Tensor:
+    """Uninitialised [N, channels, H, W], for what falls off the ends of clips. A pixel's channels lie as in ``frames``
+    [N*T, C, H, W], which may be a view of the first channels of dense ones."""
+    rows = frames.stride(1) == 1 and frames.shape[2:].numel() > 1
+    shape = (frames.shape[0] // num_segments, channels, *frames.shape[2:])
+    layout = torch.channels_last if rows else torch.contiguous_format
+    return torch.empty(shape, dtype=frames.dtype, device=frames.device, memory_format=layout)
 
 
 def is_nchw(weight: Tensor) -> bool:

@@ -11,7 +11,7 @@ beyond a clip's ends. What falls off the ends lies aside, [N, ahead + behind, H,
 import torch
 from torch import Tensor
 
-from bench.ops.frames import Group, dense, is_channels_last, memory_format
+from bench.ops.frames import dense, groups_of, is_channels_last, memory_format, set_aside
 from bench.ops.in_place import FrameByFrame
 from bench.ops.triton_operators import takes
 from bench.strategy import as_clip
@@ -42,7 +42,7 @@ def finish_block_(
     if dense(out) is not out or shortcut.shape != out.shape:
         raise ValueError("a block's end needs frames without gaps, and a shortcut of their shape")
     read, write = (read_ahead, read_behind), (write_ahead, write_behind)
-    fallen = _beside(out, num_segments, sum(write))
+    fallen = set_aside(out, num_segments, sum(write))
     given = [tensor for tensor in (out, shortcut, held) if tensor is not None and tensor.numel()]
     same_layout = is_channels_last(out) == is_channels_last(dense(shortcut)) and dense(shortcut) is shortcut
     if not takes(*given) or not same_layout:
@@ -60,7 +60,7 @@ def finish_block_(
 @finish_block_.register_fake
 def _(out: Tensor, *rest: object) -> Tensor:
     num_segments, _, _, write_ahead, write_behind, _ = rest[5:]
-    return _beside(out, num_segments, write_ahead + write_behind)  # type: ignore[arg-type, operator]
+    return set_aside(out, num_segments, write_ahead + write_behind)  # type: ignore[arg-type, operator]
 
 
 def _finish(
@@ -82,24 +82,13 @@ def _finish(
         other = other * shortcut_scale[:, None, None]
     value = out.to(wide) * scale[:, None, None] + offset[:, None, None] + other
     out.copy_(torch.relu(value) if rectified else value)
-    parts = FrameByFrame().shift(as_clip(out, num_segments), _groups(*write))
-    return torch.cat(parts, dim=1) if parts else _beside(out, num_segments, 0)
+    parts = FrameByFrame().shift(as_clip(out, num_segments), groups_of(*write))
+    return torch.cat(parts, dim=1) if parts else set_aside(out, num_segments, 0)
 
 
 def restored(frames: Tensor, fallen: Tensor, num_segments: int, ahead: int, behind: int) -> Tensor:
     """A copy of frames that lie shifted, in their own frames; fallen: what fell off when they were placed."""
     out = frames.clone(memory_format=memory_format(frames))
-    groups = _groups(ahead, behind)
+    groups = groups_of(ahead, behind)
     FrameByFrame().restore(as_clip(out, num_segments), groups, [fallen[:, group.channels] for group in groups])
     return out
-
-
-def _groups(ahead: int, behind: int) -> list[Group]:
-    groups = Group(0, ahead, 1), Group(ahead, ahead + behind, -1)
-    return [group for group in groups if group.first < group.last]
-
-
-def _beside(out: Tensor, num_segments: int, channels: int) -> Tensor:
-    """[N, channels, H, W], uninitialised, in the memory format of ``out``."""
-    shape = (out.shape[0] // num_segments, channels, *out.shape[2:])
-    return torch.empty(shape, dtype=out.dtype, device=out.device, memory_format=memory_format(out))

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bench.ops.frames import Group
+from bench.ops.frames import Group, groups_of, set_aside
 from bench.ops.in_place import FrameByFrame
 from bench.ops.triton_operators import takes, triton_shift
 from bench.strategy import as_clip
@@ -24,7 +24,7 @@ _MOST_FRAMES = 128  # of a clip, all of which a program holds in its registers
 @torch.library.custom_op("shiftbench::move_", mutates_args=("moved",))
 def move_(moved: Tensor, num_segments: int, ahead: int, back: bool = False, keep: bool = False) -> Tensor:
     """Shift ``moved`` in its own memory. With ``keep``, what falls off is returned, else a tensor without channels."""
-    clip, fallen = as_clip(moved, num_segments), _aside(moved, num_segments, keep)
+    clip, fallen = as_clip(moved, num_segments), set_aside(moved, num_segments, keep * moved.shape[1])
     if lies := _kernel_takes(moved, num_segments):
         from bench.ops import triton_launch
 
@@ -39,7 +39,7 @@ def move_(moved: Tensor, num_segments: int, ahead: int, back: bool = False, keep
 @move_.register_fake
 def _(moved: Tensor, num_segments: int, ahead: int, back: bool = False, keep: bool = False) -> Tensor:
     as_clip(moved, num_segments)
-    return _aside(moved, num_segments, keep)
+    return set_aside(moved, num_segments, keep * moved.shape[1])
 
 
 @torch.library.custom_op("shiftbench::put_back_", mutates_args=("moved",))
@@ -95,9 +95,7 @@ def _way(groups: Sequence[Group]) -> tuple[int, bool]:
 
 
 def _groups(moved: Tensor, ahead: int, back: bool) -> list[Group]:
-    """The groups that are not empty."""
-    groups = Group(0, ahead, 1), Group(ahead, moved.shape[1], -1)
-    return [group.opposite if back else group for group in groups if group.first < group.last]
+    return [group.opposite if back else group for group in groups_of(ahead, moved.shape[1] - ahead)]
 
 
 def _kernel_takes(moved: Tensor, num_segments: int) -> tuple[int, bool] | None:
@@ -112,12 +110,3 @@ def _kernel_takes(moved: Tensor, num_segments: int) -> tuple[int, bool] | None:
         if channels >= moved.shape[1] and all(size == 1 or stride == want for size, stride, want in expected):
             return channels, channels_last
     return None
-
-
-def _aside(moved: Tensor, num_segments: int, keep: bool) -> Tensor:
-    """[N, moved, H, W], or without channels, uninitialised; a pixel's channels lie as in ``moved``."""
-    count, channels, height, width = moved.shape
-    rows = moved.stride(1) == 1 and height * width > 1
-    shape = (count // num_segments, channels if keep else 0, height, width)
-    layout = torch.channels_last if rows else torch.contiguous_format
-    return torch.empty(shape, dtype=moved.dtype, device=moved.device, memory_format=layout)

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION"),
 ]
 
-PROPERTIES = ROOT / "tests" / "ops" / "kernel_properties.py"
+PROPERTIES = [str(ROOT / "tests" / "ops" / f"{what}_properties.py") for what in ("kernel", "moving")]
 
 
 def properties_hold(interpreted: bool, *more: str) -> None:
@@ -27,7 +27,7 @@ def properties_hold(interpreted: bool, *more: str) -> None:
     line = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-W", "ignore:TRITON_DEFAULT_FP_FUSION"]
     environment = {**os.environ, "TRITON_INTERPRET": "1" if interpreted else "0", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*line, str(PROPERTIES), *more], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500
+        [*line, *PROPERTIES, *more], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

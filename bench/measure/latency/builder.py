@@ -124,9 +124,10 @@ class PanelBuilder:
 
         prove: hold a runtime against eager; in eight bits, the file from which it quantised. That streams equal clips
         is conformance. reference: what computes the same function; the very kernels that are timed are held against it.
-        Raises ValueError where the strategy wrote into what all cases share or the output is not finite, Inexact where
-        a runtime or a kernel computes something else.
+        Raises ValueError where the network reads frames of another size, the strategy wrote into what all cases share
+        or the output is not finite, Inexact where a runtime or a kernel computes something else.
         """
+        models.require_edge(self._network.trunk, self.panel.size)
         before, case = self._versions(), (type(strategy), repr(vars(strategy)), runtime)
         try:
             with no_side_effects(compiling=runtime != EAGER):

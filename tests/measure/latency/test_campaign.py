@@ -97,7 +97,11 @@ def test_evil_costs_itself_only(tmp_path: Path) -> None:
         assert list(slots) == honest
         blocks = {tuple(own.superblock) for own in slots.values()}
         assert len(blocks) == 1, "all in the same superblocks"
-        for block in set(blocks.pop()):
+        every = blocks.pop()
+        positions = sorted(position for own in slots.values() for position in own.position)
+        if max(positions) < 2 * len(honest):  # they were alone; on a slow machine some deeds are done in both
+            assert positions == sorted(list(range(2 * len(honest))) * (len(every) // 2))
+        for block in set(every):
             pairs = [
                 [at for at, of in zip(own.position, own.superblock, strict=True) if of == block]
                 for own in slots.values()

@@ -189,6 +189,7 @@ def test_a_superblock_in_which_the_process_was_stopped_is_told() -> None:
     stops, suspended, asleep = json.loads(done.stdout)
     assert (stops, asleep) == ([0, 1, 0], [False, True, False])
     assert all(abs(own) < 1 for own in suspended)  # stopped for a moment, never suspended with its machine
+    assert min(map(abs, suspended)) < 0.005  # beside other work, one clock may be read much later than the other
 
 
 def test_a_case_that_fails_costs_itself_and_its_superblock() -> None:
