@@ -158,6 +158,22 @@ def test_the_last_layer_learns_faster_and_normalisations_forget_faster(videos: V
     assert {m.momentum for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)} == {RECIPE.norm_momentum}
 
 
+def test_zeros_around_small_maps_change_no_function(videos: Videos) -> None:
+    network = VideoTask.network(opened(videos), "timm:tf_efficientnet_lite0", 4).double()
+    frames = torch.randn(4, 3, 32, 32, dtype=torch.float64)
+    padded = [module for module in network.modules() if getattr(module, "padding_mode", "") == "constant"]
+    found = []
+    for mode in ("constant", "zeros"):
+        for module in padded:
+            module.padding_mode = mode
+        network.zero_grad()
+        network(frames).sum().backward()
+        found.append([parameter.grad for parameter in network.parameters() if parameter.grad is not None])
+    assert {module.kernel_size for module in padded} == {(3, 3), (5, 5)}
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
 def test_what_is_not_finite_is_an_error(videos: Videos) -> None:
     with pytest.raises(Diverged, match=r"the training loss was \w+ at step \d of 6"):
         trained(opened(videos, recipe=RECIPE.model_copy(update={"lr": 1e30})), NoShift(0.0))
