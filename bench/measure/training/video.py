@@ -258,7 +258,7 @@ def _pad_before_small_maps(network: Network, size: int) -> None:
         if module.groups > 1 and any(
             kernel > edge for kernel, edge in zip(module.kernel_size, arguments[0].shape[-2:], strict=True)
         ):
-            module.padding_mode = "constant"  # to ``Conv2d`` all modes but "zeros" are one of ``pad``'s
+            module.padding_mode = "constant"  # type: ignore[assignment]  # one of ``pad``, as all but "zeros" are
 
     hooks = [module.register_forward_pre_hook(look) for module in network.modules() if isinstance(module, nn.Conv2d)]
     with torch.no_grad():
