@@ -1,9 +1,10 @@
-"""Move nothing: the ReLU that writes the features places them for the next layer, the shortcut's addition finds them.
+"""Move nothing: the end of a block writes its features where the next layer reads them, and finds the shortcut's.
 
-A residual network passes over its features twice between two convolutions, to add and to rectify. Those passes read and
-write moved channels in the frame where they lie or are wanted; see ``bench.ops.placed_block`` for the traffic that
-is left. On a CPU they are native code; on a GPU one Triton kernel ends each block. Fraction 0 stands for the same
-passes with nothing moved.
+A residual network passes three times over its features between two convolutions, to normalise, to add and to rectify.
+Here that is one pass, which reads and writes moved channels in the frame where they lie or are wanted; see
+``bench.ops.placed_block`` for the traffic that is left. On a CPU it is native code, on a GPU a Triton kernel.
+Fraction 0 stands for the same pass with nothing moved: what moving is to be held against, as the plain network makes
+three.
 """
 
 from functools import cached_property
@@ -19,7 +20,7 @@ from bench.strategy import Site
 
 
 class PlacedShift(native.MovesNatively):
-    """Let the ReLU before a block place the moved channels, and the block's addition read them from there."""
+    """Let the end of one block place the moved channels, and the end of the next find its shortcut's there."""
 
     name = "placed_shift"
     source = "the passes that a residual block makes anyway"
@@ -49,12 +50,12 @@ class PlacedShift(native.MovesNatively):
         return PlacedBlock(self, super().wrap(block, site, num_segments), layers, num_segments)
 
     def join(self, before: nn.Module, after: nn.Module) -> None:
-        """The ReLU of one block places what the next one reads."""
+        """The end of one block places what the next one reads."""
         if isinstance(before, PlacedBlock | StreamedBlock):
             before.hand_to(after)
 
     def online(self, block: nn.Module, site: Site) -> nn.Module:
-        """Let the ReLU before a block set moved channels aside, with those of the previous frame in their place."""
+        """Let the end of a block set moved channels aside for the next, with the previous frame's in their place."""
         layers = layers_of(block, site)
         exchanged = super().online(block, site)
         return exchanged if native.why_not() or layers is None else StreamedBlock(self, exchanged, layers)

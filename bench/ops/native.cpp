@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
+#include <optional>
+#include <type_traits>
 #include <vector>
 
 namespace {
@@ -144,205 +147,181 @@ at::Tensor shifted_product(
   return out;
 }
 
-// What follows belongs to placed_block.py: the two passes over a block's output that every residual network makes anyway,
-// its addition and its ReLU, reading and writing moved channels in the frame where they lie or are wanted.
+// What follows belongs to placed_block.py: the end of a residual block, its last normalisation, addition and ReLU, in one
+// pass that reads the shortcut's moved channels where they lie, and writes its own where they are wanted.
 
 using bf16 = at::BFloat16;
 
-inline float rectified(float value) { return value < 0 ? 0.0f : value; }  // NaN stays NaN
+inline float wide(float value) { return value; }
 
-inline bf16 rectified(bf16 value) {  // on the bits, which vectorises; a negative NaN stays one
-  const uint16_t bits = value.x;
-  return bf16((bits & 0x8000) && (bits & 0x7fff) <= 0x7f80 ? uint16_t{0} : bits, bf16::from_bits());
+inline float wide(bf16 value) { return static_cast<float>(value); }
+
+template <typename T>
+T narrow(float value);
+
+template <>
+inline float narrow(float value) {
+  return value;
 }
 
-inline float sum(float a, float b) { return a + b; }
-
-inline bf16 sum(bf16 a, bf16 b) {
-  const float exact = static_cast<float>(a) + static_cast<float>(b);
+template <>
+inline bf16 narrow(float value) {  // on the bits, which vectorises: to nearest, ties to even, as PyTorch does
   uint32_t bits;
-  std::memcpy(&bits, &exact, sizeof bits);
-  const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;  // to nearest, ties to even, as PyTorch does
-  return bf16(exact == exact ? static_cast<uint16_t>(rounded) : uint16_t{0x7fc0}, bf16::from_bits());
+  std::memcpy(&bits, &value, sizeof bits);
+  const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  return bf16(value == value ? static_cast<uint16_t>(rounded) : uint16_t{0x7fc0}, bf16::from_bits());
 }
 
-// Frames [M, C, H, W] in memory as channels that move together: the first, the second group, and those that stay.
-struct Part {
-  int64_t offset;  // frame t has moved here from frame t + offset; 0: it stays
-  int64_t begin, run, stride, runs;  // elements: where its runs begin in a frame, their length, their distance; how many
-  int64_t kept;  // its place in what has fallen off the ends
+// Channels that lie alike. Frame t of the shortcut holds frame t + read of it, frame t of the output will hold frame
+// t + write; 0: its own.
+struct Segment {
+  int64_t first, last, read, write;
 };
 
-struct Frames {
-  int64_t clips, length, size;  // clips of `length` frames of `size` elements
-  bool rows;  // channels_last
-  std::vector<Part> parts;
-  int64_t moved;  // elements of all moving channels of a frame
-};
-
-Frames frames_of(const at::Tensor& x, int64_t num_segments, int64_t fold, bool bidirectional) {
-  const bool rows = !x.is_contiguous() && x.is_contiguous(at::MemoryFormat::ChannelsLast);
-  TORCH_CHECK(rows || x.is_contiguous(), "frames must be contiguous or channels_last");
-  TORCH_CHECK(x.size(0) % num_segments == 0, x.size(0), " frames are not a whole number of clips of ", num_segments);
-  const int64_t channels = x.size(1), pixels = x.size(2) * x.size(3), ways = fold == 0 ? 0 : bidirectional ? 2 : 1;
-  Frames frames{x.size(0) / num_segments, num_segments, channels * pixels, rows, {}, ways * fold * pixels};
-  const auto add = [&](int64_t offset, int64_t first, int64_t count) {
-    if (count == 0) {
-      return;
-    }
-    frames.parts.push_back(
-        rows ? Part{offset, first, count, channels, pixels, first * pixels}
-             : Part{offset, first * pixels, count * pixels, count * pixels, 1, first * pixels});
+std::vector<Segment> segments_of(
+    int64_t channels, int64_t read_ahead, int64_t read_behind, int64_t write_ahead, int64_t write_behind) {
+  std::vector<int64_t> ends{0, read_ahead, read_ahead + read_behind, write_ahead, write_ahead + write_behind, channels};
+  std::sort(ends.begin(), ends.end());
+  TORCH_CHECK(ends.front() == 0 && ends.back() == channels, "more channels move than there are");
+  const auto offset = [](int64_t channel, int64_t ahead, int64_t behind) -> int64_t {
+    return channel < ahead ? 1 : channel < ahead + behind ? -1 : 0;
   };
-  if (ways == 2) {
-    add(1, 0, fold);
+  std::vector<Segment> segments;
+  for (size_t i = 1; i < ends.size(); ++i) {
+    const int64_t first = ends[i - 1];
+    if (first < ends[i]) {
+      segments.push_back(
+          {first, ends[i], offset(first, read_ahead, read_behind), offset(first, write_ahead, write_behind)});
+    }
   }
-  if (ways > 0) {
-    add(-1, (ways - 1) * fold, fold);
-  }
-  add(0, ways * fold, channels - ways * fold);
-  return frames;
+  return segments;
 }
 
-// Calls work(clip, part, first run, runs, first element, elements of each run), sharing all parts out to the threads.
-// Where a pixel's channels lie side by side, all parts of it follow one another: each frame is then read as one stream.
-template <typename Work>
-void share_out(const Frames& frames, int64_t bytes, const Work& work) {
-  if (frames.rows) {
-    const int64_t pixels = frames.parts[0].runs, row = frames.size / pixels * bytes;
-    const int64_t share = std::clamp<int64_t>(kAtOnce / row, 1, pixels), shares = (pixels + share - 1) / share;
-    const bool whole = frames.parts.size() == 1 && frames.parts[0].run == frames.parts[0].stride;
-    at::parallel_for(0, frames.clips * shares, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t at = begin; at < end; ++at) {
-        const int64_t first = at % shares * share, last = std::min(first + share, pixels);
-        if (whole) {
-          work(at / shares, frames.parts[0], first, 1, 0, (last - first) * frames.parts[0].run);
-          continue;
-        }
-        for (int64_t pixel = first; pixel < last; ++pixel) {
-          for (const auto& part : frames.parts) {
-            work(at / shares, part, pixel, 1, 0, part.run);
-          }
-        }
-      }
-    });
+// A block's end: frames [clips * length, channels, pixels]; of each channel, scale and offset.
+template <typename T>
+struct End {
+  int64_t clips, length, channels, pixels;
+  T* out;
+  const T* shortcut;
+  const float *scale, *offset, *shortcut_scale;
+  float least;  // 0 with a ReLU, else -infinity
+  const T* held;  // what has fallen off the ends of the shortcut's clips, and of the output's; how many channels of it
+  T* fallen;
+  int64_t held_channels, fallen_channels;
+};
+
+// to[i] = from[i] * scale + offset + other[i] * shortcut_scale. kRows: neighbours in memory are channels, else pixels.
+template <typename T, bool kRows, bool kScaled>
+void finish_run(T* to, const T* from, const T* other, const End<T>& end, int64_t channel, int64_t size) {
+  const float* const scale = end.scale + channel;
+  const float* const offset = end.offset + channel;
+  const float* const shortcut_scale = kScaled ? end.shortcut_scale + channel : nullptr;
+  const float least = end.least;
+#pragma omp simd
+  for (int64_t i = 0; i < size; ++i) {
+    const int64_t own = kRows ? i : 0;
+    const float shortcut = kScaled ? wide(other[i]) * shortcut_scale[own] : wide(other[i]);
+    const float value = wide(from[i]) * scale[own] + offset[own] + shortcut;
+    to[i] = narrow<T>(value < least ? least : value);  // NaN stays NaN
+  }
+}
+
+// One segment at one pixel (kRows), or one channel of it, through all frames of a clip.
+template <typename T, bool kRows, bool kScaled>
+void finish_frames(const End<T>& end, const Segment& segment, int64_t clip, int64_t pixel, int64_t channel) {
+  const int64_t size = kRows ? segment.last - segment.first : end.pixels, frame = end.channels * end.pixels;
+  const auto place = [&](int64_t channels) {  // in a frame of so many
+    return kRows ? pixel * channels + channel : channel * end.pixels;
+  };
+  const int64_t begin = clip * end.length * frame + place(end.channels);
+  const T* const held = end.held + clip * end.held_channels * end.pixels + place(end.held_channels);
+  const auto run = [&](T* to, int64_t t) {
+    const int64_t at = t - segment.read;  // where the shortcut's frame t lies
+    const bool lies = at >= 0 && at < end.length;
+    const T* const other = lies ? end.shortcut + begin + at * frame : held;
+    finish_run<T, kRows, kScaled>(to, end.out + begin + t * frame, other, end, channel, size);
+  };
+  if (segment.write == 0) {
+    for (int64_t t = 0; t < end.length; ++t) {
+      run(end.out + begin + t * frame, t);
+    }
     return;
   }
-  const int64_t share = kAtOnce / bytes;
-  std::vector<int64_t> ends;  // of the parts' shares
-  for (const auto& part : frames.parts) {
-    ends.push_back((ends.empty() ? 0 : ends.back()) + (part.run + share - 1) / share);
+  int64_t t = segment.write > 0 ? 0 : end.length - 1;
+  run(end.fallen + clip * end.fallen_channels * end.pixels + place(end.fallen_channels), t);
+  for (int64_t n = 1; n < end.length; ++n, t += segment.write) {  // a frame is read before it is overwritten
+    run(end.out + begin + t * frame, t + segment.write);
   }
-  at::parallel_for(0, frames.clips * ends.back(), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t at = begin; at < end; ++at) {
-      const int64_t own = at % ends.back();
-      const size_t which = std::upper_bound(ends.begin(), ends.end(), own) - ends.begin();
-      const auto& part = frames.parts[which];
-      const int64_t first = (own - (which == 0 ? 0 : ends[which - 1])) * share;
-      work(at / ends.back(), part, 0, 1, first, std::min(share, part.run - first));
-    }
-  });
+  std::memset(end.out + begin + t * frame, 0, size * sizeof(T));
 }
 
-// to[i] = rectified(from[i]), run by run.
-template <typename T>
-void rectify_runs(T* to, int64_t to_stride, const T* from, int64_t from_stride, int64_t size, int64_t runs) {
-  for (int64_t run = 0; run < runs; ++run) {
-    for (int64_t i = 0; i < size; ++i) {
-      to[run * to_stride + i] = rectified(from[run * from_stride + i]);
-    }
-  }
-}
-
-template <typename T>
-void add_runs(T* to, int64_t to_stride, const T* from, int64_t from_stride, int64_t size, int64_t runs) {
-  for (int64_t run = 0; run < runs; ++run) {
-    for (int64_t i = 0; i < size; ++i) {
-      to[run * to_stride + i] = sum(to[run * to_stride + i], from[run * from_stride + i]);
-    }
-  }
-}
-
-template <typename T>
-void clear_elements(T* to, int64_t stride, int64_t size, int64_t runs) {
-  for (int64_t run = 0; run < runs; ++run) {
-    std::memset(to + run * stride, 0, size * sizeof(T));
-  }
-}
-
-template <typename T>
-void rectify_placed(T* data, T* fallen, const Frames& frames) {
-  share_out(frames, sizeof(T), [&](int64_t clip, const Part& part, int64_t run, int64_t runs, int64_t first, int64_t size) {
-    T* const begin = data + clip * frames.length * frames.size + part.begin + run * part.stride + first;
-    if (part.offset == 0) {
-      for (int64_t t = 0; t < frames.length; ++t) {
-        T* const at = begin + t * frames.size;
-        rectify_runs(at, part.stride, at, part.stride, size, runs);
-      }
-      return;
-    }
-    T* at = part.offset > 0 ? begin : begin + (frames.length - 1) * frames.size;
-    T* const aside = fallen + clip * frames.moved + part.kept + run * part.run + first;
-    const int64_t step = part.offset * frames.size;
-    rectify_runs(aside, part.run, at, part.stride, size, runs);
-    for (int64_t t = 1; t < frames.length; ++t, at += step) {
-      rectify_runs(at, part.stride, at + step, part.stride, size, runs);
-    }
-    clear_elements(at, part.stride, size, runs);
-  });
-}
-
-template <typename T>
-void add_placed(T* out, const T* placed, const T* fallen, const Frames& frames) {
-  share_out(frames, sizeof(T), [&](int64_t clip, const Part& part, int64_t run, int64_t runs, int64_t first, int64_t size) {
-    const int64_t begin = clip * frames.length * frames.size + part.begin + run * part.stride + first;
-    for (int64_t t = 0; t < frames.length; ++t) {
-      T* const to = out + begin + t * frames.size;
-      const int64_t at = t - part.offset;  // where the present frame lies
-      if (at >= 0 && at < frames.length) {
-        add_runs(to, part.stride, placed + begin + at * frames.size, part.stride, size, runs);
-      } else {
-        const T* const aside = fallen + clip * frames.moved + part.kept + run * part.run + first;
-        add_runs(to, part.stride, aside, part.run, size, runs);
+template <typename T, bool kRows, bool kScaled>
+void finish_all(const End<T>& end, const std::vector<Segment>& segments) {
+  const int64_t units = kRows ? end.pixels : end.channels;
+  at::parallel_for(0, end.clips * units, 1, [&](int64_t begin, int64_t last) {
+    for (int64_t work = begin; work < last; ++work) {
+      const int64_t clip = work / units, unit = work % units;
+      for (const auto& segment : segments) {
+        if (kRows) {
+          finish_frames<T, kRows, kScaled>(end, segment, clip, unit, segment.first);
+        } else if (segment.first <= unit && unit < segment.last) {
+          finish_frames<T, kRows, kScaled>(end, segment, clip, 0, unit);
+        }
       }
     }
   });
 }
 
-at::Tensor relu_placed_(at::Tensor features, int64_t num_segments, int64_t fold, bool bidirectional) {
-  const auto frames = frames_of(features, num_segments, fold, bidirectional);
-  auto fallen = at::empty({frames.clips, frames.moved}, features.options());
-  if (features.numel() == 0) {
-    return fallen;
-  }
-  if (features.scalar_type() == at::kFloat) {
-    rectify_placed(features.data_ptr<float>(), fallen.data_ptr<float>(), frames);
+template <typename T>
+void finish(const End<T>& end, const std::vector<Segment>& segments, bool rows) {
+  if (rows) {
+    end.shortcut_scale ? finish_all<T, true, true>(end, segments) : finish_all<T, true, false>(end, segments);
   } else {
-    TORCH_CHECK(features.scalar_type() == at::kBFloat16, "features must be float32 or bfloat16");
-    rectify_placed(features.data_ptr<bf16>(), fallen.data_ptr<bf16>(), frames);
+    end.shortcut_scale ? finish_all<T, false, true>(end, segments) : finish_all<T, false, false>(end, segments);
   }
-  return fallen;
 }
 
-void add_placed_(
-    at::Tensor out, const at::Tensor& placed, const at::Tensor& fallen, int64_t num_segments, int64_t fold,
-    bool bidirectional) {
-  const auto frames = frames_of(out, num_segments, fold, bidirectional);
-  const auto format = frames.rows ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+void finish_(
+    at::Tensor out, at::Tensor fallen, const at::Tensor& scale, const at::Tensor& offset, const at::Tensor& shortcut,
+    const std::optional<at::Tensor>& shortcut_scale, const std::optional<at::Tensor>& held, int64_t num_segments,
+    int64_t read_ahead, int64_t read_behind, int64_t write_ahead, int64_t write_behind, bool rectified) {
+  const bool rows = !out.is_contiguous() && out.is_contiguous(at::MemoryFormat::ChannelsLast);
+  const auto format = rows ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+  const int64_t channels = out.size(1), pixels = out.size(2) * out.size(3);
+  TORCH_CHECK(rows || out.is_contiguous(), "frames must be contiguous or channels_last");
+  TORCH_CHECK(out.size(0) % num_segments == 0, out.size(0), " frames are not a whole number of clips of ", num_segments);
   TORCH_CHECK(
-      placed.sizes() == out.sizes() && placed.is_contiguous(format) && placed.scalar_type() == out.scalar_type(),
+      shortcut.sizes() == out.sizes() && shortcut.is_contiguous(format) && shortcut.scalar_type() == out.scalar_type(),
       "both must have one shape, dtype and memory format");
+  const int64_t clips = out.size(0) / num_segments, read = read_ahead + read_behind, write = write_ahead + write_behind;
+  const auto lies_aside = [&](const at::Tensor& aside, int64_t moved) {
+    return aside.numel() == clips * moved * pixels && aside.scalar_type() == out.scalar_type() &&
+        aside.is_non_overlapping_and_dense();
+  };
   TORCH_CHECK(
-      fallen.is_contiguous() && fallen.size(0) == frames.clips && fallen.size(1) == frames.moved,
+      lies_aside(fallen, write) && (read == 0 || (held && lies_aside(*held, read))),
       "what has fallen off the ends is of another shape");
-  if (out.numel() == 0) {
-    return;
-  }
+  const auto constants = [&](const at::Tensor& values) {
+    TORCH_CHECK(
+        values.scalar_type() == at::kFloat && values.is_contiguous() && values.numel() == channels,
+        "scale and offset must be float32, one of each channel");
+    return values.const_data_ptr<float>();
+  };
+  const auto segments = segments_of(channels, read_ahead, read_behind, write_ahead, write_behind);
+  const float least = rectified ? 0.0f : -std::numeric_limits<float>::infinity();
+  const auto run = [&](auto* data) {
+    using T = std::remove_pointer_t<decltype(data)>;
+    const End<T> end{
+        clips, num_segments, channels, pixels, data, shortcut.const_data_ptr<T>(), constants(scale), constants(offset),
+        shortcut_scale ? constants(*shortcut_scale) : nullptr, least,
+        read ? held->const_data_ptr<T>() : nullptr, fallen.data_ptr<T>(), read, write};
+    finish(end, segments, rows);
+  };
   if (out.scalar_type() == at::kFloat) {
-    add_placed(out.data_ptr<float>(), placed.data_ptr<float>(), fallen.data_ptr<float>(), frames);
+    run(out.data_ptr<float>());
   } else {
     TORCH_CHECK(out.scalar_type() == at::kBFloat16, "features must be float32 or bfloat16");
-    add_placed(out.data_ptr<bf16>(), placed.data_ptr<bf16>(), fallen.data_ptr<bf16>(), frames);
+    run(out.data_ptr<bf16>());
   }
 }
 
@@ -351,9 +330,10 @@ void add_placed_(
 TORCH_LIBRARY(shiftbench_native, library) {
   library.def("shift_(Tensor(a!) channels, int offset) -> Tensor");
   library.def("restore_(Tensor(a!) channels, Tensor fallen, int offset) -> ()");
-  library.def("relu_placed_(Tensor(a!) features, int num_segments, int fold, bool bidirectional) -> Tensor");
   library.def(
-      "add_placed_(Tensor(a!) out, Tensor placed, Tensor fallen, int num_segments, int fold, bool bidirectional) -> ()");
+      "finish_(Tensor(a!) out, Tensor(b!) fallen, Tensor scale, Tensor offset, Tensor shortcut, Tensor? shortcut_scale, "
+      "Tensor? held, int num_segments, int read_ahead, int read_behind, int write_ahead, int write_behind, "
+      "bool rectified) -> ()");
   library.def(
       "shifted_product(Tensor frames, Tensor weight, int num_segments, int fold, bool bidirectional) -> Tensor");
 }
@@ -361,7 +341,6 @@ TORCH_LIBRARY(shiftbench_native, library) {
 TORCH_LIBRARY_IMPL(shiftbench_native, CPU, library) {
   library.impl("shift_", shift_);
   library.impl("restore_", restore_);
-  library.impl("relu_placed_", relu_placed_);
-  library.impl("add_placed_", add_placed_);
+  library.impl("finish_", finish_);
   library.impl("shifted_product", shifted_product);
 }

@@ -1,8 +1,8 @@
 """Native CPU kernels: compiled on first use with the compiler at hand, kept for the next time.
 
 ``shift_`` and ``restore_`` move the channels of one group in their own memory, each thread taking a few kilobytes
-through all frames while they lie in its cache. ``relu_placed_`` and ``add_placed_`` are the last two passes of a
-``placed_block``. ``shifted_product`` is a 1×1 convolution of shifted frames: the products of the groups are added up
+through all frames while they lie in its cache. ``finish_`` is the end of a ``placed_block`` in one pass.
+``shifted_product`` is a 1×1 convolution of shifted frames: the products of the groups are added up
 tile by tile before a tile leaves the cache.
 
 The library lies in the user's cache folder; its name is a hash of source, compiler, torch and processor. It is written
@@ -72,10 +72,7 @@ def operators() -> Any:
 _SHAPES: dict[str, Any] = {  # what the operators return, for tracing: ``torch.compile`` takes each as it is
     "shift_": lambda channels, offset: channels.new_empty(len(channels), channels[0, 0].numel()),
     "restore_": lambda channels, fallen, offset: None,
-    "relu_placed_": lambda features, num_segments, fold, bidirectional: features.new_empty(
-        len(features) // num_segments, (2 if bidirectional else 1) * fold * features[0, 0].numel()
-    ),
-    "add_placed_": lambda out, placed, fallen, num_segments, fold, bidirectional: None,
+    "finish_": lambda *given: None,
     "shifted_product": lambda frames, weight, num_segments, fold, bidirectional: empty_like_with(frames, len(weight)),
 }
 

@@ -1,17 +1,15 @@
 """A residual block that reads moved channels where they lie, and writes them where the next block reads them.
 
-Every residual block ends with two passes over its output: the addition of the shortcut and the ReLU. Nothing forces
-them to read and write each channel in the same frame. So the ReLU that writes a block's features places the moved
-channels in the frame whose conv1 will read them, and the addition at the end of that block, for which the shortcut is
-needed unshifted, reads them from there. Convolutions and normalisations are the network's own, on whole tensors.
+Every residual block ends with three passes over its output: normalisation, addition of the shortcut and ReLU. Nothing
+forces them to read and write each channel in the same frame, nor to be three. So they are one pass here: it places the
+moved channels of a block's features in the frame whose conv1 will read them, and finds those of the shortcut, which is
+needed unshifted, in the frame where they lie (``placed_operators``). All else is the network's own, on whole tensors.
 
 Traffic beyond the network's own: the frames that fall off a clip's ends, 2/T of the moved channels. Exceptions, where
-the moved channels are copied in their own memory (2 F for each group, F = its bytes): before a block whose shortcut
-has a convolution, as that reads the features unshifted (its branch comes after, so nothing is put back); behind a block
-without a ReLU (MobileNetV2); and before the first block, whose input another layer made (put back: 4 F).
-
-On a GPU the last normalisation, the addition and the ReLU are one launch, which places (``placed_operators``); the
-copies of the exceptions are a launch each, and behind a block without a ReLU there is none.
+the moved channels are moved in their own memory (2 F for each group, F = its bytes): before a block whose shortcut
+has a convolution, as that reads the features unshifted (its branch comes after, so nothing is put back); and before the
+first block, whose input another layer made (put back: 4 F; on a GPU copied). Against that stands what the two passes
+saved, so its own fraction 0 tells what moving costs, and the plain network what the mechanism costs.
 """
 
 from collections.abc import Sequence
@@ -20,10 +18,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bench.ops import native
-from bench.ops.frames import Group, dense, is_channels_last
+from bench.ops.frames import Group, dense
 from bench.ops.in_place import ExchangedInPlace, MovesInPlace
-from bench.ops.placed_operators import finish_block_, restored
+from bench.ops.placed_operators import finish, finishes_natively, restored
 from bench.ops.residual import Layers
 from bench.ops.triton_moves import move_
 from bench.ops.triton_operators import takes, triton_shift
@@ -33,8 +30,8 @@ from bench.strategy import as_clip, gradients_wanted, keep
 class Handed(NamedTuple):
     """Features [N*T, C, H, W] that only the block which takes them will read.
 
-    fallen: where their moved channels lie shifted, what has fallen off the clips' ends, [N, elements], on a GPU
-    [N, channels, H, W]; otherwise None.
+    fallen: where their moved channels lie shifted, what has fallen off the clips' ends, [N, channels, H, W]; otherwise
+    None.
     """
 
     frames: Tensor
@@ -69,42 +66,37 @@ class PlacedBlock(nn.Module):
         """[N*T, C, H, W] -> [N*T, C', H', W'] of the block, placed for the next one if that reads it so."""
         handed = isinstance(features, Handed)
         frames, fallen = features if isinstance(features, Handed) else (features, None)
-        if self._finishes(frames):
-            return self._finished(frames, fallen, handed)
-        if not self._runs_natively(frames):
+        if not self._places(frames):
             return self.block(frames if fallen is None else self._restored(frames, fallen))  # type: ignore[no-any-return]
-        if fallen is None:
-            return self._rectified(self._added(frames, handed))
-        return self._rectified(self._added_from_places(frames, fallen))
+        return self._placed(dense(frames), fallen, handed)
 
-    def _runs_natively(self, frames: Tensor) -> bool:
-        native_dtype = frames.dtype in (torch.float32, torch.bfloat16) and not native.why_not()
-        return native_dtype and frames.is_cpu and not self.training and not gradients_wanted()
+    def _places(self, frames: Tensor) -> bool:
+        """The block ends in one pass: in inference, where there are kernels."""
+        return not self.training and not gradients_wanted() and (takes(frames) or finishes_natively(frames))
 
-    def _finishes(self, frames: Tensor) -> bool:
-        """The block ends in one launch: on a GPU, in inference."""
-        return not self.training and not gradients_wanted() and takes(frames)
-
-    def _finished(self, frames: Tensor, fallen: Tensor | None, handed: bool) -> Tensor | Handed:
-        """The block on a GPU."""
+    def _placed(self, frames: Tensor, fallen: Tensor | None, handed: bool) -> Tensor | Handed:
         layers, moves, none = self._layers, self._moves(self._groups), (0, 0)
-        projection, frames = layers.projection, dense(frames)
+        projection = layers.projection
         shortcut = projection.conv(frames) if projection and self._projects_unshifted else frames
-        read = frames
+        read, kept = frames, None
+        alone = handed and shortcut is not frames  # nobody else reads them
         if fallen is None and any(moves):
-            if handed and shortcut is not frames:  # nobody else reads them
+            if not takes(frames):
+                kept = self._move(frames)
+            elif alone:
                 move_(frames[:, : sum(moves)], self.num_segments, moves[0])
             else:
                 read = triton_shift(frames, self.num_segments, *moves)
         if self._inplace:
             shortcut = projection.conv(read) if projection else read
         out = dense(layers.last.conv(layers.middle(layers.first.whole(read))))
-        is_placed = fallen is not None and not self._inplace
+        if kept is not None and not self._inplace and not alone:
+            self._put_back(frames, kept)
+        held = fallen if fallen is not None and not self._inplace else None
         wanted = none if self._wanted is None else self._moves(self._wanted)
         scale, offset, *scales = self._constants()
-        given = (out, scale, offset, shortcut, scales[0] if scales else None, fallen if is_placed else None)
-        how = *(moves if is_placed else none), *wanted
-        aside = finish_block_(*given, self.num_segments, *how, layers.rectified)
+        given = (out, scale, offset, shortcut, scales[0] if scales else None, held)
+        aside = finish(*given, self.num_segments, *(none if held is None else moves), *wanted, layers.rectified)
         return Handed(out, None if self._wanted is None else aside) if self._hands_on else out
 
     def _constants(self) -> list[Tensor]:
@@ -131,48 +123,7 @@ class PlacedBlock(nn.Module):
 
     def _restored(self, frames: Tensor, fallen: Tensor) -> Tensor:
         """Features that lie shifted, in their own frames."""
-        if fallen.dim() == frames.dim():  # a GPU placed them
-            return restored(frames, fallen, self.num_segments, *self._moves(self._groups))
-        if self._groups:
-            parts = fallen.chunk(len(self._groups), dim=1)
-            self._put_back(frames, [part.contiguous() for part in parts])
-        return frames
-
-    def _added(self, frames: Tensor, handed: bool) -> Tensor:
-        """Branch and shortcut, before the ReLU, of features in their own frames."""
-        layers = self._layers
-        shortcut = layers.shortcut(frames) if self._projects_unshifted else None
-        kept = self._move(frames)
-        out = layers.branch(frames)
-        if not self._inplace and not (handed and shortcut is not None):
-            self._put_back(frames, kept)
-        return out.add_(layers.shortcut(frames) if shortcut is None else shortcut)
-
-    def _added_from_places(self, frames: Tensor, fallen: Tensor) -> Tensor:
-        """The same where the moved channels lie shifted already."""
-        out = self._layers.branch(frames)
-        if self._inplace:
-            return out.add_(self._layers.shortcut(frames))
-        if is_channels_last(out) != is_channels_last(frames):
-            return out.add_(self._restored(frames, fallen))
-        native.operators().add_placed_(out, frames, fallen, *self._how(self._groups))
-        return out
-
-    def _rectified(self, out: Tensor) -> Tensor | Handed:
-        """The ReLU, in the memory of its input, and the features as the next block wants them."""
-        wanted, fallen = self._wanted, None
-        if wanted is not None and self._layers.rectified:
-            return Handed(out, native.operators().relu_placed_(out, *self._how(wanted)))
-        if self._layers.rectified:
-            out.relu_()
-        if wanted is not None:
-            parts = self._mover.shift(as_clip(out, self.num_segments), wanted)
-            fallen = torch.cat(parts, dim=1) if parts else out.new_empty(len(out) // self.num_segments, 0)
-        return Handed(out, fallen) if self._hands_on else out
-
-    def _how(self, groups: tuple[Group, ...]) -> tuple[int, int, bool]:
-        """num_segments, channels that move each way, and whether they move both ways."""
-        return self.num_segments, groups[0].last if groups else 0, self._bidirectional
+        return restored(frames, fallen, self.num_segments, *self._moves(self._groups))
 
     def _move(self, frames: Tensor) -> Any:
         """Shift the frames in their own memory; what ``_put_back`` needs."""
@@ -182,22 +133,11 @@ class PlacedBlock(nn.Module):
         self._mover.restore(as_clip(frames, self.num_segments), self._groups, kept)
 
 
-def _affine(norms: Sequence[nn.BatchNorm2d]) -> list[Tensor]:
-    scales, offset = list[Tensor](), None
-    for norm in norms:
-        assert norm.running_mean is not None and norm.running_var is not None, "it keeps running statistics"
-        scales.append(norm.weight.float() * torch.rsqrt(norm.running_var.float() + norm.eps))
-        own = norm.bias.float() - norm.running_mean.float() * scales[-1]
-        offset = own if offset is None else offset + own
-    assert offset is not None
-    return [scales[0], offset, *scales[1:]]
-
-
 class StreamedBlock(PlacedBlock):
-    """The same frame by frame: the ReLU sets the moved channels aside and leaves room for the previous frame's.
+    """The same frame by frame: a block's end sets the moved channels aside and leaves room for the previous frame's.
 
     exchanged: the block as ``MovesInPlace.online`` returns it, whose ``ExchangedInPlace`` holds what is remembered.
-    The addition finds the present frame's channels where they were set aside; they are never put back.
+    The next end finds the present frame's channels where they were set aside; they are never put back.
     """
 
     def __init__(self, strategy: MovesInPlace, exchanged: nn.Module, layers: Layers) -> None:
@@ -208,30 +148,25 @@ class StreamedBlock(PlacedBlock):
 
     def hand_to(self, after: nn.Module) -> None:
         """Set the moved channels aside for the next block of the network."""
-        able = isinstance(after, StreamedBlock) and after._groups and not after._projects_unshifted
-        if able and self._layers.rectified:
+        if isinstance(after, StreamedBlock) and after._groups and not after._projects_unshifted:
             super().hand_to(after)
-            self._next = (after,)  # type: ignore[assignment]
+            self._next = (after,)
 
-    def _finishes(self, frames: Tensor) -> bool:
-        return False
+    def _places(self, frames: Tensor) -> bool:
+        return super()._places(frames) and not takes(frames)
 
-    def _runs_natively(self, frames: Tensor) -> bool:
-        return self._layers.rectified and super()._runs_natively(frames)
+    def _placed(self, frames: Tensor, fallen: Tensor | None, handed: bool) -> Tensor | Handed:
+        if fallen is not None:
+            self._memory[0].past = fallen
+        out = super()._placed(frames, fallen, handed)
+        if self._next and (past := self._next[0]._memory[0].past) is not None:  # else zeros: the end has left them
+            frames = out.frames if isinstance(out, Handed) else out
+            frames[:, : past.shape[1]] = past
+        return out
 
     def _restored(self, frames: Tensor, fallen: Tensor) -> Tensor:
-        self._put_back(frames, self._set_aside(frames, fallen))
+        self._put_back(frames, fallen)
         return frames
-
-    def _added_from_places(self, frames: Tensor, fallen: Tensor) -> Tensor:
-        self._memory[0].past = self._set_aside(frames, fallen)
-        return super()._added_from_places(frames, fallen)
-
-    def _rectified(self, out: Tensor) -> Tensor | Handed:
-        handed = super()._rectified(out)
-        if self._next and (past := self._next[0]._memory[0].past) is not None:  # else zeros: the ReLU has left them
-            out[:, : past.shape[1]] = past
-        return handed
 
     def _move(self, frames: Tensor) -> Any:
         memory = self._memory[0]
@@ -246,9 +181,13 @@ class StreamedBlock(PlacedBlock):
     def _put_back(self, frames: Tensor, kept: Any) -> None:
         frames[:, : kept.shape[1]] = kept
 
-    def _set_aside(self, frames: Tensor, fallen: Tensor) -> Tensor:
-        """The present frame's moved channels, [S, K, H, W]."""
-        streams, _, height, width = frames.shape
-        if is_channels_last(frames):
-            return fallen.view(streams, height, width, -1).permute(0, 3, 1, 2)
-        return fallen.view(streams, -1, height, width)
+
+def _affine(norms: Sequence[nn.BatchNorm2d]) -> list[Tensor]:
+    scales, offset = list[Tensor](), None
+    for norm in norms:
+        assert norm.running_mean is not None and norm.running_var is not None, "it keeps running statistics"
+        scales.append(norm.weight.float() * torch.rsqrt(norm.running_var.float() + norm.eps))
+        own = norm.bias.float() - norm.running_mean.float() * scales[-1]
+        offset = own if offset is None else offset + own
+    assert offset is not None
+    return [scales[0], offset, *scales[1:]]

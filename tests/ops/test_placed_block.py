@@ -1,4 +1,4 @@
-"""The passes that place channels, element by element, and the chain of blocks that they make."""
+"""The pass that ends a block and places channels, element by element, and the chain of blocks that it makes."""
 
 import pytest
 import torch
@@ -7,6 +7,7 @@ from torch import Tensor
 from bench import models
 from bench.ops import native
 from bench.ops.placed_block import Handed, PlacedBlock
+from bench.ops.placed_operators import finish, finish_block_, finishes_natively, restored
 from bench.plugins.discovery import load_class, strategy_files
 from tests.ops import needs_compiler
 
@@ -37,38 +38,60 @@ def shifted(clip: Tensor, fold: int, both: bool) -> Tensor:
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("clips", "frames", "channels", "fold", "both"), SHAPES)
-def test_relu_places_and_addition_finds(
+def test_a_block_ends_in_one_pass_as_in_three(
     clips: int, frames: int, channels: int, fold: int, both: bool, dtype: torch.dtype, layout: torch.memory_format
 ) -> None:
-    x = torch.randn(clips * frames, channels, 5, 6).to(dtype).contiguous(memory_format=layout)
-    placed = x.clone(memory_format=torch.preserve_format)
-    fallen = native.operators().relu_placed_(placed, frames, fold, both)
-    assert torch.equal(placed, shifted(torch.relu(x).unflatten(0, (clips, frames)), fold, both).flatten(0, 1))
-    out = torch.randn_like(x)
-    want = out + torch.relu(x)
-    native.operators().add_placed_(out, placed, fallen, frames, fold, both)
-    assert torch.equal(out, want)
+    """Native code against plain torch: it places what the next block reads, and finds a shortcut that was placed."""
+
+    def random() -> Tensor:
+        return torch.randn(clips * frames, channels, 5, 6).to(dtype).contiguous(memory_format=layout)
+
+    scale, offset, of_shortcut = torch.rand(channels), torch.randn(channels), torch.rand(channels)
+    moves, none = (fold if both else 0, fold), (0, 0)
+    for rectified, first in ((True, of_shortcut), (False, None)):
+        given = [random(), random()]
+        placed, fallen = compared(given, scale, offset, first, None, frames, *none, *moves, rectified)
+        features = restored(placed, fallen, frames, *moves).unflatten(0, (clips, frames))
+        assert torch.equal(placed, shifted(features, fold, both).flatten(0, 1))
+        held = fallen if fold else None
+        compared([random(), placed], scale, offset, None, held, frames, *moves, *none, rectified)  # the next block
+        wider = (0, channels) if channels % 2 else (channels // 2, channels // 2)
+        compared([random(), placed], scale, offset, None, held, frames, *moves, *wider, rectified)
+
+
+def compared(given: list[Tensor], scale: Tensor, offset: Tensor, *rest: object) -> tuple[Tensor, Tensor]:
+    """What native code and plain torch give alike: the output, and what has fallen off."""
+    out, shortcut = given
+    other = out.clone(memory_format=torch.preserve_format)
+    assert finishes_natively(out)
+    fallen = finish(out, scale, offset, shortcut, *rest)
+    torch.testing.assert_close(fallen, finish_block_(other, scale, offset, shortcut, *rest))
+    torch.testing.assert_close(out, other)
+    return out, fallen
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_what_is_no_number_stays_none(dtype: torch.dtype) -> None:
     values = torch.tensor([torch.nan, -torch.nan, -torch.inf, torch.inf, -1e-45, -0.0]).to(dtype)
     got = values.clone()[None, None, None]
-    native.operators().relu_placed_(got, 1, 0, True)
+    finish(got, torch.ones(1), torch.zeros(1), torch.zeros_like(got), None, None, 1, 0, 0, 0, 0, True)
     torch.testing.assert_close(got.flatten(), torch.relu(values), rtol=0, atol=0, equal_nan=True)
 
 
 def test_wrong_shapes_are_refused() -> None:
-    passes, x = native.operators(), torch.randn(4, 8, 3, 3)
-    fallen = passes.relu_placed_(x, 2, 2, True)
+    x, ones = torch.randn(4, 8, 3, 3), torch.ones(8)
+    aside, none = torch.empty(2, 4, 3, 3), torch.empty(2, 0, 3, 3)
     for wrong, told in (
-        ((x, x[:, :4], fallen, 2, 2, True), "one shape"),
-        ((x, x, fallen[:1], 2, 2, True), "another shape"),
-        ((x, x, fallen, 3, 2, True), "whole number of clips"),
-        ((x, x.bfloat16(), fallen, 2, 2, True), "one shape"),
+        ((x, aside, ones, ones, x[:, :4], None, None, 2, 0, 0, 2, 2, True), "one shape"),
+        ((x, aside, ones, ones, x.bfloat16(), None, None, 2, 0, 0, 2, 2, True), "one shape"),
+        ((x, aside[:1], ones, ones, x, None, None, 2, 0, 0, 2, 2, True), "another shape"),
+        ((x, none, ones, ones, x, None, None, 2, 2, 2, 0, 0, True), "another shape"),
+        ((x, none, ones[:4], ones, x, None, None, 2, 0, 0, 0, 0, True), "one of each channel"),
+        ((x, none, ones, ones, x, None, None, 3, 0, 0, 0, 0, True), "whole number of clips"),
+        ((x, torch.empty(2, 12, 3, 3), ones, ones, x, None, None, 2, 0, 0, 6, 6, True), "more channels move"),
     ):
         with pytest.raises(RuntimeError, match=told):
-            passes.add_placed_(*wrong)
+            native.operators().finish_(*wrong)
 
 
 @pytest.mark.parametrize("placement", ["residual", "inplace"])
