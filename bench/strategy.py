@@ -83,7 +83,7 @@ class Strategy(ABC):
         of it). Conformance then proves the two equal, and the accuracy is inherited instead of trained again.
     exportable: whether it makes sense in a file for a deployment runtime. One that is made for eager alone (many small
         operators, say, that take an exporter minutes) is skipped there.
-    features: those it is made for. None: maps, and tokens too where it leaves ``wrap`` as it is.
+    features: those it is made for. None: maps, and tokens too where it leaves ``wrap`` and ``online`` as they are.
     owns_layer: whether ``wrap`` computes the site's layer in another way. It is then measured at fraction 0 as well
         (nothing moves, computed in that way), so that a faster layer is not mistaken for a cheaper shift.
 
@@ -203,12 +203,15 @@ class Strategy(ABC):
 
         The default knows what ``features`` says.
         """
-        usual: tuple[Features, ...] = ("maps", "tokens") if type(self).wrap is Strategy.wrap else ("maps",)
+        left = type(self).wrap is Strategy.wrap and type(self).online is Strategy.online
+        usual: tuple[Features, ...] = ("maps", "tokens") if left else ("maps",)
         if site.features in (self.features or usual):
             return None
         if site.features == "maps":
             return "it is made for the tokens of a transformer, not for maps of features"
-        return "it is made for blocks of convolutions (it overrides wrap), not for the tokens of a transformer"
+        return (
+            "it is made for blocks of convolutions (it overrides wrap or online), not for the tokens of a transformer"
+        )
 
     def fall_back(self, what: str) -> None:
         """Say in a sentence that ``wrap`` took an exact but slower way, or not all places; the table shows it."""

@@ -29,9 +29,9 @@ from bench.models.network import Network, channels_of, edge_of, insert, lay_out,
 from bench.models.online import OnlineNetwork, State, StreamError, go_online, inputs, joined, prove
 from bench.models.residual_blocks import NoSites, sites
 from bench.models.trainable import build_trainable, pretrained_form
-from bench.models.weights import last_layer, load_weights, released_otherwise, set_head
+from bench.models.weights import last_layers, load_weights, released_otherwise, set_head
 
 __all__ = ["Detector", "EveryPosition", "Found", "Network", "NoSites", "OnlineNetwork", "State", "StreamError"]
 __all__ += ["Targets", "build", "build_detector", "build_trainable", "channels_of", "edge_of", "go_online", "inputs"]
-__all__ += ["insert", "joined", "last_layer", "lay_out", "load_pretrained", "load_weights", "normalisation"]
+__all__ += ["insert", "joined", "last_layers", "lay_out", "load_pretrained", "load_weights", "normalisation"]
 __all__ += ["pretrained_form", "prove", "released_otherwise", "remove", "require_edge", "set_head", "sites"]

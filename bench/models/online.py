@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bench.models.network import Network, channels_of, wrap_all
 from bench.models.residual_blocks import sites
-from bench.models.small_blocks import features_for, features_of, reader, residual_blocks, site_in
+from bench.models.small_blocks import features_for, reader, residual_blocks, site_in
 from bench.models.weights import seeded
 from bench.sites import Features
 from bench.spec.axes import ValueNotAllowed
@@ -148,11 +148,18 @@ def go_online(strategy: Strategy, network: Network) -> OnlineNetwork:
     """
     if not network.takes_shift:
         raise CannotStream("a 3-D network cannot stream: its frames meet in its convolutions")
+    proven = set[Features]()
+
+    def online(block: nn.Module, site: Site) -> nn.Module:
+        if site.features not in proven:
+            fallbacks = list(strategy.fallbacks)
+            prove(strategy, features=site.features)
+            strategy.fallbacks[:] = fallbacks  # those of the proof's small blocks are not this network's
+            proven.add(site.features)
+        return _online(strategy, block, site)
+
     if strategy.fraction > 0:
-        fallbacks = list(strategy.fallbacks)
-        prove(strategy)
-        strategy.fallbacks[:] = fallbacks  # those of the proof's small blocks are not this network's
-        wrap_all(strategy, network, lambda block, site: _online(strategy, block, site))
+        wrap_all(strategy, network, online)
     return OnlineNetwork(network.trunk, channels_of(network.trunk)).eval()
 
 
@@ -200,13 +207,14 @@ def counts_taken(strategy: Strategy, counts: Sequence[int] = _CHANNELS) -> list[
     raise ValueNotAllowed(f"{strategy.name} takes no usual count of channels: {strategy.refuses(_COUNTS[-1])}")
 
 
-def prove(strategy: Strategy, device: str = "cpu") -> None:
+def prove(strategy: Strategy, device: str = "cpu", features: Features = "maps") -> None:
     """Frame by frame ``strategy`` computes in a block what it computes in clips, whatever it has learned.
 
-    Raises CannotStream with the first frame in which it does not, or with the strategy's own reason.
+    features: of the block. Raises CannotStream with the first frame in which it does not, or with the strategy's own
+    reason.
     """
     with seeded(), torch.inference_mode(False), torch.no_grad():
-        counts, features = counts_taken(strategy), features_of(strategy)
+        counts = counts_taken(strategy)
         readers = (reader(features, count) for count in counts)
         for block in (*readers, *residual_blocks(features, counts[0])):
             _prove_in(strategy, block.to(device).eval(), features)

@@ -1,4 +1,4 @@
-"""Small blocks on which a strategy is proven: of convolutions, or of tokens where it is made for those alone."""
+"""Small blocks on which a strategy is proven: of convolutions, of tokens, or of both where it takes both."""
 
 from typing import TypeAlias
 
@@ -43,9 +43,9 @@ class ReadsTokens(nn.Module):
 Block: TypeAlias = Reads | ReadsTokens | BasicBlock | Bottleneck | EncoderBlock
 
 
-def features_of(strategy: Strategy) -> Features:
-    """Those on which ``strategy`` is proven: maps where it takes them."""
-    return "maps" if strategy.refuses_site(_MAPS) is None else "tokens"
+def features_taken(strategy: Strategy) -> tuple[Features, ...]:
+    """Those on which ``strategy`` is proven: all that it takes, maps first."""
+    return tuple(site.features for site in (_MAPS, _TOKENS) if strategy.refuses_site(site) is None)
 
 
 def reader(features: Features, channels: int) -> Reads | ReadsTokens:
@@ -65,7 +65,7 @@ def site_in(block: nn.Module) -> Site:
     """The place of a strategy in one of these blocks."""
     if isinstance(block, EncoderBlock):
         return TokenSite("norm1", "ln_1", "ln_2", "self_attention", 1, _GRID)
-    return TokenSite("conv1", "conv1", "conv1", "", 1, _GRID) if isinstance(block, ReadsTokens) else _MAPS
+    return _TOKENS if isinstance(block, ReadsTokens) else _MAPS
 
 
 def features_for(features: Features, frames: int, channels: int) -> tuple[int, ...]:
@@ -92,3 +92,4 @@ def first_layers(block: nn.Module, site: Site) -> list[nn.Module]:
 
 
 _MAPS = Site("conv1", "conv1")
+_TOKENS = TokenSite("conv1", "conv1", "conv1", "", 1, _GRID)

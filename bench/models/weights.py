@@ -50,6 +50,7 @@ MobileNetV2) and of open-mmlab/mmaction2 (resnet_tsm) to those of the network at
 _MIT_FILE = re.compile(r"TSM_.+?(?:_shift(\d+)_(block(?:res)?))?_[a-z]+_segment(\d+)")
 _MIT_ONLINE_FILE = re.compile(r"mobilenetv2_\w+_online")
 _MMACTION_FILE = re.compile(r"tsm_.*?1x1x(\d+)")
+_DISTILLED = "head_dist"  # in timm, beside a ``head``
 _OWN_FILE = re.compile(r".+-(residual|inplace)-(\d+(?:_\d+)?)-(bidirectional|unidirectional)_seed\d+\.pt")
 
 
@@ -118,34 +119,40 @@ def _rename(key: str, rules: Mapping[str, str]) -> str:
 
 
 def set_head(network: Network, classes: int, seed: int) -> None:
-    """Give ``network`` a new last layer with random weights for so many ``classes``; the other weights stay.
+    """Give ``network`` a new last layer, or two of them, with random weights for so many ``classes``; the other weights
+    stay.
 
     Raises ValueNotAllowed where it has no linear layer and no 1×1 convolution.
     """
-    found = last_layer(network.trunk)
-    if found is None:
+    found = last_layers(network.trunk)
+    if not found:
         raise ValueNotAllowed("this network has no last layer to replace: expected nn.Linear or a 1×1 nn.Conv2d")
     with seeded(seed):
-        network.trunk.set_submodule(found[0], _alike(found[1], classes))
+        for name, layer in found.items():
+            network.trunk.set_submodule(name, _alike(layer, classes))
 
 
 def _fit_head(trunk: nn.Module, state: Mapping[str, Tensor]) -> None:
     """A last layer for as many classes as the file has; where it has none, loading says so."""
-    if found := last_layer(trunk):
-        name, layer = found
+    for name, layer in last_layers(trunk).items():
         weight = state.get(f"{name}.weight")
         if weight is not None and weight.dim() == layer.weight.dim() and len(weight) != len(layer.weight):
             trunk.set_submodule(name, _alike(layer, len(weight)))
 
 
-def last_layer(trunk: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d] | None:
-    """(its path, the layer that gives the logits): the last linear one or, without any, the last 1×1 convolution."""
-    found: list[tuple[str, nn.Linear | nn.Conv2d]] = [
-        (name, layer)
+def last_layers(trunk: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
+    """{path: layer that gives logits}: the last linear one or, without any, the last 1×1 convolution; none: {}.
+
+    Two in timm's distilled transformers, of which one reads the token of distillation; their logits are averaged.
+    """
+    found = {
+        name: layer
         for name, layer in trunk.named_modules()
         if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1))
-    ]
-    return max(found[::-1], key=lambda own: isinstance(own[1], nn.Linear), default=None)  # the first of the greatest
+    }
+    names = [name for name, layer in found.items() if isinstance(layer, nn.Linear)] or [*found]
+    beside = [name.replace(_DISTILLED, "head") for name in names[-1:]]
+    return {name: found[name] for name in dict.fromkeys([*beside, *names[-1:]]) if name in found}
 
 
 def _alike(layer: nn.Linear | nn.Conv2d, classes: int) -> nn.Linear | nn.Conv2d:

@@ -8,7 +8,7 @@ strategies before they are measured.
 import gc
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from itertools import product
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from bench import models
 from bench.models.runtimes import answers
-from bench.models.small_blocks import silence
+from bench.models.small_blocks import features_taken, silence
 from bench.models.weights import learned
 from bench.ops.triton_operators import on_compilation
 from bench.plugins.discovery import LoadError, configured, load_class, load_classes, one_of
@@ -228,7 +228,7 @@ def streams(subject: Subject) -> None:
     if strategy.direction != "unidirectional" or strategy.fraction == 0:
         return
     try:
-        models.prove(strategy, subject.device)
+        models.prove(strategy, subject.device, subject.features)
     except CannotStream as why:
         promised = any(getattr(type(strategy), name) is not getattr(Strategy, name) for name in _OF_STREAMS)
         raise (Broken if promised else Remark)(str(why)) from None
@@ -253,6 +253,10 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
 )
 
 
+_ON_EACH = {*CHECKS} - {keeps_to_itself, equal_in_network}  # of the features that a strategy takes
+_TOKENS_TOO = 'with the tokens of a transformer, which it takes unless it says features = ("maps",): '
+
+
 def conformance(
     cls: type[Strategy],
     variant: Variant,
@@ -267,13 +271,17 @@ def conformance(
     axes: Any = (float(variant.fraction), variant.placement, variant.direction)
     subject = Subject(partial(cls, *axes), partial(reference, *axes) if reference else None, device, network)
     for check in (*CHECKS, *(IN_GIVEN_NETWORK if network else ())):
-        meaning = (check.__doc__ or "").strip()
+        meaning, where = (check.__doc__ or "").strip(), ""
         try:
             with no_side_effects():
                 check(subject)
+                for other in features_taken(subject.make())[1:] if check in _ON_EACH else ():
+                    where = _TOKENS_TOO
+                    check(replace(subject, given=other))
             yield CheckResult(check.__name__, meaning, True)
         except Exception as error:  # a stranger's code: whatever it raises is the reason
             detail = str(error) if isinstance(error, Broken | SideEffectError) else f"raised {workers.one_line(error)}"
+            detail = f"{where}{detail}"
             flagged = check is memory_format or isinstance(error, Remark | NotTaken)
             yield CheckResult(check.__name__, meaning, None if flagged else False, detail)
 

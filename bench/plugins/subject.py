@@ -17,7 +17,7 @@ from bench.models.small_blocks import (
     Reads,
     ReadsTokens,
     features_for,
-    features_of,
+    features_taken,
     reader,
     residual_blocks,
     site_in,
@@ -41,13 +41,15 @@ class Remark(Broken):
 class Subject:
     """A strategy under test: how to make it, what it claims to equal, and the device to test on.
 
-    network: in which it is tested as a whole; None: in digits_resnet.
+    network: in which it is tested as a whole; None: in digits_resnet. given: the features that blocks show it; None:
+    maps where it takes them.
     """
 
     make: Make
     reference: Make | None
     device: str
     network: Network | None = None
+    given: Features | None = None
 
     @property
     def channels(self) -> int:
@@ -60,8 +62,8 @@ class Subject:
 
     @property
     def features(self) -> Features:
-        """Those on which it is proven: maps where it takes them."""
-        return features_of(self.make())
+        """Those that blocks show it."""
+        return self.given or features_taken(self.make())[0]
 
     def clip(self, n: int, t: int, c: int) -> Tensor:
         """Random features of N clips of T frames: maps [N*T, C, H, W], or tokens [N*T, L, C]."""

@@ -5,6 +5,7 @@ Frames are looked at one by one, before the consensus, whose average would hide 
 
 import contextlib
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,9 @@ from bench.models.small_blocks import first_layers
 from bench.models.weights import disturb, learned, seeded
 from bench.plugins.subject import Broken, Make, Remark, Subject, differ, infer, unlike
 from bench.spec.axes import ACCURACY_BACKBONE, ValueNotAllowed
-from bench.strategy import Site
+from bench.strategy import Site, TokenSite
+
+Place = tuple[nn.Module, str, Site]  # parent, name in it, and where in that block
 
 _CLIPS = 2
 _FRAMES, _FRAMES_OF_DIGITS = 4, 8  # in a clip; of digits_resnet, which is small, as many as it learns from
@@ -73,13 +76,25 @@ def shortcut_in_network(subject: Subject) -> None:
     network = _network(subject)
     _silence_branches(network)  # with nothing but its shortcuts, it computes what it does without a strategy
     frames = _frames(subject, network)
-    want = infer(network.to(subject.device).trunk, frames.clone())
     places = models.sites(network)
+    want = _carried(network.to(subject.device), places, frames)
     shifted, own = _inserted(subject, network)
     disturb(own.values())
     _silence_first_layers(places)
-    got = infer(shifted.trunk, frames.clone())
+    got = _carried(shifted, places, frames)
     differ(got, want, _TOLERANCE, "with branches that give zero", network.num_segments)
+
+
+def _carried(network: Network, places: Sequence[Place], frames: Tensor) -> Tensor:
+    """What the shortcuts of ``network`` bring to its end. Of a transformer all tokens of its last block: a head that
+    reads the class token alone, which is the same in every frame, would see none of those that are not."""
+    parent, name, site = places[-1]
+    if not isinstance(site, TokenSite):
+        return infer(network.trunk, frames.clone())
+    seen = list[Tensor]()
+    with parent.get_submodule(name).register_forward_hook(lambda _, args, out: seen.append(out)):
+        infer(network.trunk, frames.clone())
+    return seen[0]
 
 
 def _silence_branches(network: Network) -> None:
@@ -97,7 +112,7 @@ def _silence_branches(network: Network) -> None:
                 parameter.zero_()
 
 
-def _silence_first_layers(places: list[tuple[nn.Module, str, Site]]) -> None:
+def _silence_first_layers(places: Sequence[Place]) -> None:
     """What stands in the place of a first layer gives zero too, where it has weights of its own beside that layer's."""
     for parent, name, site in places:
         with contextlib.suppress(AttributeError):  # the strategy has taken the layer elsewhere

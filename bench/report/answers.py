@@ -294,13 +294,13 @@ def choice(run: Analysis, standing: Standing) -> Choice | None:
     shifts = [offer for offer in offers if offer.case["fraction"]]
     if not shifts:
         return Choice("not paired")
-    top = max(offer.joint.mean for offer in shifts)
-    best = [offer for offer in shifts if offer.joint.mean == top]
+    top = max(offer.accuracy.mean for offer in shifts)
+    best = [offer for offer in shifts if offer.accuracy.mean == top]
     best.sort(key=lambda offer: (not known(offer.overhead), offer.overhead.mean))
     price = best[0].overhead
-    if not known(best[0].joint) or (holds_zero(price) and not (known(price) and same([price]))):
+    if not known(best[0].accuracy) or (holds_zero(price) and not (known(price) and same([price]))):
         return Choice("open", best[0])
-    if base and overlap(base[0].joint, best[0].joint):
+    if base and overlap(base[0].accuracy, best[0].accuracy):
         return Choice("no gain", best[0])
     above = max(trained, key=_joint)
     untimed = above if _joint(above) > top else None
@@ -320,7 +320,7 @@ def _tied(run: Analysis, best: Sequence[Offer], bound: float) -> tuple[str, ...]
 
 def _cheaper(taken: Offer, offers: Sequence[Offer]) -> Offer | None:
     apart = [o for o in offers if o.overhead.mean < taken.overhead.mean and not overlap(o.overhead, taken.overhead)]
-    equal = [offer for offer in apart if known(offer.joint) and overlap(offer.joint, taken.joint)]
+    equal = [offer for offer in apart if known(offer.accuracy) and overlap(offer.accuracy, taken.accuracy)]
     return min(equal, key=lambda offer: offer.overhead.mean, default=None)
 
 

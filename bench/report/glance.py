@@ -76,7 +76,7 @@ def _choice(choice: Choice | None) -> dict[str, Any] | None:
     if choice.taken is not None:
         case = choice.taken.case
         found |= {"name": line_text(*mechanism_of(case)), "fraction": case["fraction"], "tied": choice.tied}
-        found |= {"overhead": choice.taken.overhead, "accuracy": choice.taken.joint}
+        found |= {"overhead": choice.taken.overhead, "accuracy": choice.taken.accuracy}
     return found
 
 

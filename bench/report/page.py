@@ -22,10 +22,11 @@ from markupsafe import Markup
 from bench.analysis.aa_control import pooled
 from bench.analysis.claims import Verdict
 from bench.analysis.comparisons import load_controls
-from bench.analysis.run import Analysis
+from bench.analysis.run import Analysis, markdown
 from bench.analysis.tables.video import MARGIN_PP
 from bench.report import numbers
 from bench.report.answers import Standing, answers
+from bench.report.cost_and_gain import budgets, cost_and_gain
 from bench.report.figures import FIGURES, draw
 from bench.report.figures.canvas import Figure
 from bench.report.glance import glance
@@ -59,7 +60,8 @@ MAIN_FIGURES = (
 
 
 def write(run: Analysis) -> Path:
-    """Write ``figures/*.svg``, ``figures/*.png`` and ``report.html`` into the run's folder; returns the page's path.
+    """Write ``figures/*.svg``, ``figures/*.png``, ``tables/cost_and_gain.*``, ``tables/budgets.*`` and ``report.html``
+    into the run's folder; returns the page's path.
 
     Each file is replaced at once. A figure that this run no longer has data for is removed, so that none contradicts
     the page. Raises OSError where the folder cannot be written.
@@ -73,9 +75,24 @@ def write(run: Analysis) -> Path:
     for figure in figures:
         write_atomically(folder / f"{figure.name}.svg", figure.svg)
         write_atomically(folder / f"{figure.name}.png", figure.png)
+    write_cost_and_gain(run, run.folder / "tables")
     path: Path = run.folder / "report.html"
     write_atomically(path, page(run, figures))
     return path
+
+
+def write_cost_and_gain(run: Analysis, folder: Path) -> None:
+    """``cost_and_gain`` and ``budgets``, as CSV and for people, where something was both timed and trained; where
+    nothing was, what an earlier report wrote is removed. Raises OSError."""
+    table = cost_and_gain(run)
+    for name, frame in {"cost_and_gain": table, "budgets": budgets(table)}.items():
+        for suffix, text in {"csv": frame.to_csv(index=False), "md": markdown(frame)}.items():
+            path = folder / f"{name}.{suffix}"
+            if frame.empty:
+                path.unlink(missing_ok=True)
+            else:
+                folder.mkdir(parents=True, exist_ok=True)
+                write_atomically(path, text)
 
 
 def first_line(standing: Standing) -> str:

@@ -34,11 +34,25 @@ CHANCE_TEMPORAL: dict[str, float] = {"ring_digits": 25.0, "opening_digits": 50.0
 
 @dataclass(frozen=True)
 class Offer:
-    """A timed case and the accuracy of the function that it computes."""
+    """A timed case, and the arm that has learned with the function that it computes."""
 
     case: Row
     overhead: Interval
-    joint: Interval
+    arm: Row
+    accuracy: Interval
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """By what trained networks are judged, all of them trained under one condition.
+
+    name: the question that videos are asked, or the network that learned from rendered clips. stem: of the columns in
+    ``trained``: top1, or joint.
+    """
+
+    name: str
+    stem: str
+    trained: list[Row]
 
 
 def rows(frame: pd.DataFrame) -> list[Row]:
@@ -188,18 +202,36 @@ def holders(arm: Row) -> list[str]:
 
 
 def paired(run: Analysis) -> list[Offer]:
-    """Latency rows of the headline panel joined with the accuracy of the arm that computes the same function."""
+    """Latency rows of the headline panel, and the joint accuracy of the arms that headlines speak of."""
     trained = [*rows(baselines(main_condition(run.accuracy))), *rows(arms(run.accuracy))]
-    accuracies = {_function(name, arm): estimate(arm, "joint") for arm in trained for name in holders(arm)}
-    offers, measured = [], dict(panels(timed(run.latency)))
-    for panel in headline_panels(run.latency)[:1]:
-        base = references(run.latency).get(panel)
-        for case in [*([base] if base else []), *rows(measured[panel])]:
-            joint = accuracies.get(_function(case["strategy"], case))
-            if joint is not None:
-                overhead = estimate(case, "overhead") if case["fraction"] else between(0.0)
-                offers.append(Offer(case, overhead, joint))
-    return offers
+    panels_timed = headline_panels(run.latency)[:1]
+    return offers(run, panels_timed[0], Yardstick("", "joint", trained)) if panels_timed else []
+
+
+def offers(run: Analysis, panel: Panel, by: Yardstick) -> list[Offer]:
+    """Latency rows of a panel joined with the accuracy of the arm that computes the same function."""
+    trained = {_function(name, arm): arm for arm in by.trained for name in holders(arm)}
+    base, found = references(run.latency).get(panel), list[Offer]()
+    for case in [*([base] if base else []), *rows(dict(panels(timed(run.latency)))[panel])]:
+        arm = trained.get(_function(case["strategy"], case))
+        if arm is not None:
+            overhead = estimate(case, "overhead") if case["fraction"] else between(0.0)
+            found.append(Offer(case, overhead, arm, estimate(arm, by.stem)))
+    return found
+
+
+def yardsticks(run: Analysis) -> list[Yardstick]:
+    """Real videos first, question by question; then rendered clips, network by network: those by which something that
+    exchanges frames was judged. An arm of which a seed failed is left out, as the mean over the others flatters it."""
+    watched = grouped(whole_arms(run.video), lambda row: row["question"])
+    usual = finished(run.accuracy)
+    for name in ("dataset", "objective", "view", "cohort", "lr_factor", "length_factor"):
+        usual = usual[usual[name].isna() | (usual[name] == getattr(Condition(), name))]
+    usual = usual[(usual["reason"].fillna("") == "") & usual["joint_mean_pct"].notna()]
+    rendered = grouped(rows(usual), lambda row: row["backbone"])
+    found = [Yardstick(question, "top1", own) for question, own in watched.items()]
+    found += [Yardstick(backbone, "joint", own) for backbone, own in rendered.items()]
+    return [one for one in found if any(row["strategy"] != BASELINE for row in one.trained)]
 
 
 def _function(strategy: str, row: Row) -> tuple[str, str, str, float]:

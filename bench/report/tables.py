@@ -16,11 +16,13 @@ import pandas as pd
 
 from bench.analysis.run import Analysis
 from bench.analysis.tables.raw import comparison_table, quality_table
+from bench.report.cost_and_gain import budgets, cost_and_gain, judged_by
 from bench.report.numbers import between, estimate, fixed, fraction_text, interval_text, known, number, p_text
 from bench.report.selection import COUNTED, Row, rows, warnings_of
 from bench.spec.cases import Condition
 from bench.spec.panel import Panel
 
+_WORDS = ("strategy", "otherwise", "taken", "streamable")  # cells that are no numbers
 _FILE = Path(__file__).with_name("templates") / "columns.toml"
 
 
@@ -65,6 +67,15 @@ def sheets(run: Analysis) -> dict[str, Sheet | None]:
         "detection": _sheet("detection", run.detection, detectors),
         "quality": _sheet("quality", quality_table(run.quality, run.controls), clips),
         "bandwidth": _sheet("bandwidth", run.bandwidth, clips),
+    } | cost_sheets(cost_and_gain(run))
+
+
+def cost_sheets(table: pd.DataFrame) -> dict[str, Sheet | None]:
+    """``cost_and_gain`` with a column for each yardstick, and what it makes of ``budgets``."""
+    by_yardstick = [Column(f"{by} [pp]", partial(_interval, name=f"{by}_gain")) for by in judged_by(table)]
+    return {
+        "cost_and_gain": _sheet("cost_and_gain", table.assign(status="ok"), ("backbone",), by_yardstick),
+        "budgets": _sheet("budgets", budgets(table)),
     }
 
 
@@ -92,14 +103,14 @@ def plain(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | tuple) else str(value)
 
 
-def _sheet(name: str, frame: pd.DataFrame, axes: Sequence[str] = ()) -> Sheet | None:
-    """A table of what varies. Rows of strategies are named first, and may have failed."""
+def _sheet(name: str, frame: pd.DataFrame, axes: Sequence[str] = (), more: Sequence[Column] = ()) -> Sheet | None:
+    """A table of what varies. Rows of strategies are named first, and may have failed. more: columns at the end."""
     if frame.empty:
         return None
     found, along = rows(frame), [_axis(axis) for axis in axes]
     columns = [*along, *_columns(name)]
-    if "strategy" in frame:
-        columns = [*_columns("case"), *along, _STATUS, *_columns(name)]
+    if "status" in frame:
+        columns = [*_columns("case"), *along, _STATUS, *_columns(name), *more]
     cells = {column: [column.cell(row) for row in found] for column in columns}
     texts = {column: {cell.text for cell in own} - {""} for column, own in cells.items()}
     alike = [column for column, own in texts.items() if column.shared and len(own) == 1]
@@ -117,7 +128,7 @@ def _columns(table: str) -> list[Column]:
 def _column(title: str, shared: bool = False, **entry: Any) -> Column:
     (kind, name), *options = entry.items()
     make = _CELLS[name] if kind == "cell" else partial(_CELLS[kind], name=name, **dict(options))
-    return Column(title, make, numeric=kind != "text" and name not in ("strategy", "otherwise"), shared=shared)
+    return Column(title, make, numeric=kind != "text" and name not in _WORDS, shared=shared)
 
 
 def _axis(name: str) -> Column:
@@ -171,6 +182,15 @@ def _measured(row: Row) -> Cell:
     return Cell(interval_text(found, unit, signed=unit != "%"), _key(found.mean))
 
 
+def _budget(row: Row) -> Cell:
+    limit = float(row["budget_pct"])
+    return Cell(f"{limit:g}" if math.isfinite(limit) else "any", str(limit))
+
+
+def _taken(row: Row) -> Cell:
+    return _word(f"{row['strategy']} {fraction_text(row['fraction'])}" if pd.notna(row["strategy"]) else "")
+
+
 _STATUS = Column("status", _status, numeric=False)
 _CELLS: dict[str, Callable[..., Cell]] = {
     "interval": _interval,
@@ -178,6 +198,9 @@ _CELLS: dict[str, Callable[..., Cell]] = {
     "text": _text,
     "strategy": lambda row: _word(row["strategy"] + (" (A/A twin)" if row.get("aa") else "")),
     "fraction": lambda row: Cell(fraction_text(number(row["fraction"])), str(row["fraction"])),
+    "budget": _budget,
+    "taken": _taken,
+    "streamable": lambda row: _word({True: "yes", False: "no"}.get(row["streamable"], "")),
     "otherwise": _otherwise,
     "measured": _measured,
 }

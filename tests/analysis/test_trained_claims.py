@@ -117,6 +117,18 @@ def test_the_shift_against_a_convolution_in_its_place() -> None:
     assert verdict("replace-accuracy", arm(shift(), LOW)).verdict == "not measured"
 
 
+@pytest.mark.parametrize("name", ["gsm", "tam", "tea"])
+@pytest.mark.parametrize(("level", "expected"), [(HIGH, "reproduced"), (LOW, "not reproduced"), (WIDE, "inconclusive")])
+def test_successors_of_the_shift_are_judged_in_each_network(name: str, level: list[float], expected: str) -> None:
+    strategy, fraction = {"gsm": ("gate_shift", "1"), "tam": ("tam", "1"), "tea": ("tea", "1/4")}[name]
+    module, narrow = shift(fraction=fraction, strategy=strategy), replace(USUAL, backbone="digits_bottleneck")
+    plain = [arm(shift(), LOW), arm(shift(), LOW, narrow)]
+    found = verdicts(f"{name}-accuracy", *plain, arm(module, level, narrow))
+    assert found["digits_bottleneck"].verdict == expected
+    assert found["digits_resnet"].verdict == "not measured"
+    assert f"has not trained {strategy}-residual" in found["digits_resnet"].why
+
+
 # --- detectors --------------------------------------------------------------------------------------------------------
 
 ONLINE = shift(fraction="1/8", direction="unidirectional")

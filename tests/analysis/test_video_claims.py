@@ -29,7 +29,7 @@ def placements(fraction: str, gap: float, condition: Condition = VIDEO, spread: 
 def test_real_video_comes_before_the_digits() -> None:
     ids = [claim.id for claim in load_claims()]
     videos = [place for place, name in enumerate(ids) if name.startswith("video-")]
-    assert len(videos) == 5 and max(videos) < ids.index("residual-over-inplace") < ids.index("online-accuracy")
+    assert len(videos) == 8 and max(videos) < ids.index("residual-over-inplace") < ids.index("online-accuracy")
     compared = [one for claim in load_claims() if claim.id.startswith("video-") for one in claim.where["compare"]]
     assert {one["outcome"] for one in compared} == {"top1"}
 
@@ -69,6 +69,32 @@ def test_each_question_is_judged_apart() -> None:
 def test_a_shift_against_none(level: float, expected: str) -> None:
     found = verdict("video-gain", watching(QUARTER, around(level)), watching(BASELINE_VARIANT, around(0.8)))
     assert (found.verdict, found.measured) == (expected, pytest.approx(100 * (level - 0.8)))
+
+
+SUCCESSORS = {"gsm": ("gate_shift", "1"), "tam": ("tam", "1"), "tea": ("tea", "1/4")}
+
+
+@pytest.mark.parametrize(
+    ("level", "spread", "expected"),
+    [
+        (0.9, 0.2, "reproduced"),
+        (0.805, 1, "not reproduced"),
+        (0.75, 0.2, "not reproduced"),
+        (0.81, 9, "inconclusive"),
+    ],
+)
+@pytest.mark.parametrize("name", SUCCESSORS)
+def test_successors_of_the_shift_are_judged_on_the_question_of_order(
+    name: str, level: float, spread: float, expected: str
+) -> None:
+    strategy, fraction = SUCCESSORS[name]
+    module, plain = shift(fraction=fraction, strategy=strategy), watching(QUARTER, around(0.8))
+    found = verdict(f"video-{name}", watching(module, around(level, spread)), plain)
+    assert (found.subject, found.verdict) == ("pairs", expected)
+    assert found.measured == pytest.approx(100 * (level - 0.8))
+    arrow = [watching(one, around(value), ARROW) for one, value in ((module, 0.9), (QUARTER, 0.8))]
+    other = verdict(f"video-{name}", *arrow, plain)
+    assert (other.verdict, f"opposite actions with {name.upper()}" in other.why) == ("not measured", True)
 
 
 def test_few_seeds_and_another_backbone() -> None:

@@ -124,19 +124,25 @@ def test_a_released_mobilenet(file: str, tmp_path: Path) -> None:
     assert all(torch.equal(value, trained[key]) for key, value in network.trunk.state_dict().items())
 
 
-@pytest.mark.parametrize("name", ["resnet18", "torchvision:squeezenet1_1"])
+LAST_LAYERS = {"resnet18": 1, "torchvision:squeezenet1_1": 1, "timm:deit_tiny_distilled_patch16_224": 2}
+
+
+@pytest.mark.parametrize("name", LAST_LAYERS)
 def test_a_new_last_layer(name: str, tmp_path: Path) -> None:
-    """Linear, or a 1×1 convolution: from a seed, and as large as a file's."""
+    """Linear, or a 1×1 convolution, or two that are averaged: from a seed, and as large as a file's."""
     before, states = models.build(name, 1).state_dict(), []
     for seed in (3, 3, 4):
         network, random_numbers = models.build(name, 1), torch.get_rng_state()
         set_head(network, CLASSES, seed)
         assert torch.equal(torch.get_rng_state(), random_numbers)
         states.append(network.state_dict())
-    assert network(torch.zeros(2, 3, 64, 64)).shape == (2, CLASSES)
+    edge = models.edge_of(network.trunk, 64)
+    assert network(torch.zeros(2, 3, edge, edge)).shape == (2, CLASSES)
     first, again, other = states
     new = [key for key in first if first[key].shape != before[key].shape]
-    assert len(new) == 2 and all(torch.equal(first[key], before[key]) for key in first if key not in new)
+    assert len(new) == 2 * LAST_LAYERS[name] and all(
+        torch.equal(first[key], before[key]) for key in first if key not in new
+    )
     assert all(torch.equal(first[key], again[key]) and not torch.equal(first[key], other[key]) for key in new)
     torch.save(network.trunk.state_dict(), tmp_path / "mine.pth")
     loaded = models.build(name, 1, str(tmp_path / "mine.pth")).state_dict()

@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.models import VisionTransformer
 
 from bench.models import Network
+from bench.models.weights import learned
 from bench.plugins.conformance import CHECKS, answer, conformance, reference_of, variants_of
 from bench.plugins.discovery import load_class, load_classes, strategy_files
 from bench.plugins.side_effects import LeftRunning, no_side_effects
-from bench.plugins.subject import Subject
-from bench.plugins.whole_network import IN_GIVEN_NETWORK, equal_in_network, network_to_test_in
+from bench.plugins.subject import Broken, Subject
+from bench.plugins.whole_network import IN_GIVEN_NETWORK, equal_in_network, network_to_test_in, shortcut_in_network
 from bench.spec.cases import Variant
 from bench.strategy import Site, Strategy
 from tests.conftest import BROKEN, LEAKY, TWO_BACK
@@ -55,6 +57,11 @@ class Honest(Strategy):
 def overwrites(self: Strategy, clip: Tensor) -> Tensor:
     moved = self.channels_each_way(clip.shape[2])
     clip[:, 1:, :moved] = clip[:, :-1, :moved].clone()
+    return clip
+
+
+def overwrites_patches(self: Strategy, clip: Tensor) -> Tensor:
+    clip[:, :, :, 1:] = Honest.shift(self, clip)[:, :, :, 1:]  # of [N, T, C, L, 1]
     return clip
 
 
@@ -124,6 +131,22 @@ IN_NETWORK: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+def leaks_of_tokens(self: Strategy, clip: Tensor) -> Tensor:
+    return LEAKS(self, clip) if clip.shape[-1] == 1 else Honest.shift(self, clip)
+
+
+def test_what_takes_tokens_too_is_proven_on_tokens_too() -> None:
+    results = {}
+    for features in (None, ("maps",)):
+        cls = type("leaks of tokens", (Honest,), {"shift": leaks_of_tokens, "features": features})
+        results[features] = {one.check: one for one in conformance(cls, UNIDIRECTIONAL, None)}
+    leak = results[None]["clips_apart"]
+    assert leak.ok is False and leak.detail.startswith(
+        "with the tokens of a transformer, which it takes unless it says"
+    )
+    assert all(one.ok for one in results["maps",].values())
+
+
 @pytest.fixture(scope="module")
 def network() -> Network:
     return network_to_test_in("digits_resnet")
@@ -138,6 +161,16 @@ def test_each_property_of_a_whole_network_can_fail(name: str, network: Network) 
     results = {result.check: result for result in found}
     assert list(results) == [check.__name__ for check in (*CHECKS, *IN_GIVEN_NETWORK)]
     assert results[check].ok is False and results[check].detail
+
+
+@pytest.mark.parametrize("shift", [overwrites, overwrites_patches], ids=["all tokens", "patches"])
+def test_the_shortcut_of_a_token_that_no_head_reads_is_looked_at(shift: Shift) -> None:
+    """The class token, which alone is read, is the same in every frame where nothing but shortcuts is left."""
+    network = learned(Network(VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=5), 4)).eval()
+    for cls, fails in ((Honest, False), (type("overwrites", (Honest,), {"shift": shift}), True)):
+        subject = Subject(partial(cls, 1 / 2), None, "cpu", network)
+        with pytest.raises(Broken, match="branches that give zero") if fails else contextlib.nullcontext():
+            shortcut_in_network(subject)
 
 
 def test_strategies_conform_in_a_network_of_other_blocks() -> None:

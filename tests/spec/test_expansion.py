@@ -7,10 +7,10 @@ from typing import Any, Literal
 import pytest
 
 from bench.cli.run import Request
-from bench.spec.axes import DETECTORS, ValueNotAllowed
+from bench.spec.axes import ValueNotAllowed
 from bench.spec.cases import BASELINE_VARIANT, Case, Chosen, StrategyInfo, Sweep
 from bench.spec.expansion import Machine, expand
-from bench.spec.settings import load_preset, preset_names, preset_strategies, validate
+from bench.spec.settings import preset_names, preset_strategies, validate
 
 CPU = Machine(("cpu",), 2)
 
@@ -317,24 +317,3 @@ def test_a_section_of_videos_that_is_asked_for_needs_some(sections: tuple[str, .
         expand(validate({"sections": sections}, "a test"), BUILTIN, Chosen(), CPU)
     found = expand(validate({}, "a test"), BUILTIN, Chosen(), CPU).trainings
     assert "video" not in {training.section for training in found}  # of all sections, it is left out
-
-
-# --- presets ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", preset_names())
-def test_presets_are_valid_and_every_section_that_they_ask_for_has_something_to_do(name: str) -> None:
-    settings = load_preset(name)
-    videos = settings.video.data.model_copy(update={"path": "/videos"})
-    settings = settings.model_copy(update={"video": settings.video.model_copy(update={"data": videos})})
-    found = expand(settings, OURS, Chosen(), Machine(("cpu", "cuda"), 2))
-    networks = {*settings.online.backbones, *(n for panel in settings.online.panels for n in panel.backbones or ())}
-    asked = {"detection" if network in DETECTORS else "online" for network in networks} & set(settings.sections)
-    assert bool(found.panels_of("online")) == bool(settings.online.groups and asked)
-    assert bool(found.panels_of("latency")) == ("latency" in settings.sections)
-    trained = {training.section for training in found.trainings}
-    assert ("accuracy" in trained) == ("accuracy" in settings.sections)
-    assert ("detection" in trained) == ("detection" in settings.sections and bool(settings.detection.groups))
-    assert ("video" in trained) == ("video" in settings.sections)
-    assert set(found.strategies) <= preset_strategies()
-    assert all(found.variants(strategy) for strategy in found.strategies)

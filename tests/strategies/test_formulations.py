@@ -14,7 +14,7 @@ from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench import models
-from bench.models.small_blocks import features_for, features_of, residual_blocks, site_in
+from bench.models.small_blocks import features_for, features_taken, residual_blocks, site_in
 from bench.models.weights import learned
 from bench.ops.residual import PartedBlock, SplitConvolution
 from bench.plugins.discovery import load_class, load_classes, strategy_files
@@ -160,7 +160,7 @@ def test_nothing_is_made_on_the_host_and_copied(cls: type[Strategy]) -> None:
     """On a GPU such a copy waits for the device, and a CUDA graph cannot be captured over it."""
     torch.manual_seed(0)
     strategy = cls((cls.fractions or (0.25,))[0])
-    features = features_of(strategy)
+    features = features_taken(strategy)[0]
     plain = residual_blocks(features, 16)[-1]
     block = strategy.wrap(plain, site_in(plain), 4).to("meta").eval()
     frames = torch.empty(features_for(features, 8, 16), device="meta")

@@ -30,7 +30,7 @@ from bench.data.video_lists import ARROW, Video, VideoSet, read_video_set
 from bench.measure.training.checkpoint import State
 from bench.measure.training.harness import Batch, Diverged, Task, Train
 from bench.measure.training.video_cache import all_videos, readable
-from bench.models import Network, build, last_layer, normalisation, remove, require_edge, set_head
+from bench.models import Network, build, last_layers, normalisation, remove, require_edge, set_head
 from bench.spec.axes import starting_weights
 from bench.spec.cases import Condition
 from bench.spec.training import VideoRecipe
@@ -117,8 +117,7 @@ class VideoTask(Task):
 
     def parameters(self, network: Network) -> list[tuple[float, list[nn.Parameter]]]:
         """The last layer learns faster."""
-        found = last_layer(network.trunk)
-        head = list(found[1].parameters()) if found else []
+        head = [parameter for layer in last_layers(network.trunk).values() for parameter in layer.parameters()]
         own = {id(parameter) for parameter in head}
         others = [parameter for parameter in network.parameters() if id(parameter) not in own]
         return [(1.0, others), (self.recipe.head_lr_factor, head)]

@@ -22,8 +22,9 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure as Drawing
 from matplotlib.font_manager import findfont
 from matplotlib.ft2font import FT2Font
+from matplotlib.ticker import FuncFormatter, NullLocator
 
-from bench.report.numbers import count_text, estimate, fraction_text, known
+from bench.report.numbers import count_text, estimate, fraction_text, known, minus_text
 from bench.report.selection import MECHANISM, Row, line_text, rows
 from bench.spec.axes import BASELINE
 from bench.stats.estimators import Interval
@@ -33,6 +34,9 @@ MUTED = "#666666"
 BAND = "#d9d9d9"
 BUILT_IN = {BASELINE: INK, "copy_shift": "#D55E00", "concat_shift": "#E69F00", "buffer_shift": "#0072B2"}
 REMAINING = ("#009E73", "#CC79A7", "#56B4E9", "#7a5c00", "#7F7F7F")
+LINEAR_TO = 5.0
+"""Per cent: an axis of ``wide_overheads`` is logarithmic beyond."""
+_WIDE_TICKS = (-5, 0, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 _LINES: dict[tuple[str, str], tuple[Any, str]] = {
     ("residual", "bidirectional"): ("-", "o"),
     ("inplace", "bidirectional"): ((0, (4, 1.8)), "s"),
@@ -239,6 +243,15 @@ def fraction_axis(ax: Axes, fractions: Iterable[float]) -> None:
             ticks.append(value)
     ax.set_xticks(ticks, [fraction_text(tick) for tick in ticks])
     ax.set_xlim(-0.04, 1.05)
+
+
+def wide_overheads(ax: Axes) -> None:
+    """An x axis for overheads of a few per cent beside those of hundreds; call it when all is drawn."""
+    ax.set_xscale("symlog", linthresh=LINEAR_TO, linscale=0.7)
+    low, high = min(1.1 * ax.dataLim.x0, -1.0), max(1.6 * ax.dataLim.x1, 2 * LINEAR_TO)
+    ax.set(xlim=(low, high), xticks=[tick for tick in _WIDE_TICKS if low <= tick <= high])
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: minus_text(f"{value:g}")))
+    ax.xaxis.set_minor_locator(NullLocator())
 
 
 def categories(ax: Axes, names: Sequence[str], margin: float = 0.5) -> None:

@@ -13,14 +13,13 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullLocator
 
 from bench.analysis.run import Analysis
 from bench.analysis.selection import PUBLISHED
 from bench.report import selection
 from bench.report.figures import canvas
 from bench.report.figures.canvas import INK, MOST_PLOTS, MUTED, UNJOINED, Drawn, Palette, fraction_axis, further, label
-from bench.report.numbers import estimate, fraction_text, known, milliseconds_text, minus_text
+from bench.report.numbers import estimate, fraction_text, known, milliseconds_text
 from bench.report.selection import (
     COUNTED,
     HEAPS,
@@ -42,9 +41,7 @@ MOST_AXES = 8
 MOVING_ONLY = "buffer_shift"  # touches the moved channels and nothing else
 _STEP = 0.012  # of the axis of fractions: between mechanisms, so that their intervals stand apart
 _NARROW = 34  # characters of tick labels that fit below half a figure
-_LINEAR_TO = 5.0  # per cent: the runtimes' axis is logarithmic beyond
 _RAREST = 0.1  # per cent of the frames; beyond it there are too few
-_TICKS = (-5, 0, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 _BESIDE: Any = {"textcoords": "offset points", "ha": "right", "va": "center", "fontsize": 7.5, "color": MUTED}
 
 
@@ -190,11 +187,8 @@ def overhead_by_runtime(run: Analysis, palette: Palette) -> Drawn:
     drawing = canvas.blank(canvas.WIDTH, 1.4 + len(chosen) * (0.35 + 0.1 * cases.groupby(MECHANISM).ngroups))
     ax = drawing.subplots()
     canvas.mechanisms(ax, cases, "place", "overhead", palette, 0.12, horizontal=True, **UNJOINED)
-    ax.set_xscale("symlog", linthresh=_LINEAR_TO, linscale=0.7)
-    low, high = min(ax.get_xlim()[0], -1.0), max(1.1 * ax.get_xlim()[1], 2 * _LINEAR_TO)
-    ax.set(xlim=(low, high), xticks=[tick for tick in _TICKS if low <= tick <= high], xlabel="latency overhead [%]")
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: minus_text(f"{value:g}")))
-    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xlabel("latency overhead [%]")
+    canvas.wide_overheads(ax)
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.axvline(PAPER_EIGHTH, color=MUTED, linewidth=1.0, linestyle=":", label="paper: about 3 % at 1/8")
     ax.grid(axis="y", visible=False)
@@ -202,7 +196,7 @@ def overhead_by_runtime(run: Analysis, palette: Palette) -> Drawn:
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.hlines([edge - 0.5 for edge in range(1, len(names))], *ax.get_xlim(), color=MUTED, linewidth=0.5)
-    return drawing, {"linear_to": _LINEAR_TO}
+    return drawing, {"linear_to": canvas.LINEAR_TO}
 
 
 def online_overhead(run: Analysis, palette: Palette) -> Drawn:

@@ -17,14 +17,16 @@ from bench.analysis.run import Analysis
 from bench.report import selection
 from bench.report.figures import canvas
 from bench.report.figures.accuracy import LEAST_RANGE
-from bench.report.figures.canvas import BAND, FAINT, INK, MUTED, UNJOINED, Drawn, Palette
+from bench.report.figures.canvas import BAND, FAINT, INK, MUTED, REMAINING, UNJOINED, Drawn, Palette
 from bench.report.numbers import between, count_text, estimate, fixed, fraction_text, interval_text, known
-from bench.report.selection import Offer, Row, mechanism_of, panel_text, rows, timed
+from bench.report.selection import Offer, Row, Yardstick, mechanism_of, offers, panel_text, rows, timed
 from bench.stats.estimators import Interval
 
 _APART = 0.014  # of the axis: the width of a mark
 _SEEN = 0.05  # pp: page faults that predict less explain nothing
 _STAR: dict[str, Any] = {"color": INK, "marker": "*", "markersize": 9, "label": "no shift"}
+_JUDGED = {"joint": "joint accuracy", "top1": "top-1"}
+_FAR = 50.0  # per cent of overhead, beside which those of shifts would lie on each other
 _CLEAR = 3.0  # points around what is drawn that labels keep clear of
 _GAPS = (5.5, 13.0, 22.0)  # points from a mark to its label: beside it, or farther off with a leader line
 _SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
@@ -54,36 +56,69 @@ class Mark:
         return [*bars, ((x, along.low), (x, along.high))] if known(along) else bars
 
 
-def _mark(row: Row, x: Interval, y: Interval, palette: Palette) -> Mark:
+def _mark(offer: Offer, palette: Palette, *, named: bool) -> Mark:
+    """named: by its strategy, which then needs no legend; else by its fraction."""
+    row = offer.case
     if not row["fraction"]:
-        return Mark(x, y, "no shift", _STAR)
-    return Mark(x, y, fraction_text(row["fraction"]), palette.look(*mechanism_of(row)))
+        return Mark(offer.overhead, offer.accuracy, "no shift", _STAR)
+    look = palette.look(*mechanism_of(row))
+    if named:
+        return Mark(offer.overhead, offer.accuracy, canvas.label(row["strategy"]), look | {"label": "_"})
+    return Mark(offer.overhead, offer.accuracy, fraction_text(row["fraction"]), look)
 
 
 def pareto(run: Analysis, palette: Palette) -> Drawn:
-    """Every case of the headline panel whose overhead and accuracy have intervals, and the front."""
-    offers = [o for o in selection.paired(run) if known(o.joint) and (known(o.overhead) or not o.case["fraction"])]
-    if not any(offer.case["fraction"] for offer in offers):
+    """Every case of the headline panel whose overhead and accuracy have intervals, and the front: a plot for each
+    yardstick."""
+    plots = list[tuple[Yardstick, list[Offer]]]()
+    for panel, by in product(selection.headline_panels(run.latency)[:1], selection.yardsticks(run)):
+        own = [o for o in offers(run, panel, by) if known(o.accuracy) and (known(o.overhead) or not o.case["fraction"])]
+        if any(offer.case["fraction"] for offer in own):
+            plots.append((by, own))
+    if not plots:
         return None
-    best = front(offers)
-    drawing, (ax,) = canvas.grid(1, 3.9, "latency overhead [%]", "joint accuracy [%]")
-    ordered = [*best, *(offer for offer in offers if offer not in best)]
-    marks = [_mark(offer.case, offer.overhead, offer.joint, palette) for offer in ordered]
+    drawing, axes = canvas.grid(len(plots), 3.9, "latency overhead [%]", "")
+    named = any(_by_name(found) for _, found in plots)
+    marked = list[tuple[list[Mark], Any]]()
+    for ax, (by, found) in zip(axes, plots, strict=True):
+        marked.append(_draw_front(ax, found, palette, named=named))
+        ax.set_ylabel(f"{_JUDGED[by.stem]} [%], {by.name}" if len(plots) > 1 else f"{_JUDGED[by.stem]} [%]")
+    more = [label_marks(drawing, ax, *own) for ax, own in zip(axes, marked, strict=True)]
+    labels = "Labels are strategies." if named else "Numbers are the fraction of the channels that move."
+    if any(ax.get_xscale() == "symlog" for ax in axes):
+        labels += f" An axis that goes far is linear up to {canvas.LINEAR_TO:g} % and logarithmic beyond."
+    where = panel_text(selection.headline_panels(run.latency)[0])
+    return drawing, {"where": where, "labels": labels, "more": max(more, key=len)}
+
+
+def _by_name(found: Sequence[Offer]) -> bool:
+    """Each strategy once: it is told by its name, where colours would run out."""
+    names = [offer.case["strategy"] for offer in found if offer.case["fraction"]]
+    return len(names) > len(REMAINING) and len(names) == len(set(names))
+
+
+def _draw_front(
+    ax: Axes, found: Sequence[Offer], palette: Palette, *, named: bool
+) -> tuple[list[Mark], list[tuple[Point, Point]]]:
+    """The marks, those of the front first, and what their labels keep clear of."""
+    best = front(found)
+    marks = [_mark(offer, palette, named=named) for offer in [*best, *(o for o in found if o not in best)]]
     draw_marks(ax, marks)
     # an offer's accuracy holds up to the overhead of the next
-    corners = pts_to_poststep([offer.overhead.mean for offer in best], [offer.joint.mean for offer in best])
+    corners = pts_to_poststep([offer.overhead.mean for offer in best], [offer.accuracy.mean for offer in best])
     ax.plot(*corners, color=MUTED, linewidth=1.0, zorder=1.2, label="Pareto front")
-    ax.margins(0.07)
+    ax.margins(0.09)
     canvas.at_least(ax, LEAST_RANGE)
-    where = panel_text(selection.headline_panels(run.latency)[0])
-    return drawing, {"where": where, "more": label_marks(drawing, ax, marks, avoid=pieces(corners.T))}
+    if ax.dataLim.x1 > _FAR:
+        canvas.wide_overheads(ax)
+    return marks, pieces(corners.T)
 
 
-def front(offers: Sequence[Offer]) -> list[Offer]:
+def front(found: Sequence[Offer]) -> list[Offer]:
     """The offers that no other beats in both, by rising overhead. On point estimates: intervals may overlap."""
     best: list[Offer] = []
-    for offer in sorted(offers, key=lambda o: (o.overhead.mean, -o.joint.mean)):
-        if not best or offer.joint.mean > best[-1].joint.mean:
+    for offer in sorted(found, key=lambda o: (o.overhead.mean, -o.accuracy.mean)):
+        if not best or offer.accuracy.mean > best[-1].accuracy.mean:
             best.append(offer)
     return best
 
