@@ -14,13 +14,13 @@ On a GPU the last normalisation, the addition and the ReLU are one launch, which
 copies of the exceptions are a launch each, and behind a block without a ReLU there is none.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from bench.ops import native
+from bench.ops.affine import Affine
 from bench.ops.frames import Group, dense, is_channels_last
 from bench.ops.in_place import ExchangedInPlace, MovesInPlace
 from bench.ops.placed_operators import finish_block_, restored
@@ -57,7 +57,7 @@ class PlacedBlock(nn.Module):
         self._inplace, self._bidirectional = strategy.placement == "inplace", strategy.direction == "bidirectional"
         self._hands_on = False  # and if so, what the next block wants moved; None: all in their own frame
         self._wanted: tuple[Group, ...] | None = None
-        self._affine: tuple[tuple[object, ...], list[Tensor]] | None = None
+        self._affine = Affine(*(own.norm for own in (layers.last, layers.projection) if own is not None))
         self.train(layers.first.norm.training)
 
     def hand_to(self, after: nn.Module) -> None:
@@ -101,23 +101,11 @@ class PlacedBlock(nn.Module):
         out = dense(layers.last.conv(layers.middle(layers.first.whole(read))))
         is_placed = fallen is not None and not self._inplace
         wanted = none if self._wanted is None else self._moves(self._wanted)
-        scale, offset, *scales = self._constants()
+        scale, offset, *scales = self._affine()
         given = (out, scale, offset, shortcut, scales[0] if scales else None, fallen if is_placed else None)
         how = *(moves if is_placed else none), *wanted
         aside = finish_block_(*given, self.num_segments, *how, layers.rectified)
         return Handed(out, None if self._wanted is None else aside) if self._hands_on else out
-
-    def _constants(self) -> list[Tensor]:
-        """Of the last normalisation: scale and offset, in fp32; with that of the shortcut's added, and its own scale
-        last, where it has one. Worked out anew where the normalisations have changed."""
-        norms = [own.norm for own in (self._layers.last, self._layers.projection) if own is not None]
-        held = [tensor for norm in norms for tensor in (*norm.parameters(), *norm.buffers())]
-        if torch.compiler.is_compiling():  # it folds them itself
-            return _affine(norms)
-        state = tuple((own.data_ptr(), own.dtype, None if own.is_inference() else own._version) for own in held)
-        if self._affine is None or self._affine[0] != state:
-            self._affine = state, _affine(norms)
-        return self._affine[1]
 
     def _moves(self, groups: tuple[Group, ...]) -> tuple[int, int]:
         """How many channels hold the next frame, and how many after them the previous."""
@@ -180,17 +168,6 @@ class PlacedBlock(nn.Module):
 
     def _put_back(self, frames: Tensor, kept: Any) -> None:
         self._mover.restore(as_clip(frames, self.num_segments), self._groups, kept)
-
-
-def _affine(norms: Sequence[nn.BatchNorm2d]) -> list[Tensor]:
-    scales, offset = list[Tensor](), None
-    for norm in norms:
-        assert norm.running_mean is not None and norm.running_var is not None, "it keeps running statistics"
-        scales.append(norm.weight.float() * torch.rsqrt(norm.running_var.float() + norm.eps))
-        own = norm.bias.float() - norm.running_mean.float() * scales[-1]
-        offset = own if offset is None else offset + own
-    assert offset is not None
-    return [scales[0], offset, *scales[1:]]
 
 
 class StreamedBlock(PlacedBlock):
