@@ -65,12 +65,12 @@ def takes(*tensors: Tensor, written: int = 0) -> bool:
 
     written: the elements that the kernel will write. Where it is False, operators compute the same in plain torch.
     """
-    if why_not() is not None or written > _MOST_ELEMENTS:
+    traced = torch.compiler.is_compiling()  # what is cached cannot be; the operators ask again when they run
+    if written > _MOST_ELEMENTS or not (traced or why_not() is None):
         return False
-    return all(
-        (tensor.is_cuda or interpreted()) and tensor.dtype in _DTYPES and 0 < tensor.numel() <= _MOST_ELEMENTS
-        for tensor in tensors
-    )
+    if not (all(tensor.is_cuda for tensor in tensors) or (not traced and interpreted())):
+        return False
+    return all(tensor.dtype in _DTYPES and 0 < tensor.numel() <= _MOST_ELEMENTS for tensor in tensors)
 
 
 def on_compilation(tell: Callable[[], None]) -> None:
