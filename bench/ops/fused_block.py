@@ -43,7 +43,7 @@ class FusedBlock(nn.Module):
         self._conv, self._layers = (conv,), layers  # in a tuple, which hides it: it has a name already
         self._rectifier, *self._inner = _parts(layers)
         self._activation = _ACTIVATIONS[type(self._rectifier)]
-        self._affine = Affine(layers.first.norm)
+        self._affine = Affine(layers.first)
 
     def forward(self, frames: Tensor) -> Tensor:
         """[N*T, C, H, W] -> [N*T, C', H', W'] of the block."""
@@ -59,7 +59,7 @@ class FusedBlock(nn.Module):
         conv, norm = self._conv[0], self._layers.first.norm
         if norm.training or gradients_wanted():
             return self._rectifier(norm(conv(frames)))  # type: ignore[no-any-return]
-        scale, offset = self._affine()
+        scale, offset = (None, conv.net.bias) if isinstance(norm, nn.Identity) else self._affine()
         return triton_conv(*autocast(frames, conv.net.weight), offset, *conv.moves, False, scale, self._activation)  # type: ignore[no-any-return]
 
 
@@ -76,9 +76,10 @@ def fused(block: nn.Module, site: Site, moves: Moves) -> nn.Module:
 def _is_known(block: nn.Module, layers: Layers) -> bool:
     """Whether the block computes what ``layers`` say, and nobody else looks at what is fused away."""
     activation = _parts(layers)[0]
+    if type(block) not in (Bottleneck, InvertedResidual) or type(activation) not in _ACTIVATIONS:
+        return False
     looked_at = any(own._forward_hooks or own._forward_pre_hooks for own in (block, layers.first.norm, activation))
-    plain = type(block) in (Bottleneck, InvertedResidual) and layers.first.conv.bias is None
-    return plain and type(activation) in _ACTIVATIONS and not looked_at
+    return not looked_at and (layers.first.conv.bias is None or isinstance(layers.first.norm, nn.Identity))
 
 
 def _parts(layers: Layers) -> list[nn.Module]:

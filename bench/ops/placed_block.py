@@ -57,7 +57,7 @@ class PlacedBlock(nn.Module):
         self._inplace, self._bidirectional = strategy.placement == "inplace", strategy.direction == "bidirectional"
         self._hands_on = False  # and if so, what the next block wants moved; None: all in their own frame
         self._wanted: tuple[Group, ...] | None = None
-        self._affine = Affine(*(own.norm for own in (layers.last, layers.projection) if own is not None))
+        self._affine = Affine(*(own for own in (layers.last, layers.projection) if own is not None))
         self.train(layers.first.norm.training)
 
     def hand_to(self, after: nn.Module) -> None:

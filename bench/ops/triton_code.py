@@ -72,22 +72,14 @@ def _tile(
 
 @triton.jit
 def _read(
-    source,
-    row,
-    channel,
-    shape,
-    moves,
-    LAST: tl.constexpr,
-    SHIFTS: tl.constexpr,
-    RUN: tl.constexpr,
-    ROW_RUN: tl.constexpr,
+    base, row, channel, shape, moves, LAST: tl.constexpr, SHIFTS: tl.constexpr, RUN: tl.constexpr, ROW_RUN: tl.constexpr
 ):
     """A tile [rows, channels] of the shifted frames, from where they lie; zeros beyond clips, rows and channels."""
     where, origin = _tile(row, channel, shape, moves, LAST, SHIFTS, RUN, ROW_RUN)
     found = (row < shape[0])[:, None] & (channel < shape[1])[None, :]
     if SHIFTS:
         found = found & (origin >= 0) & (origin < moves[0])
-    return tl.load(source + where, mask=found, other=0.0)
+    return tl.load(base + where, mask=found, other=0.0)
 
 
 @triton.jit
