@@ -22,11 +22,11 @@ def fold_normalisations(network: nn.Module) -> None:
         text = " ".join(str(error).split())[:150]
         raise ValueNotAllowed(f"its normalisations cannot be folded, as it cannot be traced: {text}") from None
     modules = dict(network.named_modules())
-    pairs = [(str(node.args[0].target), str(node.target)) for node in graph.nodes if _folds(node, modules)]  # type: ignore[union-attr]
+    pairs = [(str(node.args[0].target), str(node.target)) for node in graph.nodes if _folds(node, modules)]
     if not pairs:
         raise ValueNotAllowed("it has no batch normalisation after a convolution that could be folded")
     for conv, norm in pairs:
-        network.set_submodule(conv, fuse_conv_bn_eval(modules[conv], modules[norm]))  # type: ignore[type-var]
+        network.set_submodule(conv, fuse_conv_bn_eval(modules[conv], modules[norm]))
         left = [own for name in _AFTERWARDS if (own := getattr(modules[norm], name, None)) is not None]
         network.set_submodule(norm, nn.Sequential(*left) if left else nn.Identity())
 

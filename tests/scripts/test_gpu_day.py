@@ -7,6 +7,7 @@ import subprocess
 import tarfile
 import time
 from collections.abc import Iterator
+from importlib.metadata import requires, version
 from itertools import product
 from pathlib import Path
 
@@ -30,6 +31,17 @@ def test_the_steps_stand_in_their_order_and_their_limits_fit_into_nine_minutes()
     assert sum(map(int, limits.values())) <= MOST
     assert load_config(ROOT / "tests/gpu_day/latency.toml").latency.budget < int(limits["latency"]) - 45
     assert subprocess.run(["bash", "-n", str(SCRIPT)], timeout=20).returncode == 0
+
+
+def test_what_is_carried_as_wheels_fits_together() -> None:
+    """A machine without the network has none of it: all that pydantic needs, its core in the very version."""
+    carried = SCRIPT.read_text().partition("pip download")[2].partition("DATA=")[0].split()
+    for line in requires("pydantic") or []:
+        needed, _, extra = line.partition(";")
+        if f"pydantic=={version('pydantic')}" in carried and "extra" not in extra:
+            name = re.split("[><=!~]", needed)[0]
+            assert (needed if "==" in needed else name) in carried, needed
+    assert any(name.startswith("pydantic==") for name in carried)
 
 
 def test_every_case_of_the_run_is_proven_before() -> None:
