@@ -1,11 +1,15 @@
 """No shifted tensor at all: the 1×1 convolution that reads the shift loads every channel from the frame that holds it.
 
-Traffic: none on top of the baseline, forward and backward; the shortcut is never touched. That needs the layer itself:
+In inference the normalisation and the ReLU after that convolution are the end of the same kernel, in the blocks of
+torchvision's ResNet and MobileNetV2.
+
+Traffic: none on top of the baseline, forward and backward, and 4 M less where that end is fused (M = the bytes of the
+convolution's result); the shortcut is never touched. That needs the layer itself:
 it works in residual placement, where the site's layer is a plain 1×1 convolution (bottleneck blocks, MobileNetV2).
 Before any other layer (a 3×3 one, grouped, strided, padded, quantised) the shift takes one launch that writes the
 shifted tensor: exact too, but 2 N of traffic (N = the bytes of the tensor); the table says so. So it does before
 float32 in NCHW, where a pixel's channels, which the product adds up, do not lie side by side: elements of 4 bytes are
-loaded one by one then. The case at fraction 0 (the same product, nothing moved) shows what the product costs, and what
+loaded one by one then. The case at fraction 0 (the same kernel, nothing moved) shows what the product costs, and what
 the shift.
 
 Written for CUDA devices; on a CPU the operators compute the same in plain torch, and its cases are skipped. How fast it
@@ -15,9 +19,9 @@ is has not been measured yet: what the shift saves, the product can lose against
 import torch
 from torch import Tensor, nn
 
-from bench.ops import products, triton_operators
+from bench.ops import fused_block, products, triton_operators
 from bench.ops.frames import is_nchw
-from bench.ops.triton_operators import shift_conv, triton_shift
+from bench.ops.triton_operators import triton_shift
 from bench.strategy import Site, Strategy
 
 
@@ -47,7 +51,7 @@ class TritonConv(Strategy):
         why_not = _why_not(layer)
         if why_not is None:
             assert isinstance(layer, nn.Conv2d)
-            return site.replace(block, _ShiftConv(layer, num_segments, *self.moves(layer.in_channels)))
+            return fused_block.fused(block, site, (num_segments, *self.moves(layer.in_channels)))
         if not self.fraction:
             return block
         self.fall_back(f"{site.path} {why_not}: its input was shifted in one launch before it")
@@ -71,16 +75,3 @@ def _why_not(layer: nn.Module) -> str | None:
     if not weight.is_cpu and weight.dtype == torch.float32 and is_nchw(weight):
         return "reads float32 in NCHW, in which the fused product loads 4 bytes at a time"
     return None
-
-
-class _ShiftConv(nn.Module):
-    """The convolution ``net`` of the shifted frames; its weights keep the released names (``….net.weight``)."""
-
-    def __init__(self, net: nn.Conv2d, num_segments: int, ahead: int, behind: int) -> None:
-        super().__init__()
-        self.net = net
-        self.num_segments, self.ahead, self.behind = num_segments, ahead, behind
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """[N*T, C, H, W] -> [N*T, O, H, W]."""
-        return shift_conv(frames, self.net.weight, self.net.bias, self.num_segments, self.ahead, self.behind)

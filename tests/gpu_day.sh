@@ -2,6 +2,7 @@
 # Ten minutes with a GPU: all figures that are owed from one, the most important first, in nine minutes.
 #
 #   OUT=FOLDER bash tests/gpu_day.sh                 everything; at most eight files in FOLDER, written after every step
+#   OUT=FOLDER bash tests/gpu_day.sh deployed        only step 5, all of it, in five minutes
 #   OUT=FOLDER bash tests/gpu_day.sh train           only the training, which goes on where TRAINING=RUN stopped
 #   REHEARSE=1 OUT=FOLDER bash tests/gpu_day.sh      the same without a GPU: a simulated one, Triton's interpreter, small sizes
 #
@@ -65,14 +66,18 @@ if [ "${1:-}" = train ]; then
     train
     exit
 fi
+if [ "${1:-}" = deployed ]; then
+    step deployed 300 python3 -m tests.gpu_day.probes deployed --out "$OUT/deployed.json" --seconds 280
+    exit
+fi
 # 1. The kernels, proven in the very configurations that are timed; they are compiled and kept for all later steps.
 step proof 65 "${INTERPRETED[@]}" python3 -m tests.gpu_day.probes proof --out "$OUT/proof.json"
 # 2. What the measurement itself must know of this device.
 step probes 40 python3 -m tests.gpu_day.probes probes --out "$OUT/probes.json"
 # 3, 4. Graph replay at all fractions; eager and throughput. One run, so that strategies are checked once.
 step latency 310 python3 run_bench.py run --config $DAY/latency.toml "${SMALL[@]}" --out "$WORK/latency" --quiet
-# 5. torch.compile: default, and max-autotune if there is time.
-step compiled 40 python3 -m tests.gpu_day.probes compiled --out "$OUT/compiled.json" --seconds 30
+# 5. Networks as they are deployed: folded, torch.compile, and of the rest what there is time for.
+step deployed 40 python3 -m tests.gpu_day.probes deployed --out "$OUT/deployed.json" --seconds 30
 # 6. Faults on purpose: an illegal access, a capture that fails. Each must be blamed, and nobody else.
 step faults 75 python3 run_bench.py run --config $DAY/faults.toml --strategies-dir $DAY/faults \
     --out "$WORK/faults" --quiet

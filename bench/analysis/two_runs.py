@@ -23,14 +23,18 @@ from bench.spec.cases import Case
 from bench.spec.panel import Panel
 from bench.stats.estimators import Units
 from bench.store.journal import read_records
-from bench.store.records import FolderError, Record, read_header, write_atomically
+from bench.store.records import FolderError, ProcessRecord, Record, read_header, write_atomically
 from bench.store.samples import PARTS, TOPS
 
 _TREND = "trend-devices"  # the claim that speaks of all devices
 _OUTCOMES = {"accuracy": PARTS, "video": TOPS[:1]}
 _ELSEWHERE = ("path", "root", "cache", "cache_gib")  # where a machine has the videos, which need not be the same
 _IN = " in "  # between a variant and the setting that it was measured in
-_COLUMNS = ["section", "what", "unit", "a", "b", "difference", "ci_low", "ci_high", "differs"]
+_SIDES = ("a", "b")
+_OF_SIDES = [f"{side}{end}" for side in _SIDES for end in ("", "_ci_low", "_ci_high")]
+_COLUMNS = ["section", "what", "unit", *_OF_SIDES, "difference", "ci_low", "ci_high", "differs"]
+_COLOURS = {"a": "#D55E00", "b": "#009E73", "difference": "#0072B2"}
+_BESIDE = 0.12  # of a row, by which the two runs stand above and below its middle
 
 _Rows = list[tuple[Any, ...]]
 
@@ -59,7 +63,11 @@ class _Side:
 
     @property
     def machine(self) -> str:
-        return str(self.header.get("environment", {}).get("cpu", "unknown machine"))
+        """Its processor, and the GPUs that were measured."""
+        processes = [record.samples for record in self.records if isinstance(record, ProcessRecord)]
+        backends = [samples.backend for samples in processes if samples is not None]
+        gpus = dict.fromkeys(str(backend["device_name"]) for backend in backends if "device_name" in backend)
+        return " with ".join([str(self.header.get("environment", {}).get("cpu", "unknown machine")), *gpus])
 
 
 def compare_runs(folder_a: Path, folder_b: Path) -> str:
@@ -91,6 +99,7 @@ def compare_runs(folder_a: Path, folder_b: Path) -> str:
         _machines(*(side.header for side in sides)),
         *reasons,
         *(f"not compared, as the arm lost seeds: {key[0].label} in {key[1].label}" for _, key in _lost(sides)),
+        *_unshared(sides),
         *(_sentence(row) for row in table.itertuples()),
         *(f"{trend.id}: {trend.verdict}. {trend.why}" for trend in trends),
         f"{int(table.differs.sum())} of {len(table)} differ beyond their 95 % intervals (not corrected for number).",
@@ -144,13 +153,29 @@ def _latency(sides: Sequence[_Side]) -> _Rows | str:
             return f"{side.folder} has no latency"
         if alarm := side.controls.alarm(streams=False):
             return f"the A/A control of {side.folder} is off ({alarm})"
-        controls, failed = side.controls, side.failed
-        moved = [o for o in side.clips if o.case.variant.fraction > 0 and o.case not in failed]
-        named = {f"{o.case.variant.label}{_IN}{naming(o.case.panel)}": o for o in moved}
-        found.append({name: (o.pct, controls.of(o.case.panel).slack) for name, o in named.items()})
+        controls = side.controls
+        found.append({name: (o.pct, controls.of(o.case.panel).slack) for name, o in _named(side, naming).items()})
     shared = [(key, *own, *found[1][key]) for key, own in found[0].items() if key in found[1]]
     rows = [_row("latency", key, "% overhead", a, b, slack + other) for key, a, slack, b, other in shared]
     return rows or "the two have no case in common (network, input, runtime, dtype and layout must be the same)"
+
+
+def _named(side: _Side, naming: Callable[[Panel], str]) -> dict[str, Overhead]:
+    """The cases that can be compared, by what they are called in both runs."""
+    failed = side.failed
+    moved = [o for o in side.clips if o.case.variant.fraction > 0 and o.case not in failed]
+    return {f"{o.case.variant.label}{_IN}{naming(o.case.panel)}": o for o in moved}
+
+
+def _unshared(sides: Sequence[_Side]) -> list[str]:
+    """How many cases of each run the other one has not, and where the first of them was measured."""
+    naming = _naming(sides)
+    a, b = (_named(side, naming) for side in sides)
+    lines = []
+    for name, own, other in (("A", a, b), ("B", b, a)):
+        if alone := [key for key in own if key not in other]:
+            lines.append(f"only in {name}: {len(alone)} cases, as in {alone[0].partition(_IN)[2]}")
+    return lines if a and b else []
 
 
 def _trends(sides: Sequence[_Side]) -> list[Verdict]:
@@ -215,29 +240,38 @@ def _row(section: str, what: str, unit: str, a: Units, b: Units, slack: float = 
     """slack: by how much the interval is widened before it is judged, where a control is undecided."""
     difference = (b.estimate() - a.estimate()).interval()
     differs = bool(difference.low > slack or difference.high < -slack)
-    means = a.estimate().mean, b.estimate().mean
-    return (section, what, unit, *means, difference.mean, difference.low, difference.high, differs)
+    each = [(own.mean, own.low, own.high) for own in (a.estimate().interval(), b.estimate().interval())]
+    return (section, what, unit, *each[0], *each[1], difference.mean, difference.low, difference.high, differs)
 
 
 def _draw(table: pd.DataFrame, target: Path, names: list[str]) -> None:
-    """B - A with its interval, a line for each case."""
+    """Both runs and what lies between them, each with its interval, a line for each case."""
     from matplotlib.figure import Figure
 
     sections = list(dict.fromkeys(table.section))
     heights = [int((table.section == section).sum()) for section in sections]
-    figure = Figure(figsize=(9, 1.6 + 0.28 * sum(heights)), layout="constrained")
-    plots = figure.subplots(len(sections), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axes, section in zip(plots, sections, strict=True):
+    figure = Figure(figsize=(11, 1.8 + 0.28 * sum(heights)), layout="constrained")
+    plots = figure.subplots(len(sections), 2, squeeze=False, height_ratios=heights, sharey="row")
+    for (values, differences), section in zip(plots, sections, strict=True):
         rows = table[table.section == section].iloc[::-1]
-        places = range(len(rows))
-        errors = [rows.difference - rows.ci_low, rows.ci_high - rows.difference]
-        axes.errorbar(rows.difference, places, xerr=[e.fillna(0) for e in errors], fmt="o", color="#0072B2", capsize=3)
-        axes.axvline(0, color="0.5", linewidth=0.8)
         settings = {what.partition(_IN)[2] for what in rows.what}
         shown = [what.partition(_IN)[0] if len(settings) == 1 else what for what in rows.what]  # said once, above
-        axes.set_yticks(places, shown, fontsize=7, parse_math=False)
-        axes.set_title(f"{section} {' '.join(settings) if len(settings) == 1 else ''}", fontsize=9, parse_math=False)
-        axes.set_xlabel(f"B − A in pp ({rows.unit.iloc[0]}), 95 % intervals")
-    figure.suptitle("\n".join(names), fontsize=9, parse_math=False)
+        for side, above in zip(_SIDES, (_BESIDE, -_BESIDE), strict=True):
+            _points(values, rows[side], rows[f"{side}_ci_low"], rows[f"{side}_ci_high"], above, side)
+        _points(differences, rows.difference, rows.ci_low, rows.ci_high, 0.0, "difference")
+        values.set_yticks(range(len(rows)), shown, fontsize=7, parse_math=False)
+        values.set_title(f"{section} {' '.join(settings) if len(settings) == 1 else ''}", fontsize=9, parse_math=False)
+        values.set_xlabel(f"A above, B below, in {rows.unit.iloc[0]}, 95 % intervals", fontsize=9)
+        differences.set_xlabel("B − A in pp, 95 % intervals", fontsize=9)
+        for axes in (values, differences) if section == "latency" else (differences,):
+            axes.axvline(0, color="0.5", linewidth=0.8)
+    figure.suptitle("\n".join(names), fontsize=9, parse_math=False, x=0.01, horizontalalignment="left")
     for kind in ("svg", "png"):
         figure.savefig(target / f"comparison.{kind}", dpi=150)
+
+
+def _points(axes: Any, means: pd.Series, low: pd.Series, high: pd.Series, above: float, what: str) -> None:
+    """A point with its interval in each row; without one, the point alone."""
+    errors = [(means - low).fillna(0), (high - means).fillna(0)]
+    places = [row + above for row in range(len(means))]
+    axes.errorbar(means, places, xerr=errors, fmt="o", markersize=4, color=_COLOURS[what], capsize=3)

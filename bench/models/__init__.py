@@ -9,6 +9,7 @@ takes no shift; it is there to compare with.
 ``residual_blocks``  ``sites``: where a network takes a strategy, found by tracing it
 ``token_blocks``     the same in vision transformers, by the types of their blocks
 ``small_blocks``     on which a strategy is proven
+``folding``          normalisations folded into convolutions, as networks are deployed
 ``inflation``        convolutions over time in place of a 2-D network's, and the weights they start from
 ``trainable``        ``build_trainable``: networks with two heads, for the accuracy experiment
 ``detectors``        ``build_detector``: FCOS, trained small and timed at full size

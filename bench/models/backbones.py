@@ -17,7 +17,7 @@ from torchvision.models import get_model, list_models
 
 from bench.models.network import calibrate, channels_of, edge_of
 from bench.models.weights import read_state, seeded
-from bench.spec.axes import BACKBONES, IMAGENET_NORMAL, Normal, ValueNotAllowed
+from bench.spec.axes import BACKBONES, FOLDED, IMAGENET_NORMAL, Normal, ValueNotAllowed
 
 _NEAR = 8  # names that a message lists
 _SIZE = 64  # px, of the frames on which a network is tried
@@ -91,7 +91,7 @@ def normalisation(name: str, weights: str | None = None) -> Normal:
     """(mean, deviation) of the colours, of pixels from 0 to 1, that a network was trained with: timm's as it declares
     them, ImageNet's of all others. weights: a checkpoint does not tell; it is taken for one that began with those of
     the library."""
-    where, _, what = name.rpartition(":")
+    where, _, what = name.removeprefix(FOLDED).rpartition(":")
     if where == "timm":
         import timm
 

@@ -18,6 +18,7 @@ from torchvision.models.resnet import Bottleneck
 from bench.models.backbones import backbone as from_elsewhere
 from bench.models.backbones import load_imagenet
 from bench.models.detectors import detector_to_time
+from bench.models.folding import fold_normalisations
 from bench.models.inflation import OverTime, VolumeConv
 from bench.models.network import CALIBRATION_FRAMES, ClipNetwork, Network, calibrate
 from bench.models.trainable import build_trainable
@@ -26,6 +27,7 @@ from bench.spec.axes import (
     ACCURACY_BACKBONES,
     BACKBONES,
     DETECTORS,
+    FOLDED,
     IMAGENET,
     VOLUMETRIC,
     ValueNotAllowed,
@@ -43,16 +45,20 @@ def build(backbone: str, num_segments: int, weights: str | None = None, seed: in
 
     backbone: one of ``axes.BACKBONES`` (1000 classes), ``axes.VOLUMETRIC`` or ``axes.DETECTORS``, a small network as
     ``build_trainable`` builds it (these and the trained detector read grey frames), or a network from elsewhere, see
-    ``backbones.backbone``. weights: None, random ones from the seed, calibrated; a checkpoint, see ``load_weights``; or
-    ``imagenet``, those of the network's library.
+    ``backbones.backbone``; ``folded:`` before it: with its normalisations folded. weights: None, random ones from the
+    seed, calibrated; a checkpoint, see ``load_weights``; or ``imagenet``, those of the network's library.
     Raises ValueNotAllowed for an unknown name, where a 3-D network needs more frames, and for weights that do not fit.
     """
-    network = _random(backbone, num_segments, seed)
+    name = backbone.removeprefix(FOLDED)
+    network = _random(name, num_segments, seed)
     if weights == IMAGENET:
-        load_imagenet(network.trunk, backbone)
+        load_imagenet(network.trunk, name)
     elif weights is not None:
-        load_weights(network, Path(weights), backbone)
-    return network.eval()
+        load_weights(network, Path(weights), name)
+    network.eval()
+    if name != backbone:
+        fold_normalisations(network.trunk)
+    return network
 
 
 def _random(name: str, num_segments: int, seed: int) -> Network:

@@ -55,16 +55,16 @@ def residual_sites(root: nn.Module) -> dict[str, str]:
     """{path of a residual block in ``root``: path of the first layer of its branch}; by the types of torchvision's
     blocks where the network cannot be traced."""
     try:
-        graph = _Tracer().trace(root)
+        graph = LayerTracer().trace(root)
     except Exception:  # whatever a stranger's forward does with a proxy
         return _by_type(root)
     return dict(_residual_blocks(graph, dict(root.named_modules())))
 
 
-class _Tracer(fx.Tracer):
+class LayerTracer(fx.Tracer):
     """Looks into modules that hold others, but into no layer."""
 
-    def is_leaf_module(self, module: nn.Module, path: str) -> bool:
+    def is_leaf_module(self, module: nn.Module, path: str) -> bool:  # noqa: D102
         return isinstance(module, nn.Conv2d | _BatchNorm) or next(module.children(), None) is None
 
 

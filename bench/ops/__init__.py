@@ -8,6 +8,8 @@
 ``residual``          a residual block's layers; convolutions split by channels, for graph compilers
 ``placed_block``      moved channels written where the next block reads them, in passes that are made anyway
 ``placed_operators``  those passes on a GPU: one launch that ends a residual block
+``affine``            normalisations in evaluation, as scale and offset
+``fused_block``       a block that begins with the product of shifted frames, normalised and rectified in one kernel
 ``triton_operators``  the shift, and the shift fused into a 1×1 convolution, as operators; forward and backward
 ``triton_launch``     grids and tile sizes of the Triton kernels; imported only where Triton is
 ``triton_code``       the Triton kernels themselves; imported only where Triton is

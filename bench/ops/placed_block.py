@@ -12,12 +12,12 @@ first block, whose input another layer made (put back: 4 F; on a GPU copied). Ag
 saved, so its own fraction 0 tells what moving costs, and the plain network what the mechanism costs.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from bench.ops.affine import Affine
 from bench.ops.frames import Group, dense
 from bench.ops.in_place import ExchangedInPlace, MovesInPlace
 from bench.ops.placed_operators import finish, finishes_natively, restored
@@ -54,7 +54,7 @@ class PlacedBlock(nn.Module):
         self._inplace, self._bidirectional = strategy.placement == "inplace", strategy.direction == "bidirectional"
         self._hands_on = False  # and if so, what the next block wants moved; None: all in their own frame
         self._wanted: tuple[Group, ...] | None = None
-        self._affine: tuple[tuple[object, ...], list[Tensor]] | None = None
+        self._affine = Affine(*(own for own in (layers.last, layers.projection) if own is not None))
         self.train(layers.first.norm.training)
 
     def hand_to(self, after: nn.Module) -> None:
@@ -94,22 +94,10 @@ class PlacedBlock(nn.Module):
             self._put_back(frames, kept)
         held = fallen if fallen is not None and not self._inplace else None
         wanted = none if self._wanted is None else self._moves(self._wanted)
-        scale, offset, *scales = self._constants()
+        scale, offset, *scales = self._affine()
         given = (out, scale, offset, shortcut, scales[0] if scales else None, held)
         aside = finish(*given, self.num_segments, *(none if held is None else moves), *wanted, layers.rectified)
         return Handed(out, None if self._wanted is None else aside) if self._hands_on else out
-
-    def _constants(self) -> list[Tensor]:
-        """Of the last normalisation: scale and offset, in fp32; with that of the shortcut's added, and its own scale
-        last, where it has one. Worked out anew where the normalisations have changed."""
-        norms = [own.norm for own in (self._layers.last, self._layers.projection) if own is not None]
-        held = [tensor for norm in norms for tensor in (*norm.parameters(), *norm.buffers())]
-        if torch.compiler.is_compiling():  # it folds them itself
-            return _affine(norms)
-        state = tuple((own.data_ptr(), own.dtype, None if own.is_inference() else own._version) for own in held)
-        if self._affine is None or self._affine[0] != state:
-            self._affine = state, _affine(norms)
-        return self._affine[1]
 
     def _moves(self, groups: tuple[Group, ...]) -> tuple[int, int]:
         """How many channels hold the next frame, and how many after them the previous."""
@@ -131,6 +119,55 @@ class PlacedBlock(nn.Module):
 
     def _put_back(self, frames: Tensor, kept: Any) -> None:
         self._mover.restore(as_clip(frames, self.num_segments), self._groups, kept)
+
+
+class StreamedBlock(PlacedBlock):
+    """The same frame by frame: a block's end sets the moved channels aside and leaves room for the previous frame's.
+
+    exchanged: the block as ``MovesInPlace.online`` returns it, whose ``ExchangedInPlace`` holds what is remembered.
+    The next end finds the present frame's channels where they were set aside; they are never put back.
+    """
+
+    def __init__(self, strategy: MovesInPlace, exchanged: nn.Module, layers: Layers) -> None:
+        super().__init__(strategy, exchanged, layers, num_segments=1)
+        # in tuples, which hide them: the one's weights have names already, the other is no part of this block
+        self._memory = tuple(module for module in exchanged.modules() if isinstance(module, ExchangedInPlace))
+        self._next: tuple[StreamedBlock, ...] = ()
+
+    def hand_to(self, after: nn.Module) -> None:
+        """Set the moved channels aside for the next block of the network."""
+        if isinstance(after, StreamedBlock) and after._groups and not after._projects_unshifted:
+            super().hand_to(after)
+            self._next = (after,)
+
+    def _places(self, frames: Tensor) -> bool:
+        return super()._places(frames) and not takes(frames)
+
+    def _placed(self, frames: Tensor, fallen: Tensor | None, handed: bool) -> Tensor | Handed:
+        if fallen is not None:
+            self._memory[0].past = fallen
+        out = super()._placed(frames, fallen, handed)
+        if self._next and (past := self._next[0]._memory[0].past) is not None:  # else zeros: the end has left them
+            frames = out.frames if isinstance(out, Handed) else out
+            frames[:, : past.shape[1]] = past
+        return out
+
+    def _restored(self, frames: Tensor, fallen: Tensor) -> Tensor:
+        self._put_back(frames, fallen)
+        return frames
+
+    def _move(self, frames: Tensor) -> Any:
+        memory = self._memory[0]
+        moved, kept = frames[:, : memory.fold], keep(frames, list(range(memory.fold)))
+        if memory.past is None:
+            moved.zero_()
+        else:
+            moved.copy_(memory.past)
+        memory.past = kept
+        return kept
+
+    def _put_back(self, frames: Tensor, kept: Any) -> None:
+        frames[:, : kept.shape[1]] = kept
 
 
 class StreamedBlock(PlacedBlock):

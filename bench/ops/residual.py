@@ -23,10 +23,10 @@ Frames = Tensor | tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Normed:
-    """A convolution and the batch normalisation after it."""
+    """A convolution and the batch normalisation after it; nothing where that has been folded."""
 
     conv: nn.Conv2d
-    norm: nn.BatchNorm2d
+    norm: nn.BatchNorm2d | nn.Identity
 
     def whole(self, frames: Tensor) -> Tensor:
         """Both as they are."""
@@ -35,6 +35,8 @@ class Normed:
     def folded(self) -> tuple[Tensor, Tensor]:
         """(weight, bias) of one convolution that computes both in evaluation."""
         norm, bias = self.norm, self.conv.bias
+        if isinstance(norm, nn.Identity):
+            return self.conv.weight, self.conv.weight.new_zeros(self.conv.out_channels) if bias is None else bias
         assert norm.running_mean is not None and norm.running_var is not None, "it keeps running statistics"
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         mean = norm.running_mean if bias is None else norm.running_mean - bias
@@ -44,6 +46,8 @@ class Normed:
     def can_fold(self) -> bool:
         """Whether ``folded`` is all there is to say about it."""
         norm = self.norm
+        if type(norm) is nn.Identity:
+            return is_plain(self.conv)
         return is_plain(self.conv) and type(norm) is nn.BatchNorm2d and norm.track_running_stats and norm.affine
 
 

@@ -72,22 +72,14 @@ def _tile(
 
 @triton.jit
 def _read(
-    source,
-    row,
-    channel,
-    shape,
-    moves,
-    LAST: tl.constexpr,
-    SHIFTS: tl.constexpr,
-    RUN: tl.constexpr,
-    ROW_RUN: tl.constexpr,
+    base, row, channel, shape, moves, LAST: tl.constexpr, SHIFTS: tl.constexpr, RUN: tl.constexpr, ROW_RUN: tl.constexpr
 ):
     """A tile [rows, channels] of the shifted frames, from where they lie; zeros beyond clips, rows and channels."""
     where, origin = _tile(row, channel, shape, moves, LAST, SHIFTS, RUN, ROW_RUN)
     found = (row < shape[0])[:, None] & (channel < shape[1])[None, :]
     if SHIFTS:
         found = found & (origin >= 0) & (origin < moves[0])
-    return tl.load(source + where, mask=found, other=0.0)
+    return tl.load(base + where, mask=found, other=0.0)
 
 
 @triton.jit
@@ -122,6 +114,7 @@ def _write(
 def product(
     source,
     weight,
+    scale,
     bias,
     target,
     rows,
@@ -143,12 +136,14 @@ def product(
     RUN_IN: tl.constexpr,
     RUN_OUT: tl.constexpr,
     ROW_RUN: tl.constexpr,
+    ACTIVATION: tl.constexpr,
     ROWS: tl.constexpr,
     IN: tl.constexpr,
     OUT: tl.constexpr,
 ):
-    """A tile of target = source × weight, then bias; accumulated in fp32.
+    """A tile of target = activation(source × weight × scale + bias), in fp32 until it is written.
 
+    scale, bias: of each channel of the target, or None. ACTIVATION: "none", "relu" or "relu6".
     WIDEN: multiply in fp32 what is stored in fewer bits; for Triton's interpreter, which cannot multiply bf16.
     Either the source is read shifted (READS, ``read_``) or, for the transpose, the target is written shifted (WRITES,
     ``write_``), or neither.
@@ -167,8 +162,14 @@ def product(
         if WIDEN:
             tile, factors = tile.to(tl.float32), factors.to(tl.float32)
         total = tl.dot(tile, factors, total, input_precision=PRECISION)
+    if scale is not None:
+        total *= tl.load(scale + out, mask=out < channels_out, other=0.0).to(tl.float32)[None, :]
     if bias is not None:
         total += tl.load(bias + out, mask=out < channels_out, other=0.0).to(tl.float32)[None, :]
+    if ACTIVATION != "none":
+        total = tl.where(total < 0.0, 0.0, total)  # what is no number stays none
+    if ACTIVATION == "relu6":
+        total = tl.where(total > 6.0, 6.0, total)
     shape, moves = (rows, channels_out, pixels), (num_segments, write_ahead, write_behind)
     _write(target, total, row, out, shape, moves, CHANNELS_LAST, WRITES, RUN_OUT, ROW_RUN)
 

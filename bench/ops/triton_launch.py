@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.ops import triton_code
 from bench.ops.frames import empty_like_with, is_channels_last
-from bench.ops.triton_operators import Moves, interpreted
+from bench.ops.triton_operators import Activation, Moves, interpreted
 
 _SHIFT_BLOCK = 1024  # elements a program
 _OF_A_CLIP, _LEAST_BLOCK = 4096, 256  # elements of all frames that a program owns, and of each frame at the least
@@ -96,8 +96,16 @@ def shift(frames: Tensor, num_segments: int, ahead: int, behind: int, back: bool
     return target
 
 
-def product(source: Tensor, weight: Tensor, bias: Tensor | None, moves: Moves, back: bool) -> Tensor:
-    """source [N*T, I, H, W] × weight [O, I] + bias [O] -> [N*T, O, H, W]; ``source`` is dense.
+def product(
+    source: Tensor,
+    weight: Tensor,
+    scale: Tensor | None,
+    bias: Tensor | None,
+    moves: Moves,
+    back: bool,
+    activation: Activation,
+) -> Tensor:
+    """activation(source [N*T, I, H, W] × weight [O, I] × scale [O] + bias [O]) -> [N*T, O, H, W]; ``source`` is dense.
 
     The source is read shifted, or, where ``back``, the target is written shifted the other way.
     """
@@ -106,12 +114,12 @@ def product(source: Tensor, weight: Tensor, bias: Tensor | None, moves: Moves, b
     target = empty_like_with(source, channels_out)
     read, write = ((0, 0), moves[1:]) if back else (moves[1:], (0, 0))
     arguments = (
-        *(source, weight, bias, target),
+        *(source, weight, scale, bias, target),
         *(rows, channels_in, channels_out, pixels, moves[0], *read, *write),
         *(weight.stride(1), weight.stride(0)),
     )
-    runs = {"RUN_IN": _run(*read, 1, channels_in), "RUN_OUT": _run(*write, 1, channels_out)}
-    runs |= {"READS": any(read), "WRITES": any(write)}
+    runs: dict[str, Any] = {"RUN_IN": _run(*read, 1, channels_in), "RUN_OUT": _run(*write, 1, channels_out)}
+    runs |= {"READS": any(read), "WRITES": any(write), "ACTIVATION": activation}
     if interpreted() or rows * channels_in * channels_out < _TUNED_FROM:
         triton_code.product[_grid](*arguments, **runs, **_how(source), **_SMALL)
     else:

@@ -15,7 +15,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -28,6 +28,8 @@ from bench.strategy import as_clip
 
 Moves = tuple[int, int, int]
 """num_segments, ahead, behind."""
+
+Activation = Literal["none", "relu", "relu6"]
 
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 _LEAST_CAPABILITY = (8, 0)  # what Triton supports on NVIDIA devices
@@ -63,12 +65,12 @@ def takes(*tensors: Tensor, written: int = 0) -> bool:
 
     written: the elements that the kernel will write. Where it is False, operators compute the same in plain torch.
     """
-    if why_not() is not None or written > _MOST_ELEMENTS:
+    traced = torch.compiler.is_compiling()  # what is cached cannot be; the operators ask again when they run
+    if written > _MOST_ELEMENTS or not (traced or why_not() is None):
         return False
-    return all(
-        (tensor.is_cuda or interpreted()) and tensor.dtype in _DTYPES and 0 < tensor.numel() <= _MOST_ELEMENTS
-        for tensor in tensors
-    )
+    if not (all(tensor.is_cuda for tensor in tensors) or (not traced and interpreted())):
+        return False
+    return all(tensor.dtype in _DTYPES and 0 < tensor.numel() <= _MOST_ELEMENTS for tensor in tensors)
 
 
 def on_compilation(tell: Callable[[], None]) -> None:
@@ -130,22 +132,40 @@ def shift_conv(
 
 @torch.library.custom_op("shiftbench::triton_conv", mutates_args=())
 def triton_conv(
-    frames: Tensor, weight: Tensor, bias: Tensor | None, num_segments: int, ahead: int, behind: int, back: bool = False
+    frames: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    num_segments: int,
+    ahead: int,
+    behind: int,
+    back: bool = False,
+    scale: Tensor | None = None,
+    activation: str = "none",
 ) -> Tensor:
-    """The operator of ``shift_conv``; all tensors have one dtype.
+    """The operator of ``shift_conv``; frames, weight and bias have one dtype.
 
     ``back``: the result is shifted the opposite way instead of the frames, as the frames' gradient is.
+    scale: [O], in fp32, as the bias beside it is: activation(convolution × scale + bias), for inference. activation:
+    an ``Activation``.
     """
     as_clip(frames, num_segments)
     frames, moves = dense(frames), (num_segments, ahead, behind)
     if not takes(frames, weight, written=frames.numel() // frames.shape[1] * weight.shape[0]):
         out = conv2d(frames if back else _shift_a_copy(frames, *moves), weight)
-        out = out if bias is None else out + bias[:, None, None]
-        out = out.contiguous(memory_format=memory_format(frames))
+        out = _ended(out, scale, bias, activation).contiguous(memory_format=memory_format(frames))
         return _shift_a_copy(out, *moves, back) if back else out
     from bench.ops import triton_launch
 
-    return triton_launch.product(frames, weight.flatten(1), bias, moves, back)
+    return triton_launch.product(frames, weight.flatten(1), scale, bias, moves, back, activation)  # type: ignore[arg-type]
+
+
+def _ended(out: Tensor, scale: Tensor | None, bias: Tensor | None, activation: str) -> Tensor:
+    """The end of the product in plain torch; with a scale in fp32 or finer, as in the kernel."""
+    value = out if scale is None else out.to(torch.promote_types(out.dtype, torch.float32)) * scale[:, None, None]
+    value = value if bias is None else value + bias[:, None, None]
+    if activation != "none":
+        value = value.clamp(min=0.0, max=6.0 if activation == "relu6" else None)
+    return value.to(out.dtype)
 
 
 @torch.library.custom_op("shiftbench::triton_conv_weight_gradient", mutates_args=())
@@ -163,7 +183,7 @@ def triton_conv_weight_gradient(frames: Tensor, gradient: Tensor, num_segments: 
 
 
 @triton_conv.register_fake
-def _(frames: Tensor, weight: Tensor, bias: Tensor | None, num_segments: int, *_: int) -> Tensor:
+def _(frames: Tensor, weight: Tensor, bias: Tensor | None, num_segments: int, *_: Any) -> Tensor:
     as_clip(frames, num_segments)
     return empty_like_with(dense(frames), weight.shape[0])
 
@@ -174,20 +194,21 @@ def _(frames: Tensor, gradient: Tensor, *_: int) -> Tensor:
 
 
 def _remember_conv(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    frames, weight, _, *ctx.moves, ctx.back = inputs
+    frames, weight, _, *ctx.moves, ctx.back, scale, activation = inputs
+    ctx.differentiable = not ctx.back and scale is None and activation == "none"
     ctx.save_for_backward(frames, weight)
 
 
 def _conv_backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     frames, weight = ctx.saved_tensors
-    if ctx.back:
-        raise NotImplementedError("the gradient of triton_conv is not differentiable")
+    if not ctx.differentiable:
+        raise NotImplementedError("triton_conv has no gradient of its gradient, nor with a scale or an activation")
     of_frames, of_weight, of_bias, *_ = ctx.needs_input_grad
     return (
         triton_conv(gradient, weight.transpose(0, 1), None, *ctx.moves, True) if of_frames else None,
         triton_conv_weight_gradient(frames, gradient, *ctx.moves) if of_weight else None,
         gradient.sum((0, 2, 3)) if of_bias else None,
-        *(None,) * 4,
+        *(None,) * 6,
     )
 
 

@@ -33,7 +33,10 @@ BACKBONES: dict[str, str] = {
 }
 """The networks whose latency can be measured; ``bench.models`` builds exactly these."""
 
-ELSEWHERE = "torchvision:NAME, timm:NAME, FILE.py:FUNCTION, package.module:function"
+FOLDED = "folded:"
+"""Before the name of a network: with its normalisations folded into its convolutions, as it is deployed."""
+
+ELSEWHERE = f"torchvision:NAME, timm:NAME, FILE.py:FUNCTION, package.module:function, {FOLDED}any of all these"
 """How networks from elsewhere are named; ``bench.models.backbones`` makes them."""
 
 

@@ -1,8 +1,8 @@
 """``python -m tests.gpu_day.probes STEP --out FILE``: what the day with a GPU asks beside its runs.
 
 ``proof``: the kernels in the shapes and dtypes in which they are timed. ``probes``: what a measurement must know of
-this device. ``compiled``: torch.compile as people run it. ``faults``: whether a run blamed those who broke something.
-A file is written anew after each answer, so that a step that is cut short keeps what it has.
+this device. ``deployed``: networks as people run them, folded or compiled. ``faults``: whether a run blamed those who
+broke something. A file is written anew after each answer, so that a step that is cut short keeps what it has.
 """
 
 import argparse
@@ -41,6 +41,13 @@ PROVEN = [  # the cases of latency.toml, the cheapest to compile first
     *(("triton_shift", fraction) for fraction in (0.25, 1.0)),
     *(("triton_conv", fraction) for fraction in (0.25, 0.0)),
 ]
+LITE = "timm:tf_efficientnet_lite0"
+DEPLOYED = [  # (network, batch), the most important first; what is folded stands beside what is not
+    *((network, batch) for batch in (1, 32, 8) for network in ("resnet50", "folded:resnet50")),
+    *((network, batch) for batch in (1, 32, 8) for network in ("mobilenet_v2", "folded:mobilenet_v2")),
+    *((network, batch) for batch in (1, 32, 8) for network in (LITE, f"folded:{LITE}")),
+]
+ARMS = ("no_shift", "copy_shift", "placed_shift")  # of them, the shifts at 1/4
 REPEATS = 7  # of which the median is told
 
 Answers = Iterator[tuple[str, Any]]
@@ -169,12 +176,39 @@ def compiled_code() -> dict[str, dict[str, int]]:
     return found
 
 
-def compiled(panel: Panel, device: Device, until: float) -> Answers:
-    """Seconds of a replay of what torch.compile makes, weights frozen: default first, then max-autotune."""
+def deployed(panel: Panel, device: Device, until: float) -> Answers:
+    """Seconds of a replay of networks as people deploy them: ResNet-50 folded, then compiled, then the rest."""
+    networks = DEPLOYED if panel == DAY else [(panel.backbone, 1), (f"folded:{panel.backbone}", 1)]
+    yield from replays(panel, device, networks[:4], until)
+    yield from compiled(panel, device, "default", until)
+    yield from replays(panel, device, networks[4:], until)
+    yield from compiled(panel, device, "max-autotune-no-cudagraphs", until)
+
+
+def replays(panel: Panel, device: Device, networks: list[tuple[str, int]], until: float) -> Answers:
+    """Seconds of a replay of each arm in each of ``networks``."""
+    warm = False
+    for backbone, batch in networks:
+        if time.monotonic() > until:
+            yield f"{backbone}, batch {batch}", "no time was left"
+            continue
+        builder, found = PanelBuilder(replace(panel, backbone=backbone, batch=batch), device, 0), dict[str, float]()
+        with torch.inference_mode():
+            for name in ARMS:
+                strategy = made(name, 0.0 if name == "no_shift" else 0.25)
+                _, call = builder.build(strategy, "cudagraph", None, runs=1, prove=False)
+                if not warm:
+                    device.warm_up([call])
+                    warm = True
+                found[name] = median(device, Replays(call.call, 20)) / 20
+        yield f"{backbone}, batch {batch}", found
+
+
+def compiled(panel: Panel, device: Device, mode: str, until: float) -> Answers:
+    """Seconds of a replay of what torch.compile makes in ``mode``, weights frozen."""
     builder = PanelBuilder(panel, device, 0)
-    torch._inductor.config.freezing = True
-    for mode in ("default", "max-autotune-no-cudagraphs"):
-        for name in ("no_shift", "copy_shift", "placed_shift"):
+    with torch._inductor.config.patch(freezing=True):
+        for name in ARMS:
             if time.monotonic() > until:
                 yield f"{name}, {mode}", "no time was left"
                 continue
@@ -219,7 +253,7 @@ def faults(folder: Path) -> Answers:
 
 def main() -> None:
     asked = argparse.ArgumentParser()
-    asked.add_argument("step", choices=("proof", "probes", "compiled", "faults"))
+    asked.add_argument("step", choices=("proof", "probes", "deployed", "faults"))
     asked.add_argument("--out", type=Path, required=True)
     asked.add_argument("--run", type=Path)
     asked.add_argument("--seconds", type=float, default=3600.0)
@@ -229,7 +263,7 @@ def main() -> None:
     answers = {
         "proof": lambda: proof(panel, device),
         "probes": lambda: probes(panel, device),
-        "compiled": lambda: compiled(panel, device, time.monotonic() + given.seconds),
+        "deployed": lambda: deployed(panel, device, time.monotonic() + given.seconds),
         "faults": lambda: faults(given.run),
     }[given.step]()
     told: dict[str, Any] = {}

@@ -214,6 +214,8 @@ def test_tuning_tries_every_configuration_of_use_and_computes_with_the_best(
     of_use = [one for one in triton_launch._CONFIGURATIONS if one.kwargs["OUT"] <= widest]
     assert len(tried) == len(of_use)  # once, not at the second call
     assert triton_launch._tuned_product.best_config == triton_launch._CONFIGURATIONS[-1]
+    shift_conv(frames, weight, None, 3, 0, 0)
+    assert len(tried) == 2 * len(of_use)  # what is read elsewhere is another product
 
 
 def test_frames_with_gaps_are_brought_together() -> None:

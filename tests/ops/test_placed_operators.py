@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.library import opcheck
+from torchvision.models.resnet import Bottleneck
 
 from bench import models
 from bench.measure.latency.traffic import count
@@ -14,6 +15,7 @@ from bench.ops.placed_block import Handed, PlacedBlock
 from bench.ops.placed_operators import finish_block_, restored
 from bench.ops.triton_moves import move_
 from bench.plugins.discovery import load_class, strategy_files
+from bench.strategy import Site
 from tests.ops.test_placed_block import SHAPES, shifted
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -125,3 +127,15 @@ def test_weights_that_change_are_seen() -> None:
             with torch.no_grad():
                 norm.weight.mul_(2.0)
                 norm.running_mean.add_(0.5)
+
+
+def test_compile_traces_through_the_way_of_a_gpu_without_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also through the question whether a kernel takes the features, of which the answer here is made up."""
+    asked = placed_block.takes
+    monkeypatch.setattr(placed_block, "takes", lambda *tensors: asked(*tensors) or True)
+    strategy = load_class("placed_shift", strategy_files())(0.5)
+    block = strategy.wrap(Bottleneck(16, 4).eval(), Site("conv1", "conv1"), 4)
+    x = torch.randn(8, 16, 3, 3)
+    with torch.no_grad():
+        compiled = torch.compile(block, backend="aot_eager", fullgraph=True)  # fullgraph: a break raises
+        torch.testing.assert_close(compiled(x), block(x))

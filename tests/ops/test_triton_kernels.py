@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION"),
 ]
 
-PROPERTIES = [str(ROOT / "tests" / "ops" / f"{what}_properties.py") for what in ("kernel", "moving")]
+PROPERTIES = [str(ROOT / "tests" / "ops" / f"{what}_properties.py") for what in ("kernel", "moving", "fused")]
 
 
 def properties_hold(interpreted: bool, *more: str) -> None:
@@ -33,7 +33,9 @@ def properties_hold(interpreted: bool, *more: str) -> None:
 
 
 def test_a_few_properties_under_the_interpreter() -> None:
-    properties_hold(True, "-k", "groups_may_end or adds_up_many_parts or repeat or block_ends or moves_what")
+    properties_hold(
+        True, "-k", "groups_may_end or adds_up_many_parts or repeat or block_ends or moves_what or in_one_launch"
+    )
 
 
 @pytest.mark.slow
@@ -72,6 +74,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
 
 
+PLAIN = {"scale": None, "bias": None, "ACTIVATION": "none"}
 WIDE = re.compile(r"ld\.global\.v4\.b32|cp\.async\.cg\.shared\.global \[[^]]*\], \[[^]]*\], 0x10,")
 NARROW = re.compile(r"ld\.global\.b16|cp\.async\.ca")
 STORED = re.compile(r"st\.global\.v4\.b32")
@@ -87,9 +90,9 @@ def test_compiled_kernels_load_16_bytes_at_a_time(capability: int, channels_last
     shift = compiled("shift", capability, {**shared, "BACK": False, "RUN": 16, "BLOCK": 1024}, pointers)
     tiles = {"RUN_IN": 16, "RUN_OUT": 16, "ROW_RUN": 16, "ROWS": 64, "IN": 32, "OUT": 64, "PRECISION": "ieee"}
     constants = {**shared, **tiles, "WIDEN": False}
-    no_bias = {"bias": None, "weight_in": 1}
+    plain = {**PLAIN, "weight_in": 1}
     shifted = {"READS": True, "WRITES": False}
-    product = compiled("product", capability, {**constants, **no_bias, **shifted}, pointers, num_warps=4, num_stages=3)
+    product = compiled("product", capability, {**constants, **plain, **shifted}, pointers, num_warps=4, num_stages=3)
     gradient = compiled("weight_gradient", capability, constants, pointers | {"partial": "*fp32"}, num_warps=4)
     for code in (shift, product, gradient):
         assert WIDE.search(code) and not NARROW.search(code)
@@ -118,7 +121,7 @@ def test_the_largest_tiles_are_made_for_the_matrix_units_of_a_hopper() -> None:
 
     pointers = dict.fromkeys(("source", "target", "weight"), "*fp16")
     constants = {"CHANNELS_LAST": True, "RUN_IN": 16, "RUN_OUT": 16, "ROW_RUN": 16, "PRECISION": "ieee", "WIDEN": False}
-    constants |= {"bias": None, "weight_in": 1, "READS": True, "WRITES": False}
+    constants |= {**PLAIN, "weight_in": 1, "READS": True, "WRITES": False}
     found = []
     for config in triton_launch._CONFIGURATIONS[:4]:
         how = {"num_warps": config.num_warps, "num_stages": config.num_stages}
@@ -134,7 +137,7 @@ def test_float32_in_nchw_is_brought_to_the_matrix_units_4_bytes_at_a_time(dtype:
     """Why ``triton_conv`` leaves such layers to cuDNN; where this no longer holds, it need not."""
     pointers = dict.fromkeys(("source", "target", "weight"), f"*{dtype}")
     constants = {"CHANNELS_LAST": False, "RUN_IN": 16, "RUN_OUT": 16, "ROW_RUN": 16, "PRECISION": "tf32"}
-    constants |= {"WIDEN": False, "bias": None, "weight_in": 1, "READS": True, "WRITES": False}
+    constants |= {"WIDEN": False, **PLAIN, "weight_in": 1, "READS": True, "WRITES": False}
     tile = {"ROWS": 128, "OUT": 64, "IN": 64}
     code = compiled("product", 90, constants | tile, pointers, num_warps=8, num_stages=3)
     assert bool(NARROW.search(code)) is narrow

@@ -48,6 +48,9 @@ def test_without_a_kernel_the_operators_are_exact(dtype: torch.dtype, channels_l
     got, want = shift_conv(frames, weight, bias, *MOVES), conv2d(by_copying(frames), weight, bias)
     rounding = 1e-2 if dtype == torch.bfloat16 else 1e-5
     assert (got - want).abs().max() <= rounding * want.abs().max()
+    ended = triton_conv(frames, weight, BIAS, *MOVES, False, BIAS.exp(), "relu6")
+    scaled = (conv2d(by_copying(frames), weight) * BIAS.exp()[:, None, None] + BIAS[:, None, None]).clamp(0, 6)
+    assert ended.dtype == dtype and (ended - scaled).abs().max() <= rounding * scaled.abs().max()
     assert got.is_contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
@@ -74,6 +77,7 @@ OPERATORS = {
     "triton_conv, channels_last": (triton_conv, (random(8, 16, 5, 6, channels_last=True), WEIGHT, None, *MOVES)),
     "triton_conv, gaps": (triton_conv, (random(8, 16, 5, 12)[..., ::2], WEIGHT, BIAS, *MOVES)),
     "triton_conv, back": (triton_conv, (OUTPUT, WEIGHT.transpose(0, 1), None, *MOVES, True)),
+    "triton_conv, ended": (triton_conv, (FRAMES, WEIGHT, BIAS, *MOVES, False, BIAS.exp(), "relu6")),
     "triton_conv_weight_gradient": (triton_conv_weight_gradient, (FRAMES, OUTPUT, *MOVES)),
 }
 
@@ -85,6 +89,12 @@ def test_operators_keep_the_rules_of_the_dispatcher(name: str) -> None:
     operator, arguments = OPERATORS[name]
     outcomes = opcheck(operator, arguments)
     assert outcomes and set(outcomes.values()) == {"SUCCESS"}
+
+
+def test_what_ends_for_inference_has_no_gradient() -> None:
+    out = triton_conv(FRAMES, WEIGHT.clone().requires_grad_(), BIAS, *MOVES, False, BIAS.exp(), "relu")
+    with pytest.raises(NotImplementedError, match="nor with a scale or an activation"):
+        out.sum().backward()
 
 
 def test_frames_that_are_no_whole_clips_are_refused() -> None:

@@ -1,10 +1,13 @@
 """The mechanisms are one function: against an explicit loop, and inside whole torchvision networks."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from bench import models
 from bench.plugins.discovery import load_class, strategy_files
@@ -39,6 +42,29 @@ def test_the_shift_is_what_the_paper_says(name: str, direction: str, fraction: f
         before = clip.clone()
         assert torch.equal(strategy.shift(clip), by_hand(clip, fraction, direction))
         assert torch.equal(clip, before)
+
+
+class _FromTheHost(TorchDispatchMode):
+    """Notes what operators return that lies elsewhere than the clip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made = list[str]()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        self.made += [str(func) for one in tree_leaves(out) if isinstance(one, Tensor) and one.device.type != "meta"]
+        return out
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("name", [*SHIFTS[:3], "triton_conv", "triton_shift", "depthwise_shift", "pad_slice_shift"])
+def test_a_shift_takes_nothing_from_the_host(name: str, direction: str) -> None:
+    """Such a copy cannot be captured in a CUDA graph, unless the memory is pinned."""
+    strategy = load_class(name, strategy_files())(0.5, "residual", direction)  # type: ignore[arg-type]
+    with _FromTheHost() as host, torch.inference_mode():
+        strategy.shift(torch.empty(2, 4, 16, 3, 3, device="meta"))
+    assert not host.made
 
 
 def test_counts_follow_the_released_fold_div() -> None:

@@ -5,8 +5,10 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import Bottleneck
 
+from bench.ops.fused_block import FusedBlock
 from bench.spec.axes import DIRECTIONS, Direction
 from bench.strategy import ShiftBefore, Site
 from strategies.copy_shift import CopyShift
@@ -82,13 +84,61 @@ def test_where_nothing_moves_a_layer_that_is_kept_is_left_alone() -> None:
 
 
 def test_the_fused_layer_keeps_the_released_names() -> None:
+    released = CopyShift().wrap(Bottleneck(16, 4), SITE, 8)
     block = TritonConv().wrap(Bottleneck(16, 4), SITE, 8)
-    assert "conv1.net.weight" in block.state_dict()
+    assert isinstance(block, FusedBlock)
+    assert list(block.state_dict()) == list(released.state_dict())
+
+
+class _Squares(Bottleneck):
+    """A block that computes something else."""
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return super().forward(frames).square()  # type: ignore[no-any-return]
+
+
+def _looked_at() -> Bottleneck:
+    block = Bottleneck(16, 4)
+    block.bn1.register_forward_hook(lambda *_: None)
+    return block
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        _Squares(16, 4),
+        _looked_at(),
+        Bottleneck(16, 4, norm_layer=lambda channels: nn.GroupNorm(2, channels)),
+        Bottleneck(16, 4, norm_layer=lambda channels: nn.BatchNorm2d(channels, track_running_stats=False)),
+    ],
+)
+def test_nothing_is_fused_away_that_somebody_needs(block: Bottleneck) -> None:
+    frames, outs = torch.randn(8, 16, 5, 5, generator=torch.Generator().manual_seed(0)), []
+    for strategy in (TritonConv(0.5), CopyShift(0.5)):
+        wrapped = strategy.wrap(copy.deepcopy(block), SITE, 4).eval()
+        assert not isinstance(wrapped, FusedBlock)
+        with torch.inference_mode():
+            outs.append(wrapped(frames))
+    assert (outs[0] - outs[1]).abs().max() <= 1e-5 * outs[1].abs().max()
+
+
+@pytest.mark.parametrize("block", [Bottleneck(16, 4), InvertedResidual(16, 16, 1, 6)])
+def test_a_fused_block_learns_as_its_layers_do(block: nn.Module) -> None:
+    """Outputs, gradients and the statistics that its normalisations gather."""
+    site = SITE if isinstance(block, Bottleneck) else Site("conv1", "conv.0.0")
+    frames, learned = torch.randn(8, 16, 5, 5, generator=torch.Generator().manual_seed(0)), []
+    for strategy in (TritonConv(0.5), CopyShift(0.5)):
+        wrapped = strategy.wrap(copy.deepcopy(block), site, 4).train()
+        out = wrapped(frames)
+        out.sin().sum().backward()
+        learned.append([out, *(own.grad for own in wrapped.parameters()), *wrapped.state_dict().values()])
+    for got, want in zip(*learned, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
 
 
 def test_compile_traces_through_a_block_of_either_path() -> None:
     frames = torch.randn(8, 16, 4, 4, generator=torch.Generator().manual_seed(1))
-    for layer in (FUSED["plain"], KEPT["3×3"]):
-        block = TritonConv().wrap(_Reads(layer), SITE, 4)
+    for reader in (_Reads(FUSED["plain"]), _Reads(KEPT["3×3"]), Bottleneck(16, 4).eval()):
+        block = TritonConv().wrap(reader, SITE, 4)
         with torch.no_grad():
             torch.testing.assert_close(torch.compile(block, backend="aot_eager", fullgraph=True)(frames), block(frames))

@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from bench.analysis.overheads import overheads
+from bench.analysis.two_runs import compare_runs
 from bench.cli.run import Request
 from bench.measure.latency import builder
 from bench.measure.latency.campaign import Campaign
@@ -19,10 +23,12 @@ from bench.spec.cases import BASELINE_VARIANT, Case, Chosen, StrategyInfo, Varia
 from bench.spec.expansion import Machine, expand
 from bench.spec.panel import Panel
 from bench.spec.settings import Latency, load_preset, preset_strategies
-from bench.store.records import ProcessRecord, Record, StaticRecord, TimedRecord
+from bench.store.journal import Run
+from bench.store.records import SCHEMA, ProcessRecord, Record, StaticRecord, TimedRecord
 from tests.measure.latency import in_process
 from tests.measure.latency.simulated_gpu import Bus, SimulatedGpu
 from tests.measure.latency.test_campaign import measured, processes, reasons
+from tests.store.synthetic import timed
 
 PANEL = Panel("resnet18", "cuda", "eager", "fp32", "nchw", 1, 2, 32, 1)
 GRAPH = replace(PANEL, runtime="cudagraph")
@@ -94,6 +100,34 @@ def test_a_device_that_goes_midway_keeps_what_was_measured() -> None:
     assert second.device_lost is None
     assert {record.replicate for record in more if isinstance(record, TimedRecord)} == {1}
     assert len({record.id for record in [*records, *more]}) == len(records) + len(more)
+
+
+def test_a_run_on_it_and_one_on_a_processor_stand_in_one_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eager beside eager; what a processor has no counterpart of is said."""
+    processor, graph = replace(PANEL, device="cpu"), campaign(GRAPH)
+    own = [timed(case, number, [0.1, 0.11]) for number in range(2) for case in cases(processor)]
+    runs = {
+        "cpu": own,
+        "gpu": [record for one in (campaign(PANEL), graph) for each in processes(one) for record in each],
+    }
+    for name, records in runs.items():
+        with Run(tmp_path / name) as run:
+            run.write_header({"schema_version": SCHEMA, "environment": {"cpu": "Some processor"}, "sweep": {}})
+            run.append(*records)
+    shown = list[Figure]()
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: shown.append(figure))
+    text = compare_runs(tmp_path / "cpu", tmp_path / "gpu")
+    assert f"A: {tmp_path / 'cpu'} on Some processor\n" in text and "with Simulated GPU\n" in text
+    assert "only in B: 1 cases, as in resnet18 2x32 batch 1 cudagraph" in text and "only in A" not in text
+    (row,) = pd.read_csv(tmp_path / "compare-cpu-gpu" / "comparison.csv").itertuples()
+    assert row.a == pytest.approx(0.0) and row.b > 0 and row.b_ci_low <= row.b <= row.b_ci_high
+    values, differences = shown[0].axes
+    drawn = [float(line.get_xdata()[0]) for line in values.lines if line.get_marker() == "o"]
+    assert drawn == pytest.approx([row.a, row.b])
+    assert differences.lines[0].get_xdata()[0] == pytest.approx(row.difference)
+    assert [text.get_text() for text in values.get_yticklabels()] == ["copy_shift-residual-1-bidirectional"]
 
 
 CODE = """
@@ -194,6 +228,12 @@ def test_presets_have_the_three_regimes_of_a_gpu() -> None:
         ("eager", 32),
         ("cudagraph", 1),
         ("cudagraph", 8),
+        ("cudagraph", 32),
+        ("compile", 1),
+    }
+    assert {(panel.backbone, panel.batch) for panel in crossed if panel.runtime == "cudagraph"} >= {
+        ("folded:resnet50", 1),
+        *product(("resnet50", "mobilenet_v2", "timm:tf_efficientnet_lite0"), (1, 8, 32)),
     }
     with pytest.raises(ValueError, match="cuda"):
         panels("gpu", "cpu")
@@ -204,7 +244,7 @@ START, STATIC = 40.0, 30.0  # seconds, of a process and of the static pass; the 
 
 def test_a_panel_of_the_gpus_preset_holds_its_fewest_processes() -> None:
     settings = load_preset("gpu").latency
-    each = settings.budget / len(panels("gpu", "cpu", "cuda"))
+    each = settings.budget / (len(panels("gpu", "cpu", "cuda")) + 1)  # one counts twice
     assert each > STATIC + settings.min_replicates * 1.25 * START
 
 

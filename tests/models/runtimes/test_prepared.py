@@ -193,6 +193,17 @@ def test_two_inputs_are_tried_and_the_example_is_left_as_it_was() -> None:
                 require_exact(wrong, model, example, "fake")
 
 
+def test_a_replay_is_held_to_a_rounding_where_a_compiler_has_more() -> None:
+    """It launches eager's own kernels; what a network is allowed in 16 bits would let a missing shift pass."""
+    model, example = network().half(), frames(1).half()
+    with torch.inference_mode():
+        for runtime in ("compile", "cudagraph"):
+            require_exact(model, model, example, runtime)
+        require_exact(lambda given: model(given) * 1.01, model, example, "compile")
+        with pytest.raises(Inexact, match=r"'cudagraph' the output deviates from eager by .* \(allowed: 0.001\)"):
+            require_exact(lambda given: model(given) * 1.01, model, example, "cudagraph")
+
+
 def test_half_precision_is_allowed_its_own_rounding() -> None:
     assert runtimes.tolerance(frames(1)) == 1e-4
     assert runtimes.tolerance(frames(1).bfloat16()) == runtimes.tolerance(frames(1).half()) == 3e-2
