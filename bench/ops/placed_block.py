@@ -14,7 +14,6 @@ saved, so its own fraction 0 tells what moving costs, and the plain network what
 
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from bench.ops.affine import Affine
@@ -168,63 +167,3 @@ class StreamedBlock(PlacedBlock):
 
     def _put_back(self, frames: Tensor, kept: Any) -> None:
         frames[:, : kept.shape[1]] = kept
-
-
-class StreamedBlock(PlacedBlock):
-    """The same frame by frame: a block's end sets the moved channels aside and leaves room for the previous frame's.
-
-    exchanged: the block as ``MovesInPlace.online`` returns it, whose ``ExchangedInPlace`` holds what is remembered.
-    The next end finds the present frame's channels where they were set aside; they are never put back.
-    """
-
-    def __init__(self, strategy: MovesInPlace, exchanged: nn.Module, layers: Layers) -> None:
-        super().__init__(strategy, exchanged, layers, num_segments=1)
-        # in tuples, which hide them: the one's weights have names already, the other is no part of this block
-        self._memory = tuple(module for module in exchanged.modules() if isinstance(module, ExchangedInPlace))
-        self._next: tuple[StreamedBlock, ...] = ()
-
-    def hand_to(self, after: nn.Module) -> None:
-        """Set the moved channels aside for the next block of the network."""
-        if isinstance(after, StreamedBlock) and after._groups and not after._projects_unshifted:
-            super().hand_to(after)
-            self._next = (after,)
-
-    def _places(self, frames: Tensor) -> bool:
-        return super()._places(frames) and not takes(frames)
-
-    def _placed(self, frames: Tensor, fallen: Tensor | None, handed: bool) -> Tensor | Handed:
-        if fallen is not None:
-            self._memory[0].past = fallen
-        out = super()._placed(frames, fallen, handed)
-        if self._next and (past := self._next[0]._memory[0].past) is not None:  # else zeros: the end has left them
-            frames = out.frames if isinstance(out, Handed) else out
-            frames[:, : past.shape[1]] = past
-        return out
-
-    def _restored(self, frames: Tensor, fallen: Tensor) -> Tensor:
-        self._put_back(frames, fallen)
-        return frames
-
-    def _move(self, frames: Tensor) -> Any:
-        memory = self._memory[0]
-        moved, kept = frames[:, : memory.fold], keep(frames, list(range(memory.fold)))
-        if memory.past is None:
-            moved.zero_()
-        else:
-            moved.copy_(memory.past)
-        memory.past = kept
-        return kept
-
-    def _put_back(self, frames: Tensor, kept: Any) -> None:
-        frames[:, : kept.shape[1]] = kept
-
-
-def _affine(norms: Sequence[nn.BatchNorm2d]) -> list[Tensor]:
-    scales, offset = list[Tensor](), None
-    for norm in norms:
-        assert norm.running_mean is not None and norm.running_var is not None, "it keeps running statistics"
-        scales.append(norm.weight.float() * torch.rsqrt(norm.running_var.float() + norm.eps))
-        own = norm.bias.float() - norm.running_mean.float() * scales[-1]
-        offset = own if offset is None else offset + own
-    assert offset is not None
-    return [scales[0], offset, *scales[1:]]

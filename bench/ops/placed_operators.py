@@ -22,17 +22,36 @@ from bench.strategy import as_clip
 
 def finishes_natively(frames: Tensor) -> bool:
     """Whether ``finish`` has native code for such frames."""
-    return frames.is_cpu and frames.dtype in (torch.float32, torch.bfloat16) and native.why_not() is None
+    built = torch.compiler.is_compiling() or native.why_not() is None  # traced, the operator asks again when it runs
+    return frames.is_cpu and frames.dtype in (torch.float32, torch.bfloat16) and built
 
 
-def finish(out: Tensor, scale: Tensor, offset: Tensor, shortcut: Tensor, *rest: Any) -> Tensor:
+def finish(out: Tensor, *rest: Any) -> Tensor:
     """``finish_block_``; native code is called without the detour of an operator in Python, which takes tens of
     microseconds: with sixteen blocks, percents of a network that goes frame by frame."""
-    if not finishes_natively(out) or not _alike(out, shortcut):
-        return finish_block_(out, scale, offset, shortcut, *rest)  # type: ignore[no-any-return]
-    num_segments, _, _, write_ahead, write_behind, _ = rest[2:]
+    if torch.compiler.is_compiling() or not (finishes_natively(out) and _alike(out, rest[2])):
+        return finish_block_(out, *rest)  # type: ignore[no-any-return]
+    return _finish_natively(out, *rest)
+
+
+def _finish_natively(
+    out: Tensor,
+    scale: Tensor,
+    offset: Tensor,
+    shortcut: Tensor,
+    shortcut_scale: Tensor | None,
+    held: Tensor | None,
+    num_segments: int,
+    read_ahead: int,
+    read_behind: int,
+    write_ahead: int,
+    write_behind: int,
+    rectified: bool,
+) -> Tensor:
     fallen = set_aside(out, num_segments, write_ahead + write_behind)
-    native.operators().finish_(out, fallen, scale, offset, shortcut, *rest)
+    constants = scale, offset, shortcut, shortcut_scale, held
+    moves = num_segments, read_ahead, read_behind, write_ahead, write_behind
+    native.operators().finish_(out, fallen, *constants, *moves, rectified)
     return fallen
 
 
@@ -66,6 +85,9 @@ def finish_block_(
     if dense(out) is not out or shortcut.shape != out.shape:
         raise ValueError("a block's end needs frames without gaps, and a shortcut of their shape")
     read, write = (read_ahead, read_behind), (write_ahead, write_behind)
+    if finishes_natively(out) and _alike(out, shortcut) and not takes(out):
+        constants = scale, offset, shortcut, shortcut_scale, held
+        return _finish_natively(out, *constants, num_segments, *read, *write, rectified)
     fallen = set_aside(out, num_segments, sum(write))
     given = [tensor for tensor in (out, shortcut, held) if tensor is not None and tensor.numel()]
     if not takes(*given) or not _alike(out, shortcut):

@@ -59,14 +59,17 @@ def test_a_block_ends_in_one_pass_as_in_three(
         compared([random(), placed], scale, offset, None, held, frames, *moves, *wider, rectified)
 
 
-def compared(given: list[Tensor], scale: Tensor, offset: Tensor, *rest: object) -> tuple[Tensor, Tensor]:
-    """What native code and plain torch give alike: the output, and what has fallen off."""
+def compared(given: list[Tensor], *rest: object) -> tuple[Tensor, Tensor]:
+    """What native code and plain torch, in fp64, give alike: the output, and what has fallen off."""
+    exact = [own.double() if isinstance(own, Tensor) else own for own in (*given, *rest)]
     out, shortcut = given
-    other = out.clone(memory_format=torch.preserve_format)
+    scale, offset, *others = rest
     assert finishes_natively(out)
-    fallen = finish(out, scale, offset, shortcut, *rest)
-    torch.testing.assert_close(fallen, finish_block_(other, scale, offset, shortcut, *rest))
-    torch.testing.assert_close(out, other)
+    fallen = finish(out, scale, offset, shortcut, *others)
+    other, same, scale, offset, *others = exact
+    fallen_exactly = finish_block_(other, scale, offset, same, *others)
+    torch.testing.assert_close(fallen, fallen_exactly.to(out.dtype))
+    torch.testing.assert_close(out, other.to(out.dtype))
     return out, fallen
 
 
