@@ -1,6 +1,8 @@
 """The report in a real browser, from a file, without a network: nothing fails, everything can be used and read."""
 
+import html
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +13,8 @@ from bench.analysis.run import Analysis
 from bench.cli.app import main
 from bench.report.figures import FIGURES
 from bench.report.page import MAIN_FIGURES
-from tests.report.conftest import PUBLISHED
-from tests.report.synthetic import HOSTILE
+from tests.report.conftest import PUBLISHED, reported
+from tests.report.synthetic import HOSTILE, in_both_heaps
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -70,6 +72,75 @@ def test_tables_filter(page: "sync_api.Page") -> None:
     assert f"{len(shown)} of {before} rows" in section.locator("[role=status]").first.inner_text()
     section.locator("input[type=search]").first.fill("")
     assert all(row.is_visible() for row in rows.all())
+
+
+@pytest.fixture(scope="module")
+def both_heaps(whole: Analysis, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of a run with three panels: whole clips on two heaps, and frame by frame."""
+    return (reported(in_both_heaps(whole), tmp_path_factory.mktemp("heaps") / "run").folder / "report.html").as_uri()
+
+
+def shown(page: "sync_api.Page", attribute: str) -> set[str]:
+    """What the rows that can be seen are about; rows of the latency table are among them."""
+    rows = [row for row in page.locator(f"tr[data-{attribute}]").all() if row.is_visible()]
+    return {row.get_attribute(f"data-{attribute}") or "" for row in rows}
+
+
+def solid(page: "sync_api.Page", figure: str, key: str) -> set[str]:
+    """What a figure shows in full colour, by its parts that say what they are about."""
+    text = page.locator(f"#{figure} img").evaluate("image => decodeURIComponent(image.src)")
+    parts = re.findall(r'<g id="({[^"]*})"( opacity="0.12")?', text)
+    values = (json.loads(html.unescape(part)).get(key) for part, faint in parts if not faint)
+    return {value[0] if key == "panels" else value for value in values if value}
+
+
+def test_one_filter_for_all_tables_and_figures(context: "sync_api.BrowserContext", both_heaps: str) -> None:
+    page = context.new_page()
+    page.goto(both_heaps)
+    whole = page.locator("#overhead_by_heap img").get_attribute("src")
+    mechanism, panel = (page.locator(f"#only select[name={name}]") for name in ("strategy", "panel"))
+    mechanism.focus()
+    page.keyboard.type("copy")  # as on a keyboard: what begins so is chosen
+    assert mechanism.input_value() == "copy_shift"
+    assert shown(page, "strategy") == {"copy_shift", "no_shift"}
+    assert solid(page, "overhead_by_heap", "strategy") == {"copy_shift"}
+    words = page.locator("#only [role=status]").inner_text()
+    assert re.fullmatch(r"\d+ of \d+ rows", words) and not words.startswith("0 ")
+
+    mechanism.select_option("")
+    panel.select_option(label="resnet50, retained heap")
+    label = panel.input_value()
+    assert label.endswith("-retained") and shown(page, "panel") == {label}
+    assert solid(page, "overhead_by_heap", "panels") == {label}
+    assert page.locator("#online_overhead").is_hidden()
+    assert page.locator("#accuracy_by_fraction").is_visible()  # trainings have no panel
+
+    panel.select_option("")
+    assert len(shown(page, "panel")) == 3 and page.locator("#online_overhead").is_visible()
+    assert page.locator("#only [role=status]").inner_text() == ""
+    assert "0.12" not in (page.locator("#overhead_by_heap img").get_attribute("src") or "") and whole
+    page.close()
+
+
+def test_a_choice_that_a_table_has_nothing_of(context: "sync_api.BrowserContext", both_heaps: str) -> None:
+    page = context.new_page()
+    page.goto(both_heaps)
+    page.locator("#only select[name=panel]").select_option(label="resnet50, 1 stream")
+    assert page.locator("#latency tbody tr:visible").count() == 0
+    note = "body => getComputedStyle(body, '::after').content"
+    assert "Nothing of what was chosen" in page.locator("#latency tbody").evaluate(note)
+    page.close()
+
+
+def test_without_scripts_all_is_shown(context: "sync_api.BrowserContext", both_heaps: str) -> None:
+    assert context.browser is not None
+    plain = context.browser.new_context(offline=True, java_script_enabled=False)
+    page = plain.new_page()
+    page.goto(both_heaps)
+    assert page.locator("#only").is_hidden()
+    assert page.locator("#latency tbody tr").count() > 8
+    assert all(row.is_visible() for row in page.locator("tr[data-strategy]").all())
+    plain.close()
 
 
 def test_a_case_leads_to_its_processes(page: "sync_api.Page") -> None:

@@ -70,13 +70,14 @@ def pareto(run: Analysis, palette: Palette) -> Drawn:
     ordered = [*best, *(offer for offer in offers if offer not in best)]
     marks = [_mark(offer.case, offer.overhead, offer.joint, palette) for offer in ordered]
     draw_marks(ax, marks)
+    panel = selection.headline_panels(run.latency)[0]
+    ax.set_gid(canvas.part_id("", panel))
     # an offer's accuracy holds up to the overhead of the next
     corners = pts_to_poststep([offer.overhead.mean for offer in best], [offer.joint.mean for offer in best])
     ax.plot(*corners, color=MUTED, linewidth=1.0, zorder=1.2, label="Pareto front")
     ax.margins(0.07)
     canvas.at_least(ax, LEAST_RANGE)
-    where = panel_text(selection.headline_panels(run.latency)[0])
-    return drawing, {"where": where, "more": label_marks(drawing, ax, marks, avoid=pieces(corners.T))}
+    return drawing, {"where": panel_text(panel), "more": label_marks(drawing, ax, marks, avoid=pieces(corners.T))}
 
 
 def front(offers: Sequence[Offer]) -> list[Offer]:
@@ -105,6 +106,7 @@ def data_movement(run: Analysis, palette: Palette) -> Drawn:
     marks = [_draw_predicted(ax, found[panel], stem, palette) for ax, stem in zip(axes, parts.values(), strict=True)]
     crowded = []
     for ax, name, own in zip(axes, parts, marks, strict=True):
+        ax.set_gid(canvas.part_id("", panel))
         ax.set_xlabel(f"predicted from {name} [%]")
         crowded.append(label_marks(drawing, ax, own, avoid=pieces([(0, 0), (ax.get_xlim()[1],) * 2])))
     values: dict[str, object] = {
@@ -159,7 +161,8 @@ def draw_marks(ax: Axes, marks: Iterable[Mark]) -> None:
     """Points with thin lines for their intervals; in alphabetical order, for the legend."""
     for mark in sorted(marks, key=lambda mark: str(mark.style["label"])):
         for start, end in mark.bars:
-            ax.plot(*zip(start, end, strict=True), color=mark.style["color"], linewidth=1.0, alpha=0.65, zorder=2)
+            look = {"color": mark.style["color"], "gid": mark.style.get("gid")}
+            ax.plot(*zip(start, end, strict=True), linewidth=1.0, alpha=0.65, zorder=2, **look)
         ax.plot(*mark.point, **mark.style | (UNJOINED if known(mark.y) else FAINT), zorder=3)
 
 
@@ -185,7 +188,7 @@ def label_marks(drawing: Drawing, ax: Axes, marks: Sequence[Mark], avoid: Sequen
     left_out = 0
     for mark in marks:
         text = ax.annotate(mark.text, mark.point, (0, 0), textcoords="offset points", fontsize=8, in_layout=False)
-        text.set_color(mark.style["color"])
+        text.set(color=mark.style["color"], gid=mark.style.get("gid"))
         size = text.get_window_extent()
         x, y = ax.transData.transform(mark.point)
         for gap, (right, up) in product(_GAPS, _SIDES):
