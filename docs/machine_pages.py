@@ -122,7 +122,8 @@ def _timed(frame: pd.DataFrame, time: str, what: str) -> list[str]:
 
 
 def _cell(cases: pd.DataFrame) -> str:
-    return interval_text(estimate(rows(cases)[0], "overhead"), "") if len(cases) else ""
+    """Without a place to break, as an interval is one number."""
+    return interval_text(estimate(rows(cases)[0], "overhead"), "").replace(" ", "\u00a0") if len(cases) else ""
 
 
 def _accuracy(frame: pd.DataFrame) -> list[str]:

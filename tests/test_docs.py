@@ -110,7 +110,9 @@ def test_a_machines_page_says_what_its_tables_hold(pages: dict[str, str]) -> Non
     (row,) = latency.query("strategy == 'copy_shift' and fraction == 0.125 and allocator == 'retained'").itertuples()
     own = pages["amd-zen4-2-cores"].split(f"../runs/{name}/report.html")[1].split("default heap**")[0]
     line = next(line for line in own.splitlines() if line.startswith("| copy_shift, residual |"))
-    assert f"{row.overhead_pct:+.1f} [{row.overhead_ci_low_pct:.1f}, {row.overhead_ci_high_pct:.1f}]" in line
+    assert f"{row.overhead_pct:+.1f} [{row.overhead_ci_low_pct:.1f}, {row.overhead_ci_high_pct:.1f}]" in line.replace(
+        "\u00a0", " "
+    )
 
 
 def test_what_a_control_that_is_off_withholds_is_on_no_page(pages: dict[str, str]) -> None:
