@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 from typer.main import get_command
 
+from bench.analysis.run import load
 from bench.cli.app import app, main
+from bench.report.summary import screen
 from bench.spec.settings import validate
 from tests.conftest import ROOT, Finished
 
@@ -110,9 +112,16 @@ def test_a_machines_page_says_what_its_tables_hold(pages: dict[str, str]) -> Non
     (row,) = latency.query("strategy == 'copy_shift' and fraction == 0.125 and allocator == 'retained'").itertuples()
     own = pages["amd-zen4-2-cores"].split(f"../runs/{name}/report.html")[1].split("default heap**")[0]
     line = next(line for line in own.splitlines() if line.startswith("| copy_shift, residual |"))
-    assert f"{row.overhead_pct:+.1f} [{row.overhead_ci_low_pct:.1f}, {row.overhead_ci_high_pct:.1f}]" in line.replace(
-        "\u00a0", " "
-    )
+    found = f"{row.overhead_pct:+.1f} [{row.overhead_ci_low_pct:.1f}, {row.overhead_ci_high_pct:.1f}]"
+    assert found in line.replace("\u00a0", " ")
+
+
+def test_the_last_screen_that_a_newcomer_is_shown_is_one() -> None:
+    """The lines in the first hour are those of a published run, as ``report`` prints them."""
+    text = (ROOT / "docs" / "first_hour.md").read_text().split("## Read the last screen")[1]
+    block = re.findall(r"^    (.+)$", text.split("## Go on")[0], re.MULTILINE)
+    printed = screen(load(ROOT / "results" / "reference" / "amd-zen4-2-cores"), Path("report.html"))
+    assert len(block) > 4 and block == printed[: len(block)]
 
 
 def test_what_a_control_that_is_off_withholds_is_on_no_page(pages: dict[str, str]) -> None:
