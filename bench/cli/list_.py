@@ -60,7 +60,8 @@ def _presets(strategies_dir: Path | None, *, load: bool) -> list[tuple[str, str]
             reason = time.partition(";")[0].partition(":")[0]  # what comes after it are other values
             rows.append(("-", f"{settings.title}; not as it is: {reason}"))
         else:
-            trains = not load and any(own.groups for name, own in settings.trained.items() if name in settings.sections)
+            trained = [own for section, own in settings.trained.items() if section in settings.sections]
+            trains = not load and any(own.groups or own.studies for own in trained)
             parts = [_minutes(time)] if time else []
             rows.append((" + ".join([*parts, *["training"] * trains]), settings.title))
     width = max(len(time) for time, _ in rows)
@@ -70,7 +71,7 @@ def _presets(strategies_dir: Path | None, *, load: bool) -> list[tuple[str, str]
 
 def _budgets(settings: "Settings") -> float:
     """Seconds. The budget of streams is that of detectors too, where these are asked for."""
-    streams = settings.online.backbones or settings.online.panels
+    streams = settings.online.groups or any(panels.groups for panels in settings.online.panels)
     online = streams and not {"online", "detection"}.isdisjoint(settings.sections)
     latency = settings.latency.budget if "latency" in settings.sections else 0.0
     return latency + (settings.online.budget if online else 0.0)

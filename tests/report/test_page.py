@@ -192,6 +192,8 @@ def test_the_gallery_shows_where_a_finding_held(full: Analysis, hostile: Analysi
     nothing = exhibit(empty_run(tmp_path / "nothing"))
     text = write_gallery(tmp_path, [one, other, nothing], [("broken", HOSTILE)]).read_text(encoding="utf-8")
     words = " ".join(Page(text).texts)
+    row = next(row for row in text.split("<tr>") if '<a href="#run">' in row and "Xeon" in row)
+    assert ">certified<" in row and "2 reproduced" in row
     assert "3 runs" in words and "buffer_shift" in words and HOSTILE in words and "<img src=x" not in text
     assert "No finding judged" in words and "Control certified: two identical networks" in words
     assert "Control over all runs undecided: of 2 settings 2 certified, 0 undecided, 0 off." in words
