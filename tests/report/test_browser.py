@@ -171,6 +171,9 @@ def test_nothing_overflows(page: "sync_api.Page", width: int, scheme: str) -> No
 def test_what_a_plug_in_is_called_stays_text(page: "sync_api.Page") -> None:
     assert page.locator("main img[src=x]").count() == 0
     assert page.get_by_text(HOSTILE).count() > 0
+    page.locator("#only select[name=strategy]").select_option(HOSTILE)
+    assert shown(page, "strategy") == {HOSTILE, "no_shift"}
+    assert solid(page, "latency_overhead", "strategy") == {HOSTILE}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
