@@ -132,6 +132,17 @@ def test_a_choice_that_a_table_has_nothing_of(context: "sync_api.BrowserContext"
     page.close()
 
 
+def test_on_paper_nothing_is_cut_off(context: "sync_api.BrowserContext", both_heaps: str) -> None:
+    page = context.new_page()
+    page.goto(both_heaps)
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 720, "height": 1020})  # A4 less its margins
+    cut = "parts => parts.filter((part) => part.scrollWidth > part.clientWidth + 1).map((part) => part.textContent)"
+    assert page.locator(".glance > div, .answer .scroll").evaluate_all(cut) == []
+    assert page.locator("#only").is_hidden()
+    page.close()
+
+
 def test_without_scripts_all_is_shown(context: "sync_api.BrowserContext", both_heaps: str) -> None:
     assert context.browser is not None
     plain = context.browser.new_context(offline=True, java_script_enabled=False)
