@@ -40,4 +40,4 @@ The way of ``run --fractions 1/8`` to a row of ``latency.csv``:
 11. and rows of the table                                             bench/analysis/tables/timed.py
 """
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"

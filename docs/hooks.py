@@ -13,7 +13,7 @@ from typer.main import get_command
 from bench.cli.app import app
 
 _REFERENCE = Path(__file__).resolve().parent.parent / "results" / "reference"
-_PUBLISHED = ("report.html", "figures/*.png", "tables/*.csv", "README.md", "index.html")
+_PUBLISHED = ("report.html", "*.svg", "figures/*.png", "figures/*.svg", "tables/*.csv", "README.md", "index.html")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

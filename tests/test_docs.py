@@ -1,5 +1,6 @@
 """What README and the other pages tell people to type is understood by the program, and runs where that is quick."""
 
+import importlib.util
 import re
 import shlex
 import shutil
@@ -10,7 +11,9 @@ import pandas as pd
 import pytest
 from typer.main import get_command
 
+from bench.analysis.run import load
 from bench.cli.app import app, main
+from bench.report.summary import screen
 from bench.spec.settings import validate
 from tests.conftest import ROOT, Finished
 
@@ -83,6 +86,47 @@ def test_settings_that_pages_show_are_settings() -> None:
     assert "docs/videos.md" in dict(blocks)
     for page, text in blocks:
         validate(tomllib.loads(text), page)
+
+
+@pytest.fixture(scope="module")
+def pages() -> dict[str, str]:
+    """The pages of machines, as the site has them."""
+    spec = importlib.util.spec_from_file_location("machine_pages", ROOT / "docs" / "machine_pages.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return {name: module.page(name, runs) for name, runs in module.machines().items()}
+
+
+def test_every_machine_has_a_page_and_every_run_of_it_a_part(pages: dict[str, str]) -> None:
+    """What no machine's name begins with is a search for a recipe."""
+    published = {path.parent.name for path in (ROOT / "results" / "reference").glob("*/run.json")}
+    linked = {folder for text in pages.values() for folder in re.findall(r"\.\./runs/([^/]+)/report", text)}
+    assert {name for name in published if "-cores" in name} == linked
+    assert not any("nan" in re.findall(r"\w+", text) for text in pages.values())
+
+
+def test_a_machines_page_says_what_its_tables_hold(pages: dict[str, str]) -> None:
+    name = "amd-zen4-2-cores-allocators"
+    latency = pd.read_csv(ROOT / "results" / "reference" / name / "tables" / "latency.csv")
+    (row,) = latency.query("strategy == 'copy_shift' and fraction == 0.125 and allocator == 'retained'").itertuples()
+    own = pages["amd-zen4-2-cores"].split(f"../runs/{name}/report.html")[1].split("default heap**")[0]
+    line = next(line for line in own.splitlines() if line.startswith("| copy_shift, residual |"))
+    found = f"{row.overhead_pct:+.1f} [{row.overhead_ci_low_pct:.1f}, {row.overhead_ci_high_pct:.1f}]"
+    assert found in line.replace("\u00a0", " ")
+
+
+def test_the_last_screen_that_a_newcomer_is_shown_is_one() -> None:
+    """The lines in the first hour are those of a published run, as ``report`` prints them."""
+    text = (ROOT / "docs" / "first_hour.md").read_text().split("## Read the last screen")[1]
+    block = re.findall(r"^    (.+)$", text.split("## Go on")[0], re.MULTILINE)
+    printed = screen(load(ROOT / "results" / "reference" / "amd-zen4-2-cores"), Path("report.html"))
+    assert len(block) > 4 and block == printed[: len(block)]
+
+
+def test_what_a_control_that_is_off_withholds_is_on_no_page(pages: dict[str, str]) -> None:
+    after = pages["amd-zen5-2-cores"].split("A/A control off.")
+    assert len(after) > 1 and not any(text.strip().startswith("| overhead") for text in after[1:])
 
 
 def test_flags_are_explained() -> None:

@@ -12,16 +12,29 @@ import typer
 from bench.cli import advise, check, compare, doctor, evaluate, export, kit, list_, new, report, run, stream, validate
 from bench.spec.axes import Mistake
 
+_GROUPS = {
+    "Measure": (run, report, compare, validate, doctor),
+    "Strategies": (list_, check, new),
+    "Your network": (advise, export, kit, evaluate, stream),
+}
+_EXAMPLES = (
+    "run --preset smoke: everything once, in a few minutes",
+    "run: the default, half an hour on two cores; list presets has the others, and how long they take",
+    "advise --backbone mobilenet_v2 --runtime openvino: which mechanism to deploy on this machine",
+)
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    epilog="\n\n".join(_EXAMPLES),
     help="Latency and accuracy benchmarks for temporal shift strategies: what does one cost here, what does it buy? "
     "`python run_bench.py` and `shiftbench` are the same program.",
 )
-for module in (run, report, compare, list_, check, new, validate, doctor, export, evaluate, stream, advise, kit):
-    name, examples = module.__name__.rpartition(".")[2].rstrip("_"), getattr(module, "EXAMPLES", ())
-    app.command(name, epilog="\n\n".join(examples) or None)(module.command)
+for group, modules in _GROUPS.items():
+    for module in modules:
+        name, examples = module.__name__.rpartition(".")[2].rstrip("_"), getattr(module, "EXAMPLES", ())
+        app.command(name, epilog="\n\n".join(examples) or None, rich_help_panel=group)(module.command)
 
 
 _USAGE_ERROR: type[Exception] = next(  # newer typers carry their own click, older ones import it: both have this class

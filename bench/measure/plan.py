@@ -1,7 +1,7 @@
 """A plan: what will be measured, resolved before anything is written; and how ``run.json`` keeps it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,8 +104,30 @@ def _content(weights: str | None) -> str | None:
 def prepare(settings: Settings, chosen: Chosen, strategies_dir: Path | None, machine: Machine | None = None) -> Plan:
     """Discover and resolve, on this machine by default. Raises ValueNotAllowed for what is not there."""
     infos, devices = discovery.describe(discovery.strategy_files(strategies_dir), settings.limits)
+    return _resolve(settings, chosen, strategies_dir, infos, machine or _here(devices))
+
+
+def expected_here(presets: Mapping[str, Settings], strategies_dir: Path | None = None) -> dict[str, float | str]:
+    """{preset: seconds that a run of it should take on this machine, or in words why it does not run as it is}."""
+    infos, devices = discovery.describe(discovery.strategy_files(strategies_dir))
+    found: dict[str, float | str] = {}
+    for name, settings in presets.items():
+        try:
+            plan = _resolve(settings, Chosen(), strategies_dir, infos, _here(devices))
+            found[name] = sum(expected_seconds(plan, Path()).values())
+        except ValueNotAllowed as error:
+            found[name] = str(error)
+    return found
+
+
+def _here(devices: Sequence[str]) -> Machine:
+    return Machine(tuple(devices), environment.usable_cores(), environment.cpu_bf16())
+
+
+def _resolve(
+    settings: Settings, chosen: Chosen, strategies_dir: Path | None, infos: list[StrategyInfo], machine: Machine
+) -> Plan:
     infos = with_parameters(infos, settings, chosen)
-    machine = machine or Machine(tuple(devices), environment.usable_cores(), environment.cpu_bf16())
     sweep = expand(settings, infos, chosen, machine)
     for training in sweep.trainings:
         if isinstance(training.data, Videos):

@@ -54,7 +54,9 @@ def _headline(costs: list[PanelCost], most: int) -> dict[str, Any]:
 
 def _line(one: MechanismCost, cost: PanelCost, fractions: list[float], name: str) -> dict[str, Any]:
     known_at = dict(zip(cost.fractions, one.overheads, strict=True))
-    return {"name": name, "overheads": [known_at.get(fraction) for fraction in fractions], "verdict": one.verdict}
+    overheads = [known_at.get(fraction) for fraction in fractions]
+    what = {"name": name, "strategy": one.strategy, "panel": cost.panel.label}
+    return {**what, "overheads": overheads, "verdict": one.verdict}
 
 
 def _cheapest(cost: PanelCost) -> list[dict[str, Any]]:

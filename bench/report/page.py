@@ -1,4 +1,4 @@
-"""The report as one file, and one page over all runs of a folder: no network, no library, one script to sort tables.
+"""The report as one file, and one page over all runs of a folder: no network, no library, one small script.
 
 Names, reasons and paths come from plug-ins and are not trusted: templates escape all of them, the page's own policy
 lets only the script whose hash it names run, and figures go in as pictures, in which nothing runs.
@@ -30,8 +30,10 @@ from bench.report.cost_and_gain import budgets, cost_and_gain
 from bench.report.figures import FIGURES, draw
 from bench.report.figures.canvas import Figure
 from bench.report.glance import glance
-from bench.report.selection import line_text, mechanism_of, rows, separated
+from bench.report.selection import line_text, mechanism_of, panel_label, panel_text, panels, rows, separated
 from bench.report.tables import plain, sample_lists, sheets
+from bench.spec.axes import BASELINE
+from bench.spec.panel import Panel
 from bench.store.records import write_atomically
 
 _AS_IT_IS = "".join(set(printable) - set('"#%&'))  # in a picture that stands in an attribute
@@ -103,6 +105,7 @@ def first_line(standing: Standing) -> str:
 def page(run: Analysis, figures: Sequence[Figure]) -> str:
     """The whole report as text."""
     samples, found = sample_lists(run.samples), answers(run)
+    frames = (run.latency, run.online, run.accuracy, run.detection, run.video)
     first = next((figure for name in MAIN_FIGURES for figure in figures if figure.name == name), None)
     return render(
         "page.html",
@@ -113,15 +116,27 @@ def page(run: Analysis, figures: Sequence[Figure]) -> str:
         claims=sorted(run.claims, key=lambda claim: list(VERDICTS).index(claim.verdict)),
         questions=[one.question for one in load_controls() if one.id in {other.control for other in run.comparisons}],
         figures=[figure for figure in figures if figure is not first],
-        names=sorted(
-            {str(name) for frame in (run.latency, run.online, run.accuracy, run.video) for name in frame["strategy"]}
-        ),
+        names=sorted({str(name) for frame in frames for name in frame["strategy"]} - {BASELINE}),
+        panels=_panels(run),
         sheets=sheets(run),
         failures=rows(run.failures),
         samples=samples,
         places={records: f"samples-{place}" for place, records in enumerate(samples)},
         settings=pd.json_normalize(run.header.get("settings") or {}).iloc[:1].to_dict("records"),
     )
+
+
+def _panels(run: Analysis) -> dict[str, dict[Panel, str]]:
+    """{kind: {panel: in words}} of what the filter offers; nothing where there is no choice."""
+    found = {}
+    for kind, frame, always in (
+        ("whole clips", run.latency, ["backbone"]),
+        ("frame by frame", run.online, ["backbone", "streams"]),
+    ):
+        own = [panel for panel, _ in panels(frame)]
+        if own:
+            found[kind] = {panel: panel_text(panel, own, always=always) for panel in own}
+    return found if sum(map(len, found.values())) > 1 else {}
 
 
 def exhibit(run: Analysis) -> dict[str, Any]:
@@ -172,7 +187,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script = (TEMPLATES / "tables.js").read_text(encoding="utf-8").strip()
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8").strip()
     made.globals |= {
         "style": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         "script": Markup(script),
@@ -184,6 +199,7 @@ def _environment() -> Environment:
         "separated": separated,
         "margin": MARGIN_PP,
         "claim_text": _claim_text,
+        "panel_label": panel_label,
     }
     made.tests |= {"known": numbers.known, "beyond": numbers.beyond, "holding_zero": numbers.holds_zero}
     made.tests |= {"nan": lambda value: value != value, "finite": math.isfinite}

@@ -142,6 +142,11 @@ def panels(frame: pd.DataFrame, *ignored: str) -> list[tuple[Panel, pd.DataFrame
     return [(Panel(**dict(zip(columns, cast(tuple[Any, ...], key), strict=True))), group) for key, group in groups]
 
 
+def panel_label(row: Row) -> str:
+    """Of the panel that a row belongs to; empty for rows of trainings, which have none."""
+    return Panel.from_json(row).label if row.keys() >= {*Panel.COLUMNS} else ""
+
+
 def differing_in(measured: Iterable[Panel], *axes: str) -> list[Panel]:
     """The panels that differ in these axes alone: of several such rows the longest, and of these the first."""
     # threads are those of a CPU: they say nothing about a change of the device

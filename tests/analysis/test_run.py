@@ -67,6 +67,8 @@ def test_failed_cases_and_arms_reach_the_verdicts(tmp_path: Path) -> None:
     assert verdicts(run, "naive-cpu") == {"copy_shift residual": "invalid"}
     assert verdicts(run, "residual-all-over-2d") == {"": "invalid"}
     assert set(run.failures.reason) == {"it hung", "it diverged"}
+    about = run.failures[["strategy", "panel"]].itertuples(index=False, name=None)
+    assert set(about) == {("copy_shift", PANEL.label), ("copy_shift", "")}
     assert "copy_shift residual 1" not in {one.subject for one in run.comparisons}
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from bench.cli import session
 from bench.cli.app import main
 from bench.cli.report import show, write_report
 from bench.plugins import discovery
+from bench.spec.settings import preset_names
 from tests.conftest import LEAKY, SMALL, TWO_BACK
 from tests.report.conftest import PUBLISHED
 
@@ -236,10 +238,32 @@ def test_check_names_the_broken_property(capsys: pytest.CaptureFixture[str], tmp
     assert main(["check", str(tmp_path / "two_back.py")]) == 0
 
 
-@pytest.mark.parametrize("what", ["strategies", "backbones", "presets", "claims", "--no-load"])
+@pytest.mark.parametrize("what", ["strategies", "backbones", "claims", "--no-load"])
 def test_lists(what: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", what]) == 0
     assert len(capsys.readouterr().out.splitlines()) > 3
+
+
+def test_presets_say_how_long_they_take(capsys: pytest.CaptureFixture[str]) -> None:
+    """On this machine, as a dry run expects it; without running strategy files what the budgets say."""
+    assert main(["list", "presets"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    takes = {line.split()[0]: line[head.index("preset") + 17 : head.index("what for")].strip() for line in lines}
+    assert head.split() == ["preset", "takes", "what", "for"] and takes.keys() == {*preset_names()}
+    assert takes["mechanisms"] == "30 min" and takes["volumetric"] == "10 min"
+    assert takes["video"] == "-" and any("videos of your own" in line for line in lines)
+    hours, minutes = map(int, re.findall(r"\d+", takes["paper"]))
+    assert 60 * hours + minutes > 106  # its budgets; the trainings come on top
+    assert main(["list", "presets", "--no-load"]) == 0
+    (paper,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("paper "))
+    assert "1 h 46 min + training  " in paper
+
+
+def test_help_has_groups_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    told = capsys.readouterr().out
+    assert all(f"─ {group} ─" in told for group in ("Measure", "Strategies", "Your network"))
+    assert all(f" {example}" in told for example in ("run --preset smoke:", "run: ", "advise --backbone "))
 
 
 def test_a_command_leaves_signals_as_it_found_them(tmp_path: Path) -> None:

@@ -2,17 +2,20 @@
 
 import base64
 import hashlib
+import json
 import re
 import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from bench.analysis.run import Analysis
 from bench.report.page import exhibit, findings, page, write, write_gallery
+from bench.report.selection import panel_label
 from bench.report.tables import sheets
 from tests.report.synthetic import HOSTILE, case, empty_run, latency_rows, timed_run, verdict
 
@@ -141,6 +144,17 @@ def test_ids_are_unique_and_references_resolve(text: str) -> None:
     assert {value[1:] for value in parsed.values("href") if value.startswith("#")} <= set(ids)
 
 
+def test_parts_of_figures_say_what_they_show(report: Analysis) -> None:
+    """By their ids, which the page's filter reads: marks and intervals a mechanism, a plot its panel."""
+    drawn = (report.folder / "figures" / "latency_overhead.svg").read_text(encoding="utf-8")
+    names = [part.get("id", "") for part in ElementTree.fromstring(drawn).iter()]
+    parts = [json.loads(name) for name in names if name.startswith("{")]
+    strategies = [part["strategy"] for part in parts if "strategy" in part]
+    assert set(strategies) == {*report.latency["strategy"]} - {"no_shift"}
+    assert strategies.count("copy_shift") > 2  # each mechanism's line, caps and bars
+    assert [part["panels"] for part in parts if "panels" in part] == [[panel_label(report.latency.iloc[0].to_dict())]]
+
+
 def test_no_network_and_one_script(text: str) -> None:
     parsed = Page(text)
     assert all(value.startswith("#") for value in parsed.values("href"))
@@ -192,6 +206,8 @@ def test_the_gallery_shows_where_a_finding_held(full: Analysis, hostile: Analysi
     nothing = exhibit(empty_run(tmp_path / "nothing"))
     text = write_gallery(tmp_path, [one, other, nothing], [("broken", HOSTILE)]).read_text(encoding="utf-8")
     words = " ".join(Page(text).texts)
+    row = next(row for row in text.split("<tr>") if '<a href="#run">' in row and "Xeon" in row)
+    assert ">certified<" in row and "2 reproduced" in row
     assert "3 runs" in words and "buffer_shift" in words and HOSTILE in words and "<img src=x" not in text
     assert "No finding judged" in words and "Control certified: two identical networks" in words
     assert "Control over all runs undecided: of 2 settings 2 certified, 0 undecided, 0 off." in words

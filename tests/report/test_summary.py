@@ -14,7 +14,16 @@ from bench.analysis.run import Analysis
 from bench.report.page import page
 from bench.report.summary import as_data, screen
 from bench.stats.estimators import Interval
-from tests.report.synthetic import HOSTILE, NAN, accuracy_rows, empty_run, latency_rows, timed_run, with_video
+from tests.report.synthetic import (
+    HOSTILE,
+    NAN,
+    accuracy_rows,
+    empty_run,
+    in_both_heaps,
+    latency_rows,
+    timed_run,
+    with_video,
+)
 
 AWKWARD = {"copy_shift": "a_very_long_name_" * 9, "concat_shift": "名前" * 40, "buffer_shift": HOSTILE}
 BUSY = {"disturbance": "disturbed at start: 1.0 cores busy with a_process_with_a_name_" + "x" * 90 + " (4711)"}
@@ -26,15 +35,6 @@ def rows_used(lines: list[str]) -> int:
     """Of a terminal of 80 columns: a path is not broken, so that it may take more rows than one."""
     assert all(cell_len(line) <= 80 for line in lines[:-1])
     return sum(max(1, math.ceil(cell_len(line) / 80)) for line in lines)
-
-
-def in_both_heaps(run: Analysis, twin: tuple[float, float] = (0.1, 0.3), **change: object) -> Analysis:
-    """With and without the heap kept. twin: its overhead and half the width of the interval."""
-    rows = latency_rows(allocator="default") + latency_rows(0.35, allocator="retained", latency_ms=320.0)
-    mean, half = twin
-    ends = {"overhead_pct": mean, "overhead_ci_low_pct": mean - half, "overhead_ci_high_pct": mean + half}
-    changed = [row | (ends if row["aa"] else change) for row in rows]
-    return timed_run(replace(run, slopes=run.slopes.assign(allocator="retained")), changed)
 
 
 def whatever_was_measured(run: Analysis) -> Iterator[Analysis]:
@@ -120,6 +120,7 @@ def test_the_same_facts_as_data(full: Analysis) -> None:
     data = as_data(in_both_heaps(full))
     assert data["standing"]["state"] == "certified" and data["choice"]["verdict"] == "take"
     first = data["headline"]["lines"][0]
+    assert first["strategy"] == "copy_shift" and first["panel"].endswith("-retained")
     assert (first["name"], first["overheads"][0]["mean"]) == ("copy_shift, residual", pytest.approx(3.85))
     assert data["residual_over_inplace"]["low"] == 2.9
     assert json.loads(json.dumps(data, allow_nan=False)) == data

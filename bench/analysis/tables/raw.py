@@ -15,7 +15,7 @@ from bench.analysis.panels import PanelQuality, movements
 from bench.analysis.tables import AXES, PANEL, interval_columns, of_case
 from bench.analysis.tables.timed import Statics
 from bench.spec.cases import BASELINE_VARIANT
-from bench.store.records import Record
+from bench.store.records import CheckedRecord, ProcessRecord, Record, StaticRecord, TimedRecord, TrainedRecord
 from bench.store.samples import MEASURES, PARTS, TOPS
 
 _OUTCOMES = {"accuracy": PARTS, "detection": MEASURES, "video": TOPS}
@@ -96,9 +96,25 @@ def graph_table(counted: Statics) -> pd.DataFrame:
 
 
 def failure_table(records: Sequence[Record]) -> pd.DataFrame:
-    """What failed or was skipped, with its reason."""
-    rows = [(r.id.partition("/")[0], r.id, r.status, r.reason or "") for r in records if r.status != "ok"]
-    return pd.DataFrame(rows, columns=["kind", "id", "status", "reason"])
+    """What failed or was skipped, with its reason. strategy, panel: its label; empty where a record is of none."""
+    rows = [
+        (record.id.partition("/")[0], record.id, record.status, record.reason or "", *_about(record))
+        for record in records
+        if record.status != "ok"
+    ]
+    return pd.DataFrame(rows, columns=["kind", "id", "status", "reason", "strategy", "panel"])
+
+
+def _about(record: Record) -> tuple[str, str]:
+    match record:
+        case TimedRecord(case=case) | StaticRecord(case=case):
+            return case.variant.strategy, case.panel.label
+        case TrainedRecord(trial=trial):
+            return trial.variant.strategy, ""
+        case CheckedRecord(strategy=strategy):
+            return strategy, ""
+        case ProcessRecord(panel=panel):
+            return "", panel.label
 
 
 def ranking_table(rankings: Sequence[Ranking]) -> pd.DataFrame:

@@ -66,7 +66,7 @@ def draw_paper(ax: Axes, palette: Palette) -> None:
         ("residual", 1 / 4, PAPER_QUARTER, "residual 74.1", "center"),
         ("inplace", 1.0, PAPER_INPLACE_ALL, "in-place 68.0 (derived)", "right"),
     ):
-        style = palette.look("copy_shift", placement, "bidirectional") | UNJOINED | {"label": None}
+        style = palette.look("copy_shift", placement, "bidirectional") | UNJOINED | {"label": None, "gid": None}
         ax.plot(fraction, value, **style)
         ax.annotate(text, (fraction, value), (0, 7), textcoords="offset points", ha=side, va="bottom", fontsize=8)
     ax.text(0.03, 0.04, "other values: not found in our source", transform=ax.transAxes, fontsize=7.5, color=MUTED)
@@ -131,6 +131,7 @@ def draw_curves(columns: Sequence[Column], x: str, xlabel: str, palette: Palette
     axes = drawing.subplots(len(shown), len(columns), squeeze=False, sharex=True, sharey="col")
     for line, key in zip(axes, shown, strict=True):
         for ax, column in zip(line, columns, strict=True):
+            ax.set_gid(canvas.part_id(key[0]))
             ends = [f"{column.stem}_{end}_pct" for end in ("mean", "ci_low", "ci_high")]
             own = column.frame[(column.frame[MECHANISM] == list(key)).all(axis=1)]
             for share, colour, marker in looks:

@@ -6,6 +6,7 @@ drawn as paths, so that labels keep their width whatever fonts a reader has.
 """
 
 import io
+import json
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -27,6 +28,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from bench.report.numbers import count_text, estimate, fraction_text, known, minus_text
 from bench.report.selection import MECHANISM, Row, line_text, rows
 from bench.spec.axes import BASELINE
+from bench.spec.panel import Panel
 from bench.stats.estimators import Interval
 
 INK = "#1a1a1a"
@@ -88,7 +90,19 @@ class Palette:
             "markerfacecolor": "white" if strategy in self.hollow else colour,
             "markeredgecolor": colour,
             "label": line_text(label(strategy), placement, direction),
+            "gid": part_id(strategy),
         }
+
+
+def part_id(strategy: str = "", *panels: Panel) -> str:
+    """What a part of a drawing shows, as its id in the SVG: by that the page's filter finds it.
+
+    JSON, as names come from plug-ins and may hold anything.
+    """
+    shown: dict[str, Any] = {"strategy": strategy} if strategy else {}
+    if panels:
+        shown["panels"] = [panel.label for panel in panels]
+    return json.dumps(shown)
 
 
 def drawable(text: str) -> str:
@@ -125,14 +139,13 @@ def grid(count: int, height: float, xlabel: str, ylabel: str, sharey: bool = Fal
 
 @dataclass(frozen=True)
 class Figure:
-    """A finished figure. legend: what is named beside it."""
+    """A finished figure."""
 
     name: str
     title: str
     caption: str
     svg: str
     png: bytes
-    legend: tuple[str, ...] = ()
 
 
 def finish(drawing: Drawing, name: str, title: str, caption: str) -> Figure:
@@ -144,8 +157,7 @@ def finish(drawing: Drawing, name: str, title: str, caption: str) -> Figure:
     drawing.set_layout_engine("none")  # the SVG's layout holds for the PNG: laying out again takes half the time
     drawing.set_dpi(_PNG_DPI)
     FigureCanvasAgg(drawing).print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]
-    named = tuple(text.get_text() for legend in drawing.legends for text in legend.get_texts())
-    return Figure(name, title, caption, _compact(svg.getvalue()), png.getvalue(), named)
+    return Figure(name, title, caption, _compact(svg.getvalue()), png.getvalue())
 
 
 def _compact(svg: str) -> str:
@@ -192,7 +204,9 @@ def intervals(ax: Axes, x: Sequence[float], found: Sequence[Interval], horizonta
             # an estimate and its interval may come from different estimators: never a negative length
             reach = np.maximum([mean - low, high - mean], 0.0) if has else None
             where = {"x": mean, "y": places, "xerr": reach} if horizontal else {"x": places, "y": mean, "yerr": reach}
-            ax.errorbar(**where, elinewidth=1.1, **style | look)
+            bars = ax.errorbar(**where, elinewidth=1.1, **style | look)
+            for part in bars.get_children():  # matplotlib gives the id to the marks alone
+                part.set_gid(style.get("gid"))
 
 
 def mechanisms(

@@ -47,6 +47,7 @@ def _first_control(superblocks: pd.DataFrame) -> pd.DataFrame:
 def _draw_twin(ax: Axes, samples: pd.DataFrame, latency: pd.DataFrame) -> None:
     for panel, twin in references(latency, aa=True).items():
         if samples["label"].iloc[0].startswith(f"{panel.label}/"):
+            ax.set_gid(canvas.part_id("", panel))
             canvas.band(ax, estimate(twin, "overhead"), "95 % interval")
     canvas.zero(ax)
     replicates = list(samples.groupby("replicate"))
@@ -76,10 +77,11 @@ def _widths(latency: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw_widths(ax: Axes, widths: pd.DataFrame, target: float, palette: Palette) -> None:
+    ax.set_gid(canvas.part_id("", panels(widths)[0][0]))
     names = []
     for place, row in enumerate(rows(widths)):
         look, width = palette.look(*mechanism_of(row)) | UNJOINED | {"label": None}, row["half_width_pct"]
-        ax.plot([0, width], [place, place], color=look["color"], linewidth=1.2, alpha=0.5)
+        ax.plot([0, width], [place, place], color=look["color"], linewidth=1.2, alpha=0.5, gid=look["gid"])
         ax.plot([width], [place], **look)
         way = "" if row["direction"] == "bidirectional" else " uni"
         names.append(f"{label(row['strategy'])} {row['placement']} {fraction_text(row['fraction'])}{way}")

@@ -57,6 +57,7 @@ def overhead_by_heap(run: Analysis, palette: Palette) -> Drawn:
         if heap == "default":
             style["linestyle"] = (0, (4, 1.8))
         style["label"] += f", {heap} heap"
+        style["gid"] = canvas.part_id(strategy, heaps[heap])
         cases = measured[heaps[heap]].sort_values("fraction")
         own = rows(cases[cases[MECHANISM].eq([strategy, "residual", "bidirectional"]).all(axis=1)])
         places = [row["fraction"] + (place - 1.5) * _STEP for row in own]
@@ -83,6 +84,7 @@ def latency_overhead(run: Analysis, palette: Palette) -> Drawn:
     alike = canvas.comparable(cases for _, cases in shown)
     drawing, axes = canvas.grid(len(shown), height, "fraction of the channels moved", "latency overhead [%]", alike)
     for ax, (panel, cases) in zip(axes, shown, strict=True):
+        ax.set_gid(canvas.part_id("", panel))
         canvas.band(ax, estimate(twins.get(panel, {}), "overhead"), "A/A control")
         canvas.zero(ax)
         canvas.mechanisms(ax, cases, "fraction", "overhead", palette, _STEP)
@@ -209,6 +211,7 @@ def online_overhead(run: Analysis, palette: Palette) -> Drawn:
     usual = measured.loc[measured["strategy"] != BASELINE, "fraction"].mode().min()
     drawing, axes = canvas.grid(len(shown), 2.8, "streams", "overhead per frame [%]")
     for ax, (words, frame) in zip(axes, shown, strict=True):
+        ax.set_gid(canvas.part_id("", *(panel for panel, _ in panels(frame))))
         _draw_overhead(ax, frame, usual, palette)
         ax.set_title(words)
     return drawing, {"more": further(len(groups), len(shown))}
@@ -242,6 +245,7 @@ def online_frame_times(run: Analysis, palette: Palette) -> Drawn:
     shown = settings[:MOST_PLOTS]
     drawing, axes = canvas.grid(len(shown), 2.8, "frame time [ms]", "frames that take longer [%]")
     for ax, (words, frame) in zip(axes, shown, strict=True):
+        ax.set_gid(canvas.part_id("", *(panel for panel, _ in panels(frame))))
         frame = frame[frame["quantile_pct"] <= 100 - _RAREST]
         for key, own in canvas.by_mechanism(frame, "fraction", "aa"):
             style, twin = palette.look(*key) | {"marker": "", "linewidth": 1.3}, own["aa"].iloc[0]

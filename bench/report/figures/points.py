@@ -70,8 +70,11 @@ def _mark(offer: Offer, palette: Palette, *, named: bool) -> Mark:
 def pareto(run: Analysis, palette: Palette) -> Drawn:
     """Every case of the headline panel whose overhead and accuracy have intervals, and the front: a plot for each
     yardstick."""
-    plots = list[tuple[Yardstick, list[Offer]]]()
-    for panel, by in product(selection.headline_panels(run.latency)[:1], selection.yardsticks(run)):
+    panels, plots = selection.headline_panels(run.latency), list[tuple[Yardstick, list[Offer]]]()
+    if not panels:
+        return None
+    panel = panels[0]
+    for by in selection.yardsticks(run):
         own = [o for o in offers(run, panel, by) if known(o.accuracy) and (known(o.overhead) or not o.case["fraction"])]
         if any(offer.case["fraction"] for offer in own):
             plots.append((by, own))
@@ -82,13 +85,13 @@ def pareto(run: Analysis, palette: Palette) -> Drawn:
     marked = list[tuple[list[Mark], Any]]()
     for ax, (by, found) in zip(axes, plots, strict=True):
         marked.append(_draw_front(ax, found, palette, named=named))
+        ax.set_gid(canvas.part_id("", panel))
         ax.set_ylabel(f"{_JUDGED[by.stem]} [%], {by.name}" if len(plots) > 1 else f"{_JUDGED[by.stem]} [%]")
     more = [label_marks(drawing, ax, *own) for ax, own in zip(axes, marked, strict=True)]
     labels = "Labels are strategies." if named else "Numbers are the fraction of the channels that move."
     if any(ax.get_xscale() == "symlog" for ax in axes):
         labels += f" An axis that goes far is linear up to {canvas.LINEAR_TO:g} % and logarithmic beyond."
-    where = panel_text(selection.headline_panels(run.latency)[0])
-    return drawing, {"where": where, "labels": labels, "more": max(more, key=len)}
+    return drawing, {"where": panel_text(panel), "labels": labels, "more": max(more, key=len)}
 
 
 def _by_name(found: Sequence[Offer]) -> bool:
@@ -140,6 +143,7 @@ def data_movement(run: Analysis, palette: Palette) -> Drawn:
     marks = [_draw_predicted(ax, found[panel], stem, palette) for ax, stem in zip(axes, parts.values(), strict=True)]
     crowded = []
     for ax, name, own in zip(axes, parts, marks, strict=True):
+        ax.set_gid(canvas.part_id("", panel))
         ax.set_xlabel(f"predicted from {name} [%]")
         crowded.append(label_marks(drawing, ax, own, avoid=pieces([(0, 0), (ax.get_xlim()[1],) * 2])))
     values: dict[str, object] = {
@@ -194,7 +198,8 @@ def draw_marks(ax: Axes, marks: Iterable[Mark]) -> None:
     """Points with thin lines for their intervals; in alphabetical order, for the legend."""
     for mark in sorted(marks, key=lambda mark: str(mark.style["label"])):
         for start, end in mark.bars:
-            ax.plot(*zip(start, end, strict=True), color=mark.style["color"], linewidth=1.0, alpha=0.65, zorder=2)
+            look = {"color": mark.style["color"], "gid": mark.style.get("gid")}
+            ax.plot(*zip(start, end, strict=True), linewidth=1.0, alpha=0.65, zorder=2, **look)
         ax.plot(*mark.point, **mark.style | (UNJOINED if known(mark.y) else FAINT), zorder=3)
 
 
@@ -220,7 +225,7 @@ def label_marks(drawing: Drawing, ax: Axes, marks: Sequence[Mark], avoid: Sequen
     left_out = 0
     for mark in marks:
         text = ax.annotate(mark.text, mark.point, (0, 0), textcoords="offset points", fontsize=8, in_layout=False)
-        text.set_color(mark.style["color"])
+        text.set(color=mark.style["color"], gid=mark.style.get("gid"))
         size = text.get_window_extent()
         x, y = ax.transData.transform(mark.point)
         for gap, (right, up) in product(_GAPS, _SIDES):

@@ -40,21 +40,42 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 const only = document.getElementById("only");
+const originals = new Map();
+// A figure is a picture, in which nothing runs: it is read, what was not chosen is made faint, and it is put back.
+const redraw = (figure, fits) => {
+  const image = figure.querySelector("img");
+  if (!originals.has(image)) originals.set(image, image.src);
+  const [kind, ...text] = originals.get(image).split(",");
+  const drawing = new DOMParser().parseFromString(decodeURIComponent(text.join(",")), "image/svg+xml");
+  const parts = [...drawing.querySelectorAll('[id^="{"]')].map((part) => [part, JSON.parse(part.id)]);
+  figure.hidden = fits.some((fit) => {
+    const told = parts.map(([, shows]) => fit(shows)).filter((fitting) => fitting !== null);
+    return told.length > 0 && !told.includes(true);
+  });
+  for (const [part, shows] of parts) {
+    if (fits.some((fit) => fit(shows) === false)) part.setAttribute("opacity", "0.12");
+  }
+  image.src = `${kind},${encodeURIComponent(new XMLSerializer().serializeToString(drawing))}`;
+};
+const filter = () => {
+  const [strategy, panel] = ["strategy", "panel"].map((name) => only.elements[name]?.value);
+  const fits = []; // null: it is of no mechanism or panel, so it stays; so does no_shift, which all are held against
+  if (strategy) fits.push((shows) => ([undefined, "no_shift"].includes(shows.strategy) ? null : shows.strategy === strategy));
+  if (panel) fits.push((shows) => shows.panels?.includes(panel) ?? null);
+  const parts = [...document.querySelectorAll("[data-strategy], [data-panel]")];
+  for (const part of parts) {
+    const { strategy, panel } = part.dataset;
+    part.hidden = fits.some((fit) => fit({ strategy, panels: panel && [panel] }) === false);
+  }
+  document.querySelectorAll("figure").forEach((figure) => redraw(figure, fits));
+  const rows = parts.filter((part) => part.tagName === "TR");
+  const left = rows.filter((row) => !row.hidden).length;
+  only.querySelector("[role=status]").textContent = fits.length ? `${left} of ${rows.length} rows` : "";
+};
 if (only) {
   only.hidden = false;
-  const choice = only.querySelector("select");
-  choice.addEventListener("change", () => {
-    const name = choice.value;
-    const [rows, figures] = ["tr[data-strategy]", "figure[data-shows]"].map((what) => [...document.querySelectorAll(what)]);
-    for (const row of rows) row.hidden = name !== "" && ![name, "no_shift"].includes(row.dataset.strategy);
-    for (const figure of figures) {
-      const shown = figure.dataset.shows.split("\n").map((entry) => entry.split(",")[0]);
-      const mechanisms = shown.filter((entry) => [...choice.options].some((option) => option.value === entry));
-      figure.hidden = name !== "" && mechanisms.length > 0 && !mechanisms.includes(name);
-    }
-    const left = rows.filter((row) => !row.hidden).length;
-    only.querySelector("[role=status]").textContent = name ? `${left} of ${rows.length} rows, no_shift beside` : "";
-  });
+  only.addEventListener("change", filter);
+  only.addEventListener("submit", (event) => event.preventDefault());
 }
 addEventListener("beforeprint", () => document.querySelectorAll("section > details").forEach((part) => (part.open = true)));
 const reveal = () => {
