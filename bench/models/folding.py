@@ -3,7 +3,7 @@
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from bench.models.residual_blocks import LayerTracer
+from bench.models.residual_blocks import traced
 from bench.spec.axes import ValueNotAllowed
 
 _PADDED = ("Conv2dSame",)  # timm's, with TensorFlow's padding: other subclasses may change their weights as they run
@@ -16,11 +16,9 @@ def fold_normalisations(network: nn.Module) -> None:
     Blocks and the names of layers stay, so that strategies find their places. Raises ValueNotAllowed where there is
     nothing to fold, or the network cannot be traced.
     """
-    try:
-        graph = LayerTracer().trace(network)
-    except Exception as error:  # whatever a stranger's forward does with a proxy
-        text = " ".join(str(error).split())[:150]
-        raise ValueNotAllowed(f"its normalisations cannot be folded, as it cannot be traced: {text}") from None
+    graph = traced(network)
+    if graph is None:
+        raise ValueNotAllowed("its normalisations cannot be folded, as it cannot be traced")
     modules = dict(network.named_modules())
     pairs = [(str(node.args[0].target), str(node.target)) for node in graph.nodes if _folds(node, modules)]
     if not pairs:

@@ -54,17 +54,22 @@ def sites(network: nn.Module, placement: Placement = "residual") -> list[tuple[n
 def residual_sites(root: nn.Module) -> dict[str, str]:
     """{path of a residual block in ``root``: path of the first layer of its branch}; by the types of torchvision's
     blocks where the network cannot be traced."""
+    graph = traced(root)
+    return _by_type(root) if graph is None else dict(_residual_blocks(graph, dict(root.named_modules())))
+
+
+def traced(root: nn.Module) -> fx.Graph | None:
+    """The graph of its layers; None where the network cannot be traced."""
     try:
-        graph = LayerTracer().trace(root)
+        return _Tracer().trace(root)
     except Exception:  # whatever a stranger's forward does with a proxy
-        return _by_type(root)
-    return dict(_residual_blocks(graph, dict(root.named_modules())))
+        return None
 
 
-class LayerTracer(fx.Tracer):
+class _Tracer(fx.Tracer):
     """Looks into modules that hold others, but into no layer."""
 
-    def is_leaf_module(self, module: nn.Module, path: str) -> bool:  # noqa: D102
+    def is_leaf_module(self, module: nn.Module, path: str) -> bool:
         return isinstance(module, nn.Conv2d | _BatchNorm) or next(module.children(), None) is None
 
 
