@@ -29,7 +29,8 @@ def finishes_natively(frames: Tensor) -> bool:
 def finish(out: Tensor, *rest: Any) -> Tensor:
     """``finish_block_``; native code is called without the detour of an operator in Python, which takes tens of
     microseconds: with sixteen blocks, percents of a network that goes frame by frame."""
-    if torch.compiler.is_compiling() or not (finishes_natively(out) and _alike(out, rest[2])):
+    traced_or_on_gpu = torch.compiler.is_compiling() or takes(out)
+    if traced_or_on_gpu or not (finishes_natively(out) and _alike(out, rest[2])):
         return finish_block_(out, *rest)  # type: ignore[no-any-return]
     return _finish_natively(out, *rest)
 
