@@ -35,24 +35,10 @@ def finish(out: Tensor, *rest: Any) -> Tensor:
     return _finish_natively(out, *rest)
 
 
-def _finish_natively(
-    out: Tensor,
-    scale: Tensor,
-    offset: Tensor,
-    shortcut: Tensor,
-    shortcut_scale: Tensor | None,
-    held: Tensor | None,
-    num_segments: int,
-    read_ahead: int,
-    read_behind: int,
-    write_ahead: int,
-    write_behind: int,
-    rectified: bool,
-) -> Tensor:
+def _finish_natively(out: Tensor, *rest: Any) -> Tensor:
+    num_segments, _, _, write_ahead, write_behind, _ = rest[5:]
     fallen = set_aside(out, num_segments, write_ahead + write_behind)
-    constants = scale, offset, shortcut, shortcut_scale, held
-    moves = num_segments, read_ahead, read_behind, write_ahead, write_behind
-    native.operators().finish_(out, fallen, *constants, *moves, rectified)
+    native.operators().finish_(out, fallen, *rest)
     return fallen
 
 

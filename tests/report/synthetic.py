@@ -261,9 +261,7 @@ def timed_run(run: Analysis, latency: Sequence[Row], half: float = 0.5) -> Analy
 def in_both_heaps(run: Analysis, twin: tuple[float, float] = (0.1, 0.3), **change: object) -> Analysis:
     """With and without the heap kept. twin: its overhead and half the width of the interval."""
     rows = latency_rows(allocator="default") + latency_rows(0.35, allocator="retained", latency_ms=320.0)
-    mean, half = twin
-    ends = {"overhead_pct": mean, "overhead_ci_low_pct": mean - half, "overhead_ci_high_pct": mean + half}
-    changed = [row | (ends if row["aa"] else change) for row in rows]
+    changed = [row | (interval("overhead", *twin) if row["aa"] else change) for row in rows]
     return timed_run(replace(run, slopes=run.slopes.assign(allocator="retained")), changed)
 
 
