@@ -7,6 +7,7 @@ lets only the script whose hash it names run, and figures go in as pictures, in 
 import base64
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -212,9 +213,14 @@ def _environment() -> Environment:
         "listed": lambda names: numbers.listed(list(names)),
         "line": lambda one: line_text(*mechanism_of(one)),
         "plain": plain,
-        "data_uri": lambda svg: Markup("data:image/svg+xml," + quote(svg, safe=_AS_IT_IS)),
+        "data_uri": _data_uri,
     }
     return made
+
+
+def _data_uri(svg: str) -> Markup:
+    """A picture for an attribute: with single quotes, which stand in one as they are."""
+    return Markup("data:image/svg+xml," + quote(re.sub(r'="([^"\']*)"', r"='\1'", svg), safe=_AS_IT_IS))
 
 
 def _claim_text(claim: Verdict) -> str:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bench.analysis.run import Analysis
@@ -70,6 +71,11 @@ def test_tables_filter(page: "sync_api.Page") -> None:
     assert 0 < len(shown) < before
     assert all("copy_shift" in row.inner_text() for row in shown)
     assert f"{len(shown)} of {before} rows" in section.locator("[role=status]").first.inner_text()
+    with page.expect_download() as saved:
+        section.get_by_role("link", name="Save as CSV").first.click()
+    read = pd.read_csv(saved.value.path(), dtype=str)
+    assert saved.value.suggested_filename == "latency.csv" and len(read) == len(shown)
+    assert list(read.iloc[0].fillna("")) == [cell.replace("−", "-") for cell in shown[0].locator("td").all_inner_texts()]
     section.locator("input[type=search]").first.fill("")
     assert all(row.is_visible() for row in rows.all())
 

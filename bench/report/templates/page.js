@@ -21,14 +21,26 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
   const rows = [...table.tBodies[0].rows];
   if (rows.length < 8) continue;
+  const bar = document.createElement("div");
+  const save = document.createElement("a"); // what is shown now: a page may travel without its tables
+  bar.className = "filter";
+  save.textContent = "Save as CSV";
+  save.href = "data:text/csv,";
+  save.download = `${table.closest("[id]").id}.csv`;
+  save.addEventListener("click", () => {
+    const quoted = (cell) => `"${cell.innerText.trim().replaceAll("\u2212", "-").replaceAll('"', '""')}"`;
+    const shown = [...table.rows].filter((row) => !row.hidden && !row.classList.contains("out"));
+    const lines = shown.map((row) => [...row.cells].map(quoted).join(","));
+    save.href = `data:text/csv;charset=utf-8,${encodeURIComponent(lines.join("\r\n"))}`;
+  });
   const box = document.createElement("label");
   const field = document.createElement("input");
   const count = document.createElement("span");
-  box.className = "filter";
   field.type = "search";
   count.setAttribute("role", "status");
-  box.append("Filter ", field, count);
-  table.parentElement.before(box);
+  box.append("Filter ", field);
+  bar.append(box, count, save);
+  table.parentElement.before(bar);
   field.addEventListener("input", () => {
     const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
     for (const row of rows) {
