@@ -75,7 +75,8 @@ def test_tables_filter(page: "sync_api.Page") -> None:
         section.get_by_role("link", name="Save as CSV").first.click()
     read = pd.read_csv(saved.value.path(), dtype=str)
     assert saved.value.suggested_filename == "latency.csv" and len(read) == len(shown)
-    assert list(read.iloc[0].fillna("")) == [cell.replace("−", "-") for cell in shown[0].locator("td").all_inner_texts()]
+    cells = shown[0].locator("td").all_inner_texts()
+    assert list(read.iloc[0].fillna("")) == [cell.replace("−", "-") for cell in cells]
     section.locator("input[type=search]").first.fill("")
     assert all(row.is_visible() for row in rows.all())
 

@@ -1,14 +1,15 @@
 """``python -m tests.scripts.judge_again [--write]``: which published verdicts change where they are judged again?
 
-Each run in ``results/reference`` has the verdicts that were published (``claims.json``) and the records that they came
-from. ``--write`` puts what changed into docs/claims.md. Once the runs are published anew nothing is left to compare.
+Each run in ``results/reference`` has the verdicts that were published (``tables/claims.csv``) and the records that they
+came from. ``--write`` puts what changed into docs/claims.md. Once runs are published anew nothing is left to compare.
 """
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from bench.analysis.claims import Verdict
 from bench.analysis.run import load
@@ -24,12 +25,12 @@ Pair = tuple[str, str, Verdict]  # run, the published verdict, the verdict now
 
 def judged_again() -> Iterator[Pair]:
     """Everything that was judged then or is judged now."""
-    for path in sorted(RUNS.glob("*/claims.json")):
-        published = {entry["id"]: entry["verdict"] for entry in json.loads(path.read_text(encoding="utf-8"))}
-        for verdict in load(path.parent).claims:
+    for path in sorted(RUNS.glob("*/tables/claims.csv")):
+        published = pd.read_csv(path, index_col="id")["verdict"].to_dict()
+        for verdict in load(path.parent.parent).claims:
             before = published.get(verdict.id, NEW)
             if {before, verdict.verdict} - {NEW, "not measured"}:
-                yield path.parent.name, before, verdict
+                yield path.parent.parent.name, before, verdict
 
 
 def table(pairs: Sequence[Pair]) -> list[str]:

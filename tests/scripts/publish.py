@@ -1,6 +1,6 @@
 """``python -m tests.scripts.publish [FOLDER ...]``: writes published runs anew, and keeps of them what is published.
 
-Of each run in ``results/reference`` (or of those named): records (compressed), ``run.json``, verdicts, CSV tables, one
+Of each run in ``results/reference`` (or of those named): records (compressed), ``run.json``, CSV tables, one
 page, and the figures that README, docs and the page over all runs show; ``report`` makes the rest again.
 """
 
@@ -41,8 +41,7 @@ def publish(folder: Path, shown: set[Path]) -> None:
             (folder / "records.jsonl").unlink()
         if command(["report", str(copy)]):
             raise SystemExit(f"no report of {folder}")
-        for kept in ("report.html", "claims.json"):
-            shutil.copy(copy / kept, folder / kept)
+        shutil.copy(copy / "report.html", folder / "report.html")
         for part in ("tables", "figures"):
             shutil.rmtree(folder / part, ignore_errors=True)
         (folder / "tables").mkdir()
