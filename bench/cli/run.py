@@ -3,15 +3,25 @@
 import inspect
 import os.path
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from bench.cli import dry_run, session
-from bench.spec.axes import BACKBONES, DIRECTIONS, PLACEMENTS, ValueNotAllowed, is_elsewhere, parse_fraction, require
+from bench.spec.axes import (
+    BACKBONES,
+    DIRECTIONS,
+    PLACEMENTS,
+    SECTIONS,
+    ValueNotAllowed,
+    is_elsewhere,
+    parse_fraction,
+    require,
+)
 from bench.spec.panel import PANEL_AXES
 from bench.spec.parameters import names_in
 
@@ -30,26 +40,40 @@ EXAMPLES = (
 _WITH_RESUME = ("resume", "pause_after", "executor", "ray_address", "quiet", "json_output")  # options that go with it
 
 
-def _option(group: str, text: str, *flags: str) -> Any:
-    return typer.Option(*flags, help=text, rich_help_panel=group)
+def _option(group: str, text: str, *flags: str, values: Callable[[], Iterable[str]] = tuple) -> Any:
+    """values: what a shell offers for the last of several, which commas part."""
+
+    def offered(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        return [f"{before}{comma}{value}" for value in values() if value.startswith(last)]
+
+    return typer.Option(*flags, help=text, rich_help_panel=group, autocompletion=offered)
+
+
+def _presets() -> list[str]:
+    from bench.spec.settings import preset_names
+
+    return preset_names()
 
 
 @dataclass(frozen=True)
 class Request:
     """The options of ``run`` as text; None: not given. axes: {option of an axis: text}."""
 
-    preset: Annotated[Text, _option(_WHAT, "standard is the default; see: list presets.")] = None
+    preset: Annotated[Text, _option(_WHAT, "standard is the default; see: list presets.", values=_presets)] = None
     config: Annotated[Path | None, _option(_WHAT, "A TOML file with the keys of a preset, instead of one.")] = None
     out: Annotated[Path | None, _option(_RUN, "The run's folder; by default a new one in results/.")] = None
     resume: Annotated[Path | None, _option(_RUN, "Go on with the run in this folder.")] = None
-    only: Annotated[Text, _option(_WHAT, "Sections: latency,accuracy,online,detection,video.")] = None
+    only: Annotated[
+        Text, _option(_WHAT, "Sections: latency,accuracy,online,detection,video.", values=lambda: SECTIONS)
+    ] = None
     data: Annotated[Text, _option(_TRAINING, "Videos to train on: a folder CLASS/VIDEO, a list or a CSV.")] = None
     task: Annotated[Text, _option(_TRAINING, "What is asked of videos: label, or arrow (forward or reversed).")] = None
     strategies: Annotated[Text, _option(_WHAT, "Only these, by name: a,b; values of parameters in brackets.")] = None
     strategies_dir: Annotated[Path | None, _option(_WHAT, "A folder with more strategy files.")] = None
     fractions: Annotated[Text, _option(_WHAT, "0,1/8,1/4,1/2,1.")] = None
-    placements: Annotated[Text, _option(_WHAT, "residual,inplace.")] = None
-    directions: Annotated[Text, _option(_WHAT, "bidirectional,unidirectional.")] = None
+    placements: Annotated[Text, _option(_WHAT, "residual,inplace.", values=lambda: PLACEMENTS)] = None
+    directions: Annotated[Text, _option(_WHAT, "bidirectional,unidirectional.", values=lambda: DIRECTIONS)] = None
     device: Annotated[Text, _option(_WHAT, "cpu, cuda or auto.")] = None
     weights: Annotated[Text, _option(_TRAINING, "Of the networks: a checkpoint, or imagenet.")] = None
     seeds: Annotated[Text, _option(_TRAINING, "How many trainings for each arm.")] = None
@@ -204,7 +228,9 @@ def _with_options(function: Callable[..., int]) -> Callable[..., int]:
     """Give the command the options of a Request, and one for every axis of a panel, from the registry."""
     options = [(one.name, one.type, one.default) for one in fields(Request) if one.name != "axes"]
     for name, axis in PANEL_AXES.items():
-        options.append((name, Annotated[Text, _option(_AXES, axis.help, axis.flag)], None))
+        known = BACKBONES if name == "backbones" else axis.allowed or get_args(axis.value)
+        option = _option(_AXES, axis.help, axis.flag, values=partial(tuple, known))
+        options.append((name, Annotated[Text, option], None))
     parameters = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for name, annotation, default in options

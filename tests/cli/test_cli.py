@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -264,6 +265,23 @@ def test_help_has_groups_and_examples(capsys: pytest.CaptureFixture[str]) -> Non
     told = capsys.readouterr().out
     assert all(f"─ {group} ─" in told for group in ("Measure", "Strategies", "Your network"))
     assert all(f" {example}" in told for example in ("run --preset smoke:", "run: ", "advise --backbone "))
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        (["--preset", "s"], ["smoke", "standard"]),
+        (["--only", "latency,on"], ["latency,online"]),
+        (["--dtypes", "fp32,b"], ["fp32,bf16"]),
+        (["--backbone", "mobilenet"], ["mobilenet_v2"]),
+        (["--seeds", "1"], []),
+    ],
+)
+def test_a_shell_completes_values(typed: list[str], offered: list[str]) -> None:
+    program, words = Path(sys.executable).with_name("shiftbench"), ["shiftbench", "run", *typed]
+    asked = {"_SHIFTBENCH_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words), "COMP_CWORD": f"{len(words) - 1}"}
+    told = subprocess.run([program], env=os.environ | asked, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == offered
 
 
 def test_a_command_leaves_signals_as_it_found_them(tmp_path: Path) -> None:
