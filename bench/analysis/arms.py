@@ -6,8 +6,10 @@ seed makes its own split; the clips of a seed are not: base clip i is shown in a
 stand or fall together.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,6 +120,20 @@ def lost_seeds(records: Iterable[Record], section: str) -> dict[ArmKey, str]:
         if record.status == "failed":
             reasons.setdefault((record.trial.variant, record.trial.condition), []).append(record.reason or "")
     return {key: f"{len(own)} {'seed' if len(own) == 1 else 'seeds'} failed: {own[0]}" for key, own in reasons.items()}
+
+
+def unfinished(header: Mapping[str, Any], trained: Iterable[Arm]) -> dict[ArmKey, str]:
+    """{arm: how many of the seeds that its run has planned are trained}, where some are missing yet. Such an arm must
+    not be judged either: who looks before the end may stop where it looks best."""
+    sections = header.get("sweep", {}).get("trainings", {})
+    planned = Counter(
+        f"{name}/{trial}".rpartition("/seed")[0] for name, of in sections.items() for trial in of["trials"]
+    )
+    return {
+        arm.key: f"{len(arm.seeds)} of {planned[arm.records]} seeds are trained"
+        for arm in trained
+        if len(arm.seeds) < planned[arm.records]
+    }
 
 
 def baseline_arm(arm: Arm, all_arms: Sequence[Arm]) -> Arm | None:

@@ -28,7 +28,8 @@ from bench.store.samples import Static
 class Evidence:
     """All estimates of a run.
 
-    failed_cases, failed_arms: {what failed: why}; an arm counts as failed where one of its seeds did. exact: the
+    failed_cases, failed_arms: {what failed: why}; an arm counts as failed where one of its seeds did
+    or is missing yet. exact: the
     strategies that compute the paper's function. arrows: the questions that ask whether a video is shown reversed.
     controls: the A/A controls of all panels.
     """
@@ -287,7 +288,7 @@ def _finding(
 
 
 def _once(compared: Sequence[_Compared], firsts: Sequence[ArmKey], section: str, evidence: Evidence) -> Finding | None:
-    """Invalid where one of the arms failed, missing where one was not trained."""
+    """Invalid where one of the arms is not whole, missing where one was not trained."""
     arms = evidence.arms_of(section)
     pairs = [
         (first, first if one.second is None else selection.replaced(*first, one.second))
@@ -296,7 +297,7 @@ def _once(compared: Sequence[_Compared], firsts: Sequence[ArmKey], section: str,
     needed = dict.fromkeys(key for pair in pairs for key in pair)
     for key in needed:
         if (section, key) in evidence.failed_arms:
-            return Finding(invalid=f"the arm {_name(key, section)} failed: {evidence.failed_arms[section, key]}")
+            return Finding(invalid=f"the arm {_name(key, section)} is not whole: {evidence.failed_arms[section, key]}")
     absent = [key for key in needed if key not in arms]
     if len(absent) == len(needed):
         return None

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.aa_control import AAControl, AAControls, aa_controls
-from bench.analysis.arms import arms, lost_seeds
+from bench.analysis.arms import arms, lost_seeds, unfinished
 from bench.analysis.claims import Verdict, judge, load_claims
 from bench.analysis.comparisons import Comparison, compare_controls, placement_gaps
 from bench.analysis.evidence import Evidence
@@ -83,7 +83,8 @@ def load(folder: Path) -> Analysis:
     clips = [overhead for overhead in measured if not overhead.case.panel.streams]
     controls = aa_controls(measured)
     recognised, detectors, watched = (arms(records, section) for section in TRAINED)
-    lost = {section: lost_seeds(records, section) for section in TRAINED}
+    trained = dict(zip(TRAINED, (recognised, detectors, watched), strict=True))
+    lost = {name: unfinished(header, own) | lost_seeds(records, name) for name, own in trained.items()}
     equivalents = _equivalents(header, records)
     exact = frozenset({PUBLISHED, *equivalents.get(PUBLISHED, [])})
     failed, counted = failed_cases(records), statics(records)
@@ -111,12 +112,12 @@ def load(folder: Path) -> Analysis:
         superblocks=superblock_table(records, clips),
         bandwidth=raw.bandwidth_table(records),
         graphs=raw.graph_table(counted),
-        accuracy=accuracy_table(records, recognised, equivalents),
+        accuracy=accuracy_table(records, recognised, equivalents, lost["accuracy"]),
         curves=curve_table(recognised),
         early=early_table(recognised),
-        detection=detection_table(records, detectors, measured, equivalents),
+        detection=detection_table(records, detectors, measured, equivalents, lost["detection"]),
         detection_examples=example_frames(records),
-        video=video_table(records, watched, equivalents),
+        video=video_table(records, watched, equivalents, lost["video"]),
         video_curves=video_curve_table(watched),
         video_classes=class_table(watched),
         samples=raw.sample_table(measured, [*recognised, *detectors, *watched]),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.analysis.arms import Arm, arms, baseline_arm, form_of, lost_seeds
+from bench.analysis.arms import Arm, arms, baseline_arm, form_of, lost_seeds, unfinished
 from bench.spec.cases import BASELINE_VARIANT
 from bench.store.samples import MEASURES, OUTCOMES, pack
 from tests.analysis.synthetic import CLIPS, drawn, main_study, of
@@ -36,6 +36,18 @@ def test_lost_seeds_are_counted_and_the_first_reason_is_kept() -> None:
         (RESIDUAL, OTHER): "1 seed failed: it hung",
     }
     assert lost_seeds(lost, "detection") == {}
+
+
+def test_an_arm_with_seeds_to_come_is_not_whole() -> None:
+    records = main_study()
+    found = arms(records, "accuracy")
+    seeds = sorted(found[0].seeds)
+    planned = [f"{arm.records}/seed{seed}".removeprefix("accuracy/") for arm in found for seed in seeds]
+    header = {"sweep": {"trainings": {"accuracy": {"trials": planned}}}}
+    assert unfinished(header, found) == {}
+    planned.append(f"{found[1].records}/seed99".removeprefix("accuracy/"))
+    assert unfinished(header, found) == {found[1].key: f"{len(seeds)} of {len(seeds) + 1} seeds are trained"}
+    assert unfinished({}, found) == {}
 
 
 def test_the_baseline_is_that_of_the_same_condition() -> None:

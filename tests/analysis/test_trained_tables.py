@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analysis.arms import Arm, arms, baseline_arm
+from bench.analysis.arms import Arm, arms, baseline_arm, lost_seeds
 from bench.analysis.tables.trained import accuracy_table, curve_table, detection_table, early_table, example_frames
 from bench.spec.cases import BASELINE_VARIANT, Case, Condition, Variant
 from bench.stats import estimators
@@ -33,7 +33,7 @@ ARM_COLUMNS = "strategy placement fraction direction dataset backbone objective 
 
 
 def accuracy(records: Sequence[TrainedRecord]) -> pd.DataFrame:
-    return accuracy_table(records, arms(records, "accuracy"), EQUIVALENTS)
+    return accuracy_table(records, arms(records, "accuracy"), EQUIVALENTS, lost_seeds(records, "accuracy"))
 
 
 def row(records: Sequence[TrainedRecord], variant: Variant, condition: Condition = USUAL, status: str = "ok") -> Any:
@@ -204,7 +204,7 @@ def test_detectors_with_what_they_cost() -> None:
     buffer = replace(ONLINE, strategy="buffer_shift")
     timed = [overhead([9.0, 9.0], Case(ONLINE, other)) for other in (replace(FRAMES, streams=4), STREAM)]
     timed += [overhead([1.0, 2.0], Case(ONLINE, FRAMES)), overhead([0.5, 0.6], Case(buffer, FRAMES))]
-    table = detection_table(records, arms(records, "detection"), timed, EQUIVALENTS)
+    table = detection_table(records, arms(records, "detection"), timed, EQUIVALENTS, {})
     base, online, mechanism, failed = table.itertuples()
     assert list(table.form) == ["frame by frame", "online", "online", "offline"]
     assert (base.map_pct, base.seeds, pd.isna(base.map_delta_pct)) == (pytest.approx(52.0), 5, True)
@@ -232,7 +232,7 @@ def test_gains_by_speed_hold_for_the_three_speeds_at_once() -> None:
         for variant, own in ((BASELINE_VARIANT, (0.0,) * 5), (ONLINE, gains))
         for seed, gain in enumerate(own)
     ]
-    online = detection_table(records, arms(records, "detection"), [], {}).iloc[1]
+    online = detection_table(records, arms(records, "detection"), [], {}, {}).iloc[1]
     delta = arms(records, "detection")[1].pct("map") - arms(records, "detection")[0].pct("map")
     assert online.map_delta_ci_low_pct == pytest.approx(delta.interval().low)
     for speed in ("slow", "medium", "fast"):
@@ -247,7 +247,7 @@ def test_no_interval_of_a_table_leaves_0_to_100(levels: list[float]) -> None:
     records = [trained(recognition(**dict.fromkeys(parts, level)), ALL, seed) for seed, level in enumerate(levels)]
     records += [trained(recognition(), BASELINE_VARIANT, seed) for seed in range(len(levels))]
     found = [trained(detection(**dict.fromkeys(MEASURES, level)), ONLINE, seed) for seed, level in enumerate(levels)]
-    tables = accuracy(records), detection_table(found, arms(found, "detection"), [], {})
+    tables = accuracy(records), detection_table(found, arms(found, "detection"), [], {}, lost_seeds(found, "detection"))
     for table, names in zip(tables, (OUTCOMES, MEASURES), strict=True):
         for name in names:
             ends = table[[f"{name}_ci_low_pct", f"{name}_ci_high_pct"]]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analysis.arms import Arm, arms
+from bench.analysis.arms import Arm, arms, lost_seeds
 from bench.analysis.claims import load_claims
 from bench.analysis.tables.video import MARGIN_PP, class_table, video_curve_table, video_table
 from bench.spec.cases import BASELINE_VARIANT, Condition, Variant
@@ -23,7 +23,7 @@ AXES = ["strategy", "placement", "fraction", "direction", "question", "backbone"
 
 
 def table(records: Sequence[TrainedRecord]) -> pd.DataFrame:
-    return video_table(records, arms(records, "video"), {"copy_shift": ["buffer_shift"]})
+    return video_table(records, arms(records, "video"), {"copy_shift": ["buffer_shift"]}, lost_seeds(records, "video"))
 
 
 def row(frame: pd.DataFrame, variant: Variant, question: str = "pairs", status: str = "ok") -> Any:

@@ -327,7 +327,7 @@ def with_video(run: Analysis, records: Sequence[TrainedRecord] | None = None, **
     return replace(
         run,
         header={**run.header, "settings": {**run.header.get("settings", {}), **own}},
-        video=video_table(records, trained, {"copy_shift": ["buffer_shift"]}),
+        video=video_table(records, trained, {"copy_shift": ["buffer_shift"]}, {}),
         video_curves=video_curve_table(trained),
         video_classes=class_table(trained),
     )

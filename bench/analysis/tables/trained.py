@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.arms import Arm, ArmKey, baseline_arm, form_of, lost_seeds, trainings
+from bench.analysis.arms import Arm, ArmKey, baseline_arm, form_of, trainings
 from bench.analysis.overheads import Overhead
 from bench.analysis.selection import EXCHANGE
 from bench.analysis.tables import AXES, CONDITION, interval_columns, of_variant
@@ -53,13 +53,15 @@ _EARLY_COLUMNS = [
 ]
 
 
-def accuracy_table(records: Sequence[Record], trained: Sequence[Arm], equivalents: Equivalents) -> pd.DataFrame:
+def accuracy_table(
+    records: Sequence[Record], trained: Sequence[Arm], equivalents: Equivalents, lost: Mapping[ArmKey, str]
+) -> pd.DataFrame:
     """One row per arm, trained or failed, with its difference to the network without a shift under the same condition.
 
-    An arm of which some seeds failed has both, and its means say so in ``reason``: they are those of the seeds that are
-    left, and no verdict rests on them.
+    lost: arms of which seeds failed or are missing yet, and how many. Their means are those of the seeds that are
+    there; ``reason`` says so, and no verdict rests on them.
     """
-    rows, lost = list[dict[str, Any]](), lost_seeds(records, "accuracy")
+    rows = list[dict[str, Any]]()
     for arm in trained:
         rivals, base = family(arm, trained), baseline_arm(arm, trained)
         row = arm_row(arm, lost, equivalents) | efforts(arm) | _shuffled(arm) | _gap_to_best(arm, rivals)
@@ -77,7 +79,11 @@ def accuracy_table(records: Sequence[Record], trained: Sequence[Arm], equivalent
 
 
 def detection_table(
-    records: Sequence[Record], trained: Sequence[Arm], measured: Sequence[Overhead], equivalents: Equivalents
+    records: Sequence[Record],
+    trained: Sequence[Arm],
+    measured: Sequence[Overhead],
+    equivalents: Equivalents,
+    lost: Mapping[ArmKey, str],
 ) -> pd.DataFrame:
     """One row for each form of the detector, with what it costs a frame.
 
@@ -90,7 +96,7 @@ def detection_table(
     costs: dict[tuple[str, Variant], dict[str, Any]] = {}
     for overhead in filter(_counts_as_cost, measured):
         costs.setdefault((overhead.case.panel.backbone, overhead.case.variant), _cost(overhead))
-    rows, lost = list[dict[str, Any]](), lost_seeds(records, "detection")
+    rows = list[dict[str, Any]]()
     for arm in trained:
         base = baseline_arm(arm, trained)
         row = arm_row(arm, lost, equivalents) | costs.get((arm.condition.backbone, arm.variant), {})

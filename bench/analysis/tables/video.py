@@ -1,14 +1,14 @@
 """The tables of networks that learned from real videos: one row per arm and question, their curves, their classes."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.analysis.arms import Arm, baseline_arm, lost_seeds
+from bench.analysis.arms import Arm, ArmKey, baseline_arm
 from bench.analysis.tables import AXES, CONDITION, interval_columns
 from bench.analysis.tables.trained import (
     OF_OUTCOME,
@@ -41,15 +41,17 @@ _CLASS_COLUMNS = [
 ]
 
 
-def video_table(records: Sequence[Record], trained: Sequence[Arm], equivalents: Equivalents) -> pd.DataFrame:
-    """One row per arm, trained or failed; an arm that lost seeds has both, as in the table of accuracies.
+def video_table(
+    records: Sequence[Record], trained: Sequence[Arm], equivalents: Equivalents, lost: Mapping[ArmKey, str]
+) -> pd.DataFrame:
+    """One row per arm, trained or failed; lost: as in the table of accuracies.
 
     top1_delta_pct: against the network without a shift; placement_delta_pct: of residual rows, against in-place and
     all else equal. Both in pp, paired by seed, p after Holm over the arms of a question. shuffled, one_frame: controls,
     with the frames in random order and with the middle one repeated; chance: of a blind guess. Clips: mean over seeds.
     left_out: videos that could not be read.
     """
-    rows, lost = list[dict[str, Any]](), lost_seeds(records, "video")
+    rows = list[dict[str, Any]]()
     partners = {arm.key: other for arm in trained if (other := _in_place(arm, trained)) is not None}
     for arm in trained:
         rivals, base = family(arm, trained), baseline_arm(arm, trained)
