@@ -238,7 +238,7 @@ def trust(run: Analysis) -> dict[str, Any]:
 def gain(run: Analysis) -> dict[str, Any] | None:
     """The best of ``trained`` arms; None where no arm came to its end.
 
-    equal: arms not separated from it, the nearest first. lost: not judged, because a seed failed. leak: what the
+    equal: arms not separated from it, the nearest first. lost: not judged, as not all seeds are there. leak: what the
     network without a shift knows of the order, where that is not chance.
     """
     trained = sorted(rows(arms(run.accuracy)), key=_joint, reverse=True)

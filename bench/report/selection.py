@@ -116,7 +116,7 @@ def shifting(trained: pd.DataFrame) -> pd.DataFrame:
 def arms(accuracy: pd.DataFrame, *, lost: bool = False) -> pd.DataFrame:
     """The trained arms that shift, under the main condition, all of whose seeds came to their end.
 
-    lost: instead those of which a seed failed; the mean over the others flatters them.
+    lost: instead those of which a seed failed or is missing yet; the mean over the others may flatter them.
     """
     done = shifting(main_condition(finished(accuracy)))
     failed = done["reason"].fillna("") != ""

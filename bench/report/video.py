@@ -66,7 +66,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class VideoAnswer:
-    """asked: each question, in the run's order. lost: arms of which a seed failed. setting: what was trained, where, on
+    """asked: each question, in the run's order. lost: arms of which not all seeds are there. setting: what was trained, where, on
     which parts, as the run's settings have it."""
 
     asked: tuple[Asked, ...]
