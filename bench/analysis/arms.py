@@ -127,7 +127,7 @@ def unfinished(header: Mapping[str, Any], trained: Iterable[Arm]) -> dict[ArmKey
     not be judged either: who looks before the end may stop where it looks best."""
     sections = header.get("sweep", {}).get("trainings", {})
     planned = Counter(
-        f"{name}/{trial}".rpartition("/seed")[0] for name, of in sections.items() for trial in of["trials"]
+        f"{name}/{trial}".rpartition("/seed")[0] for name, of in sections.items() for trial in of.get("trials", ())
     )
     return {
         arm.key: f"{len(arm.seeds)} of {planned[arm.records]} seeds are trained"

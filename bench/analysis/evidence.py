@@ -28,10 +28,9 @@ from bench.store.samples import Static
 class Evidence:
     """All estimates of a run.
 
-    failed_cases, failed_arms: {what failed: why}; an arm counts as failed where one of its seeds did
-    or is missing yet. exact: the
-    strategies that compute the paper's function. arrows: the questions that ask whether a video is shown reversed.
-    controls: the A/A controls of all panels.
+    failed_cases, failed_arms: {what failed: why}; an arm counts as failed where one of its seeds did or is missing yet.
+    exact: the strategies that compute the paper's function. arrows: the questions that ask whether a video is shown
+    reversed. controls: the A/A controls of all panels.
     """
 
     overheads: Sequence[Overhead] = ()

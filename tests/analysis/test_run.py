@@ -72,6 +72,16 @@ def test_failed_cases_and_arms_reach_the_verdicts(tmp_path: Path) -> None:
     assert "copy_shift residual 1" not in {one.subject for one in run.comparisons}
 
 
+def test_an_arm_with_seeds_to_come_is_shown_and_not_judged(tmp_path: Path) -> None:
+    records = list(main_study())
+    late = next(record.id for record in records if "copy_shift-residual-1-" in record.id).rpartition("/seed")[0]
+    planned = [record.id.removeprefix("accuracy/") for record in records] + [f"{late}/seed99".removeprefix("accuracy/")]
+    run = analysed(tmp_path, records, sweep={"trainings": {"accuracy": {"recipe": {}, "trials": planned}}})
+    (verdict,) = [verdict for verdict in run.claims if verdict.claim == "residual-all-over-2d"]
+    assert verdict.verdict == "invalid" and "seeds are trained" in verdict.why
+    assert (run.accuracy["reason"] != "").sum() == 1 and len(run.accuracy) == 5
+
+
 @pytest.mark.parametrize(("judged_on", "expected"), [("test", "reproduced"), ("validation", "not measured")])
 def test_a_search_for_a_recipe_is_shown_and_not_judged(tmp_path: Path, judged_on: str, expected: str) -> None:
     sweep = {"trainings": {"accuracy": {"recipe": {"judged_on": judged_on}}}}
