@@ -2,8 +2,9 @@
 
 An arm is one variant under one condition, with one sample per seed: a network that recognises rendered clips (section
 accuracy) or real videos (section video), or a detector. Seeds are independent given the pool of images, of which each
-seed makes its own split; the clips of a seed are not: base clip i is shown in all K temporal classes, so K judged clips
-stand or fall together.
+seed makes its own split. Of videos they are so given the split: where its halves change places with every second seed,
+seeds of one parity share it. The clips of a seed are not independent: base clip i is shown in all K temporal classes,
+so K judged clips stand or fall together.
 """
 
 from collections import Counter

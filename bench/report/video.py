@@ -1,7 +1,8 @@
 """What a run says of real videos: does a shift help, does it matter where it stands, and with how many channels?
 
-A shift helps with a question where the most accurate arm is told from the network without one, after Holm over the arms
-of that question. Which arm is the most accurate is seen in the same numbers, which flatters it.
+A shift helps with a question where the most accurate arm is told from the network without one, by more than the margin
+and after Holm over the arms of that question. Which arm is the most accurate is seen in the same numbers, which
+flatters it.
 """
 
 import math
@@ -23,6 +24,11 @@ HELPS, HURTS, OPEN, ALIKE, NO_INTERVAL = "helps", "hurts", "open", "alike", "no 
 RESIDUAL, IN_PLACE, NO_BASELINE = "residual", "in-place", "no baseline"
 
 
+def _matters(found: Interval) -> bool:
+    """It lies beyond the margin as a whole, as verdicts ask."""
+    return found.low > MARGIN_PP or found.high < -MARGIN_PP
+
+
 @dataclass(frozen=True)
 class Gap:
     """Residual minus in-place with one fraction, in pp; mde: what would have been found."""
@@ -37,7 +43,7 @@ class Gap:
         """The better placement; ``alike``: shown to differ by less than the margin; ``open``; ``no interval``."""
         if not known(self.found):
             return NO_INTERVAL
-        if self.told:
+        if self.told and _matters(self.found):
             return RESIDUAL if self.found.mean > 0 else IN_PLACE
         return ALIKE if max(-self.found.low, self.found.high) <= MARGIN_PP else OPEN
 
@@ -61,7 +67,9 @@ class Asked:
         found = estimate(self.best, "top1_delta")
         if not known(found):
             return NO_INTERVAL
-        return (HELPS if found.mean > 0 else HURTS) if separated(self.best, "top1") else OPEN
+        if not (separated(self.best, "top1") and _matters(found)):
+            return OPEN
+        return HELPS if found.mean > 0 else HURTS
 
 
 @dataclass(frozen=True)

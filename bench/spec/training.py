@@ -66,7 +66,7 @@ class ClutteredDigitsData(Strict):
 
 class TrainingRecipe(Strict):
     """What all recipes have: written down before the run that they are judged by. Recipes are chosen with ``judged_on``
-    = validation, so that no test clip is ever looked at.
+    = validation: of the seeds that are searched with, no test clip is looked at.
     """
 
     epochs: Count = 8

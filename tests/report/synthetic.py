@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from bench.analysis.aa_control import AAControl, AAControls
-from bench.analysis.arms import arms
+from bench.analysis.arms import arms, lost_seeds
 from bench.analysis.claims import Verdict
 from bench.analysis.comparisons import Comparison, load_controls
 from bench.analysis.overheads import Ranked, Ranking
@@ -327,7 +327,7 @@ def with_video(run: Analysis, records: Sequence[TrainedRecord] | None = None, **
     return replace(
         run,
         header={**run.header, "settings": {**run.header.get("settings", {}), **own}},
-        video=video_table(records, trained, {"copy_shift": ["buffer_shift"]}, {}),
+        video=video_table(records, trained, {"copy_shift": ["buffer_shift"]}, lost_seeds(records, "video")),
         video_curves=video_curve_table(trained),
         video_classes=class_table(trained),
     )

@@ -102,6 +102,14 @@ def test_a_shift_that_hurts_and_drawn_splits(full: Analysis) -> None:
     assert "1 video could not be read and is left out." in said(with_video(full, unread))
 
 
+def test_what_is_smaller_than_matters_is_no_finding(full: Analysis) -> None:
+    """+1.5 [0.9, 2.1]: beyond zero, and not beyond the point that verdicts ask for."""
+    near = (-0.005, -0.01, 0.0, 0.01, 0.005)
+    slight = {BASELINE_VARIANT: (0.6, NARROW), shift("residual"): (0.615, near), shift("inplace"): (0.6, NARROW)}
+    text = said(with_video(full, learned(slight)))
+    assert "a shift is not told from none with pairs; the two placements are not told apart in 1 of 1 comp" in text
+
+
 def test_two_rows_of_the_screen(told: Analysis, tmp_path: Path) -> None:
     lines = screen(told, tmp_path)
     assert "Video, pairs: best of 6 arms +25.00 pp [25.00, 25.00] against no shift" in lines
@@ -174,6 +182,13 @@ def test_curves_and_whether_they_still_rise(full: Analysis) -> None:
     ]
     (figure,) = draw(with_video(full, short), ["video_curves"])
     assert "more than n/a pp" in figure.caption
+    steep = {"curve": {"top1": [0.5, 0.5, 0.5, 0.5, 0.5, 0.9]}, "clips_seen": [16 * epoch for epoch in range(1, 7)]}
+    longer = [
+        record.model_copy(update={"samples": watched(**steep)}) if record.trial.condition == ARROW else record
+        for record in video_study()
+    ]
+    (figure,) = draw(with_video(full, longer), ["video_curves"])
+    assert "more than 40.0 pp" in figure.caption  # of arrow, which has twice as many epochs
 
 
 def test_names_of_any_kind(told: Analysis) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -81,11 +82,15 @@ def video_curves(run: Analysis, palette: Palette) -> Drawn:
 
 
 def _rise(curves: pd.DataFrame) -> float:
-    """How much the mean of an arm's last fifth of epochs lies above that of the fifth before, in pp, at most."""
-    last = int(curves["epoch"].max())
-    fifth = max(1, last // 5)
-    late, before = (
-        curves[curves["epoch"].between(end - fifth + 1, end)].groupby(["question", *MECHANISM, "fraction"])
-        for end in (last, last - fifth)
-    )
-    return float((late["top1_mean_pct"].mean() - before["top1_mean_pct"].mean()).max())
+    """How much the mean of an arm's last fifth of epochs lies above that of the fifth before, in pp, at most; questions
+    may have epochs of their own."""
+    rises = []
+    for _, own in curves.groupby("question"):
+        last = int(own["epoch"].max())
+        fifth = max(1, last // 5)
+        late, before = (
+            own[own["epoch"].between(end - fifth + 1, end)].groupby([*MECHANISM, "fraction"])["top1_mean_pct"].mean()
+            for end in (last, last - fifth)
+        )
+        rises.append((late - before).max())
+    return float(np.max(rises))  # n/a where one question has too few epochs to say
