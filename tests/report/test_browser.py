@@ -221,7 +221,11 @@ def test_the_gallery(context: "sync_api.BrowserContext", tmp_path: Path) -> None
     (tmp_path / "broken" / "run.json").write_text("{")
     assert main(["report", str(tmp_path)]) == 0
     page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
     page.goto((tmp_path / "index.html").as_uri())
+    page.locator("#runs th button", has_text="machine").click()
+    assert page.locator("#runs th[aria-sort=ascending]").inner_text().startswith("machine") and not complaints
     assert page.locator(f"section#{PUBLISHED.name} img").evaluate("image => image.naturalWidth") > 300
     assert "cannot read" in page.locator("#failed").inner_text()
     for width in (360, 1280):
