@@ -68,6 +68,16 @@ def test_the_first_sentence_answers_for_every_question(told: Analysis) -> None:
     assert "could not be read" not in text
 
 
+def test_the_first_screen_of_a_page_says_what_a_shift_buys(told: Analysis) -> None:
+    text = said(told).split("Answer Findings")[0]
+    assert (
+        "Real video, pairs, best of 6 arms: copy_shift, residual, 1/4 of the channels, +25.00 pp [25.00, 25.00] "
+        in text
+    )
+    few = said(with_video(told, learned(PAIRS, seeds=3))).split("Answer Findings")[0]
+    assert "1/4 of the channels, +25.0 pp (3 seeds: no interval) against no shift." in few
+
+
 def test_a_run_without_videos_says_nothing_of_them(full: Analysis) -> None:
     assert video_answer(full) is None and "real video" not in said(full).lower().split("not measured here")[0]
     assert not sheets(full)["video"] and draw(full, ["video_by_fraction", "video_curves"]) == ()
