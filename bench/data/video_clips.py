@@ -32,7 +32,7 @@ from bench.system.environment import cache_folder
 Frames = NDArray[np.uint8]
 
 _SUFFIX = ".frames.npy"
-_GIB = 1 << 30
+_GIB, _END = 1 << 30, 1 << 16  # bytes
 _LOOKS = 20  # at the whole cache, while as much as it may hold is written
 _CHANGES_PIXELS = {"pattern", "frames", "sampling", "views", "kept", "size", "margin"}  # of ``Videos``
 
@@ -108,9 +108,10 @@ class ClipReader:
         return clips
 
     def version(self, chosen: Sequence[Video]) -> str:
-        """A short hash of the files as they are now and of all in ``Videos`` that changes a pixel of a clip."""
+        """A short hash of what the files hold now, wherever they lie and however old they are, and of all in ``Videos``
+        that changes a pixel of a clip."""
         how = self._videos.model_dump(mode="json", include=_CHANGES_PIXELS)
-        return version_of([how, [_stamps(video, self._videos.pattern) for video in chosen]], ())
+        return version_of([how, [_contents(video, self._videos.pattern) for video in chosen]], ())
 
     def _decoding(self, video: Video) -> Decoding:
         """Looked up once: a source that changes while it is in use is decoded anew by the next reader."""
@@ -276,6 +277,23 @@ def _scaled(image: Image.Image, edge: int, before: Sequence[Frames]) -> Frames:
     width, height = (round(side * edge / min(image.size)) for side in image.size)
     size = before[0].shape[1::-1] if before else (width, height)
     return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
+
+
+def _contents(video: Video, pattern: str) -> list[tuple[str, int, str]]:
+    """Of each file of a video: its name, its bytes (-1: it is missing), and of a video file a hash of both ends."""
+    found = []
+    for file in frame_files(video, pattern) if video.path.is_dir() else [video.path]:
+        try:
+            size, ends = file.stat().st_size, b""
+            if file == video.path:
+                with open(file, "rb") as opened:
+                    ends = opened.read(_END)
+                    opened.seek(max(0, size - _END))
+                    ends += opened.read(_END)
+            found.append((file.name, size, hashlib.sha256(ends).hexdigest()))
+        except OSError:
+            found.append((file.name, -1, ""))
+    return found
 
 
 def _stamps(video: Video, pattern: str) -> list[tuple[str, int, int]]:

@@ -206,6 +206,22 @@ def test_a_video_that_changes_is_decoded_anew(tmp_path: Path) -> None:
     assert reader(tmp_path).version([video]) != version
 
 
+def test_videos_that_are_fetched_again_are_the_same(tmp_path: Path) -> None:
+    """Elsewhere and younger, as where a machine is made anew between two sittings of a run."""
+    folder, again = tmp_path / "one", tmp_path / "two"
+    files = [write(make / "v.mp4", paint=grey) for make in (folder, again) if not make.mkdir()]
+    frames = [frame_folder(make / "f", 4) for make in (folder, again)]
+    os.utime(files[1], (0, 0))
+    versions = [reader(tmp_path).version([of(file), of(images)]) for file, images in zip(files, frames, strict=True)]
+    assert versions[0] == versions[1]
+    with open(files[1], "r+b") as video:
+        video.seek(-1, os.SEEK_END)
+        last = video.read(1)
+        video.seek(-1, os.SEEK_END)
+        video.write(bytes([last[0] ^ 1]))
+    assert reader(tmp_path).version([of(files[1]), of(frames[1])]) != versions[0]
+
+
 def test_one_image_of_a_folder_that_changes(tmp_path: Path) -> None:
     video = of(frame_folder(tmp_path / "v", 4))
     before = reader(tmp_path).clips([video], None)
