@@ -137,6 +137,11 @@ def unfinished(header: Mapping[str, Any], trained: Iterable[Arm]) -> dict[ArmKey
     }
 
 
+def partial_arms(header: Mapping[str, Any], records: Sequence[Record], section: str) -> dict[ArmKey, str]:
+    """{arm: why not all its seeds are there}: some failed, or are yet to be trained."""
+    return unfinished(header, arms(records, section)) | lost_seeds(records, section)
+
+
 def baseline_arm(arm: Arm, all_arms: Sequence[Arm]) -> Arm | None:
     """The network without a shift, trained under the same condition."""
     return next((other for other in all_arms if other.key == (BASELINE_VARIANT, arm.condition)), None)

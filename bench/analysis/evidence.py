@@ -28,9 +28,9 @@ from bench.store.samples import Static
 class Evidence:
     """All estimates of a run.
 
-    failed_cases, failed_arms: {what failed: why}; an arm counts as failed where one of its seeds did or is missing yet.
-    exact: the strategies that compute the paper's function. arrows: the questions that ask whether a video is shown
-    reversed. controls: the A/A controls of all panels.
+    failed_cases: {what failed: why}. partial_arms: {of which a seed failed, or is yet to be trained: how many}. exact:
+    the strategies that compute the paper's function. arrows: the questions that ask whether a video is shown reversed.
+    controls: the A/A controls of all panels.
     """
 
     overheads: Sequence[Overhead] = ()
@@ -38,7 +38,7 @@ class Evidence:
     arms: Sequence[Arm] = ()
     statics: Mapping[Case, Static] = field(default_factory=dict)
     failed_cases: Mapping[Case, str] = field(default_factory=dict)
-    failed_arms: Mapping[tuple[str, ArmKey], str] = field(default_factory=dict)
+    partial_arms: Mapping[tuple[str, ArmKey], str] = field(default_factory=dict)
     exact: frozenset[str] = frozenset({PUBLISHED})
     arrows: frozenset[str] = frozenset()
     controls: AAControls = field(default_factory=lambda: AAControls({}))
@@ -295,8 +295,8 @@ def _once(compared: Sequence[_Compared], firsts: Sequence[ArmKey], section: str,
     ]
     needed = dict.fromkeys(key for pair in pairs for key in pair)
     for key in needed:
-        if (section, key) in evidence.failed_arms:
-            return Finding(invalid=f"the arm {_name(key, section)} is not whole: {evidence.failed_arms[section, key]}")
+        if (section, key) in evidence.partial_arms:
+            return Finding(invalid=f"the arm {_name(key, section)} is not whole: {evidence.partial_arms[section, key]}")
     absent = [key for key in needed if key not in arms]
     if len(absent) == len(needed):
         return None

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.aa_control import AAControl, AAControls, aa_controls
-from bench.analysis.arms import arms, lost_seeds, unfinished
+from bench.analysis.arms import arms, partial_arms
 from bench.analysis.claims import Verdict, judge, load_claims
 from bench.analysis.comparisons import Comparison, compare_controls, placement_gaps
 from bench.analysis.evidence import Evidence
@@ -83,8 +83,7 @@ def load(folder: Path) -> Analysis:
     clips = [overhead for overhead in measured if not overhead.case.panel.streams]
     controls = aa_controls(measured)
     recognised, detectors, watched = (arms(records, section) for section in TRAINED)
-    trained = dict(zip(TRAINED, (recognised, detectors, watched), strict=True))
-    lost = {name: unfinished(header, own) | lost_seeds(records, name) for name, own in trained.items()}
+    partial = {section: partial_arms(header, records, section) for section in TRAINED}
     equivalents = _equivalents(header, records)
     exact = frozenset({PUBLISHED, *equivalents.get(PUBLISHED, [])})
     failed, counted = failed_cases(records), statics(records)
@@ -95,7 +94,7 @@ def load(folder: Path) -> Analysis:
         arms=[arm for arm in (*recognised, *detectors, *watched) if not _searches_a_recipe(header, arm.section)],
         statics=counted,
         failed_cases=failed,
-        failed_arms={(section, key): why for section, failed in lost.items() for key, why in failed.items()},
+        partial_arms={(section, key): why for section, own in partial.items() for key, why in own.items()},
         exact=exact,
         arrows=_arrows(header),
         controls=controls,
@@ -112,18 +111,18 @@ def load(folder: Path) -> Analysis:
         superblocks=superblock_table(records, clips),
         bandwidth=raw.bandwidth_table(records),
         graphs=raw.graph_table(counted),
-        accuracy=accuracy_table(records, recognised, equivalents, lost["accuracy"]),
+        accuracy=accuracy_table(records, recognised, equivalents, partial["accuracy"]),
         curves=curve_table(recognised),
         early=early_table(recognised),
-        detection=detection_table(records, detectors, measured, equivalents, lost["detection"]),
+        detection=detection_table(records, detectors, measured, equivalents, partial["detection"]),
         detection_examples=example_frames(records),
-        video=video_table(records, watched, equivalents, lost["video"]),
+        video=video_table(records, watched, equivalents, partial["video"]),
         video_curves=video_curve_table(watched),
         video_classes=class_table(watched),
         samples=raw.sample_table(measured, [*recognised, *detectors, *watched]),
         failures=raw.failure_table(records),
-        comparisons=compare_controls(recognised, lost["accuracy"]),
-        placements=placement_gaps(recognised, lost["accuracy"]),
+        comparisons=compare_controls(recognised, partial["accuracy"]),
+        placements=placement_gaps(recognised, partial["accuracy"]),
         rankings=rankings([overhead for overhead in whole if overhead.case.variant.strategy in exact]),
         quality=panel_qualities(records, measured),
         claims=judge(load_claims(), evidence),

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.aa_control import AAControls, aa_controls, worst
-from bench.analysis.arms import ArmKey, arms, lost_seeds, trainings
+from bench.analysis.arms import ArmKey, arms, partial_arms, trainings
 from bench.analysis.claims import Verdict, corrected, judge_finding, load_claims
 from bench.analysis.evidence import Finding
 from bench.analysis.overheads import Overhead, failed_cases, overheads, slopes
@@ -98,7 +98,10 @@ def compare_runs(folder_a: Path, folder_b: Path) -> str:
         f"B: {folder_b} on {sides[1].machine}",
         _machines(*(side.header for side in sides)),
         *reasons,
-        *(f"not compared, as the arm lost seeds: {key[0].label} in {key[1].label}" for _, key in _lost(sides)),
+        *(
+            f"not compared, as not all seeds of the arm are there: {key[0].label} in {key[1].label}"
+            for _, key in _lost(sides)
+        ),
         *_unshared(sides),
         *(_sentence(row) for row in table.itertuples()),
         *(f"{trend.id}: {trend.verdict}. {trend.why}" for trend in trends),
@@ -227,12 +230,12 @@ def _recipe(side: _Side, section: str) -> dict[str, Any]:
 
 
 def _lost(sides: Sequence[_Side]) -> dict[tuple[str, ArmKey], str]:
-    """Arms of which a seed failed on either side, with the reasons."""
+    """Arms of which a seed failed, or is yet to be trained, on either side, with the reasons."""
     return {
         (section, key): why
         for section in _OUTCOMES
         for side in sides
-        for key, why in lost_seeds(side.records, section).items()
+        for key, why in partial_arms(side.header, side.records, section).items()
     }
 
 

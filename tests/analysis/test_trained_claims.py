@@ -73,7 +73,7 @@ def test_accuracies_are_judged_under_the_usual_condition_alone() -> None:
 @pytest.mark.parametrize(("condition", "expected"), [(USUAL, "invalid"), (replace(USUAL, lr_factor=2.0), "reproduced")])
 def test_a_lost_seed_spoils_its_arm_and_no_other(condition: Condition, expected: str) -> None:
     lost = {("accuracy", (shift(fraction="1"), condition)): "1 seed failed: it diverged"}
-    found = verdict("residual-all-over-2d", *full_and_none(HIGH), failed_arms=lost)
+    found = verdict("residual-all-over-2d", *full_and_none(HIGH), partial_arms=lost)
     assert (found.verdict, "it diverged" in found.why) == (expected, expected == "invalid")
 
 
@@ -82,7 +82,7 @@ def test_a_repetition_is_judged_where_it_is_whole() -> None:
     found = verdict("residual-all-over-2d", *usual, *again)
     assert found.repeated is not None and found.repeated["measured"] == pytest.approx(66.0)
     assert verdict("residual-all-over-2d", *usual, again[0]).repeated is None
-    lost = verdict("residual-all-over-2d", *usual, *again, failed_arms={("accuracy", again[0].key): "it diverged"})
+    lost = verdict("residual-all-over-2d", *usual, *again, partial_arms={("accuracy", again[0].key): "it diverged"})
     assert "Repeated with other seeds: invalid, the arm copy_shift-residual-1-bidirectional" in lost.why
 
 
@@ -179,4 +179,4 @@ def test_offline_forms_candidates_of_a_recipe_and_lost_seeds_are_not_judged() ->
     assert verdict("detection-gain", FRAME_BY_FRAME, *others).verdict == "not measured"
     for key, expected in (((ONLINE, DETECTOR), "invalid"), ((offline, DETECTOR), "reproduced")):
         lost = {("detection", key): "1 seed failed: it diverged"}
-        assert verdict("detection-gain", FRAME_BY_FRAME, gaining(3, 3, 3), failed_arms=lost).verdict == expected
+        assert verdict("detection-gain", FRAME_BY_FRAME, gaining(3, 3, 3), partial_arms=lost).verdict == expected

@@ -70,7 +70,13 @@ def test_a_failed_case_and_an_arm_that_lost_a_seed_are_left_out(tmp_path: Path) 
     what = set(pd.read_csv(tmp_path / "compare-a-b" / "comparison.csv").what)
     gone = "copy_shift-residual-1-bidirectional in", lost.trial.variant.label
     assert not any(name.startswith(gone) for name in what)
-    assert len(what) == 1 + 4 * 3 and f"{lost.trial.variant.label} in " in text and "lost seeds" in text
+    assert len(what) == 1 + 4 * 3 and f"{lost.trial.variant.label} in " in text
+    assert "not all seeds of the arm are there" in text
+    late = main_study([7])[-1]
+    planned = [f"{late.id.removeprefix('accuracy/').rpartition('/seed')[0]}/seed{seed}" for seed in range(6)]
+    c = write(tmp_path / "c", [*latency(seed=2), *main_study()], RECIPE | {"trials": planned})
+    text = compare_runs(a, c)
+    assert f"not all seeds of the arm are there: {late.trial.variant.label} in " in text
     assert not json.loads((tmp_path / "compare-a-b" / "claims.json").read_text())
 
 

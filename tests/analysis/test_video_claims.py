@@ -131,5 +131,5 @@ def test_without_a_shift_the_arrow_of_time_is_exactly_chance(values: list[float]
 def test_a_lost_seed_spoils_its_question_and_no_other() -> None:
     arms = [*placements("1", 0.05), *placements("1", 0.05, ARROW)]
     lost = {("video", (shift("inplace", "1"), ARROW)): "1 seed failed: it diverged"}
-    found = verdicts("video-placement-all", *arms, failed_arms=lost)
+    found = verdicts("video-placement-all", *arms, partial_arms=lost)
     assert {subject: one.verdict for subject, one in found.items()} == {"pairs": "reproduced", "arrow": "invalid"}
