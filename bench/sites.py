@@ -5,7 +5,7 @@ the last ones are the patches, row by row. Tokens are shown to ``Strategy.shift`
 memory is that of channels_last, and a shift of channels need not know the difference.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
@@ -19,11 +19,13 @@ Features = Literal["maps", "tokens"]
 class Site:
     """Where in a block the shifted features are read: the layer's usual name and its path in the block.
 
-    ``Site("conv1", "conv1")`` in a ResNet block, ``Site("conv1", "conv.0.0")`` in MobileNetV2's.
+    ``Site("conv1", "conv1")`` in a ResNet block, ``Site("conv1", "conv.0.0")`` in MobileNetV2's. block: the path of the
+    block in its network, ``layer2.1``; empty where it stands alone.
     """
 
     name: str
     path: str
+    block: str = field(default="", kw_only=True, compare=False)
 
     features: ClassVar[Features] = "maps"
 

@@ -37,15 +37,15 @@ class ModuleBefore(Strategy):
         layer, channels = place.layer(block), place.channels(block)
         if self.fraction == 0 or self.refuses(channels):
             return block
-        return place.replace(block, _Before(like(self.module(channels, num_segments), layer), layer))
+        return place.replace(block, Before(like(self.module(channels, num_segments), layer), layer))
 
     def _place(self, block: nn.Module, site: Site) -> Site:
         inner = site.narrow(block) if self.inside else None
         return inner if inner and not self.refuses(inner.channels(block)) else site
 
 
-class _Before(nn.Module):
-    """``exchange``, then ``net``, the layer that reads what it gives, in the memory format that came in."""
+class Before(nn.Module):
+    """``exchange``, then ``net``, the layer or block that reads what it gives, in the memory format that came in."""
 
     def __init__(self, exchange: nn.Module, net: nn.Module) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ without a shortcut take no shift, and from stages of 23 blocks on only every sec
 
 import operator
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ def sites(network: nn.Module, placement: Placement = "residual") -> list[tuple[n
         found = residual_sites(root)
         found = _every_second(found) if placement == "residual" else found
         places = {block: Site("conv1", layer) for block, layer in found.items()}
-    parted = [(*block.rpartition(".")[::2], site) for block, site in places.items()]
+    parted = [(*block.rpartition(".")[::2], replace(site, block=block)) for block, site in places.items()]
     return [(root.get_submodule(parent), name, site) for parent, name, site in parted]
 
 
