@@ -1,4 +1,4 @@
-"""Non-local blocks between residual blocks, where the released TSM code adds them, with its shift or without.
+"""Non-local blocks between residual blocks, where the released TSM code adds them, beside its shift or without.
 
 Each position of a clip takes from all positions of all its frames, each by how alike the two are: three 1×1
 convolutions give queries, keys and values, the keys and values are halved in height and width by max pooling, the
@@ -13,9 +13,9 @@ the normalisation; 2 C FLOPs for each of the (T H W)² / 4 pairs of positions, a
 (N = the bytes of the features), and that of the products, which a fused attention keeps in the cache.
 
 Where: before every second block of the second and third stage, which in ResNet-50 are the five places of the released
-code (after blocks 0 and 2, and 0, 2 and 4). It asks for stages by name (``layer2.1``, ``blocks.2.1``): MobileNetV2 of
-torchvision numbers its blocks through, and takes none. In a network of 23-block stages the shift stands in every
-block, where the released code leaves out every second one.
+code (after blocks 0 and 2, and 0, 2 and 4). It knows stages by name (``layer2.1``, ``stages.1.1``, ``blocks.2.1``):
+MobileNetV2 of torchvision numbers its blocks through, and takes none. In a network of 23-block stages the shift stands in
+every block, where the released code leaves out every second one.
 """
 
 import re
@@ -29,19 +29,19 @@ from bench.strategy import Parameter, Site, Strategy, as_clip
 from ._family import Before
 from .copy_shift import CopyShift
 
-_PLACE = re.compile(r"(?:^|\.)(?:layer|blocks\.)(\d+)\.(\d+)$")  # of a block: its stage and its number there
-_STAGES = (2, 3)
+_PLACE = re.compile(r"(?:^|\.)(layer|stages\.|blocks\.)(\d+)\.(\d+)$")  # of a block: its stage and its number there
+_STAGES = {"layer": (2, 3), "stages.": (1, 2), "blocks.": (2, 3)}  # with an eighth and a sixteenth of the resolution
 
 
 class NonLocal(Strategy):
-    """Each position looks at all positions of all frames, in five places; with the shift as an option."""
+    """Each position looks at all positions of all frames, in a few places of a network; beside the released shift."""
 
     name = "non_local"
     source = "arXiv 1711.07971; mit-han-lab/temporal-shift-module, ops/non_local.py"
     fractions = (0.5,)
     placements = ("inplace",)
     directions = ("bidirectional",)
-    shift_div = Parameter(0, (0, 4, 8), "the released shift beside it: 1 / shift_div of the channels each way; 0: none")
+    shift_div = Parameter(8, (0, 4, 8), "of the shift beside it: 1 / shift_div of the channels move each way; 0: none")
 
     def refuses(self, channels: int) -> str | None:
         """Positions are compared in some of the channels."""
@@ -69,8 +69,8 @@ class NonLocal(Strategy):
 def _stands_before(block: str) -> bool:
     place = _PLACE.search(block)
     assert place, "refuses_site leaves such a block as it is"
-    stage, number = map(int, place.groups())
-    return stage in _STAGES and number % 2 == 1
+    kind, stage, number = place.groups()
+    return int(stage) in _STAGES[kind] and int(number) % 2 == 1
 
 
 class _NonLocalBlock(nn.Module):
@@ -85,12 +85,13 @@ class _NonLocalBlock(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """[N*T, C, H, W] -> the same shape."""
-        queries, keys, values = self.theta(frames), self.phi(frames), self.g(frames)
+        theta, phi, g = self.theta(frames), self.phi(frames), self.g(frames)
         if min(frames.shape[2:]) > 1:
-            keys, values = max_pool2d(keys, 2), max_pool2d(values, 2)
-        looks = scaled_dot_product_attention(*map(self._positions, (queries, keys, values)), scale=1.0)
+            phi, g = max_pool2d(phi, 2), max_pool2d(g, 2)
+        queries, keys, values = (self._positions(features) for features in (theta, phi, g))
+        looks = scaled_dot_product_attention(queries, keys, values, scale=1.0)
         looks = looks.unflatten(1, (self.num_segments, -1)).flatten(0, 1)  # [N*T, H*W, C']
-        added: Tensor = self.out(looks.transpose(1, 2).reshape(queries.shape))
+        added: Tensor = self.out(looks.transpose(1, 2).reshape(theta.shape))
         return frames + added
 
     def _positions(self, frames: Tensor) -> Tensor:

@@ -166,11 +166,6 @@ def cpu_bf16() -> bool:
     return not cpu_flags().isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def cpu_int8() -> bool:
-    """Whether the processor has dot products of bytes; without them eight bits are no faster than fp32."""
-    return not cpu_flags().isdisjoint(("avx512_vnni", "avx_vnni", "amx_int8", "asimddp"))
-
-
 def read_text(path: Path) -> str | None:
     """A file of /proc or /sys without its last line break; None where it is missing, protected or not text."""
     try:

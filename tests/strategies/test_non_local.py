@@ -37,7 +37,8 @@ def embedded_gaussian(module: nn.Module, video: Tensor) -> Tensor:
     conv, norm = module.out  # type: ignore[misc]
     scale = norm.weight / (norm.running_var + norm.eps).sqrt()
     added = (volume(conv, looks) - norm.running_mean.view(-1, 1, 1, 1)) * scale.view(-1, 1, 1, 1)
-    return video + added + norm.bias.view(-1, 1, 1, 1)
+    out: Tensor = video + added + norm.bias.view(-1, 1, 1, 1)
+    return out
 
 
 @pytest.mark.parametrize("t", [1, 2, 5])
@@ -60,11 +61,17 @@ def test_it_is_its_papers_formula(t: int) -> None:
 
 def test_it_stands_where_the_released_code_has_it() -> None:
     """After blocks 0 and 2 of the second stage, 0, 2 and 4 of the third: before the ones that follow."""
+
+    def blocks_of(network: nn.Module) -> set[str]:
+        return {name for name, module in network.named_modules() if hasattr(module, "exchange")}
+
+    digits = blocks_of(models.insert(made(), models.build_trainable("digits_resnet", 8)))
+    assert digits == {"trunk.stages.1.1", "trunk.stages.2.1", "trunk.stages.2.3"}
     network = models.insert(made(), models.build("resnet50", 8))
-    blocks = {name for name, module in network.named_modules() if hasattr(module, "exchange")}
+    blocks = blocks_of(network)
     assert blocks == {f"trunk.layer{stage}.{number}" for stage, number in ((2, 1), (2, 3), (3, 1), (3, 3), (3, 5))}
     c = 512
-    added = sum(parameter.numel() for parameter in network.trunk.layer2[1].exchange.parameters())  # type: ignore[index, union-attr, operator]
+    added = sum(parameter.numel() for parameter in network.trunk.layer2[1].exchange.parameters())  # type: ignore[index, union-attr]
     assert added == 2 * c * c + 4.5 * c
 
 

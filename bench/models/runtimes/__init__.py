@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from bench.models.online import OnlineNetwork
 from bench.spec.axes import EAGER, ONLY_ON, QUANTISING, RUNTIMES, ValueNotAllowed
-from bench.system.environment import cpu_bf16, cpu_int8
+from bench.system.environment import cpu_bf16
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -71,8 +71,6 @@ def why_not(runtime: str, device: str, dtype: str = "fp32") -> str | None:
     if dtype not in (known := _COMPUTES_IN.get(runtime, _FLOATS)):
         else_where = f"; int8 is for {' and '.join(QUANTISING)}" if dtype == "int8" else ""
         return f"the runtime {runtime!r} computes in {' or '.join(known)} only, not in {dtype}{else_where}"
-    if dtype == "int8" and not cpu_int8():
-        return f"this processor has no dot products of int8: the runtime {runtime!r} would be slower there than in fp32"
     if dtype == "bf16" and device == "cpu" and not cpu_bf16():
         does = "compute in fp32 instead" if runtime == "openvino" else "emulate them, many times slower"
         return f"this processor has no bf16 units: the runtime {runtime!r} would {does}"
