@@ -12,10 +12,10 @@ What it adds, per non-local block with C channels, T frames of H × W positions:
 the normalisation; 2 C FLOPs for each of the (T H W)² / 4 pairs of positions, and 4 C per feature. Traffic: about 9 N
 (N = the bytes of the features), and that of the products, which a fused attention keeps in the cache.
 
-Where: before every second block of the second and third stage, which in ResNet-50 are the five places of the released
-code (after blocks 0 and 2, and 0, 2 and 4). It knows stages by name (``layer2.1``, ``stages.1.1``, ``blocks.2.1``):
-MobileNetV2 of torchvision numbers its blocks through, and takes none. In a network of 23-block stages the shift stands in
-every block, where the released code leaves out every second one.
+Where: before every second block of the second and third stage, in ResNet-50 the five places of the released code (after
+blocks 0 and 2, and 0, 2 and 4). It knows stages by name (``layer2.1``, ``stages.1.1``, ``blocks.2.1``): MobileNetV2 of
+torchvision numbers its blocks through, and takes none. In a network of 23-block stages the shift stands in every block,
+where the released code leaves out every second one.
 """
 
 import re

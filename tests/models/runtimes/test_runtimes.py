@@ -40,6 +40,7 @@ def test_every_runtime_that_can_be_named_says_where_it_exists() -> None:
         ("onnxruntime", "cpu", "bf16", "computes in fp32 or int8 only"),
         ("openvino", "cpu", "fp16", "computes in fp32 or bf16 or int8 only"),
         ("openvino", "cpu", "bf16", "would compute in fp32 instead"),
+        ("openvino", "cpu", "int8", None),
         ("eager", "cpu", "bf16", "would emulate them"),
     ],
 )
