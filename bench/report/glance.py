@@ -6,7 +6,7 @@ from typing import Any
 from bench.analysis.run import Analysis
 from bench.report.answers import Choice, MechanismCost, PanelCost
 from bench.report.numbers import estimate, fit_text
-from bench.report.selection import line_text, mechanism_of
+from bench.report.selection import line_text, mechanism_of, panel_text
 from bench.report.video import VideoAnswer
 
 _MECHANISMS = 3  # rows of the table; one less where videos have a row
@@ -16,7 +16,8 @@ _TOLD = ("reproduced", "not reproduced", "inconclusive")  # verdicts; the others
 def glance(run: Analysis, found: dict[str, Any]) -> dict[str, Any]:
     """What matters most of ``answers(run)``; of each part nothing where the run has not measured it.
 
-    headline: overheads in the first panel that headlines speak of, then of the released code with the default heap.
+    headline: overheads in the first panel that headlines speak of, then of the released code with the default heap;
+    where: in what that panel differs from the ``others`` that have costs too.
     cheapest: which exact mechanism is so at the least and the largest fraction, by how much. choice: what to take, or
     why nothing is. video: the first question, and the gap between the placements with most channels, which is told in
     place of that of the digits. failure: the first of those failed or skipped.
@@ -49,7 +50,10 @@ def _headline(costs: list[PanelCost], most: int) -> dict[str, Any]:
             first = other.mechanisms[0]
             lines.append(_line(first, other, ends, f"{fit_text(first.strategy, 10)}, default heap"))
     title = "overhead" if cost.panel.device == "cuda" else f"overhead, {cost.panel.allocator} heap"
-    return {"title": title, "where": cost.where, "fractions": ends, "lines": lines}
+    panels = [other.panel for other in costs]
+    heaps = {replace(cost.panel, allocator=panel.allocator) for panel in panels}
+    where, others = panel_text(cost.panel, panels), sum(panel not in heaps for panel in panels)
+    return {"title": title, "where": where, "others": others, "fractions": ends, "lines": lines}
 
 
 def _line(one: MechanismCost, cost: PanelCost, fractions: list[float], name: str) -> dict[str, Any]:

@@ -126,3 +126,12 @@ def test_the_same_facts_as_data(full: Analysis) -> None:
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     unknown = as_data(in_both_heaps(full, (0.1, NAN), **UNKNOWN))
     assert unknown["headline"]["lines"][0]["overheads"][0]["low"] is None
+
+
+def test_of_several_settings_it_says_which_one_is_shown(full: Analysis, tmp_path: Path) -> None:
+    run = in_both_heaps(full)
+    small = run.latency.assign(backbone="resnet18")
+    several = replace(run, latency=pd.concat([run.latency, small], ignore_index=True))
+    assert " others " not in " ".join(screen(run, tmp_path))
+    assert "In resnet50, retained heap; 2 others on the page." in screen(several, tmp_path)
+    assert "In resnet50, retained heap; 2 others below." in page(several, ())
