@@ -24,10 +24,9 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, scaled_dot_product_attention
 
 from bench.ops.frames import like
-from bench.strategy import Parameter, Site, Strategy, as_clip
+from bench.strategy import Parameter, ShiftBefore, Site, Strategy, as_clip
 
 from ._family import Before
-from .copy_shift import CopyShift
 
 _PLACE = re.compile(r"(?:^|\.)(layer|stages\.|blocks\.)(\d+)\.(\d+)$")  # of a block: its stage and its number there
 _STAGES = {"layer": (2, 3), "stages.": (1, 2), "blocks.": (2, 3)}  # with an eighth and a sixteenth of the resolution
@@ -53,13 +52,22 @@ class NonLocal(Strategy):
             return "non-local blocks stand in the second and third stage, and the names of its blocks tell no stage"
         return super().refuses_site(site)
 
+    def shift(self, clip: Tensor) -> Tensor:
+        """The released one: [N, T, C, H, W] -> the same shape."""
+        fold = clip.shape[2] // self.shift_div
+        back, there = slice(fold), slice(fold, 2 * fold)
+        out = clip.clone()
+        out[:, :-1, back], out[:, -1:, back] = clip[:, 1:, back], 0
+        out[:, 1:, there], out[:, :1, there] = clip[:, :-1, there], 0
+        return out
+
     def wrap(self, block: nn.Module, site: Site, num_segments: int) -> nn.Module:
         """The block, with a non-local one before it where one stands, and the shift in its branch where asked."""
         if self.fraction == 0:
             return block
         layer, channels = site.layer(block), site.channels(block)
         if self.shift_div:
-            block = CopyShift(2 / self.shift_div).wrap(block, site, num_segments)
+            block = site.replace(block, ShiftBefore(self, layer, num_segments))
         if site.block and not _stands_before(site.block):
             return block
         attention = _NonLocalBlock(channels, int(channels * self.fraction), num_segments)
