@@ -176,7 +176,7 @@ def _quantised(
 
     Weights have a scale for each output channel, features one for the tensor; biases are corrected for the mean error.
     The first layer's weights take all eight bits. NNCF would leave one unused, against sums that overflow on processors
-    without dot products of bytes; on such a one nothing overflowed, and EfficientNet-Lite0 lost its accuracy by it.
+    without dot products of bytes; on such a one nothing overflowed, and a trained EfficientNet-Lite0 lost by it.
     """
     if keep is not None and keep.exists():
         return core.read_model(keep)
