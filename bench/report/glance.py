@@ -9,7 +9,7 @@ from bench.report.numbers import estimate, fit_text
 from bench.report.selection import line_text, mechanism_of, panel_text
 from bench.report.video import VideoAnswer
 
-_MECHANISMS = 3  # rows of the table; one less where videos have a row
+_MECHANISMS = 3  # rows of the table; one less each where videos, or several settings, have a row
 _TOLD = ("reproduced", "not reproduced", "inconclusive")  # verdicts; the others are counted together
 
 
@@ -42,17 +42,17 @@ def glance(run: Analysis, found: dict[str, Any]) -> dict[str, Any]:
 
 def _headline(costs: list[PanelCost], most: int) -> dict[str, Any]:
     cost = costs[0]
+    panels = [other.panel for other in costs]
+    heaps = {replace(cost.panel, allocator=panel.allocator) for panel in panels}
+    where, others = panel_text(cost.panel, panels), sum(panel not in heaps for panel in panels)
     ends = sorted({cost.fractions[0], cost.fractions[-1]})
     lines = [_line(one, cost, ends, line_text(*mechanism_of(one))) for one in cost.mechanisms]
-    lines = [line for line in lines if any(line["overheads"])][:most]
+    lines = [line for line in lines if any(line["overheads"])][: most - (others > 0)]
     for other in costs[1:]:
         if other.panel == replace(cost.panel, allocator="default"):
             first = other.mechanisms[0]
             lines.append(_line(first, other, ends, f"{fit_text(first.strategy, 10)}, default heap"))
     title = "overhead" if cost.panel.device == "cuda" else f"overhead, {cost.panel.allocator} heap"
-    panels = [other.panel for other in costs]
-    heaps = {replace(cost.panel, allocator=panel.allocator) for panel in panels}
-    where, others = panel_text(cost.panel, panels), sum(panel not in heaps for panel in panels)
     return {"title": title, "where": where, "others": others, "fractions": ends, "lines": lines}
 
 

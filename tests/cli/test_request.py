@@ -94,7 +94,7 @@ def test_axes_of_a_panel_hold_for_videos_where_they_have_one_value() -> None:
 
 def test_a_task_leaves_the_questions_and_studies_that_are_of_it() -> None:
     both = Request("utd-mhad", data="clips.csv").settings().video
-    assert [study.name for study in both.all_studies] == ["main", "fractions", "rate"]
+    assert [study.name for study in both.all_studies] == ["main", "fractions", "rate", "length"]
     arrow, label = (Request("utd-mhad", data="clips.csv", task=task).settings().video for task in ("arrow", "label"))
     assert [question.name for question in arrow.data.questions] == ["arrow"]
     assert [study.name for study in arrow.all_studies] == ["main"]

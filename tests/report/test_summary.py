@@ -37,6 +37,11 @@ def rows_used(lines: list[str]) -> int:
     return sum(max(1, math.ceil(cell_len(line) / 80)) for line in lines)
 
 
+def in_two_networks(run: Analysis) -> Analysis:
+    small = run.latency.assign(backbone="resnet18")
+    return replace(run, latency=pd.concat([run.latency, small], ignore_index=True))
+
+
 def whatever_was_measured(run: Analysis) -> Iterator[Analysis]:
     """Controls of every kind, wide intervals, none, few seeds; all sections, each alone, and nothing."""
     wide = {"placements": {"1": Interval(-36.5, -106.25, 33.25, 5)}}
@@ -46,6 +51,8 @@ def whatever_was_measured(run: Analysis) -> Iterator[Analysis]:
         replace(in_both_heaps(run, (0.1, NAN), **UNKNOWN), **few),
         replace(in_both_heaps(run), header={**run.header, **BUSY}),
         in_both_heaps(run, (1.2, 0.3)),
+        in_two_networks(in_both_heaps(run)),
+        in_two_networks(replace(in_both_heaps(run, (0.1, NAN), **UNKNOWN), **few)),
         in_both_heaps(run, (0.1, 12.5)),
         timed_run(run, [row for row in latency_rows() if not row["aa"]]),
     ):
@@ -130,8 +137,7 @@ def test_the_same_facts_as_data(full: Analysis) -> None:
 
 def test_of_several_settings_it_says_which_one_is_shown(full: Analysis, tmp_path: Path) -> None:
     run = in_both_heaps(full)
-    small = run.latency.assign(backbone="resnet18")
-    several = replace(run, latency=pd.concat([run.latency, small], ignore_index=True))
+    several = in_two_networks(run)
     assert " others " not in " ".join(screen(run, tmp_path))
     assert "In resnet50, retained heap; 2 others on the page." in screen(several, tmp_path)
     assert "In resnet50, retained heap; 2 others below." in page(several, ())

@@ -96,7 +96,7 @@ def test_eight_bits_are_learnt_from_clips_and_kept(
 
 
 def test_the_first_layer_keeps_all_eight_bits(tmp_path: Path) -> None:
-    """NNCF's default halves its weights, on any processor, which a network of small ranges does not survive."""
+    """NNCF's default would halve its weights, on any processor."""
     if reason := runtimes.why_not("openvino", "cpu", "int8"):
         pytest.skip(reason)
     import openvino
