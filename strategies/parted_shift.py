@@ -4,13 +4,16 @@ The layer that writes the features is split by output channels, the one that rea
 a tensor of its own and moves along the frame axis. Made for compilers and inference runtimes, which keep features in
 blocks of channels and fuse the sums. Traffic: 2 * fraction * N (N = the bytes of the features at all sites). See
 ``bench.ops.residual``.
+
+edges=pad is for OpenVINO in eight bits: its quantiser, NNCF, leaves a constant beside a concatenation in fp32, and the
+plug-in then computes the convolution behind it in fp32 too; padding stays on bytes.
 """
 
 import torch
 from torch import Tensor, nn
 
 from bench.ops.residual import PartedBlock, PartedOnline, layers_of
-from bench.strategy import Site, StepBefore, Strategy
+from bench.strategy import Parameter, Site, StepBefore, Strategy
 
 
 class PartedShift(Strategy):
@@ -20,6 +23,7 @@ class PartedShift(Strategy):
     source = "linearity of the convolution, on both sides of the features"
     same_function_as = "copy_shift"
     owns_layer = True  # normalisations are folded into the weights, in eager mode too
+    edges = Parameter("concat", ("concat", "pad"), "where the zeros at the ends of a clip come from")
 
     def shift(self, clip: Tensor) -> Tensor:
         """[N, T, C, H, W] -> the same shape, in one tensor: where a block cannot be parted."""
@@ -35,7 +39,7 @@ class PartedShift(Strategy):
         """Part the block; shift in one tensor where it is no residual block of plain convolutions."""
         layers = layers_of(block, site)
         if layers is not None:
-            return PartedBlock(self, block, layers, num_segments)
+            return PartedBlock(self, block, layers, num_segments, padded=self.edges == "pad")
         if self.fraction == 0:
             return block
         self.fall_back(f"{type(block).__name__} is no residual block of plain convolutions: shifted in one tensor")

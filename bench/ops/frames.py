@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from bench.spec.axes import Direction
 
@@ -63,12 +64,18 @@ def groups_of(ahead: int, behind: int) -> tuple[Group, ...]:
     return tuple(group for group in groups if group.first < group.last)
 
 
-def from_neighbour(frames: Tensor, offset: int, num_segments: int) -> Tensor:
-    """[N*T, C, H, W] -> the same shape: each frame as the one ``offset`` (1 or -1) later in its clip, or zeros."""
-    blank = frames.new_zeros(1, *frames.shape[1:])
-    if is_channels_last(frames):  # which the concatenation would otherwise lose
-        blank = blank.contiguous(memory_format=torch.channels_last)
-    moved = torch.cat((frames[1:], blank) if offset > 0 else (blank, frames[:-1]))
+def from_neighbour(frames: Tensor, offset: int, num_segments: int, padded: bool = False) -> Tensor:
+    """[N*T, C, H, W] -> the same shape: each frame as the one ``offset`` (1 or -1) later in its clip, or zeros.
+
+    padded: the zeros come from padding, not from a concatenation with a tensor of zeros.
+    """
+    if padded:  # by -1: the frame that falls off is cut off
+        moved = pad(frames, (0, 0) * 3 + ((-1, 1) if offset > 0 else (1, -1)))
+    else:
+        blank = frames.new_zeros(1, *frames.shape[1:])
+        if is_channels_last(frames):  # which the concatenation would otherwise lose
+            blank = blank.contiguous(memory_format=torch.channels_last)
+        moved = torch.cat((frames[1:], blank) if offset > 0 else (blank, frames[:-1]))
     if frames.shape[0] == num_segments:
         return moved
     at_the_end = num_segments - 1 if offset > 0 else 0  # what stands there came from another clip

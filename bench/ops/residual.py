@@ -206,14 +206,18 @@ class PartedBlock(nn.Module):
     channels, and a part that moves is moved along the frame axis, whole. Traffic beyond the network's own: 2 F for each
     part that moves (F = its bytes), and the sums of the smaller convolutions where a runtime does not fuse them.
 
+    padded: see ``from_neighbour``.
+
     Blocks that follow each other hand on a tuple (``hand_to``); at both ends there is one tensor. Weights are named
     ``block.…``. In training the input is shifted in one tensor: normalisations need the statistics of the whole.
     """
 
-    def __init__(self, strategy: Strategy, block: nn.Module, layers: Layers, num_segments: int) -> None:
+    def __init__(
+        self, strategy: Strategy, block: nn.Module, layers: Layers, num_segments: int, padded: bool = False
+    ) -> None:
         super().__init__()
         self.block, self.num_segments = block, num_segments
-        self._strategy, self._layers = strategy, layers
+        self._strategy, self._layers, self._padded = strategy, layers, padded
         self._hands_on = False
         self.train(block.training)
 
@@ -260,7 +264,7 @@ class PartedBlock(nn.Module):
         return frames[:, group.channels]
 
     def _moved(self, part: Tensor, group: Group) -> Tensor:
-        return from_neighbour(part, group.offset, self.num_segments) if group.offset else part
+        return from_neighbour(part, group.offset, self.num_segments, self._padded) if group.offset else part
 
     def _groups(self, channels: int) -> list[Group]:
         """The channels of each part, in order: those that move, then those that stay (offset 0) if there are any."""

@@ -28,6 +28,7 @@ FORMULATIONS = (
     "gather_shift",
     "depthwise_shift",
     "parted_shift",
+    "parted_shift[edges=pad]",
     "placed_shift",
     *SPLIT,
 )

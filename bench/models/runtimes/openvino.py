@@ -19,7 +19,7 @@ from typing import Any
 
 import openvino
 import torch
-from openvino.passes import MakeStateful, Manager
+from openvino.passes import ConstantFolding, MakeStateful, Manager
 from torch import Tensor, nn
 
 from bench.models import runtimes
@@ -84,9 +84,13 @@ def make_stateful(graph: openvino.Model) -> None:
     """Each cache that goes in and comes out becomes a variable; it begins with zeros."""
     pairs = list(zip(graph.get_parameters()[1:], graph.get_results()[1:], strict=True))
     if pairs:
-        passes = Manager()
-        passes.register_pass(MakeStateful(pairs))
-        passes.run_passes(graph)
+        _pass(graph, MakeStateful(pairs))
+
+
+def _pass(graph: openvino.Model, one: openvino.passes.ModelPass) -> None:
+    passes = Manager()
+    passes.register_pass(one)
+    passes.run_passes(graph)
 
 
 class Stream(runtimes.Stream):
@@ -175,6 +179,8 @@ def _quantised(
     """The graph with weights and features in eight bits: ``keep`` if it is there, else made and kept there.
 
     Weights have a scale for each output channel, features one for the tensor; biases are corrected for the mean error.
+    NNCF takes for weights what is a constant; those that the file computes, as from a normalisation, are made constants
+    first: convolutions would stay in fp32.
     The first layer's weights take all eight bits. NNCF would leave one unused, against sums that overflow on processors
     without dot products of bytes; on such a one nothing overflowed, and a trained EfficientNet-Lite0 lost by it.
     """
@@ -182,6 +188,7 @@ def _quantised(
         return core.read_model(keep)
     import nncf
 
+    _pass(graph, ConstantFolding())
     nncf.set_log_level(logging.ERROR)
     with quietly():
         data = nncf.Dataset([frames.numpy() for frames in calibration])

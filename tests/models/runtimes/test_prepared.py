@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench import models
 from bench.models import runtimes
 from bench.models.runtimes import Inexact, Stream, deviation, require_exact, require_exact_stream
 from bench.models.runtimes.compile import calls
+from bench.plugins.discovery import load_class, strategy_files
 from bench.spec.axes import QUANTISING, ValueNotAllowed
 from tests.conftest import ROOT
 from tests.models.runtimes.small import frames, network, online
@@ -107,6 +109,21 @@ def test_the_first_layer_keeps_all_eight_bits(tmp_path: Path) -> None:
     eight = [node.data for node in nodes if node.get_element_type() == openvino.Type.i8]
     (first,) = [weights for weights in eight if weights.ndim == 4 and weights.shape[1] == 3]
     assert abs(first.astype(int)).max() == 127
+
+
+def test_openvino_runs_all_convolutions_on_bytes() -> None:
+    """Those whose weights are too large for the exporter to compute, too, and those of what moves."""
+    if reason := runtimes.why_not("openvino", "cpu", "int8"):
+        pytest.skip(reason)
+    from bench.models.runtimes.openvino import load
+
+    strategy = load_class("parted_shift[edges=pad]", strategy_files())
+    model, clip = models.insert(strategy(0.25), models.build("resnet18", 2)).eval(), torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        compiled = load(model, clip, None, [clip])
+    nodes = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
+    kinds = [str(info["primitiveType"].astype(str)) for info in nodes if info["layerType"].astype(str) == "Convolution"]
+    assert len(kinds) >= 20 and all(kind.endswith("I8") for kind in kinds), kinds
 
 
 @pytest.mark.parametrize("runtime", DEPLOYED)
