@@ -9,8 +9,8 @@ fraction: the share of the channels in which positions are compared, the paper's
 goes through the shortcut of the next block too.
 
 What it adds, per non-local block with C channels, T frames of H × W positions: 2 C² + 4.5 C parameters, 2 C of them of
-the normalisation; 2 C FLOPs for each of the (T H W)² / 4 pairs of positions, and 4 C per feature. Traffic: about 9 N
-(N = the bytes of the features), and that of the products, which a fused attention keeps in the cache.
+the normalisation; 2 C FLOPs for each of the (T H W)² / 4 pairs of positions, and 4 C per feature. Traffic: as counted
+in ResNet-50 14 N (N = the bytes of the features), and that of the products, which a fused attention keeps in the cache.
 
 Where: before every second block of the second and third stage, in ResNet-50 the five places of the released code (after
 blocks 0 and 2, and 0, 2 and 4). It knows stages by name (``layer2.1``, ``stages.1.1``, ``blocks.2.1``): MobileNetV2 of

@@ -138,6 +138,10 @@ def test_a_shift_that_is_not_quantised_through_is_flagged_with_how_often() -> No
     own = row([*run(THREE), plain, static(SHIFT, executed=more)])
     assert (own["flags"], own.reason) == ("islands", "18 nodes convert between bytes and fp32, without a shift 2")
     assert flags([*run(THREE), plain, static(SHIFT, executed=nodes)]) == set()
+    on_bytes = {"Convolution": (20, 0.1)}
+    some = {"Convolution": (36, 0.1), "Convolution in fp32": (16, 0.1)}
+    own = row([*run(THREE), static(BASE, executed=on_bytes), static(SHIFT, executed=some)])
+    assert (own["flags"], own.reason) == ("islands", "16 convolutions compute in fp32, without a shift 0")
 
 
 def test_an_estimate_that_hangs_on_what_is_left_out_is_flagged() -> None:

@@ -2,19 +2,30 @@
 
 import pytest
 
+from bench.plugins.discovery import infos_of, strategy_files
 from bench.spec.axes import DETECTORS
-from bench.spec.cases import Chosen
-from bench.spec.expansion import Machine, expand
+from bench.spec.cases import Chosen, StrategyInfo
+from bench.spec.expansion import Machine, expand, with_parameters
+from bench.spec.parameters import plain
 from bench.spec.settings import load_preset, preset_names, preset_strategies
 from tests.spec.test_expansion import CPU, OURS
 
 
+@pytest.fixture(scope="module")
+def strategies() -> list[StrategyInfo]:
+    """As their files say."""
+    return [info for file in strategy_files() for info in infos_of(file) if info.name in preset_strategies()]
+
+
 @pytest.mark.parametrize("name", preset_names())
-def test_presets_are_valid_and_every_section_that_they_ask_for_has_something_to_do(name: str) -> None:
+def test_presets_are_valid_and_every_section_that_they_ask_for_has_something_to_do(
+    name: str, strategies: list[StrategyInfo]
+) -> None:
     settings = load_preset(name)
     videos = settings.video.data.model_copy(update={"path": "/videos"})
     settings = settings.model_copy(update={"video": settings.video.model_copy(update={"data": videos})})
-    found = expand(settings, OURS, Chosen(), Machine(("cpu", "cuda"), 2))
+    known = with_parameters(strategies, settings, Chosen())
+    found = expand(settings, known, Chosen(), Machine(("cpu", "cuda"), 2))
     networks = {*settings.online.backbones, *(n for panel in settings.online.panels for n in panel.backbones or ())}
     asked = {"detection" if network in DETECTORS else "online" for network in networks} & set(settings.sections)
     assert bool(found.panels_of("online")) == bool(settings.online.groups and asked)
@@ -23,7 +34,7 @@ def test_presets_are_valid_and_every_section_that_they_ask_for_has_something_to_
     assert ("accuracy" in trained) == ("accuracy" in settings.sections)
     assert ("detection" in trained) == ("detection" in settings.sections and bool(settings.detection.groups))
     assert ("video" in trained) == ("video" in settings.sections)
-    assert set(found.strategies) <= preset_strategies()
+    assert set(map(plain, found.strategies)) <= preset_strategies()
     assert all(found.variants(strategy) for strategy in found.strategies)
 
 

@@ -126,6 +126,19 @@ def test_openvino_runs_all_convolutions_on_bytes() -> None:
     assert len(kinds) >= 20 and all(kind.endswith("I8") for kind in kinds), kinds
 
 
+def test_convolutions_that_openvino_leaves_in_fp32_are_told(tmp_path: Path) -> None:
+    if reason := runtimes.why_not("openvino", "cpu", "int8"):
+        pytest.skip(reason)
+    clip = frames(1)
+    with torch.inference_mode():
+        plain, shifted = (
+            runtimes.executed("openvino", network(name), clip, tmp_path / f"{name}.onnx", [clip])
+            for name in (None, "parted_shift")
+        )
+    assert "Convolution in fp32" not in plain
+    assert shifted["Convolution in fp32"][0] == 4, "those of what moves, two in each block"
+
+
 @pytest.mark.parametrize("runtime", DEPLOYED)
 def test_an_export_is_kept_for_the_next_process(runtime: str, kept: Callable[[str | None], Path]) -> None:
     needs(runtime)
