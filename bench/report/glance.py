@@ -18,6 +18,7 @@ def glance(run: Analysis, found: dict[str, Any]) -> dict[str, Any]:
 
     headline: overheads in the first panel that headlines speak of, then of the released code with the default heap;
     where: in what that panel differs from the ``others`` that have costs too.
+    online: of a run without a headline, the least overhead of a frame in the first of its ``others`` settings.
     cheapest: which exact mechanism is so at the least and the largest fraction, by how much. choice: what to take, or
     why nothing is. video: the first question, and the gap between the placements with most channels, which is told in
     place of that of the digits. failure: the first of those failed or skipped.
@@ -29,6 +30,7 @@ def glance(run: Analysis, found: dict[str, Any]) -> dict[str, Any]:
     return {
         "standing": found["standing"],
         "headline": _headline(costs, _MECHANISMS - (found["video"] is not None)) if costs else None,
+        "online": None if costs else _online(found["online"]),
         "cheapest": _cheapest(costs[0]) if costs else [],
         "video": _video(found["video"]),
         "residual_over_inplace": run.placements.get("1"),
@@ -61,6 +63,15 @@ def _line(one: MechanismCost, cost: PanelCost, fractions: list[float], name: str
     overheads = [known_at.get(fraction) for fraction in fractions]
     what = {"name": name, "strategy": one.strategy, "panel": cost.panel.label}
     return {**what, "overheads": overheads, "verdict": one.verdict}
+
+
+def _online(found: list[dict[str, Any]]) -> dict[str, Any] | None:
+    if not found:
+        return None
+    case = found[0]["cases"][0]
+    name = f"{case['strategy']}, {case['placement']}"  # all streams are unidirectional
+    what = {"where": found[0]["where"], "name": name, "fraction": case["fraction"], "others": len(found) - 1}
+    return {**what, "overhead": estimate(case, "overhead")}
 
 
 def _cheapest(cost: PanelCost) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -121,6 +122,21 @@ def test_a_machine_that_became_busy_later(full: Analysis, tmp_path: Path) -> Non
     told = "Machine was busy: foreign CPU and steal in 81 % of superblocks."
     assert " ".join(screen(replace(run, quality=[busy]), tmp_path)[:2]).startswith(told)
     assert "busy" not in " ".join(screen(replace(run, quality=[half]), tmp_path)[:2])
+
+
+def test_a_run_of_streams_alone_says_what_a_frame_costs(full: Analysis, tmp_path: Path) -> None:
+    run = next(one for one in whatever_was_measured(full) if len(one.online) and not len(one.latency))
+    told = "least with buffer_shift, residual, 1/8: +1.1 %"
+    assert told in " ".join(screen(run, tmp_path))
+    text = page(run, ())
+    assert "Nothing was measured" not in text and told in re.sub(r"</?strong>", "", text[: text.index("<nav")])
+    assert "Nothing was measured" in page(empty_run(full.folder), ())
+
+
+def test_of_detectors_alone_the_page_says_first_what_they_find(full: Analysis) -> None:
+    run = next(one for one in whatever_was_measured(full) if len(one.detection) and not len(one.latency))
+    text = page(run, ())
+    assert "Frame by frame, mAP is" in text[: text.index("<nav")] and "Nothing was measured" not in text
 
 
 def test_the_same_facts_as_data(full: Analysis) -> None:
