@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from bench.stats.estimators import Interval
 
 _PUBLISHED = "copy_shift"  # whose function is asked for
-_IN_EAGER = ("buffer_shift", "placed_shift", "native_shift")
-_IN_COMPILERS = ("concat_shift", "split_input_shift", "parted_shift")
-_IN_OPENVINO = ("concat_shift", "parted_shift", "parted_shift[edges=pad]")
+_OFFLINE = {
+    EAGER: ("buffer_shift", "placed_shift", "native_shift"),
+    "openvino": ("concat_shift", "parted_shift", "parted_shift[edges=pad]"),
+}
+_OFFLINE_IN_COMPILERS = ("concat_shift", "split_input_shift", "parted_shift")
 _ONLINE = {EAGER: ("concat_shift", "buffer_shift", "placed_shift")}
 _ONLINE_IN_RUNTIMES = ("concat_shift", "parted_shift")
 _FRAMES = {False: 8, True: 4}  # of a clip; of a slot of a stream
@@ -75,8 +77,7 @@ class Wanted:
         """What a quick run compares."""
         if self.online:
             return (_PUBLISHED, *_ONLINE.get(self.runtime, _ONLINE_IN_RUNTIMES))
-        offline = {EAGER: _IN_EAGER, "openvino": _IN_OPENVINO}
-        return (_PUBLISHED, *offline.get(self.runtime, _IN_COMPILERS))
+        return (_PUBLISHED, *_OFFLINE.get(self.runtime, _OFFLINE_IN_COMPILERS))
 
 
 @dataclass(frozen=True)
