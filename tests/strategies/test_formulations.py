@@ -24,6 +24,7 @@ FILES = strategy_files()
 SPLIT = ("split_input_shift", "split_output_shift", "aligned_split_shift")
 FORMULATIONS = (
     "frame_concat_shift",
+    "frame_concat_shift[edges=pad]",
     "pad_slice_shift",
     "gather_shift",
     "depthwise_shift",

@@ -111,13 +111,14 @@ def test_the_first_layer_keeps_all_eight_bits(tmp_path: Path) -> None:
     assert abs(first.astype(int)).max() == 127
 
 
-def test_openvino_runs_all_convolutions_on_bytes() -> None:
+@pytest.mark.parametrize("name", ["parted_shift[edges=pad]", "frame_concat_shift[edges=pad]"])
+def test_openvino_runs_all_convolutions_on_bytes(name: str) -> None:
     """Those whose weights are too large for the exporter to compute, too, and those of what moves."""
     if reason := runtimes.why_not("openvino", "cpu", "int8"):
         pytest.skip(reason)
     from bench.models.runtimes.openvino import load
 
-    strategy = load_class("parted_shift[edges=pad]", strategy_files())
+    strategy = load_class(name, strategy_files())
     model, clip = models.insert(strategy(0.25), models.build("resnet18", 2)).eval(), torch.randn(2, 3, 32, 32)
     with torch.inference_mode():
         compiled = load(model, clip, None, [clip])
