@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 _PUBLISHED = "copy_shift"  # whose function is asked for
 _OFFLINE = {
     EAGER: ("buffer_shift", "placed_shift", "native_shift"),
-    "openvino": ("concat_shift", "parted_shift", "parted_shift[edges=pad]"),
+    "openvino": ("frame_concat_shift[edges=pad]", "parted_shift", "parted_shift[edges=pad]"),
 }
-_OFFLINE_IN_COMPILERS = ("concat_shift", "split_input_shift", "parted_shift")
+_OFFLINE_IN_COMPILERS = ("frame_concat_shift[edges=pad]", "split_input_shift", "parted_shift")
 _ONLINE = {EAGER: ("concat_shift", "buffer_shift", "placed_shift")}
 _ONLINE_IN_RUNTIMES = ("concat_shift", "parted_shift")
 _FRAMES = {False: 8, True: 4}  # of a clip; of a slot of a stream

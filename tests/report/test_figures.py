@@ -342,9 +342,14 @@ def test_no_plug_in_takes_a_built_in_colour() -> None:
     assert len(looks) == len(plugins) > len(REMAINING)
 
 
-@pytest.mark.parametrize("name", ["_hidden", "a\nb", "\u4e2d\u6587", "x" * 200, "$a$", "\x00"])
+@pytest.mark.parametrize("name", ["_hidden", "a\nb", "\u4e2d\u6587", "x" * 200, "$a$", "\x00", "x[a=" + "y" * 30 + "]"])
 def test_names_become_labels(name: str) -> None:
     shown = label(name)
     assert shown.isprintable()
     assert 0 < len(shown) <= LONGEST_NAME
     assert not shown.startswith("_")
+
+
+def test_long_names_of_two_values_are_told_apart() -> None:
+    names = [label(f"frame_concat_shift[edges={value}]") for value in ("pad", "cat")]
+    assert names == ["frame_concat_s…[edges=pad]", "frame_concat_s…[edges=cat]"]

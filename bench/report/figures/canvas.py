@@ -111,10 +111,17 @@ def drawable(text: str) -> str:
 
 
 def label(text: str) -> str:
-    """A name as the font can draw it: one line, of bounded length, and not hidden by a leading underscore."""
+    """A name as the font can draw it: one line, of bounded length, and not hidden by a leading underscore.
+
+    Where it is too long, values of parameters are kept, as they may be all that tells two names apart.
+    """
     shown = drawable(text)
     shown = f" {shown}" if shown.startswith("_") else shown
-    return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…"
+    if len(shown) <= LONGEST_NAME:
+        return shown
+    values = shown[shown.find("[") :] if "[" in shown else ""
+    kept = values if len(values) <= LONGEST_NAME // 2 else ""
+    return f"{shown[: LONGEST_NAME - 1 - len(kept)]}…{kept}"
 
 
 def blank(width: float, height: float) -> Drawing:
