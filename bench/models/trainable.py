@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet50
+from torchvision.models import VisionTransformer, resnet50
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from bench.models.inflation import SpaceThenTime, VolumeConv
@@ -100,7 +100,30 @@ class GreyResNet50(TwoHeads):
         return self.resnet(frames.expand(-1, 3, -1, -1))  # type: ignore[no-any-return]
 
 
-_FLAT = {"digits_resnet": DigitsResNet, "digits_bottleneck": DigitsBottleneck, "resnet50": GreyResNet50}
+class DigitsTransformer(TwoHeads):
+    """torchvision's ViT, small, for frames of 32 px: 16 patches of 8×8 and a class token, which the heads read."""
+
+    PATCH, BLOCKS, WIDTH = 8, 6, 64
+
+    def __init__(self, spatial: int = CLASSES[0], temporal: int = CLASSES[1]) -> None:
+        super().__init__()
+        self.image_size = 32
+        self.vit = VisionTransformer(self.image_size, self.PATCH, self.BLOCKS, 4, self.WIDTH, 2 * self.WIDTH)
+        self.vit.conv_proj = nn.Conv2d(1, self.WIDTH, self.PATCH, self.PATCH)
+        self.vit.heads = nn.Identity()
+        self.add_heads(self.WIDTH, spatial, temporal)
+
+    def features(self, frames: Tensor) -> Tensor:
+        """[N*T, 1, 32, 32] -> [N*T, width], the class token."""
+        return self.vit(frames)  # type: ignore[no-any-return]
+
+
+_FLAT = {
+    "digits_resnet": DigitsResNet,
+    "digits_bottleneck": DigitsBottleneck,
+    "digits_vit": DigitsTransformer,
+    "resnet50": GreyResNet50,
+}
 _IN_TIME = {"digits_r3d": VolumeConv, "digits_r2plus1d": SpaceThenTime}
 """A 3-D network, and what takes the place of each 3×3 convolution in the blocks of the 2-D one that it is made from."""
 

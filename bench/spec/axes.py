@@ -86,6 +86,7 @@ ACCURACY_BACKBONE = "digits_resnet"
 ACCURACY_BACKBONES: dict[str, str] = {
     ACCURACY_BACKBONE: "12 basic blocks, 0.44 M parameters",
     "digits_bottleneck": "16 bottleneck blocks, 0.22 M parameters: as deep as ResNet-50",
+    "digits_vit": "a vision transformer, 6 blocks of 64 channels, 0.21 M parameters",
     "digits_r3d": "digits_resnet with 3×3×3 convolutions, inflated from the same pre-trained weights",
     "digits_r2plus1d": "digits_resnet with a 3×1×1 convolution after every 3×3 one, from the same pre-trained weights",
     "resnet50": "torchvision ResNet-50 with the two heads; for a GPU",

@@ -44,6 +44,7 @@ def test_an_unknown_name_is_one_line_that_lists_the_known(build) -> None:
 SIZES = {  # millions of parameters, sites
     "digits_resnet": (0.44, 12),
     "digits_bottleneck": (0.22, 16),
+    "digits_vit": (0.21, 6),
     "digits_r3d": (1.30, 0),
     "digits_r2plus1d": (0.59, 0),
     "resnet50": (23.54, 16),

@@ -43,7 +43,7 @@ TASKS: dict[str, TaskInfo] = {  # by section
     "accuracy": TaskInfo(
         "bench.measure.training.recognition:RecognitionTask",
         {"cpu": 1000.0, "cuda": 10_000.0},  # a core of a Zen 3; a Zen 4 does 1600
-        cost={"digits_bottleneck": 1.5, "digits_r3d": 3.0, "digits_r2plus1d": 2.0},
+        cost={"digits_bottleneck": 1.5, "digits_vit": 1.5, "digits_r3d": 3.0, "digits_r2plus1d": 2.0},
     ),
     "detection": TaskInfo(
         "bench.measure.training.detection:DetectionTask",

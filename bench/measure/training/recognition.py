@@ -20,7 +20,7 @@ from bench.data.clips import ClipDataset, Clips, one_frame, shuffled
 from bench.data.images import Labels, Pixels
 from bench.measure.training.checkpoint import State
 from bench.measure.training.harness import Batch, Diverged, Epoch, Task, Train
-from bench.models import Network, build_trainable, load_pretrained
+from bench.models import Network, build_trainable, load_pretrained, require_edge
 from bench.spec.cases import Condition
 from bench.spec.training import Data, Recipe
 from bench.store.samples import PARTS, Bools, Fitted, Recognition, pack
@@ -63,8 +63,10 @@ class RecognitionTask(Task):
         return self.dataset.spatial_classes, self.dataset.temporal_classes
 
     def network(self, backbone: str, segments: int) -> Network:
-        """One of ``axes.ACCURACY_BACKBONES``."""
-        return build_trainable(backbone, segments, self.seed, self.heads)
+        """One of ``axes.ACCURACY_BACKBONES``. Raises ValueNotAllowed where it reads frames of another size."""
+        network = build_trainable(backbone, segments, self.seed, self.heads)
+        require_edge(network.trunk, self.recipe.size)
+        return network
 
     def load(self, network: Network, state: State) -> None:
         """3-D convolutions are inflated; the temporal head stays as the seed gave it."""
