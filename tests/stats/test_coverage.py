@@ -5,7 +5,7 @@ from tests.scripts.choose_estimator import CHOSEN, MONTE_CARLO_ERROR, OLD, cover
 
 def test_the_chosen_interval_holds_on_every_published_run_from_seven_processes_on() -> None:
     """2,000 draws of 5, 7, 16 and 32 processes of each. Of five it is Student's, which stood there before and does not
-    hold in one run, the one with a process at +48 %, for 7 and 16 either; nor for five in two runs of small networks."""
+    hold in one run, the one with a process at +48 %, for 7 and 16 either; for five in two of small networks."""
     table = coverage((OLD, CHOSEN))
     table["holds"] = table.coverage_pct.between(92 - MONTE_CARLO_ERROR, 98 + MONTE_CARLO_ERROR)
     missed = table[~table.holds].groupby("interval").apply(lambda own: set(zip(own.run, own.n, strict=True)))
