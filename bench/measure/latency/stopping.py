@@ -18,7 +18,7 @@ from bench.spec.schema import Stopping
 from bench.stats import estimators
 
 FEWEST = estimators.TRIMMED_FROM  # processes before narrow intervals end a panel: below, the estimate is another
-PILOT_SUPERBLOCKS = 2  # the fewest that tell the two variances apart
+PILOT_SUPERBLOCKS = 2  # the fewest that tell the two variances apart; more where a process is slow to start
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class Shape:
 
 
 def shape(cases: Sequence[Sequence[Sequence[float]]], costs: Costs, budget: float, settings: Stopping) -> Shape:
-    """The plan after a pilot; before one, where ``cases`` is empty, as many short processes as the budget holds.
+    """The plan after a pilot; before one, where ``cases`` is empty, as many processes as the budget holds, short ones,
+    or longer where they start slowly: of as many superblocks as are worth it where those differ as processes do.
 
     The variances are pooled: each is the median over cases, as that of one case is known from a few processes only.
     Where the budget cannot hold the fewest processes, those are planned all the same, of one superblock. cases: for
@@ -57,8 +58,8 @@ def shape(cases: Sequence[Sequence[Sequence[float]]], costs: Costs, budget: floa
     possible[0, 0] = True
     pieces = [part for case in cases if (part := estimators.components(case)) is not None]
     if not pieces:
-        length = min(PILOT_SUPERBLOCKS, settings.max_superblocks)
-        length = length if possible[length - 1].any() else 1
+        worth = max(PILOT_SUPERBLOCKS, round(math.sqrt(costs.startup / costs.superblock)))
+        length = min(worth, int(possible.any(axis=1).sum()))  # the longest of which the budget holds the fewest
         count = int(processes[possible[length - 1]].max())
         if count == most:  # no further process may use the time
             length = int(superblocks[possible[:, -1]].max())

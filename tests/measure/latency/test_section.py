@@ -184,7 +184,7 @@ def test_a_session_proves_once_and_plans_each_process_by_the_budget_of_then() ->
         campaign.budget = budget
         campaign.process(number)
     assert [job["prove"] for job in machine.jobs] == [True, False]
-    assert [job["order"]["superblocks"] for job in machine.jobs] == [stopping.max_superblocks, 2]
+    assert [job["order"]["superblocks"] for job in machine.jobs] == [stopping.max_superblocks, 4]
     assert campaign.costs == Costs(100.0, 6.0), "medians: the last two started at once"
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bench.measure.latency.stopping import PILOT_SUPERBLOCKS, Costs, shape
+from bench.measure.latency.stopping import PILOT_SUPERBLOCKS, Costs, Shape, shape
 from bench.spec.schema import Stopping
 
 COSTS = Costs(startup=8.0, superblock=4.0)
@@ -21,6 +21,14 @@ def pilot(between: float, within: float, processes: int = 200, blocks: int = 4) 
 def test_before_the_pilot_processes_are_short_and_as_many_as_the_budget_holds() -> None:
     plan = shape([], COSTS, 600.0, SETTINGS)
     assert (plan.processes, plan.superblocks, plan.needed) == (int(600 / 16), PILOT_SUPERBLOCKS, None)
+
+
+def test_before_the_pilot_processes_that_start_slowly_are_longer() -> None:
+    """A compiled network takes minutes to build and a second a superblock: two of those would waste the start."""
+    slow = Costs(startup=100.0, superblock=1.0)
+    assert shape([], slow, 3000.0, SETTINGS) == Shape(int(3000 / 110), 10)
+    assert shape([], slow, 520.0, SETTINGS) == Shape(5, 4), "as long as the budget holds of the fewest"
+    assert shape([], slow, 3000.0, Stopping(max_replicates=100, max_superblocks=6)).superblocks == 6
 
 
 @pytest.mark.parametrize(("between", "within", "superblocks"), [(0.03, 0.03, 1), (0.01, 0.03, 4), (0.003, 0.03, 14)])
