@@ -331,15 +331,15 @@ def test_points_with_one_prediction_are_set_apart() -> None:
 
 
 def test_no_plug_in_takes_a_built_in_colour() -> None:
-    plugins = [f"plugin_{i}" for i in range(7)]
+    plugins = [f"plugin_{i}" for i in range(12)]  # as many as preset family has
     palette = Palette.of([*plugins, *BUILT_IN])
     assert not {palette.colours[name] for name in plugins} & set(BUILT_IN.values())
     assert [palette.colours[name] for name in BUILT_IN] == list(BUILT_IN.values())
     looks = {
-        (look["color"], look["markerfacecolor"])
+        (look["color"], look["markerfacecolor"], look.get("fillstyle"))
         for look in (palette.look(name, "residual", "bidirectional") for name in plugins)
     }
-    assert len(looks) == len(plugins) > len(REMAINING)
+    assert len(looks) == len(plugins) > 2 * len(REMAINING)
 
 
 @pytest.mark.parametrize("name", ["_hidden", "a\nb", "\u4e2d\u6587", "x" * 200, "$a$", "\x00", "x[a=" + "y" * 30 + "]"])

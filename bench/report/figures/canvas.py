@@ -47,6 +47,12 @@ _LINES: dict[tuple[str, str], tuple[Any, str]] = {
 }
 RC: Any = rc_params_from_file(Path(__file__).parents[1] / "templates" / "figures.mplstyle", use_default_template=False)
 _CHARACTERS = FT2Font(findfont("DejaVu Sans")).get_charmap()
+_FILLS: tuple[dict[str, str], ...] = (
+    {},
+    {"markerfacecolor": "white"},
+    {"fillstyle": "left", "markerfacecoloralt": "white"},
+    {"fillstyle": "bottom", "markerfacecoloralt": "white"},
+)
 UNJOINED: Any = {"linestyle": "none"}
 """Makes points of a line's look."""
 FAINT: Any = UNJOINED | {"markerfacecolor": "white", "alpha": 0.5}
@@ -67,17 +73,20 @@ Drawn = tuple[Drawing, dict[str, object]] | None
 
 @dataclass(frozen=True)
 class Palette:
-    """A colour for every strategy of a run, the same in all its figures. hollow: strategies told apart by that."""
+    """A colour for every strategy of a run, the same in all its figures. fills: how the marks of those are filled that
+    share theirs."""
 
     colours: dict[str, str]
-    hollow: frozenset[str]
+    fills: dict[str, dict[str, str]]
 
     @classmethod
     def of(cls, names: Iterable[str]) -> "Palette":
-        """Built-in strategies keep their colour; plug-ins take what remains, then the same again as hollow marks."""
+        """Built-in strategies keep their colour; plug-ins take what remains, then the same again as hollow marks, then
+        as marks that are half full."""
         plugins = sorted(set(names) - BUILT_IN.keys())
         colours = {name: REMAINING[i % len(REMAINING)] for i, name in enumerate(plugins)}
-        return cls({**BUILT_IN, **colours}, frozenset(plugins[len(REMAINING) :]))
+        fills = {name: _FILLS[i // len(REMAINING) % len(_FILLS)] for i, name in enumerate(plugins)}
+        return cls({**BUILT_IN, **colours}, fills)
 
     def look(self, strategy: str, placement: str, direction: str) -> dict[str, Any]:
         """A mechanism's keywords for ``Axes.plot`` and ``errorbar``, with its name in the legend as ``label``."""
@@ -87,8 +96,9 @@ class Palette:
             "color": colour,
             "linestyle": linestyle,
             "marker": marker,
-            "markerfacecolor": "white" if strategy in self.hollow else colour,
+            "markerfacecolor": colour,
             "markeredgecolor": colour,
+            **self.fills.get(strategy, {}),
             "label": line_text(label(strategy), placement, direction),
             "gid": part_id(strategy),
         }
